@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The map ABI: what the program and the agent both read and write.  Plain C types only, so that the
+ * unit test can compile it with the host's C compiler and compare it with agent/abi.py, field by field.
+ *
+ * Every map is a memory-mapped array unless it says otherwise: the agent reads and writes it with
+ * numpy and without a system call.  Multi-byte network fields are kept in network byte order and
+ * named `be_`; all else is in the host's order.  A change of any struct raises LB_ABI_VERSION, which
+ * is part of the pin path: two versions never share a map.
+ */
+#ifndef REMORA_LB_ABI_H
+#define REMORA_LB_ABI_H
+
+#include "reasons.h"
+
+#define LB_ABI_VERSION 1
+
+#define LB_MAX_VIPS 512		/* vip_num 0 is none */
+#define LB_MAX_REALS 4096	/* real_num 0 is none; a real behind two VIPs has two numbers */
+#define LB_RING_SLOTS 65537	/* prime; the slot is (hash >> 32) * 65537 >> 32 */
+#define LB_RING_ROW 65540	/* a row's length: the slots, padded to 16 bytes */
+#define LB_RING_ROWS (2 * LB_MAX_VIPS)	/* current and next of every VIP */
+#define LB_FLOW_WAYS 4		/* entries of one flow set: one cache line */
+#define LB_CAPTURE 96		/* bytes of a packet that an event carries */
+
+typedef unsigned char lb_u8;
+typedef unsigned short lb_u16;
+typedef unsigned int lb_u32;
+typedef unsigned long long lb_u64;
+
+/* Settings of the node. Map `control`, one entry. */
+struct lb_control {
+	lb_u64 hash_key[2];		/* fleet-wide secret of the flow hash */
+	lb_u32 be_outer_source;		/* network part of the outer source address */
+	lb_u32 be_outer_mask;		/* its host bits (inverted netmask): filled from the hash */
+	lb_u32 underlay_mtu;		/* largest IP packet towards the reals */
+	lb_u32 flow_sets;		/* flow sets per CPU, a power of two */
+	lb_u32 event_rate;		/* drop events per second, CPU and reason; 0 = none */
+	lb_u32 event_burst;		/* size of the token bucket */
+	lb_u32 flags;			/* enum lb_control_flag */
+	lb_u8 gateway_mac[6];		/* next hop of encapsulated packets */
+	lb_u8 own_mac[6];
+};
+
+enum lb_control_flag {
+	LB_TRACE_ALL = 1,		/* an event for every packet to a VIP (simulation) */
+};
+
+/* Key of the hash map `vips`. {address, 0, 0} marks the VIP address itself: what is sent to it
+ * without usable ports is dropped with a reason, not passed. The value is the vip_num. */
+struct lb_vip_key {
+	lb_u32 be_address[4];		/* IPv4 in the first word */
+	lb_u16 be_port;
+	lb_u8 protocol;			/* IPPROTO_TCP, IPPROTO_UDP; 0: the address */
+	lb_u8 pad;
+};
+
+/* Map `services`, one per vip_num. */
+struct lb_service {
+	lb_u32 ring_row;		/* the row in force: one store flips the ring */
+	lb_u32 flags;			/* none yet */
+};
+
+/* Map `reals`, one per real_num. */
+struct lb_real {
+	lb_u32 be_address[4];
+	lb_u16 vip_num;			/* owner; 0 = the number is free */
+	lb_u8 generation;		/* goes up when the number gets a new owner: old flows miss */
+	lb_u8 flags;			/* enum lb_real_flag */
+	lb_u32 pad;
+};
+
+enum lb_real_flag {
+	LB_REAL_DOWN = 1,		/* no packet may go there: the next one goes elsewhere */
+	LB_REAL_DRAINING = 2,		/* its flows stay, a new one never comes */
+};
+
+/* Map `rings`, one per row: slot -> real_num, 0 = no real. */
+struct lb_ring {
+	lb_u32 slots[LB_RING_ROW];
+};
+
+/* One flow. Map `flows`, one *set* of LB_FLOW_WAYS per entry, index cpu * flow_sets + (hash & (flow_sets - 1)). */
+struct lb_flow {
+	lb_u64 tag;			/* the 5-tuple's keyed hash */
+	lb_u32 seen;			/* CLOCK_MONOTONIC_COARSE >> 20 (about a millisecond); 0 = free entry */
+	lb_u16 real_num;
+	lb_u8 generation;		/* of the real when the flow was stored */
+	lb_u8 state;			/* enum lb_flow_state */
+};
+
+enum lb_flow_state {
+	LB_FLOW_OPENING = 0,		/* only SYNs so far */
+	LB_FLOW_OPEN = 1,
+	LB_FLOW_CLOSING = 2,		/* the client sent FIN or RST: not live any more */
+};
+
+struct lb_flow_set {
+	struct lb_flow way[LB_FLOW_WAYS];
+};
+
+/* Totals of one CPU. Map `totals`, one entry per CPU.
+ * rx = tx + pass + drop, in packets and in bytes; drop = sum of drops[]; hits + misses = lookups. */
+struct lb_totals {
+	lb_u64 rx_packets, rx_bytes;	/* all that the program saw */
+	lb_u64 tx_packets, tx_bytes;	/* encapsulated and sent (bytes as received, without the outer header) */
+	lb_u64 pass_packets, pass_bytes;	/* not for a VIP: left to the host untouched */
+	lb_u64 drop_packets, drop_bytes;
+	lb_u64 flow_hits;		/* found in this CPU's flow table */
+	lb_u64 flow_miss_syn;		/* a new TCP connection */
+	lb_u64 flow_miss_udp;		/* a new UDP flow, or one seen too long ago */
+	lb_u64 flow_miss_other;		/* a TCP flow unknown here: evicted, moved CPU or node, older than the table */
+	lb_u64 flow_stale;		/* of the misses: known, but its real is gone, down, or draining and closed */
+	lb_u64 flow_evictions;		/* a live entry made room */
+	lb_u64 events;			/* written to the ring buffer */
+	lb_u64 events_suppressed;	/* over the rate: counted, not written */
+	lb_u64 events_lost;		/* the ring buffer was full */
+	lb_u64 drops[REASON_COUNT];	/* packets, by enum lb_reason */
+	lb_u64 pad[7];			/* to a multiple of the cache line */
+};
+
+/* Maps `vip_totals` [cpu * LB_MAX_VIPS + vip_num] and `real_totals` [cpu * LB_MAX_REALS + real_num]. */
+struct lb_share {
+	lb_u64 packets, bytes;		/* sent on */
+	lb_u64 flows;			/* placed by the ring: new flows */
+	lb_u64 drops;			/* (of a VIP) */
+};
+
+/* Token bucket of one (CPU, reason). Map `buckets` [cpu * REASON_COUNT + reason]. */
+struct lb_bucket {
+	lb_u64 refilled;		/* ns */
+	lb_u64 tokens;
+};
+
+enum lb_verdict {
+	LB_PASS = 0,
+	LB_SEND = 1,
+	LB_DROP = 2,
+};
+
+/* A dropped (or, with LB_TRACE_ALL, any) packet to a VIP. Ring buffer `events`, fixed size. */
+struct lb_event {
+	lb_u64 at;			/* CLOCK_MONOTONIC, ns */
+	lb_u32 length;			/* of the frame as received */
+	lb_u32 slot;
+	lb_u16 verdict;			/* enum lb_verdict */
+	lb_u16 reason;			/* enum lb_reason */
+	lb_u16 vip_num;
+	lb_u16 real_num;
+	lb_u16 cpu;
+	lb_u16 rx_queue;
+	lb_u32 flow_hit;		/* 1: placed by the flow table, 0: by the ring */
+	lb_u8 head[LB_CAPTURE];		/* the frame as received, cut or zero-padded */
+};
+
+#endif

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that crosses the wire, on one page: snapshots, events, commands, answers.
+
+Counters are totals since the maps were made and `at` is the agent's monotonic clock in seconds:
+the reader divides.  `boot` changes when those totals restart, so that a reader never subtracts over
+a reset.  Snapshots are complete: the newest one replaces all before it.  Unknown fields are ignored
+by readers, so a field may be added; none changes its meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from shared.model import Admin, Health, Protocol
+
+WIRE_VERSION = 1
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What every telemetry message says of its origin."""
+
+    node: str
+    boot: str
+    """Changes when the totals start again from zero."""
+    sequence: int
+    """Goes up by one per message of this topic: a gap is a lost message."""
+    at: float
+    """The agent's CLOCK_MONOTONIC in seconds when the totals were read."""
+
+
+# ---- snapshots, one struct per topic
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """A BGP neighbour of the node."""
+
+    address: str
+    asn: int
+    state: Literal["up", "down"]
+    since: float
+    """Agent-monotonic seconds of the last change."""
+    detail: str = ""
+
+
+class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
+    """Topic `node`: the node at a glance, a few hundred bytes."""
+
+    version: str
+    wall: float
+    """Unix time at `at`, to show clock skew; never used for rates."""
+    started: float
+    """Agent-monotonic seconds when the agent process started."""
+    admin: Admin
+    revision: int
+    """Goes up with every applied change; commands may expect one."""
+    interface: str
+    xdp_mode: Literal["native", "generic"]
+    program: str
+    """Tag of the loaded program (8 bytes hex)."""
+    ring_digest: str
+    """Over all rings of the node: equal on all nodes that place alike."""
+    rx_packets: int
+    rx_bytes: int
+    tx_packets: int
+    tx_bytes: int
+    pass_packets: int
+    drop_packets: int
+    flow_hits: int
+    flow_misses: int
+    new_flows: int
+    vips: int
+    vips_announced: int
+    reals: int
+    reals_up: int
+    live_flows: int
+    peers: tuple[Peer, ...]
+    cpu_seconds: float
+    """Processor time that the agent process has used."""
+    rss_bytes: int
+
+
+class VipRow(msgspec.Struct, frozen=True):
+    name: str
+    address: str
+    port: int
+    protocol: Protocol
+    packets: int
+    bytes: int
+    new_flows: int
+    drops: int
+    reals: int
+    reals_up: int
+    quorum: int
+    announced: bool
+    ring_digest: str
+    ring_changes: int
+
+
+class VipSnapshot(Message, frozen=True, kw_only=True, tag="vip"):
+    """Topic `vip`: every VIP of the node."""
+
+    vips: tuple[VipRow, ...]
+
+
+class RealRow(msgspec.Struct, frozen=True):
+    vip: str
+    """Name of the VIP: a real behind two VIPs has two rows."""
+    address: str
+    admin: Admin
+    health: Health
+    weight: int
+    effective_weight: int
+    slots: int
+    """Ring slots that it owns, of RING_SLOTS."""
+    packets: int
+    bytes: int
+    new_flows: int
+    live_flows: int
+    """Flows in the flow tables of all CPUs that were seen lately and are not closing."""
+    changed: float
+    """Agent-monotonic seconds of the last change of admin, health or weight."""
+    check: str
+    """Last probe in words: `http 200`, `connection refused`, ..."""
+    check_ms: float
+
+
+class RealSnapshot(Message, frozen=True, kw_only=True, tag="real"):
+    """Topic `real`: every real of every VIP of the node."""
+
+    reals: tuple[RealRow, ...]
+
+
+class CpuSnapshot(Message, frozen=True, kw_only=True, tag="cpu"):
+    """Topic `cpu`: one entry per CPU in each list."""
+
+    rx_packets: tuple[int, ...]
+    rx_bytes: tuple[int, ...]
+    tx_packets: tuple[int, ...]
+    pass_packets: tuple[int, ...]
+    drop_packets: tuple[int, ...]
+    flow_hits: tuple[int, ...]
+    flow_misses: tuple[int, ...]
+
+
+class FlowtableSnapshot(Message, frozen=True, kw_only=True, tag="flowtable"):
+    """Topic `flowtable`: the flow tables of all CPUs together.
+
+    hits + miss_syn + miss_udp + miss_other = lookups; new flows per second give the turnover time.
+    """
+
+    capacity: int
+    """Entries, over the CPUs that received packets."""
+    occupied: int
+    live: int
+    hits: int
+    miss_syn: int
+    miss_udp: int
+    miss_other: int
+    stale: int
+    evictions: int
+
+
+class DropRow(msgspec.Struct, frozen=True):
+    reason: int
+    name: str
+    packets: int
+
+
+class DropSnapshot(Message, frozen=True, kw_only=True, tag="drop"):
+    """Topic `drop`: packets dropped, by reason, and what became of their events."""
+
+    drops: tuple[DropRow, ...]
+    events: int
+    suppressed: int
+    """Over the event rate: counted in `drops`, no event."""
+    lost: int
+    """The ring buffer was full: counted in `drops`, no event."""
+
+
+Snapshot = (
+    NodeSnapshot | VipSnapshot | RealSnapshot | CpuSnapshot | FlowtableSnapshot | DropSnapshot
+)
+
+
+# ---- events: topic `event`, one per message
+
+
+class DropEvent(msgspec.Struct, frozen=True, tag="drop"):
+    """A dropped packet, as the data plane saw it."""
+
+    reason: int
+    name: str
+    vip: str
+    source: str
+    """`address:port`, or just the address when there are no ports to read."""
+    destination: str
+    protocol: str
+    length: int
+    cpu: int
+    rx_queue: int
+    head: bytes
+    """The first bytes of the frame."""
+
+
+class HealthEvent(msgspec.Struct, frozen=True, tag="health"):
+    vip: str
+    real: str
+    was: Health
+    now: Health
+    detail: str
+
+
+class RouteEvent(msgspec.Struct, frozen=True, tag="route"):
+    address: str
+    announced: bool
+    why: str
+
+
+class PeerEvent(msgspec.Struct, frozen=True, tag="peer"):
+    peer: str
+    state: Literal["up", "down"]
+    detail: str
+
+
+class ChangeEvent(msgspec.Struct, frozen=True, tag="change"):
+    """A command took effect, was refused or failed."""
+
+    who: str
+    what: str
+    result: str
+    revision: int
+
+
+class LostEvent(msgspec.Struct, frozen=True, tag="lost"):
+    """Events that exist only as a number: the agent could not keep or send them."""
+
+    count: int
+    why: str
+
+
+EventBody = DropEvent | HealthEvent | RouteEvent | PeerEvent | ChangeEvent | LostEvent
+
+
+class Event(Message, frozen=True, kw_only=True, tag="event"):
+    """Topic `event`: something that happened, once, in order."""
+
+    wall: float
+    body: EventBody
+
+
+# ---- commands and answers
+
+
+class Drain(msgspec.Struct, frozen=True, tag="drain"):
+    """No new flows to the real (of one VIP, or of all when `vip` is empty), or to the node."""
+
+    real: str = ""
+    vip: str = ""
+    node: bool = False
+
+
+class Undrain(msgspec.Struct, frozen=True, tag="undrain"):
+    """Back to what the config file says."""
+
+    real: str = ""
+    vip: str = ""
+    node: bool = False
+
+
+class Weight(msgspec.Struct, frozen=True, tag="weight"):
+    """The configured share of a real (1..1000) until further notice."""
+
+    real: str
+    weight: int
+    vip: str = ""
+
+
+class Look(msgspec.Struct, frozen=True, tag="look"):
+    """Asks for one complete snapshot of every topic; changes nothing."""
+
+
+class Replay(msgspec.Struct, frozen=True, tag="replay"):
+    """Asks for the events from `sequence` on, as far as the agent still has them."""
+
+    sequence: int
+
+
+Action = Drain | Undrain | Weight | Look | Replay
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    """Made by the sender; the same id twice is applied once and answered twice."""
+    who: str
+    """`user@host` of the operator, for the journal."""
+    action: Action
+    why: str = ""
+    dry_run: bool = False
+    expect_revision: int | None = None
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One line of a plan: what becomes of one real (or, with an empty `real`, of the node)."""
+
+    vip: str
+    real: str
+    was: str
+    """`enabled, weight 100`"""
+    now: str
+    slots_before: int
+    slots_after: int
+    slots_moved: int
+    """Slots of the VIP's ring that change owner, collateral included."""
+    live_flows: int
+    """Flows that stay on it until they end."""
+    reals_left: int
+    """Reals of the VIP that take new flows afterwards."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    node: str
+    status: Literal["applied", "unchanged", "planned", "refused", "failed", "ok"]
+    """`refused`: by a guard or because the command makes no sense; `failed`: the world said no."""
+    revision: int
+    error: str = ""
+    guard: str = ""
+    """Name of the guard that refused, or empty."""
+    changes: tuple[Change, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
+    events: tuple[Event, ...] = ()
