@@ -2,8 +2,8 @@
 """Every reason for which the data plane drops a packet: the one table.
 
 The C enum (bpf/reasons.h, written by `python3 -m shared.reasons`), docs/dataplane.md, the CLI and
-the console all take number, name and texts from here.  Numbers are on the wire and in pinned maps: a
-number is never given to another reason, a retired one keeps its line.
+the console all take number, name and texts from here.  Numbers are on the wire and in pinned maps:
+a number is never given to another reason, a retired one keeps its line.
 
 Standard library only: the loader child imports this without the project's packages.
 """
