@@ -1,8 +1,215 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the core is told (facts) and what it asks for (effects).  The agent on one page."""
+"""What the core is told (facts) and what it asks for (effects).  The agent on one page.
+
+Facts go into one inbox; the director answers a batch of them with a list of effects; the shells
+perform them in order.  The first that fails drops the rest and comes back as `Failed`.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.messages import Answer, Command, EventBody
+from shared.model import Admin, Protocol
 
 
 class EffectError(Exception):
     """The world refused an effect (kernel, BGP, disk); the text says what and why."""
+
+
+class VipKey(NamedTuple):
+    """What a VIP is to the data plane."""
+
+    address: IPv4Address
+    port: int
+    protocol: Protocol
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}/{self.protocol}"
+
+
+class OwnedReal(NamedTuple):
+    """A real number as the maps have it; vip_num 0: free, but its generation counts."""
+
+    real_num: int
+    vip_num: int
+    address: IPv4Address
+    generation: int
+    flags: int
+
+
+class Override(NamedTuple):
+    """What an operator changed of a real (or, with an empty vip and real, of the node)."""
+
+    vip: str
+    real: str
+    admin: Admin
+    weight: int | None
+    """None: as configured."""
+
+
+class Target(NamedTuple):
+    """Whom to probe; what to ask is in the VIP's config."""
+
+    vip: str
+    real: IPv4Address
+
+
+# ---- facts
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The pinned maps as found at start: empty on a fresh node, the running state after a crash."""
+
+    vips: Mapping[VipKey, int]
+    reals: tuple[OwnedReal, ...]
+    rings: Mapping[int, NDArray[np.uint32]]
+    """vip_num -> slot -> real_num."""
+    overrides: tuple[Override, ...]
+    """From the journal, oldest first."""
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    target: Target
+    ok: bool
+    detail: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command arrived; the answer goes to `sender`."""
+
+    command: Command
+    sender: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerChanged:
+    peer: str
+    state: Literal["up", "down"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Live flows by real_num, read from the flow tables."""
+
+    live_flows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passes: what failed is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """A clean stop: withdraw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    effect: Effect
+    error: str
+    dropped: tuple[Effect, ...]
+    """The effects behind it, which were not tried."""
+
+
+Fact = Adopted | Probed | Asked | PeerChanged | Counted | Tick | Stopping | Failed
+
+
+# ---- effects
+
+
+@dataclass(frozen=True, slots=True)
+class PutVip:
+    key: VipKey
+    vip_num: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveVip:
+    key: VipKey
+
+
+@dataclass(frozen=True, slots=True)
+class PutReal:
+    real: OwnedReal
+
+
+@dataclass(frozen=True, slots=True)
+class FreeReal:
+    real_num: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetFlags:
+    real_num: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetRing:
+    vip_num: int
+    real_nums: NDArray[np.uint32]
+    """slot -> real_num, RING_SLOTS long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advertise:
+    """The whole set of VIP addresses to announce; the shell computes the difference."""
+
+    addresses: frozenset[IPv4Address]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The whole set of targets."""
+
+    targets: frozenset[Target]
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """An entry for the journal; the override, if there is one, outlives the agent."""
+
+    command: Command
+    result: str
+    revision: int
+    overrides: tuple[Override, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    body: EventBody
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    sender: bytes
+    answer: Answer
+
+
+Effect = (
+    PutVip
+    | RemoveVip
+    | PutReal
+    | FreeReal
+    | SetFlags
+    | SetRing
+    | Advertise
+    | Probe
+    | Remember
+    | Emit
+    | Reply
+)

@@ -262,7 +262,7 @@ class Drain(msgspec.Struct, frozen=True, tag="drain"):
 
 
 class Undrain(msgspec.Struct, frozen=True, tag="undrain"):
-    """Back to what the config file says."""
+    """Takes new flows again, with the weight that it had."""
 
     real: str = ""
     vip: str = ""

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`remora-agent`: the command of the edge node.
+
+Exit codes: 0 done, 1 failed (the world said no), 2 usage or config, 130 interrupted.
+Only what a verb needs is imported: `check` runs on a machine without BPF parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.metadata
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from agent import config
+
+EPILOG = """\
+examples:
+  remora-agent check /etc/remora/agent.toml      is the config right? says what to change
+  remora-agent run -c /etc/remora/agent.toml     serve until SIGTERM, then withdraw the routes
+  remora-agent simulate -c FILE --hex 0200...    where would this frame go? (the same program)
+  remora-agent detach -c FILE                    take the data plane off the interface
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    verb: Callable[[argparse.Namespace], int] = options.verb
+    try:
+        return verb(options)
+    except config.ConfigError as error:
+        return _fail(error, 2)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="remora-agent",
+        description="The agent of a remora edge node: data plane, health checks, BGP, telemetry.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=importlib.metadata.version("remora"))
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    run = _verb(verbs, "run", _run, "serve until SIGTERM or Ctrl-C")
+    run.add_argument("--debug", action="store_true", help="log every fact")
+
+    check = verbs.add_parser("check", help="read a config file and say what is wrong with it")
+    check.add_argument("config", type=Path, metavar="FILE")
+    check.set_defaults(verb=_check)
+
+    simulate = _verb(verbs, "simulate", _simulate, "run frames through the program, off the wire")
+    simulate.add_argument(
+        "--hex",
+        nargs="+",
+        required=True,
+        metavar="FRAME",
+        help="Ethernet frames in hex; - reads one per line from standard input",
+    )
+    simulate.add_argument("--json", action="store_true", help="one JSON array instead of lines")
+    simulate.add_argument(
+        "--down",
+        action="append",
+        default=[],
+        metavar="REAL",
+        help="count this real (an address) as down; all others count as up (repeatable)",
+    )
+    _verb(verbs, "detach", _detach, "take the program off the interface and remove its maps")
+    return parser
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    call: Callable[[argparse.Namespace], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=text)
+    parser.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
+    parser.set_defaults(verb=call)
+    return parser
+
+
+def _fail(error: object, code: int) -> int:
+    print(f"remora-agent: {error}", file=sys.stderr)
+    return code
+
+
+def _check(options: argparse.Namespace) -> int:
+    listed = config.read(options.config)
+    reals = sum(len(vip.reals) for vip in listed.vips)
+    print(
+        f"{options.config}: ok: node {listed.node.name}, {len(listed.vips)} VIPs, {reals} reals, "
+        f"{len(listed.bgp.peers) if listed.bgp else 0} BGP peers"
+    )
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    listed = config.read(options.config)
+    logging.basicConfig(
+        level=logging.DEBUG if options.debug else logging.INFO,
+        format="%(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    from agent import runtime
+    from agent.boundary import EffectError
+    from agent.loader import LoadError
+
+    try:
+        asyncio.run(runtime.run(listed))
+    except (EffectError, LoadError) as error:
+        return _fail(error, 1)
+    return 0
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    listed = config.read(options.config)
+    from agent import simulation
+    from agent.boundary import EffectError
+    from agent.loader import LoadError
+
+    try:
+        frames = [bytes.fromhex(text) for text in _frames(options.hex)]
+        results = simulation.simulate(listed, frames, frozenset(options.down))
+    except ValueError as error:
+        return _fail(f"--hex: {error}; a frame is an even number of hex digits", 2)
+    except (EffectError, LoadError) as error:
+        return _fail(error, 1)
+    if options.json:
+        print(json.dumps([result.as_json() for result in results], indent=1))
+        return 0
+    for result in results:
+        print(result)
+    return 0
+
+
+def _frames(given: Sequence[str]) -> list[str]:
+    return sys.stdin.read().split() if list(given) == ["-"] else list(given)
+
+
+def _detach(options: argparse.Namespace) -> int:
+    listed = config.read(options.config)
+    from agent import attach, pinned, runtime
+    from agent.boundary import EffectError
+
+    place = runtime.pins(listed.node)
+    try:
+        with runtime.only_one(Path(listed.node.run_dir)):
+            attach.detach(place, listed.node.interface)
+            pinned.remove(place)
+    except (EffectError, OSError) as error:
+        return _fail(error, 1)
+    print(f"{listed.node.interface}: program detached, maps removed")
+    return 0

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands: what they would change (the plan), whether they may, and the change itself.
+
+One path for every change: decide() plans and asks the guards and touches nothing; apply() changes
+the state; revert() takes it back.  The director does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+from typing import NamedTuple, assert_never
+
+import msgspec
+
+from agent import guard, maglev
+from agent.boundary import Override
+from agent.state import NodeState, RealState, VipState
+from shared.messages import Action, Answer, Change, Command, Drain, Look, Replay, Undrain, Weight
+from shared.model import Admin
+
+MAX_WEIGHT = 1000
+
+
+class Outcome(NamedTuple):
+    answer: Answer
+    overrides: tuple[Override, ...] = ()
+    """To apply; empty: nothing changes."""
+
+
+class Undo(NamedTuple):
+    """How it was before the last change."""
+
+    overrides: tuple[Override, ...]
+    revision: int
+
+
+class Refused(Exception):
+    """A command that cannot be taken; the text says why and what would do."""
+
+
+def in_words(action: Action) -> str:
+    """`drain real/10.3.1.2@web`: the action as the CLI writes it."""
+    match action:
+        case Drain(real=real, vip=vip) | Undrain(real=real, vip=vip):
+            verb = "drain" if isinstance(action, Drain) else "undrain"
+            return f"{verb} {'node' if action.node else _object(real, vip)}"
+        case Weight(real=real, weight=weight, vip=vip):
+            return f"weight {_object(real, vip)} {weight}"
+        case Look():
+            return "look"
+        case Replay(sequence):
+            return f"replay from {sequence}"
+        case _:
+            assert_never(action)
+
+
+def _object(real: str, vip: str) -> str:
+    return f"real/{real}@{vip}" if vip else f"real/{real}"
+
+
+def decide(state: NodeState, command: Command, fill: maglev.Fill) -> Outcome:
+    """Plan a command.  Touches nothing."""
+    node, revision = state.listed.node.name, state.revision
+    answer = Answer(id=command.id, node=node, status="unchanged", revision=revision)
+    if command.expect_revision not in (None, revision):
+        return Outcome(
+            msgspec.structs.replace(
+                answer,
+                status="refused",
+                guard="revision",
+                error=f"expected revision {command.expect_revision}, {node} is at {revision}; "
+                "look again, then repeat the command",
+            )
+        )
+    try:
+        overrides = tuple(o for o in _wanted(state, command.action) if _differs(state, o))
+    except Refused as error:
+        return Outcome(msgspec.structs.replace(answer, status="refused", error=str(error)))
+    if not overrides:
+        return Outcome(answer)
+    changes, no = _plan(state, overrides, fill)
+    if no is not None:
+        return Outcome(
+            msgspec.structs.replace(
+                answer, status="refused", guard=no.guard, error=no.why, changes=changes
+            )
+        )
+    if command.dry_run:
+        return Outcome(msgspec.structs.replace(answer, status="planned", changes=changes))
+    return Outcome(msgspec.structs.replace(answer, status="applied", changes=changes), overrides)
+
+
+def revised(answer: Answer, revision: int) -> Answer:
+    return msgspec.structs.replace(answer, revision=revision)
+
+
+def apply(
+    state: NodeState, overrides: Iterable[Override], now: float, *, revision: int | None = None
+) -> Undo:
+    """Change the state.  Overrides of reals that are not in the config any more are passed over."""
+    before = []
+    for override in overrides:
+        if not override.real:
+            before.append(Override("", "", state.admin, None))
+            state.admin = override.admin
+            continue
+        vip = state.vips.get(override.vip)
+        real = vip.reals.get(IPv4Address(override.real)) if vip else None
+        if real is None:
+            continue
+        before.append(Override(override.vip, override.real, real.admin, real.override))
+        real.admin, real.override, real.changed = override.admin, override.weight, now
+    undo = Undo(tuple(before), state.revision)
+    state.revision = state.revision + 1 if revision is None else revision
+    return undo
+
+
+def revert(state: NodeState, undo: Undo) -> None:
+    apply(state, undo.overrides, 0.0, revision=undo.revision)
+
+
+def _wanted(state: NodeState, action: Action) -> list[Override]:
+    """The overrides that an action asks for.  Raises Refused."""
+    match action:
+        case Drain(node=True):
+            return [Override("", "", Admin.DRAINING, None)]
+        case Undrain(node=True):
+            return [Override("", "", Admin.ENABLED, None)]
+        case Drain() | Undrain():
+            admin = Admin.DRAINING if isinstance(action, Drain) else Admin.ENABLED
+            return [
+                Override(name, str(real.listed.address), admin, real.override)
+                for name, real in _reals(state, action.real, action.vip)
+            ]
+        case Weight(weight=weight):
+            if not 1 <= weight <= MAX_WEIGHT:
+                raise Refused(
+                    f"weight {weight}: must be 1 to {MAX_WEIGHT}; to send no new flows, drain it"
+                )
+            return [
+                Override(name, str(real.listed.address), real.admin, _weight(real, weight))
+                for name, real in _reals(state, action.real, action.vip)
+            ]
+        case Look() | Replay():
+            raise Refused("not a change")
+        case _:
+            assert_never(action)
+
+
+def _weight(real: RealState, weight: int) -> int | None:
+    return None if weight == real.listed.weight else weight
+
+
+def _reals(state: NodeState, real: str, vip: str) -> list[tuple[str, RealState]]:
+    """The reals that `real` (an address) of `vip` (a name; empty: all) means.  Raises Refused."""
+    try:
+        address = IPv4Address(real)
+    except ValueError:
+        raise Refused(f"{real!r} is not an IPv4 address; name a real by its address") from None
+    if vip and vip not in state.vips:
+        raise Refused(f"no VIP {vip!r} here; there are {', '.join(sorted(state.vips))}")
+    names = [vip] if vip else list(state.vips)
+    found = [
+        (name, state.vips[name].reals[address])
+        for name in names
+        if address in state.vips[name].reals
+    ]
+    if not found:
+        raise Refused(f"no real {address} {f'behind {vip}' if vip else 'behind any VIP'} here")
+    return found
+
+
+def _differs(state: NodeState, override: Override) -> bool:
+    if not override.real:
+        return state.admin is not override.admin
+    real = state.vips[override.vip].reals[IPv4Address(override.real)]
+    return (real.admin, real.override) != (override.admin, override.weight)
+
+
+def _plan(
+    state: NodeState, overrides: tuple[Override, ...], fill: maglev.Fill
+) -> tuple[tuple[Change, ...], guard.Refusal | None]:
+    """What would become of each real, and the first guard that says no."""
+    if not overrides[0].real:
+        was, now = state.admin, overrides[0].admin
+        live = sum(r.live_flows for v in state.vips.values() for r in v.reals.values())
+        return (Change("", "", was, now, 0, 0, 0, live, 0),), None
+    changes = []
+    refusal = None
+    for override in overrides:
+        vip = state.vips[override.vip]
+        change, serving = _plan_one(vip, override, fill)
+        changes.append(change)
+        refusal = refusal or guard.check(
+            vip=override.vip,
+            serving_before=vip.serving,
+            serving_after=serving,
+            quorum=vip.listed.quorum,
+        )
+    return tuple(changes), refusal
+
+
+def _plan_one(vip: VipState, override: Override, fill: maglev.Fill) -> tuple[Change, int]:
+    address = IPv4Address(override.real)
+    real = vip.reals[address]
+    before = vip.ring.counts().get(address, 0)
+    was = str(real)
+    saved = real.admin, real.override
+    real.admin, real.override = override.admin, override.weight
+    try:
+        ring = maglev.ring(vip.members, vip.seed, fill=fill)
+        now, serving = str(real), vip.serving
+    finally:
+        real.admin, real.override = saved
+    change = Change(
+        vip=override.vip,
+        real=override.real,
+        was=was,
+        now=now,
+        slots_before=before,
+        slots_after=ring.counts().get(address, 0),
+        slots_moved=maglev.moved(vip.ring, ring),
+        live_flows=real.live_flows,
+        reals_left=serving,
+    )
+    return change, serving

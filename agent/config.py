@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's config file: TOML -> one frozen tree, or one ConfigError that says what to do.
+
+Every key, its default and its meaning stand in configs/agent.toml; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agent.boundary import VipKey
+from shared.model import Protocol
+
+MAX_VIPS = 511
+MAX_REALS = 4095
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Seconds = Annotated[float, Meta(ge=0.05, le=3600)]
+Count = Annotated[int, Meta(ge=1, le=100)]
+Asn = Annotated[int, Meta(ge=1, le=4294967295)]
+
+
+class ConfigError(ValueError):
+    """The config file is wrong; the text names file, key and value, and what to do."""
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file: unknown keys are errors."""
+
+
+class Node(Table, frozen=True, kw_only=True):
+    name: Name
+    interface: Annotated[str, Meta(pattern=r"^[^\s/.]{1,15}$")]
+    xdp_mode: Literal["native", "generic"] = "native"
+    gateway: str = "auto"
+    underlay_mtu: Annotated[int, Meta(ge=576, le=9000)] = 1500
+    outer_source: IPv4Network = IPv4Network("172.16.0.0/16")
+    hash_key: Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$")]
+    flows_per_cpu: Annotated[int, Meta(ge=1024, le=1 << 24)] = 262144
+    flow_idle: Annotated[float, Meta(ge=1, le=86400)] = 300.0
+    bpffs: str = "/sys/fs/bpf"
+    run_dir: str
+    state_dir: str
+
+    @property
+    def gateway_address(self) -> IPv4Address | None:
+        """The configured next hop; None: that of the default route."""
+        return None if self.gateway == "auto" else IPv4Address(self.gateway)
+
+
+class Telemetry(Table, frozen=True, kw_only=True):
+    hz: Annotated[float, Meta(ge=0.1, le=20)] = 1.0
+    events_per_second: Annotated[int, Meta(ge=0, le=10000)] = 20
+
+
+class BgpPeer(Table, frozen=True, kw_only=True):
+    address: IPv4Address
+    local_address: IPv4Address
+    asn: Asn
+    hold_time: Annotated[int, Meta(ge=3, le=65535)] = 9
+
+
+class Bgp(Table, frozen=True, kw_only=True):
+    local_as: Asn
+    router_id: IPv4Address
+    dead_man: Annotated[float, Meta(ge=0, le=86400)] = 30.0
+    peers: Annotated[tuple[BgpPeer, ...], Meta(min_length=1)]
+
+
+class Check(Table, frozen=True, kw_only=True):
+    kind: Literal["tcp", "http"] = "tcp"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    path: Annotated[str, Meta(pattern=r"^/[!-~]*$")] = "/"
+    interval: Seconds = 2.0
+    timeout: Seconds = 1.0
+    rise: Count = 2
+    fall: Count = 3
+
+
+class Real(Table, frozen=True, kw_only=True):
+    address: IPv4Address
+    weight: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class Vip(Table, frozen=True, kw_only=True):
+    name: Name
+    address: IPv4Address
+    port: Port
+    protocol: Protocol = Protocol.TCP
+    quorum: Annotated[int, Meta(ge=1)] = 1
+    check: Check = Check()
+    reals: Annotated[tuple[Real, ...], Meta(min_length=1)]
+
+    @property
+    def key(self) -> VipKey:
+        return VipKey(self.address, self.port, self.protocol)
+
+
+class Config(Table, frozen=True, kw_only=True):
+    node: Node
+    telemetry: Telemetry = Telemetry()
+    bgp: Bgp | None = None
+    vips: Annotated[tuple[Vip, ...], Meta(min_length=1, max_length=MAX_VIPS)]
+
+
+def read(path: Path) -> Config:
+    """Read and check a file.  Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> Config:
+    """Check the text of a file called `name`.  Raises ConfigError."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: not TOML: {error}") from error
+    try:
+        config = msgspec.convert(raw, Config, dec_hook=_address)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {_explain(str(error), raw)}") from error
+    for problem in _contradictions(config):
+        raise ConfigError(f"{name}: {problem}")
+    return config
+
+
+def _address(kind: type, value: object) -> object:
+    if kind in (IPv4Address, IPv4Network):
+        what = "an IPv4 address" if kind is IPv4Address else "an IPv4 network without host bits"
+        if not isinstance(value, str):
+            raise ValueError(f"Expected {what} in quotes")
+        try:
+            return kind(value)
+        except ValueError:
+            raise ValueError(f"Expected {what}") from None
+    raise NotImplementedError(kind)
+
+
+_AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]+)`")
+_MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
+_NAME_RULE = "letters, digits, - and _, at most 32, the first a letter or digit"
+_RULES = {
+    "protocol": "tcp or udp",
+    "kind": "tcp or http",
+    "xdp_mode": "native or generic",
+    "name": _NAME_RULE,
+    "hash_key": "32 hexadecimal digits; make one with `openssl rand -hex 16`",
+    "interface": "an interface name of at most 15 characters, as `ip link` shows it",
+    "path": "an absolute path of visible ASCII characters, such as /healthz",
+}
+_SECRETS = ("hash_key",)
+"""Never repeated in an error: errors end in logs."""
+
+
+def _explain(problem: str, raw: dict[str, Any]) -> str:
+    """msgspec's words -> `key: what is wrong, got VALUE; remedy`."""
+    at = _AT.search(problem)
+    path = at["path"] if at else ""
+    problem = _AT.sub("", problem)
+    if unknown := _UNKNOWN.search(problem):
+        return f"{_join(path, unknown['field'])}: unknown key; {_nearest(path, unknown['field'])}"
+    if missing := _MISSING.search(problem):
+        return f"{_join(path, missing['field'])}: missing; add it (configs/agent.toml explains it)"
+    key = path.rsplit(".", 1)[-1]
+    if "matching regex" in problem or "Invalid enum value" in problem:
+        problem = f"Expected {_RULES.get(key, 'another form')}"
+    value = _look(raw, path)
+    shown = not isinstance(value, dict | list) and key not in _SECRETS
+    got = f", got {value!r}" if shown else ""
+    problem = re.sub(r", got `\w+`$", "", problem)
+    return f"{path or 'file'}: {problem[:1].lower()}{problem[1:]}{got}"
+
+
+def _join(path: str, field: str) -> str:
+    return f"{path}.{field}" if path else field
+
+
+_TABLES: dict[str, type[Table]] = {
+    "": Config,
+    "node": Node,
+    "telemetry": Telemetry,
+    "bgp": Bgp,
+    "bgp.peers": BgpPeer,
+    "vips": Vip,
+    "vips.check": Check,
+    "vips.reals": Real,
+}
+
+
+def _nearest(path: str, field: str) -> str:
+    table = _TABLES.get(re.sub(r"\[[^\]]*\]", "", path))
+    known = table.__struct_fields__ if table else ()
+    near = difflib.get_close_matches(field, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+
+
+def _look(raw: object, path: str) -> object:
+    """The value at msgspec's path (`vips[0].reals[1].weight`)."""
+    for step in re.findall(r"[^.\[\]]+", path):
+        if isinstance(raw, list) and step.isdigit():
+            raw = raw[int(step)]
+        elif isinstance(raw, dict) and step in raw:
+            raw = raw[step]
+        else:
+            return {}
+    return raw
+
+
+def _contradictions(config: Config) -> list[str]:
+    """What each value alone does not show, in words; the first is reported."""
+    return [*_node_problems(config), *_vip_problems(config)]
+
+
+def _node_problems(config: Config) -> list[str]:
+    node = config.node
+    found = []
+    if node.flows_per_cpu & (node.flows_per_cpu - 1):
+        near = 1 << node.flows_per_cpu.bit_length() - 1
+        found.append(
+            f"node.flows_per_cpu: must be a power of two, got {node.flows_per_cpu}; "
+            f"use {near} or {2 * near}"
+        )
+    if not 8 <= node.outer_source.prefixlen <= 24:
+        found.append(
+            f"node.outer_source: prefix length must be 8 to 24, got {node.outer_source}: the host "
+            "bits spread the flows over the reals' receive queues"
+        )
+    try:
+        _ = node.gateway_address
+    except ValueError:
+        found.append(f'node.gateway: must be an IPv4 address or "auto", got {node.gateway!r}')
+    for key in ("bpffs", "run_dir", "state_dir"):
+        value = getattr(node, key)
+        if not re.fullmatch(r"/[!-~]+", value):
+            found.append(f"node.{key}: must be an absolute path without spaces, got {value!r}")
+    if len(node.run_dir) > 80:
+        found.append(
+            f"node.run_dir: {len(node.run_dir)} characters; a socket path has room for 80, "
+            "use a shorter one such as /run/remora"
+        )
+    return found
+
+
+def _vip_problems(config: Config) -> list[str]:
+    found = []
+    seen: dict[object, int] = {}
+    addresses = {vip.address for vip in config.vips}
+    for i, vip in enumerate(config.vips):
+        where = f"vips[{i}]"
+        for what, value in (("name", vip.name), ("address, port, protocol", vip.key)):
+            if value in seen:
+                found.append(f"{where}: {what} {value} stands in vips[{seen[value]}] already")
+            seen[value] = i
+        if vip.quorum > len(vip.reals):
+            found.append(
+                f"{where}.quorum: {vip.quorum} reals are needed, {len(vip.reals)} are listed: "
+                "the VIP could never be announced"
+            )
+        if vip.check.timeout > vip.check.interval:
+            found.append(
+                f"{where}.check.timeout: {vip.check.timeout} is longer than the interval "
+                f"({vip.check.interval}); make it shorter"
+            )
+        found += _real_problems(config, vip, where, addresses)
+    total = sum(len(vip.reals) for vip in config.vips)
+    if total > MAX_REALS:
+        found.append(f"vips: {total} reals in all, at most {MAX_REALS} fit the maps")
+    return found
+
+
+def _real_problems(
+    config: Config, vip: Vip, where: str, vip_addresses: set[IPv4Address]
+) -> list[str]:
+    found = []
+    listed: set[IPv4Address] = set()
+    for j, real in enumerate(vip.reals):
+        key = f"{where}.reals[{j}].address"
+        if real.address in listed:
+            found.append(f"{key}: {real.address} is listed twice; raise its weight instead")
+        if real.address in vip_addresses:
+            found.append(f"{key}: {real.address} is a VIP address: packets would loop; use its own")
+        if real.address in config.node.outer_source:
+            found.append(
+                f"{key}: {real.address} lies in node.outer_source ({config.node.outer_source}); "
+                "choose a prefix that no machine uses"
+            )
+        if real.address.is_multicast or real.address.is_unspecified or real.address.is_loopback:
+            found.append(f"{key}: {real.address} is not an address of a machine")
+        listed.add(real.address)
+    return found

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every decision of the agent: facts in, effects out.
+
+Rule 1: all that changes NodeState happens here or in commands.py, called from here.
+Rule 2: no clock, no I/O, no logging: `now` is an argument (seconds, monotonic).
+Rule 3: nothing is done by difference to what was asked before: `_settle` compares what should be
+with what was written, so the same code serves a start, a failure, a command and a retry.
+
+Order of effects: withdraw, flags, rings, announce, journal, events, answers.  Traffic is never
+attracted that a ring cannot place, and "answered" means "written".
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from typing import assert_never
+
+import numpy as np
+
+from agent import commands, maglev, rib
+from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
+from agent.boundary import (
+    Adopted,
+    Advertise,
+    Asked,
+    Counted,
+    Effect,
+    Emit,
+    Fact,
+    Failed,
+    FreeReal,
+    OwnedReal,
+    PeerChanged,
+    Probe,
+    Probed,
+    PutReal,
+    PutVip,
+    Remember,
+    RemoveVip,
+    Reply,
+    SetFlags,
+    SetRing,
+    Stopping,
+    Tick,
+)
+from agent.config import Config, Vip
+from agent.health import Verdict, judge
+from agent.state import NodeState, PeerState, RealNumbers, RealState, VipState
+from shared.messages import Answer, ChangeEvent, HealthEvent, PeerEvent, RouteEvent
+from shared.model import Admin, Health
+
+REMEMBERED_ANSWERS = 1024
+"""Answers kept for commands that are sent again."""
+RETRY = 1.0
+"""Seconds until a failed effect is tried again."""
+
+
+class Director:
+    """The core.  `fill` builds a ring (maglev.fill, or the data plane's faster equal)."""
+
+    def __init__(self, listed: Config, fill: maglev.Fill = maglev.fill) -> None:
+        self.state = NodeState(listed)
+        self._fill = fill
+        self._numbers = RealNumbers((), MAX_REALS)
+        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._before: tuple[Effect, ...] = ()
+        """Layout that must stand before the rings: removed VIPs, new reals."""
+        self._behind: tuple[Effect, ...] = ()
+        """Layout that must follow the rings: new VIPs, freed reals."""
+        self._laid_out = True
+        self._adopted = False
+        self._stopping = False
+        self._retry_at = 0.0
+        self._undo: list[commands.Undo] = []
+        """Of the commands in the last batch, should one of its effects fail."""
+
+    def take(self, facts: Sequence[Fact], now: float) -> list[Effect]:
+        """Everything to do about a batch of facts.  Simultaneous changes are one ring rebuild."""
+        after: list[Effect] = []
+        if not any(isinstance(fact, Failed) for fact in facts):
+            self._undo = []
+        for fact in facts:
+            after += self._on(fact, now)
+        if not self._adopted or now < self._retry_at:
+            return after
+        return [*self._settle(), *after]
+
+    # ---- facts
+
+    def _on(self, fact: Fact, now: float) -> list[Effect]:
+        match fact:
+            case Probed():
+                return self._on_probed(fact, now)
+            case Asked():
+                return self._on_asked(fact, now)
+            case PeerChanged():
+                return self._on_peer(fact, now)
+            case Counted(live_flows):
+                for vip in self.state.vips.values():
+                    for real in vip.reals.values():
+                        real.live_flows = int(live_flows[real.number.real_num])
+                return []
+            case Adopted():
+                return self._on_adopted(fact, now)
+            case Failed():
+                return self._on_failed(fact, now)
+            case Stopping():
+                self._stopping = True
+                return []
+            case Tick():
+                return []
+            case _:
+                assert_never(fact)
+
+    def _on_probed(self, fact: Probed, now: float) -> list[Effect]:
+        vip = self.state.vips.get(fact.target.vip)
+        real = vip.reals.get(fact.target.real) if vip else None
+        if vip is None or real is None:
+            return []
+        check = vip.listed.check
+        was = real.verdict.health
+        real.verdict = judge(real.verdict, ok=fact.ok, rise=check.rise, fall=check.fall)
+        real.check, real.check_ms = fact.detail, fact.ms
+        if real.verdict.health is was:
+            return []
+        real.changed = now
+        who = str(fact.target.real)
+        return [Emit(HealthEvent(vip.listed.name, who, was, real.verdict.health, fact.detail))]
+
+    def _on_peer(self, fact: PeerChanged, now: float) -> list[Effect]:
+        peer = self.state.peers.get(fact.peer)
+        if peer is None or (peer.state == fact.state and peer.detail == fact.detail):
+            return []
+        flipped = peer.state != fact.state
+        peer.state, peer.detail = fact.state, fact.detail
+        if not flipped:
+            return []
+        peer.since = now
+        return [Emit(PeerEvent(fact.peer, fact.state, fact.detail))]
+
+    def _on_asked(self, fact: Asked, now: float) -> list[Effect]:
+        command = fact.command
+        known = self._answers.get(command.id)
+        if known is not None:
+            return [Reply(fact.sender, known)]
+        outcome = commands.decide(self.state, command, self._fill)
+        answer = outcome.answer
+        if outcome.overrides:
+            self._undo.append(commands.apply(self.state, outcome.overrides, now))
+            answer = commands.revised(answer, self.state.revision)
+        if command.dry_run:
+            return [Reply(fact.sender, answer)]
+        self._remember_answer(answer)
+        what = commands.in_words(command.action)
+        result = answer.status if not answer.error else f"{answer.status}: {answer.error}"
+        return [
+            Remember(command, result, answer.revision, outcome.overrides),
+            Emit(ChangeEvent(command.who, what, result, answer.revision)),
+            Reply(fact.sender, answer),
+        ]
+
+    def _remember_answer(self, answer: Answer) -> None:
+        self._answers[answer.id] = answer
+        while len(self._answers) > REMEMBERED_ANSWERS:
+            self._answers.popitem(last=False)
+
+    def _on_failed(self, fact: Failed, now: float) -> list[Effect]:
+        """The written state is not known any more: all is compared anew, a little later.
+
+        A command whose effects were dropped is taken back: the old state stays in force (K5).
+        """
+        self._retry_at = now + RETRY
+        self._laid_out = False
+        for vip in self.state.vips.values():
+            vip.real_nums = None
+            for real in vip.reals.values():
+                real.written = None
+        replies = [effect for effect in fact.dropped if isinstance(effect, Reply)]
+        if isinstance(fact.effect, Reply):
+            replies = []
+        if replies:
+            for undo in reversed(self._undo):
+                commands.revert(self.state, undo)
+        self._undo = []
+        effects: list[Effect] = [
+            effect
+            for effect in fact.dropped
+            if isinstance(effect, Emit) and not isinstance(effect.body, ChangeEvent)
+        ]
+        for reply in replies:
+            self._answers.pop(reply.answer.id, None)
+            answer = Answer(
+                id=reply.answer.id,
+                node=reply.answer.node,
+                status="failed",
+                revision=self.state.revision,
+                error=f"{fact.error}; nothing was changed",
+            )
+            effects += [
+                Emit(ChangeEvent("agent", "command", f"failed: {fact.error}", answer.revision)),
+                Reply(reply.sender, answer),
+            ]
+        return effects
+
+    # ---- start
+
+    def _on_adopted(self, fact: Adopted, now: float) -> list[Effect]:
+        """Lay the config over what the maps hold.  Nothing moves that need not (F5)."""
+        state = self.state
+        self._numbers = RealNumbers(fact.reals, MAX_REALS)
+        owned = {(r.vip_num, r.address): r for r in fact.reals if r.vip_num}
+        listed = {vip.key for vip in state.listed.vips}
+        gone = [key for key in fact.vips if key not in listed]
+        taken = set(fact.vips.values())
+        free = iter(sorted(set(range(1, MAX_VIPS)) - taken))
+        for vip in state.listed.vips:
+            vip_num = fact.vips.get(vip.key) or next(free)
+            state.vips[vip.name] = self._lay_out(vip, vip_num, owned, fact, now)
+        if state.listed.bgp:
+            state.peers = {
+                str(peer.address): PeerState(peer.asn, since=now) for peer in state.listed.bgp.peers
+            }
+        state.revision = fact.revision
+        commands.apply(state, fact.overrides, now, revision=fact.revision)
+        kept = {r.number.real_num for v in state.vips.values() for r in v.reals.values()}
+        freed = [r.real_num for r in owned.values() if r.real_num not in kept]
+        for real_num in freed:
+            self._numbers.give_back(real_num)
+        reals = [r for v in state.vips.values() for r in v.reals.values()]
+        self._before = (
+            *(RemoveVip(key) for key in gone),
+            *(PutReal(r.number._replace(flags=r.flags)) for r in reals if r.written is None),
+        )
+        self._behind = (
+            *(PutVip(v.listed.key, v.vip_num) for v in state.vips.values()),
+            *(FreeReal(real_num) for real_num in freed),
+        )
+        self._laid_out = False
+        self._adopted = True
+        return [Probe(state.targets())]
+
+    def _lay_out(
+        self,
+        vip: Vip,
+        vip_num: int,
+        owned: dict[tuple[int, IPv4Address], OwnedReal],
+        fact: Adopted,
+        now: float,
+    ) -> VipState:
+        """A VIP's state from the config, with the numbers, flags and ring that the maps have."""
+        row = fact.rings.get(vip_num) if vip.key in fact.vips else None
+        in_ring = set(np.unique(row).tolist()) if row is not None else set()
+        reals: dict[IPv4Address, RealState] = {}
+        for listed in vip.reals:
+            mine = owned.get((vip_num, listed.address)) if row is not None else None
+            number = mine or self._numbers.take(vip_num, listed.address)
+            reals[listed.address] = RealState(
+                listed,
+                number,
+                verdict=_as_before(mine, in_ring),
+                changed=now,
+                written=mine.flags if mine else None,
+            )
+        return VipState(vip, vip_num, reals, maglev.ring({}, b""), row)
+
+    # ---- what should be, against what was written
+
+    def _settle(self) -> list[Effect]:
+        state = self.state
+        wanted = rib.addresses(
+            (
+                rib.Service(
+                    address=vip.listed.address,
+                    serving=vip.serving,
+                    quorum=vip.listed.quorum,
+                    announced=vip.listed.address in state.announced,
+                    warm=vip.warm,
+                )
+                for vip in state.vips.values()
+            ),
+            node_enabled=state.admin is Admin.ENABLED and not self._stopping,
+        )
+        kept = state.announced & wanted
+        effects: list[Effect] = []
+        if kept != state.announced:
+            effects.append(Advertise(kept))
+        if not self._laid_out:
+            effects += self._before
+        for vip in state.vips.values():
+            effects += self._settle_vip(vip)
+        if not self._laid_out:
+            effects += self._behind
+            self._laid_out = True
+        if wanted != kept:
+            effects.append(Advertise(wanted))
+        effects += self._route_events(wanted)
+        state.announced = wanted
+        return effects
+
+    def _settle_vip(self, vip: VipState) -> list[Effect]:
+        effects: list[Effect] = []
+        for real in vip.reals.values():
+            if real.written != real.flags:
+                effects.append(SetFlags(real.number.real_num, real.flags))
+                real.written = real.flags
+        members = vip.members
+        if vip.real_nums is not None and vip.placed == members:
+            return effects
+        vip.ring, vip.placed = maglev.ring(members, vip.seed, fill=self._fill), members
+        numbers = vip.numbers(vip.ring)
+        if vip.real_nums is None or not np.array_equal(numbers, vip.real_nums):
+            effects.append(SetRing(vip.vip_num, numbers))
+            vip.real_nums = numbers
+            vip.ring_changes += 1
+        return effects
+
+    def _route_events(self, wanted: frozenset[IPv4Address]) -> list[Effect]:
+        was = self.state.announced
+        why = "node draining" if self.state.admin is not Admin.ENABLED else "quorum lost"
+        if self._stopping:
+            why = "agent stops"
+        return [
+            *(Emit(RouteEvent(str(a), announced=False, why=why)) for a in was - wanted),
+            *(Emit(RouteEvent(str(a), announced=True, why="quorum met")) for a in wanted - was),
+        ]
+
+
+def _as_before(mine: OwnedReal | None, in_ring: set[int]) -> Verdict:
+    """The health that the maps imply: a restarted agent moves no flow before it has a reason."""
+    if mine is None:
+        return Verdict(Health.UNKNOWN)
+    if mine.flags & REAL_DOWN:
+        return Verdict(Health.DOWN)
+    if mine.flags & REAL_DRAINING or mine.real_num in in_ring:
+        return Verdict(Health.UP)
+    return Verdict(Health.UNKNOWN)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal: who changed what, when and why; drains and weights outlive the agent by it.
+
+One JSON object per line, appended and fsynced before the command is answered.  A torn last line
+(the machine died while writing) and a damaged one are reported and passed over, never fatal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from agent.boundary import EffectError, Override, Remember
+from agent.commands import in_words
+
+
+class Recalled(NamedTuple):
+    """What the journal knows at start."""
+
+    overrides: tuple[Override, ...]
+    """The last one of each real that is still in force."""
+    revision: int
+    damaged: tuple[int, ...]
+    """Numbers of the lines that could not be read."""
+
+
+class Journal:
+    """An open journal.  Raises EffectError when the disk refuses."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "journal.jsonl"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("ab", buffering=0)
+            self._end_torn_line()
+        except OSError as error:
+            raise EffectError(f"journal {self.path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        self._file.close()
+
+    def recall(self) -> Recalled:
+        last: dict[tuple[str, str], Override] = {}
+        revision = 0
+        damaged = []
+        for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
+            if not line.strip():
+                continue
+            try:
+                entry = json.loads(line)
+                overrides = msgspec.convert(entry["overrides"], tuple[Override, ...])
+                revision = int(entry["revision"])
+            except (ValueError, KeyError, TypeError):
+                damaged.append(number)
+                continue
+            last.update({(override.vip, override.real): override for override in overrides})
+        return Recalled(tuple(last.values()), revision, tuple(damaged))
+
+    def write(self, entry: Remember) -> None:
+        command = entry.command
+        line = _line(
+            {
+                "at": time.time(),
+                "who": command.who,
+                "id": command.id,
+                "what": in_words(command.action),
+                "why": command.why,
+                "result": entry.result,
+                "revision": entry.revision,
+                "overrides": msgspec.to_builtins(entry.overrides),
+            }
+        )
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            written = self._file.write(line)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            written, why = 0, error.strerror
+        else:
+            why = "the disk is full"
+        if written != len(line):
+            os.ftruncate(self._file.fileno(), size)
+            raise EffectError(f"journal {self.path}: {why}")
+
+    def _end_torn_line(self) -> None:
+        content = self.path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            self._file.write(b"\n")
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel knows of interface, default route and next hop.  The only importer of pyroute2.
+
+pyroute2 is imported inside the functions: it costs 16 MB, which the agent gives back by asking in a
+short-lived child (`python -m agent.netlink`), as it does with the compiler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+import time
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agent.boundary import EffectError
+
+ARP_COMPLETE = 0x02
+RESOLVE = 5.0
+"""Seconds that the next hop has to answer ARP at start."""
+
+
+class WayOut(NamedTuple):
+    """The way out of the node."""
+
+    ifindex: int
+    mtu: int
+    own_mac: bytes
+    gateway: str
+    gateway_mac: bytes
+
+
+async def resolve(interface: str, gateway: IPv4Address | None) -> WayOut:
+    """The way out by an interface.  Raises EffectError with what is missing."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "agent.netlink",
+        interface,
+        str(gateway or ""),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await child.communicate()
+    if child.returncode:
+        last = err.decode(errors="replace").strip().splitlines()
+        raise EffectError(last[-1] if last else f"netlink child ended with {child.returncode}")
+    found = json.loads(out)
+    return WayOut(
+        found["ifindex"],
+        found["mtu"],
+        bytes.fromhex(found["own_mac"]),
+        found["gateway"],
+        bytes.fromhex(found["gateway_mac"]),
+    )
+
+
+def neighbour(interface: str, address: str) -> bytes | None:
+    """The MAC that the kernel has for a neighbour; None while it knows none.
+
+    Read from /proc: asked every few seconds, it must cost microseconds, not a netlink library.
+    """
+    for line in Path("/proc/net/arp").read_text().splitlines()[1:]:
+        ip, _, flags, mac, _, device = line.split()
+        if (ip, device) == (address, interface) and int(flags, 16) & ARP_COMPLETE:
+            return bytes.fromhex(mac.replace(":", ""))
+    return None
+
+
+def _resolve_here(interface: str, gateway: str) -> dict[str, Any]:
+    from pyroute2 import IPRoute  # noqa: PLC0415  # see above
+
+    with IPRoute() as kernel:
+        index = kernel.link_lookup(ifname=interface)
+        if not index:
+            raise EffectError(f"interface {interface}: not there; see `ip link`")
+        link = kernel.get_links(index[0])[0]
+        if link.get("state") != "up":
+            raise EffectError(f"interface {interface}: is down; `ip link set {interface} up`")
+        hop = gateway or _default_gateway(kernel, index[0], interface)
+        return {
+            "ifindex": index[0],
+            "mtu": link.get("mtu"),
+            "own_mac": link.get("address").replace(":", ""),
+            "gateway": hop,
+            "gateway_mac": _hardware_address(kernel, index[0], interface, hop).replace(":", ""),
+        }
+
+
+def _default_gateway(kernel: Any, index: int, interface: str) -> str:  # noqa: ANN401
+    for route in kernel.get_default_routes(family=socket.AF_INET):
+        hop = route.get("gateway")
+        if hop and route.get("oif") == index:
+            return str(hop)
+    raise EffectError(
+        f"interface {interface}: no default route by it; name the next hop in node.gateway"
+    )
+
+
+def _hardware_address(kernel: Any, index: int, interface: str, hop: str) -> str:  # noqa: ANN401
+    """The next hop's MAC, asked for by a packet to it (the kernel resolves, we read)."""
+    deadline = time.monotonic() + RESOLVE
+    while time.monotonic() < deadline:
+        for entry in kernel.get_neighbours(family=socket.AF_INET, ifindex=index, dst=hop):
+            if entry.get("lladdr"):
+                return str(entry.get("lladdr"))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as prompt:
+            prompt.sendto(b"", (hop, 9))  # discard: any packet makes the kernel ask
+        time.sleep(0.02)
+    raise EffectError(
+        f"gateway {hop}: does not answer ARP on {interface}; check the address and the link"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(_resolve_here(sys.argv[1], sys.argv[2])))
+    except (EffectError, OSError) as error:
+        sys.exit(str(error))

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which VIP addresses this node announces.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+from typing import NamedTuple
+
+
+class Service(NamedTuple):
+    """What the decision needs to know of one VIP."""
+
+    address: IPv4Address
+    serving: int
+    """Reals that take new flows."""
+    quorum: int
+    announced: bool
+    """Whether its address is announced now."""
+    warm: bool
+    """Every real has been judged at least once."""
+
+
+def addresses(services: Iterable[Service], *, node_enabled: bool) -> frozenset[IPv4Address]:
+    """The addresses to announce: those with a service that meets its quorum.
+
+    One service is enough for its address: to withdraw a healthy service because its neighbour on
+    the same address failed would take away what works.  A service is announced first when it is
+    warm; once announced, it stays so through a re-check (H2).
+    """
+    if not node_enabled:
+        return frozenset()
+    return frozenset(
+        service.address
+        for service in services
+        if service.serving >= max(1, service.quorum) and (service.warm or service.announced)
+    )

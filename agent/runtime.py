@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wiring: one inbox, one consumer, and the shells around the director.
+
+Nothing is decided here.  A fact goes into the inbox; the consumer takes all that is there, asks the
+director, and performs the effects in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import importlib.metadata
+import logging
+import os
+import resource
+import signal
+import socket
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, assert_never
+
+from agent import boundary as b
+from agent import loader, netlink
+from agent.abi import ABI_VERSION, Sizes
+from agent.bgp import Speaker
+from agent.boundary import Asked, Effect, EffectError, Fact
+from agent.capture import ends
+from agent.config import Config, Node
+from agent.dataplane import Control, DataPlane
+from agent.director import Director
+from agent.events import EventRing
+from agent.journal import Journal
+from agent.prober import Prober
+from agent.server import Server
+from agent.snapshot import Origin, Reading, snapshots
+from shared.messages import Answer, DropEvent, Event, EventBody, Look, LostEvent, Replay, Snapshot
+from shared.reasons import name_of
+
+log = logging.getLogger("remora")
+
+KEPT_EVENTS = 4096
+DRAIN_EVERY = 0.1
+"""Seconds between two looks into the event ring; the data plane never wakes us (it costs 6 us)."""
+WATCH_GATEWAY = 2.0
+PAGE = resource.getpagesize()
+
+
+def version() -> str:
+    return importlib.metadata.version("remora")
+
+
+def control(config: Config, path: netlink.WayOut) -> Control:
+    """The data plane's settings."""
+    node = config.node
+    rate = config.telemetry.events_per_second
+    return Control(
+        hash_key=bytes.fromhex(node.hash_key),
+        outer_source=node.outer_source,
+        underlay_mtu=node.underlay_mtu,
+        event_rate=rate,
+        event_burst=2 * rate,
+        gateway_mac=path.gateway_mac,
+        own_mac=path.own_mac,
+    )
+
+
+def pins(node: Node) -> Path:
+    """Where a node's programs and maps are; another ABI has another place."""
+    return Path(node.bpffs) / "remora" / node.name / f"v{ABI_VERSION}"
+
+
+def load(node: Node) -> None:
+    """Compile, load and attach by the child; the balancer comes last.  Raises LoadError."""
+    sizes = Sizes(loader.possible_cpus(), node.flows_per_cpu)
+    attach = loader.Attach(node.interface, node.xdp_mode)
+    for name, where in (("ring", None), ("lb", attach)):
+        source = loader.bpf_source(f"{name}.c")
+        loaded = loader.load(loader.Request(source, (name,), pins(node), sizes, where))
+        program = loaded.programs[name]
+        log.info(
+            "loaded program=%s tag=%s instructions=%d mode=%s created=%s adopted=%s ms=%.0f",
+            name,
+            program.tag,
+            program.instructions,
+            loaded.mode or "-",
+            ",".join(loaded.created) or "-",
+            ",".join(loaded.adopted) or "-",
+            loaded.compile_ms + loaded.load_ms,
+        )
+
+
+class Agent:
+    """A running agent.  Raises EffectError or LoadError where it cannot start."""
+
+    def __init__(self, config: Config, dataplane: DataPlane, path: netlink.WayOut) -> None:
+        node = config.node
+        self.config = config
+        self.dataplane = dataplane
+        self.path = path
+        self.inbox: asyncio.Queue[Fact] = asyncio.Queue()
+        tell = self.inbox.put_nowait
+        self.director = Director(config, dataplane.fill)
+        self.journal = Journal(Path(node.state_dir))
+        self.server = Server(node.name, Path(node.run_dir), tell)
+        self.prober = Prober({vip.name: vip for vip in config.vips}, tell)
+        self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
+        self.ring = EventRing(pins(node))
+        self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self.event_sequence = 0
+        self.sequence = 0
+        self.origin = Origin(dataplane.boot, version(), time.monotonic(), dataplane.program_tag)
+
+    async def run(self) -> None:
+        """Until SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        self.dataplane.configure(control(self.config, self.path))
+        if self.speaker:
+            await self.speaker.start()
+        self.inbox.put_nowait(self._adopted())
+        await self._consume_once()
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(work())
+                for work in (self._consume, self._publish, self._drain, self._watch_gateway)
+            ]
+            notify("READY=1")
+            log.info("ready node=%s pid=%d", self.config.node.name, os.getpid())
+            await stopped.wait()
+            notify("STOPPING=1")
+            for task in running:
+                task.cancel()
+        await self._stop()
+
+    async def _stop(self) -> None:
+        """Withdraw first; the data plane stays, so that packets under way are still served."""
+        self.inbox.put_nowait(b.Stopping())
+        await self._consume_once()
+        if self.speaker:
+            await self.speaker.stop()
+        self.prober.close()
+        await self.server.close()
+        self.journal.close()
+        self.ring.close()
+        self.dataplane.close()
+        log.info("stopped: routes withdrawn, data plane left in place")
+
+    def _adopted(self) -> b.Adopted:
+        owned = self.dataplane.owned()
+        recalled = self.journal.recall()
+        for number in recalled.damaged:
+            log.warning("journal line=%d is damaged, passed over", number)
+        log.info(
+            "adopted vips=%d overrides=%d revision=%d",
+            len(owned.vips),
+            len(recalled.overrides),
+            recalled.revision,
+        )
+        return b.Adopted(
+            vips=owned.vips,
+            reals=owned.reals,
+            rings={n: self.dataplane.current_ring(n) for n in owned.vips.values()},
+            overrides=recalled.overrides,
+            revision=recalled.revision,
+        )
+
+    # ---- the inbox
+
+    async def _consume(self) -> None:
+        while True:
+            await self._consume_once()
+
+    async def _consume_once(self) -> None:
+        batch = [await self.inbox.get()]
+        while not self.inbox.empty():
+            batch.append(self.inbox.get_nowait())
+        questions = [f for f in batch if isinstance(f, Asked) and _is_question(f)]
+        facts = [f for f in batch if not (isinstance(f, Asked) and _is_question(f))]
+        await self._perform(self.director.take(facts, time.monotonic()))
+        for question in questions:
+            await self._answer(question)
+
+    async def _perform(self, effects: list[Effect]) -> None:
+        for i, effect in enumerate(effects):
+            try:
+                await self._do(effect)
+            except EffectError as error:
+                log.error("effect=%s failed: %s", type(effect).__name__, error)  # noqa: TRY400
+                failed = b.Failed(effect, str(error), tuple(effects[i + 1 :]))
+                await self._perform(self.director.take([failed], time.monotonic()))
+                return
+
+    async def _do(self, effect: Effect) -> None:  # noqa: PLR0912  # one line per effect
+        match effect:
+            case b.PutVip(key, vip_num):
+                self.dataplane.put_vip(key, vip_num)
+            case b.RemoveVip(key):
+                self.dataplane.remove_vip(key)
+            case b.PutReal(real):
+                self.dataplane.put_real(*real)
+            case b.FreeReal(real_num):
+                self.dataplane.free_real(real_num)
+            case b.SetFlags(real_num, flags):
+                self.dataplane.set_flags(real_num, flags)
+            case b.SetRing(vip_num, real_nums):
+                self.dataplane.set_ring(vip_num, real_nums)
+                log.info("ring vip_num=%d", vip_num)
+            case b.Advertise(addresses):
+                if self.speaker:
+                    self.speaker.advertise(addresses)
+            case b.Probe(targets):
+                self.prober.declare(targets)
+            case b.Remember():
+                self.journal.write(effect)
+            case b.Emit(body):
+                log.info("event %s", body)
+                await self._emit(body)
+            case b.Reply(sender, answer):
+                await self.server.reply(sender, answer)
+            case _:
+                assert_never(effect)
+
+    async def _answer(self, question: Asked) -> None:
+        """Look and Replay: they ask for what is known and change nothing."""
+        command = question.command
+        answer = Answer(
+            id=command.id,
+            node=self.config.node.name,
+            status="ok",
+            revision=self.director.state.revision,
+            snapshots=self._snapshots() if isinstance(command.action, Look) else (),
+            events=self._since(command.action) if isinstance(command.action, Replay) else (),
+        )
+        await self.server.reply(question.sender, answer)
+
+    # ---- telemetry
+
+    async def _publish(self) -> None:
+        every = 1 / self.config.telemetry.hz
+        due = time.monotonic()
+        while True:
+            self.sequence += 1
+            live = self.dataplane.live_flows(self.config.node.flow_idle)
+            self.inbox.put_nowait(b.Counted(live))
+            await self.server.publish(*self._snapshots())
+            due = max(due + every, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+
+    def _snapshots(self) -> tuple[Snapshot, ...]:
+        return snapshots(self.director.state, self._read(), self.origin, self.sequence)
+
+    def _read(self) -> Reading:
+        capacity, occupied, live = self.dataplane.occupancy(self.config.node.flow_idle)
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+        return Reading(
+            at=time.monotonic(),
+            wall=time.time(),
+            totals=self.dataplane.totals(),
+            vips=self.dataplane.vip_totals(),
+            reals=self.dataplane.real_totals(),
+            capacity=capacity,
+            occupied=occupied,
+            live=live,
+            cpu_seconds=time.process_time(),
+            rss_bytes=resident,
+        )
+
+    async def _drain(self) -> None:
+        while True:
+            records = self.ring.drain()
+            for record in records if records is not None else ():
+                await self._emit(self._drop_event(record))
+            await asyncio.sleep(DRAIN_EVERY)
+
+    def _drop_event(self, record: Any) -> DropEvent:  # noqa: ANN401  # one numpy record of lb_event
+        head = bytes(record["head"])[: int(record["length"])]
+        source, destination, protocol = ends(head)
+        vip_num = int(record["vip_num"])
+        names = {v.vip_num: name for name, v in self.director.state.vips.items()}
+        return DropEvent(
+            reason=int(record["reason"]),
+            name=name_of(int(record["reason"])),
+            vip=names.get(vip_num, ""),
+            source=source,
+            destination=destination,
+            protocol=protocol,
+            length=int(record["length"]),
+            cpu=int(record["cpu"]),
+            rx_queue=int(record["rx_queue"]),
+            head=head,
+        )
+
+    async def _emit(self, body: EventBody) -> None:
+        event = self._event(body, self.event_sequence)
+        self.event_sequence += 1
+        self.events.append(event)
+        await self.server.publish(event)
+
+    def _event(self, body: EventBody, sequence: int) -> Event:
+        return Event(
+            node=self.config.node.name,
+            boot=self.origin.boot,
+            sequence=sequence,
+            at=time.monotonic(),
+            wall=time.time(),
+            body=body,
+        )
+
+    def _since(self, asked: Replay) -> tuple[Event, ...]:
+        kept = tuple(event for event in self.events if event.sequence >= asked.sequence)
+        first = kept[0].sequence if kept else self.event_sequence
+        missing = first - asked.sequence
+        if missing <= 0:
+            return kept
+        lost = LostEvent(missing, "older than what the agent keeps")
+        return (self._event(lost, first - 1), *kept)
+
+    # ---- the way out
+
+    async def _watch_gateway(self) -> None:
+        """The next hop may change its MAC (a router fails over): follow it."""
+        while True:
+            await asyncio.sleep(WATCH_GATEWAY)
+            mac = netlink.neighbour(self.config.node.interface, self.path.gateway)
+            if mac is None or mac == self.path.gateway_mac:
+                continue
+            log.warning("gateway %s is now at %s", self.path.gateway, mac.hex(":"))
+            self.path = self.path._replace(gateway_mac=mac)
+            self.dataplane.configure(control(self.config, self.path))
+
+
+def _is_question(fact: Asked) -> bool:
+    return isinstance(fact.command.action, Look | Replay)
+
+
+async def run(config: Config) -> None:
+    """Load, adopt and serve until told to stop.  Raises EffectError or LoadError."""
+    node = config.node
+    with only_one(Path(node.run_dir)):
+        path = await netlink.resolve(node.interface, node.gateway_address)
+        await asyncio.to_thread(load, node)
+        agent = Agent(config, DataPlane(pins(node)), path)
+        await agent.run()
+
+
+@contextlib.contextmanager
+def only_one(run_dir: Path) -> Any:  # noqa: ANN401  # a context
+    """Hold the run directory's lock.  Raises EffectError when another agent holds it."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = (run_dir / "lock").open("w")
+    except OSError as error:
+        raise EffectError(f"run_dir {run_dir}: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EffectError(f"run_dir {run_dir}: another agent is running here") from None
+        yield
+
+
+def notify(state: str) -> None:
+    """Tell the supervisor (sd_notify(3): one datagram to $NOTIFY_SOCKET)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor,
+        contextlib.suppress(OSError),
+    ):
+        supervisor.sendto(state.encode(), address)

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State and counters -> telemetry.  Pure: totals are read by others and passed in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.state import NodeState, RealState, VipState
+from shared.messages import (
+    CpuSnapshot,
+    DropRow,
+    DropSnapshot,
+    FlowtableSnapshot,
+    NodeSnapshot,
+    Peer,
+    RealRow,
+    RealSnapshot,
+    Snapshot,
+    VipRow,
+    VipSnapshot,
+)
+from shared.reasons import REASONS
+
+Totals = NDArray[Any]
+Head = dict[str, Any]
+"""The keywords that every message takes."""
+PACKETS, BYTES, FLOWS, DROPS = range(4)
+"""Columns of the per-VIP and per-real totals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything that was counted, read at one moment."""
+
+    at: float
+    """CLOCK_MONOTONIC, seconds."""
+    wall: float
+    totals: Totals
+    """One struct lb_totals per CPU."""
+    vips: NDArray[np.uint64]
+    """[vip_num, column], summed over the CPUs."""
+    reals: NDArray[np.uint64]
+    """[real_num, column]."""
+    capacity: int
+    occupied: int
+    live: int
+    cpu_seconds: float
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What does not change while the agent runs."""
+
+    boot: str
+    version: str
+    started: float
+    program: str
+
+
+def snapshots(
+    state: NodeState, reading: Reading, origin: Origin, sequence: int
+) -> tuple[Snapshot, ...]:
+    """One complete snapshot of every topic."""
+    head: Head = {
+        "node": state.listed.node.name,
+        "boot": origin.boot,
+        "sequence": sequence,
+        "at": reading.at,
+    }
+    return (
+        _node(state, reading, origin, head),
+        VipSnapshot(vips=tuple(_vip(state, v, reading) for v in state.vips.values()), **head),
+        RealSnapshot(
+            reals=tuple(row for v in state.vips.values() for row in _reals(v, reading)), **head
+        ),
+        _cpu(reading, head),
+        _flowtable(reading, head),
+        _drop(reading, head),
+    )
+
+
+def ring_digest(state: NodeState) -> str:
+    """One digest over all rings: equal on all nodes that place every flow alike."""
+    rings = sorted((str(vip.listed.key), vip.ring.digest) for vip in state.vips.values())
+    return hashlib.blake2b(repr(rings).encode(), digest_size=6).hexdigest()
+
+
+def _sums(totals: Totals) -> Callable[[str], int]:
+    return lambda name: int(totals[name].sum())
+
+
+def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> NodeSnapshot:
+    total = _sums(reading.totals)
+    node = state.listed.node
+    reals = [real for vip in state.vips.values() for real in vip.reals.values()]
+    return NodeSnapshot(
+        **head,
+        version=origin.version,
+        wall=reading.wall,
+        started=origin.started,
+        admin=state.admin,
+        revision=state.revision,
+        interface=node.interface,
+        xdp_mode=node.xdp_mode,
+        program=origin.program,
+        ring_digest=ring_digest(state),
+        rx_packets=total("rx_packets"),
+        rx_bytes=total("rx_bytes"),
+        tx_packets=total("tx_packets"),
+        tx_bytes=total("tx_bytes"),
+        pass_packets=total("pass_packets"),
+        drop_packets=total("drop_packets"),
+        flow_hits=total("flow_hits"),
+        flow_misses=sum(total(f"flow_miss_{cause}") for cause in ("syn", "udp", "other")),
+        new_flows=total("flow_miss_syn") + total("flow_miss_udp"),
+        vips=len(state.vips),
+        vips_announced=sum(v.listed.address in state.announced for v in state.vips.values()),
+        reals=len(reals),
+        reals_up=sum(real.serving for real in reals),
+        live_flows=reading.live,
+        peers=tuple(
+            Peer(address, peer.asn, peer.state, peer.since, peer.detail)
+            for address, peer in state.peers.items()
+        ),
+        cpu_seconds=reading.cpu_seconds,
+        rss_bytes=reading.rss_bytes,
+    )
+
+
+def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
+    counted = reading.vips[vip.vip_num]
+    return VipRow(
+        name=vip.listed.name,
+        address=str(vip.listed.address),
+        port=vip.listed.port,
+        protocol=vip.listed.protocol,
+        packets=int(counted[PACKETS]),
+        bytes=int(counted[BYTES]),
+        new_flows=int(counted[FLOWS]),
+        drops=int(counted[DROPS]),
+        reals=len(vip.reals),
+        reals_up=vip.serving,
+        quorum=vip.listed.quorum,
+        announced=vip.listed.address in state.announced,
+        ring_digest=vip.ring.digest,
+        ring_changes=vip.ring_changes,
+    )
+
+
+def _reals(vip: VipState, reading: Reading) -> list[RealRow]:
+    slots = vip.ring.counts()
+    return [
+        _real(vip.listed.name, real, slots.get(address, 0), reading)
+        for address, real in vip.reals.items()
+    ]
+
+
+def _real(vip: str, real: RealState, slots: int, reading: Reading) -> RealRow:
+    counted = reading.reals[real.number.real_num]
+    return RealRow(
+        vip=vip,
+        address=str(real.listed.address),
+        admin=real.admin,
+        health=real.verdict.health,
+        weight=real.weight,
+        effective_weight=real.effective_weight,
+        slots=slots,
+        packets=int(counted[PACKETS]),
+        bytes=int(counted[BYTES]),
+        new_flows=int(counted[FLOWS]),
+        live_flows=real.live_flows,
+        changed=real.changed,
+        check=real.check,
+        check_ms=real.check_ms,
+    )
+
+
+def _cpu(reading: Reading, head: Head) -> CpuSnapshot:
+    totals = reading.totals
+    misses = totals["flow_miss_syn"] + totals["flow_miss_udp"] + totals["flow_miss_other"]
+    fields = ("rx_packets", "rx_bytes", "tx_packets", "pass_packets", "drop_packets", "flow_hits")
+    by_cpu: Head = {name: tuple(totals[name].tolist()) for name in fields}
+    return CpuSnapshot(
+        **head,
+        **by_cpu,
+        flow_misses=tuple(misses.tolist()),
+    )
+
+
+def _flowtable(reading: Reading, head: Head) -> FlowtableSnapshot:
+    total = _sums(reading.totals)
+    return FlowtableSnapshot(
+        **head,
+        capacity=reading.capacity,
+        occupied=reading.occupied,
+        live=reading.live,
+        hits=total("flow_hits"),
+        miss_syn=total("flow_miss_syn"),
+        miss_udp=total("flow_miss_udp"),
+        miss_other=total("flow_miss_other"),
+        stale=total("flow_stale"),
+        evictions=total("flow_evictions"),
+    )
+
+
+def _drop(reading: Reading, head: Head) -> DropSnapshot:
+    total = _sums(reading.totals)
+    by_reason = reading.totals["drops"].sum(axis=0)
+    return DropSnapshot(
+        **head,
+        drops=tuple(DropRow(r.number, r.name, int(by_reason[r.number])) for r in REASONS),
+        events=total("events"),
+        suppressed=total("events_suppressed"),
+        lost=total("events_lost"),
+    )

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent knows: one tree that the director changes and snapshots are made from.
+
+Pure data and what follows from it.  `admin` and `health` are two facts about a real and are never
+merged; what it may receive is computed from both.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent import config, maglev
+from agent.abi import REAL_DOWN, REAL_DRAINING
+from agent.boundary import OwnedReal, Target
+from agent.health import Verdict
+from shared.model import Admin, Health
+
+NOT_JUDGED = Verdict(Health.UNKNOWN)
+
+
+@dataclass(slots=True)
+class RealState:
+    """A real of one VIP."""
+
+    listed: config.Real
+    number: OwnedReal
+    verdict: Verdict = NOT_JUDGED
+    admin: Admin = Admin.ENABLED
+    override: int | None = None
+    """Weight set by an operator; None: as configured."""
+    changed: float = 0.0
+    check: str = "not checked yet"
+    check_ms: float = 0.0
+    live_flows: int = 0
+    written: int | None = None
+    """Flags in the map, None: not known."""
+
+    @property
+    def weight(self) -> int:
+        return self.listed.weight if self.override is None else self.override
+
+    @property
+    def serving(self) -> bool:
+        """Whether it takes new flows."""
+        return self.admin is Admin.ENABLED and self.verdict.health is Health.UP
+
+    @property
+    def effective_weight(self) -> int:
+        return self.weight if self.serving else 0
+
+    @property
+    def flags(self) -> int:
+        """What the data plane must know of it (enum lb_real_flag).
+
+        A disabled real is DOWN to the data plane: it gets no packet at all.  An unknown one is not
+        DOWN: after a restart its flows go on until there is a verdict.
+        """
+        down = self.verdict.health is Health.DOWN or self.admin is Admin.DISABLED
+        draining = self.admin is Admin.DRAINING
+        return (REAL_DOWN if down else 0) | (REAL_DRAINING if draining else 0)
+
+    def __str__(self) -> str:
+        return f"{self.admin}, weight {self.weight}"
+
+
+@dataclass(slots=True)
+class VipState:
+    """A VIP, its reals in the config's order, and the ring in force."""
+
+    listed: config.Vip
+    vip_num: int
+    reals: dict[IPv4Address, RealState]
+    ring: maglev.Ring
+    """As last written; compared with what is wanted by its real numbers."""
+    real_nums: NDArray[np.uint32] | None
+    """The row in force, None: not known."""
+    placed: dict[maglev.Address, int] | None = None
+    """The members that `ring` was made of."""
+    ring_changes: int = 0
+
+    @property
+    def serving(self) -> int:
+        return sum(real.serving for real in self.reals.values())
+
+    @property
+    def warm(self) -> bool:
+        return all(real.verdict.health is not Health.UNKNOWN for real in self.reals.values())
+
+    @property
+    def members(self) -> dict[maglev.Address, int]:
+        """{address: weight} of the reals that the ring should hold."""
+        return {a: real.effective_weight for a, real in self.reals.items() if real.serving}
+
+    @property
+    def seed(self) -> bytes:
+        """Rings of different VIPs with the same reals must differ: else one real's neighbours in
+        every ring are the same, and so is who inherits its load."""
+        return str(self.listed.key).encode()
+
+    def numbers(self, ring: maglev.Ring) -> NDArray[np.uint32]:
+        """The ring as the map wants it: slot -> real_num."""
+        return ring.real_nums({a: real.number.real_num for a, real in self.reals.items()})
+
+
+@dataclass(slots=True)
+class PeerState:
+    asn: int
+    state: Literal["up", "down"] = "down"
+    since: float = 0.0
+    detail: str = "not connected yet"
+
+
+@dataclass(slots=True)
+class NodeState:
+    """Everything the agent knows."""
+
+    listed: config.Config
+    vips: dict[str, VipState] = field(default_factory=dict)
+    peers: dict[str, PeerState] = field(default_factory=dict)
+    admin: Admin = Admin.ENABLED
+    revision: int = 0
+    announced: frozenset[IPv4Address] = frozenset()
+
+    def targets(self) -> frozenset[Target]:
+        return frozenset(
+            Target(name, address)
+            for name, vip in self.vips.items()
+            for address, real in vip.reals.items()
+            if real.admin is not Admin.DISABLED
+        )
+
+
+class RealNumbers:
+    """Gives real numbers out: those never used first, then the one that was freed longest ago.
+
+    A number's generation goes up with each owner, so that flows of the last one miss; eight bits of
+    it suffice because a number comes back only after all other free ones.
+    """
+
+    def __init__(self, owned: Iterable[OwnedReal], size: int) -> None:
+        known = {real.real_num: real for real in owned}
+        self._generation = {number: real.generation for number, real in known.items()}
+        unused = [number for number in range(1, size) if number not in known]
+        freed = [number for number, real in known.items() if real.vip_num == 0]
+        self._free = deque(unused + freed)
+
+    def take(self, vip_num: int, address: IPv4Address) -> OwnedReal:
+        """A free number for a real of a VIP.  Raises IndexError when none is left."""
+        number = self._free.popleft()
+        generation = self._generation.get(number, 0) % 255 + 1
+        self._generation[number] = generation
+        return OwnedReal(number, vip_num, address, generation, 0)
+
+    def give_back(self, real_num: int) -> None:
+        self._free.append(real_num)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder listing is the architecture: who may import what, held for every module."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("agent", "console", "shared")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+CORE = {
+    "agent": (
+        "boundary",
+        "capture",
+        "commands",
+        "director",
+        "guard",
+        "health",
+        "maglev",
+        "rib",
+        "snapshot",
+        "state",
+    ),
+    "shared": ("model", "messages", "codec", "reasons"),
+    "console": ("store", "rates", "rows", "format"),
+}
+IMPURE = {
+    "asyncio",
+    "logging",
+    "os",
+    "random",
+    "selectors",
+    "socket",
+    "subprocess",
+    "threading",
+    "time",
+}
+OWNERS = {
+    "bcc": ("agent/loader.py",),
+    "msgpack": ("shared/codec.py",),
+    "pyroute2": ("agent/netlink.py",),
+    "textual": ("console/app.py", "console/screens/", "console/widgets/"),
+    "rich": ("console/app.py", "console/screens/", "console/widgets/"),
+    "zmq": ("agent/server.py", "console/client.py"),
+}
+CHILD = ("agent/abi.py", "agent/bpf_syscall.py", "agent/loader.py", "shared/reasons.py")
+"""Run by Debian's python3, without the project's packages."""
+BANNED = re.compile(
+    r"(^|_)(util|utils|helper|manager|handler|base|common|misc|data|info)(_|$)", re.I
+)
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Full names of the modules that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{_name(path)}: relative import"
+            yield str(node.module)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_import_rules(path: Path) -> None:
+    name = _name(path)
+    tops = {module.partition(".")[0] for module in _imports(path)}
+    allowed = {"agent": {"agent", "shared"}, "console": {"console", "shared"}, "shared": {"shared"}}
+    package = name.partition("/")[0]
+    assert tops & set(PACKAGES) <= allowed[package], "agent and console never see each other"
+    assert "tests" not in tops
+    for library, owners in OWNERS.items():
+        if library in tops:
+            assert name.startswith(owners), f"{library} belongs to {', '.join(owners)}"
+    if path.stem in CORE[package] and path.parent == ROOT / package:
+        assert not tops & IMPURE, f"core module imports {tops & IMPURE}"
+
+
+@pytest.mark.parametrize("name", CHILD)
+def test_loader_child_needs_the_standard_library_only(name: str) -> None:
+    import sys
+
+    ours = {"agent", "shared", "bcc"}
+    tops = {module.partition(".")[0] for module in _imports(ROOT / name)}
+    assert tops - ours <= sys.stdlib_module_names
+
+
+def test_the_rules_name_files_that_exist() -> None:
+    """A rule about a file that was renamed would hold by itself."""
+    for package, stems in CORE.items():
+        for stem in stems:
+            assert (ROOT / package / f"{stem}.py").exists(), f"{package}/{stem}.py"
+    for owners in OWNERS.values():
+        for owner in owners:
+            assert (ROOT / owner).exists(), owner
+
+
+def test_names() -> None:
+    for path in MODULES:
+        assert not BANNED.search(path.stem), f"{_name(path)}: say what it is"
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node.name)
+                assert not BANNED.search(words), f"{_name(path)}: class {node.name}"
+
+
+def test_every_source_file_names_its_licence() -> None:
+    gpl = [*(ROOT / "bpf").rglob("*.c"), *(ROOT / "bpf").rglob("*.h")]
+    for path in gpl:
+        assert "GPL-2.0" in path.read_text().split("\n", 1)[0], path
+    for path in MODULES:
+        text = path.read_text()
+        if text:
+            assert text.startswith("# SPDX-License-Identifier: Apache-2.0\n"), path
+
+
+def test_no_debug_prints_in_the_data_plane() -> None:
+    for path in (ROOT / "bpf").glob("*.[ch]"):
+        assert "bpf_printk" not in path.read_text(), path
+        assert "bpf_trace_printk" not in path.read_text(), path

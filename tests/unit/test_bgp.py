@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bridge between ExaBGP and agents that come and go, with real pipes and a real socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from agent import bgp_pipe
+from agent.bgp import exabgp_config
+from agent.config import Bgp, BgpPeer
+
+UP = {"type": "state", "neighbor": {"address": {"peer": "10.2.1.1"}, "state": "up"}}
+
+
+class Both:
+    """ExaBGP's end (pipes) and the agent's end (a socket) of one bridge process."""
+
+    def __init__(self, directory: Path, dead_man: float) -> None:
+        self.path = directory / "bgp.sock"
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", bgp_pipe.__file__, str(self.path), str(dead_man)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+
+    def listen(self) -> socket.socket:
+        self.path.unlink(missing_ok=True)
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(self.path))
+        server.listen()
+        server.settimeout(5)
+        with server:
+            agent, _ = server.accept()
+        agent.settimeout(5)
+        return agent
+
+    def exabgp_says(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+
+    def exabgp_hears(self, deadline: float = 5.0) -> str:
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], deadline)
+        assert ready, "nothing from the bridge"
+        return os.read(self.process.stdout.fileno(), 4096).decode()
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[Both]:
+    yield from _bridge(tmp_path, 0)
+
+
+@pytest.fixture
+def short_lived(tmp_path: Path) -> Iterator[Both]:
+    yield from _bridge(tmp_path, 0.3)
+
+
+def _bridge(directory: Path, dead_man: float) -> Iterator[Both]:
+    both = Both(directory, dead_man)
+    yield both
+    both.process.kill()
+    both.process.wait()
+    for stream in (both.process.stdin, both.process.stdout):
+        assert stream is not None
+        stream.close()
+
+
+def _line(agent: socket.socket) -> dict[str, object]:
+    read = b""
+    while not read.endswith(b"\n"):
+        read += agent.recv(4096)
+    line: dict[str, object] = json.loads(read)
+    return line
+
+
+def test_passes_both_ways(both: Both) -> None:
+    with both.listen() as agent:
+        assert _line(agent)["routes"] == []
+        agent.sendall(b"announce route 10.200.0.1/32 next-hop self\n")
+        assert both.exabgp_hears() == "announce route 10.200.0.1/32 next-hop self\n"
+        both.exabgp_says(json.dumps(UP))
+        assert _line(agent) == UP
+
+
+def test_h4_the_next_agent_learns_what_stands(both: Both) -> None:
+    """H4: nothing is announced twice, because the bridge says what ExaBGP holds."""
+    with both.listen() as agent:
+        _line(agent)
+        agent.sendall(b"announce route 10.200.0.1/32 next-hop self\n")
+        agent.sendall(b"announce route 10.200.0.2/32 next-hop self\n")
+        agent.sendall(b"withdraw route 10.200.0.2/32 next-hop self\nannounce route 10.200.0.9")
+        while both.exabgp_hears().count("withdraw") == 0:
+            pass
+        both.exabgp_says(json.dumps(UP))
+        assert _line(agent) == UP
+    with both.listen() as agent:
+        hello = _line(agent)
+        assert hello["routes"] == ["10.200.0.1/32"], "half a command of a dead agent is no route"
+        assert hello["peers"] == {"10.2.1.1": "up"}
+
+
+def test_keeps_reading_exabgp_without_an_agent(both: Both) -> None:
+    """An ExaBGP whose pipe is full misses its keepalives: 1 MB goes in without an agent."""
+    line = "x" * 1000
+    started = time.monotonic()
+    for _ in range(1000):
+        both.exabgp_says(line)
+    assert time.monotonic() - started < 5
+
+
+def test_dead_man_ends_exabgp(short_lived: Both) -> None:
+    with short_lived.listen() as agent:
+        _line(agent)
+    assert short_lived.exabgp_hears() == "shutdown\n"
+    assert short_lived.process.wait(5) == 0
+
+
+def test_ends_with_exabgp(both: Both) -> None:
+    with both.listen() as agent:
+        _line(agent)
+        assert both.process.stdin is not None
+        both.process.stdin.close()
+        assert both.process.wait(5) == 0
+        assert agent.recv(10) == b""
+
+
+def test_exabgp_config() -> None:
+    listed = Bgp(
+        local_as=65001,
+        router_id=IPv4Address("10.2.1.2"),
+        peers=(
+            BgpPeer(
+                address=IPv4Address("10.2.1.1"), local_address=IPv4Address("10.2.1.2"), asn=65000
+            ),
+        ),
+    )
+    text = exabgp_config(listed, Path("/run/remora/lb1/bgp.sock"))
+    assert "neighbor 10.2.1.1 {" in text
+    assert "bgp_pipe.py /run/remora/lb1/bgp.sock 30;" in text
+    assert "hold-time 9;" in text
+    assert "graceful-restart" not in text

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wire: golden bytes of every message, and nothing from a peer that ends otherwise than in
+WireError."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import codec
+from shared import messages as m
+from shared.model import AddressError, Admin, Health, Protocol, endpoints
+
+GOLDEN = Path(__file__).with_name("golden_wire.json")
+HEAD = {"node": "lb1", "boot": "b00t", "sequence": 7, "at": 12.5}
+CHANGE = m.Change("web", "10.3.1.2", "enabled, weight 100", "draining, weight 100", 21846, 0,
+                  21900, 17, 2)  # fmt: skip
+NODE = m.NodeSnapshot(
+    **HEAD, version="0.1.0", wall=1e9, started=1.0, admin=Admin.ENABLED, revision=3,
+    interface="eth0", xdp_mode="native", program="00ff", ring_digest="a91f3c", rx_packets=1,
+    rx_bytes=2, tx_packets=3, tx_bytes=4, pass_packets=5, drop_packets=6, flow_hits=7,
+    flow_misses=8, new_flows=9, vips=1, vips_announced=1, reals=3, reals_up=2, live_flows=11,
+    peers=(m.Peer("10.2.1.1", 65000, "up", 4.0, "established"),), cpu_seconds=0.5, rss_bytes=4096,
+)  # fmt: skip
+VIP_ROW = m.VipRow("web", "10.200.0.1", 80, Protocol.TCP, 1, 2, 3, 4, 3, 2, 1, True, "a91f3c", 5)
+REAL_ROW = m.RealRow("web", "10.3.1.2", Admin.DRAINING, Health.UP, 100, 0, 0, 1, 2, 3, 4, 5.0,
+                     "http 200", 1.5)  # fmt: skip
+DROP = m.DropEvent(
+    1, "fragment", "web", "10.1.1.2:4000", "10.200.0.1:80", "tcp", 60, 1, 0, b"\0\xff"
+)
+EVENTS = {
+    "event-drop": DROP,
+    "event-health": m.HealthEvent("web", "10.3.1.2", Health.UP, Health.DOWN, "refused"),
+    "event-route": m.RouteEvent("10.200.0.1", False, "quorum lost"),
+    "event-peer": m.PeerEvent("10.2.1.1", "up", "established"),
+    "event-change": m.ChangeEvent("ann@jump", "drain real/10.3.1.2", "applied", 4),
+    "event-lost": m.LostEvent(3, "older than what the agent keeps"),
+}
+TELEMETRY: dict[str, m.Snapshot | m.Event] = {
+    "node": NODE,
+    "vip": m.VipSnapshot(**HEAD, vips=(VIP_ROW,)),
+    "real": m.RealSnapshot(**HEAD, reals=(REAL_ROW,)),
+    "cpu": m.CpuSnapshot(**HEAD, rx_packets=(1, 2), rx_bytes=(3, 4), tx_packets=(5, 6),
+                         pass_packets=(0, 0), drop_packets=(0, 1), flow_hits=(7, 8),
+                         flow_misses=(9, 1 << 40)),
+    "flowtable": m.FlowtableSnapshot(**HEAD, capacity=8, occupied=4, live=3, hits=9, miss_syn=1,
+                                     miss_udp=2, miss_other=3, stale=1, evictions=0),
+    "drop": m.DropSnapshot(**HEAD, drops=(m.DropRow(1, "fragment", 9),), events=5, suppressed=3,
+                           lost=1),
+    **{name: m.Event(**HEAD, wall=1e9, body=body) for name, body in EVENTS.items()},
+}  # fmt: skip
+ACTIONS: dict[str, m.Action] = {
+    "drain": m.Drain(real="10.3.1.2", vip="web"),
+    "undrain": m.Undrain(node=True),
+    "weight": m.Weight("10.3.1.2", 50),
+    "look": m.Look(),
+    "replay": m.Replay(12),
+}
+COMMANDS = {
+    name: m.Command(id="1f", who="ann@jump", action=action, why="INC-7", expect_revision=3)
+    for name, action in ACTIONS.items()
+}
+ANSWER = m.Answer(id="1f", node="lb1", status="applied", revision=4, changes=(CHANGE,),
+                  snapshots=(NODE,), events=(m.Event(**HEAD, wall=1e9, body=DROP),))  # fmt: skip
+
+
+def _golden() -> dict[str, str]:
+    frames = {name: codec.telemetry_frames(message) for name, message in TELEMETRY.items()}
+    frames |= {f"command-{n}": codec.command_frames(c) for n, c in COMMANDS.items()}
+    frames["answer"] = codec.command_frames(ANSWER)
+    return {name: " ".join(frame.hex() for frame in each) for name, each in frames.items()}
+
+
+def test_golden_bytes() -> None:
+    """The bytes of wire version 1 never change.  (A new message: add its line to the file.)"""
+    golden = json.loads(GOLDEN.read_text())
+    written = _golden()
+    assert set(golden) == set(written)
+    for name, frames in written.items():
+        assert frames == golden[name], name
+
+
+@pytest.mark.parametrize("name", TELEMETRY)
+def test_telemetry_round_trip(name: str) -> None:
+    message = TELEMETRY[name]
+    frames = codec.telemetry_frames(message)
+    assert frames[0] == name.partition("-")[0].encode()
+    assert codec.telemetry_of(frames) == message
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_round_trip(name: str) -> None:
+    assert codec.command_of(codec.command_frames(COMMANDS[name])) == COMMANDS[name]
+
+
+def test_answer_round_trip() -> None:
+    assert codec.answer_of(codec.command_frames(ANSWER)) == ANSWER
+
+
+def test_unknown_fields_are_ignored() -> None:
+    """A newer peer may say more."""
+    version, payload = codec.command_frames(COMMANDS["drain"])
+    more = msgpack.unpackb(payload) | {"colour": "blue"}
+    assert codec.command_of([version, msgpack.packb(more)]) == COMMANDS["drain"]
+
+
+def test_another_version_is_said() -> None:
+    _, payload = codec.command_frames(COMMANDS["drain"])
+    with pytest.raises(codec.WireVersionError, match="this side speaks 1"):
+        codec.command_of([b"\x02", payload])
+
+
+def test_a_topic_carries_its_own_message_only() -> None:
+    _, version, payload = codec.telemetry_frames(NODE)
+    with pytest.raises(codec.WireError, match="topic b'vip' carries a node"):
+        codec.telemetry_of([b"vip", version, payload])
+
+
+@given(st.lists(st.binary(max_size=60), max_size=4))
+def test_garbage_is_a_wire_error(frames: list[bytes]) -> None:
+    for read in (codec.command_of, codec.answer_of, codec.telemetry_of):
+        with pytest.raises(codec.WireError):
+            read(frames)
+        with pytest.raises(codec.WireError):
+            read([b"\x01", *frames])
+
+
+@given(st.sampled_from(sorted(COMMANDS)), st.data())
+def test_a_damaged_command_is_itself_or_a_wire_error(name: str, data: st.DataObject) -> None:
+    version, payload = codec.command_frames(COMMANDS[name])
+    at = data.draw(st.integers(0, len(payload) - 1))
+    damaged = payload[:at] + bytes([data.draw(st.integers(0, 255))]) + payload[at + 1 :]
+    with contextlib.suppress(codec.WireError):
+        assert codec.command_of([version, damaged]).who is not None
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\xc1", b"\x91" * 5000, b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\x80"],
+)
+def test_hostile_payloads(payload: bytes) -> None:
+    with pytest.raises(codec.WireError):
+        codec.command_of([b"\x01", payload])
+
+
+def test_too_long_is_not_read() -> None:
+    with pytest.raises(codec.WireError, match="at most 65536"):
+        codec.command_of([b"\x01", bytes(70_000)])
+
+
+@pytest.mark.parametrize("address", ["tcp://10.0.0.1:7400", "lb1", "", "ipc://relative"])
+def test_agent_addresses_that_are_none(address: str) -> None:
+    with pytest.raises(AddressError, match="ipc:///"):
+        endpoints(address)
+
+
+def test_agent_address() -> None:
+    expected = ("ipc:///run/remora/lb1/telemetry.sock", "ipc:///run/remora/lb1/command.sock")
+    assert endpoints("ipc:///run/remora/lb1/") == endpoints("/run/remora/lb1") == expected
+
+
+if __name__ == "__main__":  # python -m tests.unit.test_codec: write the golden file
+    GOLDEN.write_text(json.dumps(_golden(), indent=1) + "\n")

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks against servers that answer, refuse, stall and talk nonsense."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import IPv4Address
+
+import pytest
+
+from agent.boundary import Probed, Target
+from agent.config import Check, Real, Vip
+from agent.prober import Prober, probe
+
+TARGET = Target("web", IPv4Address("127.0.0.1"))
+
+
+async def _against(answer: bytes | None, check: Check) -> Probed:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if answer is None:
+            await reader.read()  # until the checker gives up
+        else:
+            await reader.readline()
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        return await probe(TARGET, check, server.sockets[0].getsockname()[1])
+
+
+HTTP = Check(kind="http", path="/healthz", timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok", "detail"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", True, "http 200"),
+        (b"HTTP/1.0 302 Found\r\n\r\n", True, "http 302"),
+        (b"HTTP/1.1 503 Busy\r\n\r\n", False, "http 503"),
+        (b"HTTP/1.1 2x0\r\n", False, "not HTTP"),
+        (b"SSH-2.0-x\r\n", False, "not HTTP: 'SSH-2.0-x'"),
+        (b"", False, "connection closed without an answer"),
+        (b"x" * 9000, False, "not HTTP: no end of the first line"),
+        (None, False, "no answer within 0.2 s"),
+    ],
+)
+def test_http(answer: bytes | None, *, ok: bool, detail: str) -> None:
+    result = asyncio.run(_against(answer, HTTP))
+    assert result.ok is ok
+    assert result.detail.startswith(detail)
+    assert 0 < result.ms < 2000
+
+
+def test_tcp() -> None:
+    assert asyncio.run(_against(b"", Check())).detail == "tcp connected"
+
+
+def test_refused() -> None:
+    result = asyncio.run(probe(TARGET, Check(), 1))
+    assert (result.ok, result.detail) == (False, "connection refused")
+
+
+def test_a_hanging_real_delays_nobody() -> None:
+    """The other target's results come at their own pace."""
+
+    async def story() -> list[Probed]:
+        results: list[Probed] = []
+        enough = asyncio.Event()
+
+        def tell(result: Probed) -> None:
+            results.append(result)
+            if sum(r.target.vip == "fast" for r in results) >= 5:
+                enough.set()
+
+        async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await reader.read()
+            finally:
+                writer.close()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            writer.close()
+
+        slow = await asyncio.start_server(hang, "127.0.0.1", 0)
+        fast = await asyncio.start_server(answer, "127.0.0.1", 0)
+        vips = {
+            name: _vip(name, server.sockets[0].getsockname()[1], timeout)
+            for name, server, timeout in (("slow", slow, 20.0), ("fast", fast, 0.05))
+        }
+        async with slow, fast:
+            prober = Prober(vips, tell)
+            prober.declare(frozenset(Target(name, TARGET.real) for name in vips))
+            await asyncio.wait_for(enough.wait(), 10)
+            prober.close()
+        return results
+
+    results = asyncio.run(story())
+    assert {r.target.vip for r in results} == {"fast"}
+    assert all(r.ok for r in results)
+
+
+def _vip(name: str, port: int, timeout: float) -> Vip:
+    check = Check(kind="http", interval=max(timeout, 0.05), timeout=timeout)
+    return Vip(
+        name=name,
+        address=IPv4Address("10.200.0.1"),
+        port=port,
+        check=check,
+        reals=(Real(address=TARGET.real),),
+    )

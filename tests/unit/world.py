@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fake world for the director: it performs effects on dictionaries and asserts the contract.
+
+What a real node would suffer from, this one refuses: announcing an address whose ring is empty,
+a ring that names a real of another VIP, a VIP without a ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address
+
+import numpy as np
+
+from agent import boundary as b
+from agent import config, maglev
+from agent.director import Director
+from shared.messages import Action, Answer, Command, EventBody
+from shared.model import Protocol
+
+TOML = """
+[node]
+name = "lb1"
+interface = "eth0"
+hash_key = "00112233445566778899aabbccddeeff"
+run_dir = "/run/remora/lb1"
+state_dir = "/var/lib/remora/lb1"
+[bgp]
+local_as = 65001
+router_id = "10.2.1.2"
+[[bgp.peers]]
+address = "10.2.1.1"
+local_address = "10.2.1.2"
+asn = 65000
+"""
+
+SLOTS = 65537
+
+
+def vip(name: str, address: str, port: int, reals: Sequence[str], quorum: int = 1) -> str:
+    listed = "".join(f'[[vips.reals]]\naddress = "{real}"\n' for real in reals)
+    return (
+        f'[[vips]]\nname = "{name}"\naddress = "{address}"\nport = {port}\nquorum = {quorum}\n'
+        f"[vips.check]\nrise = 2\nfall = 3\n{listed}"
+    )
+
+
+REALS = ("10.3.1.2", "10.3.2.2", "10.3.3.2")
+ONE_VIP = TOML + vip("web", "10.200.0.1", 80, REALS)
+
+
+def quick_fill(turns: Sequence[maglev.Turn], slots: int) -> np.ndarray:
+    """Exact shares in blocks: what the director needs of a ring, in microseconds."""
+    counts = maglev.quotas([turn.weight for turn in turns], slots)
+    return np.repeat(np.arange(len(turns), dtype=np.uint16), counts)
+
+
+class World:
+    """A node on which effects take place, and a clock that only the test moves."""
+
+    def __init__(self, text: str = ONE_VIP) -> None:
+        self.config = config.parse(text, "test.toml")
+        self.director = Director(self.config, quick_fill)
+        self.now = 1000.0
+        self.vips: dict[b.VipKey, int] = {}
+        self.reals: dict[int, b.OwnedReal] = {}
+        self.rings: dict[int, np.ndarray] = {}
+        self.announced: frozenset[IPv4Address] = frozenset()
+        self.history: list[str] = []
+        self.events: list[EventBody] = []
+        self.answers: list[Answer] = []
+        self.remembered: list[b.Remember] = []
+        self.targets: frozenset[b.Target] = frozenset()
+        self.refuse: Callable[[b.Effect], bool] = lambda effect: False
+
+    # ---- what happens
+
+    def start(self, overrides: Sequence[b.Override] = (), revision: int = 0) -> None:
+        self.tell(
+            b.Adopted(dict(self.vips), tuple(self.reals.values()), dict(self.rings),
+                      tuple(overrides), revision)
+        )  # fmt: skip
+
+    def restart(self, text: str | None = None) -> None:
+        """The agent dies; the next one finds maps and journal."""
+        journal = [o for entry in self.remembered for o in entry.overrides]
+        last = {(o.vip, o.real): o for o in journal}
+        revision = self.remembered[-1].revision if self.remembered else 0
+        self.config = config.parse(text, "test.toml") if text else self.config
+        self.director = Director(self.config, quick_fill)
+        self.history.clear()
+        self.start(tuple(last.values()), revision)
+
+    def probe(self, *reals: str, ok: bool, vip: str = "web", times: int = 1) -> None:
+        for _ in range(times):
+            for real in reals:
+                target = b.Target(vip, IPv4Address(real))
+                self.tell(b.Probed(target, ok, "http 200" if ok else "refused", 1.0))
+
+    def all_up(self) -> None:
+        self.start()
+        for target in sorted(self.targets):
+            self.tell(b.Probed(target, True, "http 200", 1.0))
+
+    def ask(self, action: Action, *, id: str = "1", dry_run: bool = False,
+            expect: int | None = None) -> Answer:  # fmt: skip
+        command = Command(
+            id=id, who="ann@jump", action=action, dry_run=dry_run, expect_revision=expect
+        )
+        self.tell(b.Asked(command, b"console"))
+        return self.answers[-1]
+
+    def tell(self, *facts: b.Fact) -> None:
+        self._perform(self.director.take(facts, self.now))
+
+    # ---- what is done
+
+    def _perform(self, effects: list[b.Effect]) -> None:
+        for i, effect in enumerate(effects):
+            if self.refuse(effect):
+                failed = b.Failed(effect, "the kernel said no", tuple(effects[i + 1 :]))
+                self._perform(self.director.take([failed], self.now))
+                return
+            self._do(effect)
+
+    def _do(self, effect: b.Effect) -> None:  # noqa: PLR0912  # one branch per effect
+        if not isinstance(effect, b.Emit | b.Reply | b.Remember | b.Probe):
+            self.history.append(type(effect).__name__)
+        match effect:
+            case b.PutVip(key, vip_num):
+                assert vip_num in self.rings, "a VIP before its ring"
+                self.vips[key] = vip_num
+            case b.RemoveVip(key):
+                del self.vips[key]
+            case b.PutReal(real):
+                self.reals[real.real_num] = real
+            case b.FreeReal(real_num):
+                rows = [self.rings[vip_num] for vip_num in self.vips.values()]
+                assert not any((row == real_num).any() for row in rows), "freed, still in a ring"
+                self.reals[real_num] = self.reals[real_num]._replace(vip_num=0)
+            case b.SetFlags(real_num, flags):
+                self.reals[real_num] = self.reals[real_num]._replace(flags=flags)
+            case b.SetRing(vip_num, real_nums):
+                assert len(real_nums) == SLOTS
+                for number in set(np.unique(real_nums).tolist()) - {0}:
+                    assert self.reals[number].vip_num == vip_num, "another VIP's real"
+                self.rings[vip_num] = real_nums
+            case b.Advertise(addresses):
+                self._advertise(addresses)
+            case b.Probe(targets):
+                self.targets = targets
+            case b.Remember():
+                self.remembered.append(effect)
+            case b.Emit(body):
+                self.events.append(body)
+            case b.Reply(_, answer):
+                self.answers.append(answer)
+
+    def _advertise(self, addresses: frozenset[IPv4Address]) -> None:
+        for address in addresses - self.announced:
+            rings = [self.rings[n] for key, n in self.vips.items() if key.address == address]
+            assert any(row.any() for row in rings), f"{address} attracted without a ring"
+        self.announced = addresses
+
+    # ---- what there is
+
+    def share(self, real: str, name: str = "web") -> int:
+        """Slots of a real in the ring that the data plane has."""
+        state = self.director.state.vips[name]
+        number = state.reals[IPv4Address(real)].number.real_num
+        return int(np.count_nonzero(self.rings[state.vip_num] == number))
+
+    def flags(self, real: str, name: str = "web") -> int:
+        state = self.director.state.vips[name]
+        return self.reals[state.reals[IPv4Address(real)].number.real_num].flags
+
+
+WEB = b.VipKey(IPv4Address("10.200.0.1"), 80, Protocol.TCP)
+VIP_ADDRESS = IPv4Address("10.200.0.1")
