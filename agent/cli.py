@@ -147,15 +147,13 @@ def _frames(given: Sequence[str]) -> list[str]:
 
 def _detach(options: argparse.Namespace) -> int:
     listed = config.read(options.config)
-    from agent import attach, pinned, runtime
+    from agent import loader, runtime
     from agent.boundary import EffectError
 
-    place = runtime.pins(listed.node)
     try:
         with runtime.only_one(Path(listed.node.run_dir)):
-            attach.detach(place, listed.node.interface)
-            pinned.remove(place)
-    except (EffectError, OSError) as error:
+            loader.detach(runtime.pins(listed.node))
+    except (EffectError, loader.LoadError) as error:
         return _fail(error, 1)
     print(f"{listed.node.interface}: program detached, maps removed")
     return 0

@@ -23,7 +23,6 @@ from typing import Any, assert_never
 
 from agent import boundary as b
 from agent import loader, netlink
-from agent.abi import ABI_VERSION, Sizes
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
 from agent.capture import ends
@@ -67,28 +66,29 @@ def control(config: Config, path: netlink.WayOut) -> Control:
 
 
 def pins(node: Node) -> Path:
-    """Where a node's programs and maps are; another ABI has another place."""
-    return Path(node.bpffs) / "remora" / node.name / f"v{ABI_VERSION}"
+    return loader.pins(Path(node.bpffs), node.name)
 
 
 def load(node: Node) -> None:
-    """Compile, load and attach by the child; the balancer comes last.  Raises LoadError."""
-    sizes = Sizes(loader.possible_cpus(), node.flows_per_cpu)
-    attach = loader.Attach(node.interface, node.xdp_mode)
-    for name, where in (("ring", None), ("lb", attach)):
-        source = loader.bpf_source(f"{name}.c")
-        loaded = loader.load(loader.Request(source, (name,), pins(node), sizes, where))
-        program = loaded.programs[name]
-        log.info(
-            "loaded program=%s tag=%s instructions=%d mode=%s created=%s adopted=%s ms=%.0f",
-            name,
-            program.tag,
-            program.instructions,
-            loaded.mode or "-",
-            ",".join(loaded.created) or "-",
-            ",".join(loaded.adopted) or "-",
-            loaded.compile_ms + loaded.load_ms,
+    """Compile, load and attach by the child.  Raises LoadError."""
+    loaded = loader.load(
+        loader.Request(
+            pins=pins(node),
+            sources=("lb.c", "ring.c"),
+            flows_per_cpu=node.flows_per_cpu,
+            attach=loader.Attach(node.interface, node.xdp_mode),
         )
+    )
+    for name, program in loaded.programs.items():
+        log.info("loaded program=%s tag=%s instructions=%d", name, *program[1:])
+    log.info(
+        "attached interface=%s mode=%s created=%s adopted=%s ms=%.0f",
+        node.interface,
+        loaded.mode,
+        ",".join(loaded.created) or "-",
+        ",".join(loaded.adopted) or "-",
+        loaded.compile_ms + loaded.load_ms,
+    )
 
 
 class Agent:

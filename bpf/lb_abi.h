@@ -19,7 +19,7 @@
 #define LB_MAX_REALS 4096	/* real_num 0 is none; a real behind two VIPs has two numbers */
 #define LB_RING_SLOTS 65537	/* prime; the slot is (hash >> 32) * 65537 >> 32 */
 #define LB_RING_ROW 65540	/* a row's length: the slots, padded to 16 bytes */
-#define LB_RING_ROWS (2 * LB_MAX_VIPS)	/* current and next of every VIP */
+#define LB_RING_ROWS (LB_MAX_VIPS + 64)	/* one in force per VIP, the rest free or in quarantine; row 0 stays empty */
 #define LB_FLOW_WAYS 4		/* entries of one flow set: one cache line */
 #define LB_CAPTURE 96		/* bytes of a packet that an event carries */
 
@@ -33,21 +33,20 @@ struct lb_control {
 	lb_u64 hash_key[2];		/* fleet-wide secret of the flow hash */
 	lb_u32 be_outer_source;		/* network part of the outer source address */
 	lb_u32 be_outer_mask;		/* its host bits (inverted netmask): filled from the hash */
+	lb_u64 event_ahead;		/* ns: how far a token bucket may run ahead (burst - 1 intervals) */
+	lb_u32 event_interval;		/* ns per drop event, CPU and reason; 0 = no drop events */
 	lb_u32 underlay_mtu;		/* largest IP packet towards the reals */
-	lb_u32 flow_sets;		/* flow sets per CPU, a power of two */
-	lb_u32 event_rate;		/* drop events per second, CPU and reason; 0 = none */
-	lb_u32 event_burst;		/* size of the token bucket */
-	lb_u32 flags;			/* enum lb_control_flag */
-	lb_u8 gateway_mac[6];		/* next hop of encapsulated packets */
+	lb_u8 gateway_mac[6];		/* next hop of encapsulated packets: with own_mac the new frame's first 12 bytes */
 	lb_u8 own_mac[6];
+	lb_u32 flags;			/* enum lb_control_flag */
 };
 
 enum lb_control_flag {
-	LB_TRACE_ALL = 1,		/* an event for every packet to a VIP (simulation) */
+	LB_TRACE_ALL = 1,		/* an event for every packet to a VIP, without a limit (simulation) */
 };
 
 /* Key of the hash map `vips`. {address, 0, 0} marks the VIP address itself: what is sent to it
- * without usable ports is dropped with a reason, not passed. The value is the vip_num. */
+ * without usable ports is dropped with a reason, not passed. The value is the vip_num (a marker: 0). */
 struct lb_vip_key {
 	lb_u32 be_address[4];		/* IPv4 in the first word */
 	lb_u16 be_port;
@@ -80,7 +79,8 @@ struct lb_ring {
 	lb_u32 slots[LB_RING_ROW];
 };
 
-/* One flow. Map `flows`, one *set* of LB_FLOW_WAYS per entry, index cpu * flow_sets + (hash & (flow_sets - 1)). */
+/* One flow. Map `flows`, one *set* of LB_FLOW_WAYS per entry, index cpu * LB_FLOW_SETS + hash % LB_FLOW_SETS.
+ * The loader passes LB_FLOW_SETS (sets per CPU, a power of two) to the compiler. */
 struct lb_flow {
 	lb_u64 tag;			/* the 5-tuple's keyed hash */
 	lb_u32 seen;			/* CLOCK_MONOTONIC_COARSE >> 20 (about a millisecond); 0 = free entry */
@@ -126,10 +126,10 @@ struct lb_share {
 	lb_u64 drops;			/* (of a VIP) */
 };
 
-/* Token bucket of one (CPU, reason). Map `buckets` [cpu * REASON_COUNT + reason]. */
+/* Token bucket of one (CPU, reason), as a virtual schedule (GCRA, ITU-T I.371): one word and no division.
+ * Map `buckets` [cpu * REASON_COUNT + reason]. */
 struct lb_bucket {
-	lb_u64 refilled;		/* ns */
-	lb_u64 tokens;
+	lb_u64 due;			/* ns: when the bucket is full again */
 };
 
 enum lb_verdict {
@@ -150,7 +150,55 @@ struct lb_event {
 	lb_u16 cpu;
 	lb_u16 rx_queue;
 	lb_u32 flow_hit;		/* 1: placed by the flow table, 0: by the ring */
-	lb_u8 head[LB_CAPTURE];		/* the frame as received, cut or zero-padded */
+	lb_u8 head[LB_CAPTURE];		/* the frame as received, or as sent if it was; cut or zero-padded */
+};
+
+/* Totals of decap.c, which runs on a real. Map `decap_totals`, one entry per CPU. rx = decapsulated + pass + drop. */
+struct lb_decap_totals {
+	lb_u64 rx_packets, rx_bytes;
+	lb_u64 decapsulated_packets, decapsulated_bytes;	/* bytes without the outer header */
+	lb_u64 pass_packets;		/* not IPIP */
+	lb_u64 drop_packets;		/* IPIP that cannot be undone, or whose congestion mark would be lost */
+	lb_u64 pad[2];
+};
+
+/* The work of ring.c. Map `fill`, one entry. */
+#define LB_FILL_NOBODY 0xffff	/* a slot that is not taken yet */
+
+struct lb_fill_member {
+	lb_u32 next;			/* where its permutation goes on */
+	lb_u32 skip;
+};
+
+struct lb_fill {
+	lb_u32 turn;			/* turns taken so far; LB_RING_SLOTS: the ring is full */
+	lb_u32 pad;
+	struct lb_fill_member members[LB_MAX_REALS];
+	lb_u16 order[LB_RING_ROW];	/* turn -> member */
+	lb_u16 slots[LB_RING_ROW];	/* slot -> member */
+};
+
+enum lb_fill_result {
+	LB_FILL_MORE = 0,		/* not full yet: run again */
+	LB_FILL_DONE = 1,
+	LB_FILL_BROKEN = 2,		/* a next or skip that is no slot */
+};
+
+/* The maps: their numbers in the programs' code, their names in the pin directory. */
+enum lb_map {
+	LB_MAP_CONTROL = 1,
+	LB_MAP_VIPS = 2,		/* hash lb_vip_key -> u32 */
+	LB_MAP_SERVICES = 3,
+	LB_MAP_REALS = 4,
+	LB_MAP_RINGS = 5,
+	LB_MAP_FLOWS = 6,
+	LB_MAP_TOTALS = 7,
+	LB_MAP_VIP_TOTALS = 8,
+	LB_MAP_REAL_TOTALS = 9,
+	LB_MAP_BUCKETS = 10,
+	LB_MAP_EVENTS = 11,		/* ring buffer of lb_event */
+	LB_MAP_DECAP_TOTALS = 12,
+	LB_MAP_FILL = 13,
 };
 
 #endif

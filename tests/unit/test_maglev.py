@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from ipaddress import IPv4Address, ip_address
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from agent import maglev
 from shared.model import RING_SLOTS
 from tests.maglev_oracle import lookup_table
 
-Members = dict[IPv4Address, int]
+Members = dict[maglev.Address, int]
 
 SEED = b"10.200.0.1:80/tcp"
 SMALL = 1009  # a prime: hypothesis tries many rings
@@ -32,7 +34,7 @@ def crowd(count: int, *, mixed: int = 0) -> Members:
     return {IPv4Address(a): chance.randint(1, mixed) if mixed else 100 for a in chosen}
 
 
-def changed(old: maglev.Ring, new: maglev.Ring, but: IPv4Address) -> int:
+def changed(old: maglev.Ring, new: maglev.Ring, but: maglev.Address) -> int:
     """Slots that moved although neither before nor after they were `but`'s."""
     numbers = {a: i + 1 for i, a in enumerate({*old.addresses, *new.addresses})}
     before, after = old.real_nums(numbers), new.real_nums(numbers)
@@ -40,7 +42,7 @@ def changed(old: maglev.Ring, new: maglev.Ring, but: IPv4Address) -> int:
     return int(np.count_nonzero((before != after) & (before != mine) & (after != mine)))
 
 
-def lost(old: maglev.Ring, new: maglev.Ring, by: IPv4Address) -> int:
+def lost(old: maglev.Ring, new: maglev.Ring, by: maglev.Address) -> int:
     """Slots that were `by`'s and are no more."""
     numbers = {a: i + 1 for i, a in enumerate({*old.addresses, *new.addresses})}
     was, now = old.real_nums(numbers) == numbers[by], new.real_nums(numbers) == numbers[by]
@@ -193,7 +195,8 @@ def test_R4_a_ramp_never_takes_a_step_back(members: Members, data: st.DataObject
 
 
 def test_R5_nobody_is_explicit() -> None:
-    for members in ({}, {IPv4Address("10.3.1.2"): 0}):
+    nobody: list[Members] = [{}, {IPv4Address("10.3.1.2"): 0}]
+    for members in nobody:
         ring = maglev.ring(members, SEED)
         assert ring.addresses == ()
         assert set(ring.slots.tolist()) == {maglev.NOBODY}
@@ -257,7 +260,7 @@ def test_real_nums_are_the_addresses_numbers() -> None:
 def test_a_given_fill_is_used() -> None:
     asked = []
 
-    def spy(turns: maglev.Sequence[maglev.Turn], slots: int) -> maglev.NDArray[np.uint16]:
+    def spy(turns: Sequence[maglev.Turn], slots: int) -> NDArray[np.uint16]:
         asked.append(len(turns))
         return maglev.fill(turns, slots)
 

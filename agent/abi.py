@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bpf/lb_abi.h, mirrored: structs, constants and the maps of the data plane.
+
+The header is the contract; a unit test compares the two with the host's C compiler, and the loader
+compiles `static_asserts()` with every program.  Standard library only: the loader child imports
+this without the project's packages.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+from typing import NamedTuple
+
+ABI_VERSION = 1
+MAX_VIPS = 512
+MAX_REALS = 4096
+RING_SLOTS = 65537
+RING_ROW = 65540
+RING_ROWS = MAX_VIPS + 64
+FLOW_WAYS = 4
+CAPTURE = 96
+REASON_COUNT = 32
+
+TRACE_ALL = 1
+REAL_DOWN = 1
+REAL_DRAINING = 2
+FLOW_OPENING = 0
+FLOW_OPEN = 1
+FLOW_CLOSING = 2
+PASS = 0
+SEND = 1
+DROP = 2
+FILL_NOBODY = 0xFFFF
+FILL_MORE = 0
+FILL_DONE = 1
+FILL_BROKEN = 2
+
+EVENTS_BYTES = 1 << 19
+"""Size of the ring buffer: 3,850 events, a page multiple and a power of two."""
+
+
+class Control(c.Structure):
+    _fields_ = [
+        ("hash_key", c.c_uint64 * 2),
+        ("be_outer_source", c.c_uint32),
+        ("be_outer_mask", c.c_uint32),
+        ("event_ahead", c.c_uint64),
+        ("event_interval", c.c_uint32),
+        ("underlay_mtu", c.c_uint32),
+        ("gateway_mac", c.c_uint8 * 6),
+        ("own_mac", c.c_uint8 * 6),
+        ("flags", c.c_uint32),
+    ]
+
+
+class VipKey(c.Structure):
+    _fields_ = [
+        ("be_address", c.c_uint32 * 4),
+        ("be_port", c.c_uint16),
+        ("protocol", c.c_uint8),
+        ("pad", c.c_uint8),
+    ]
+
+
+class Service(c.Structure):
+    _fields_ = [("ring_row", c.c_uint32), ("flags", c.c_uint32)]
+
+
+class Real(c.Structure):
+    _fields_ = [
+        ("be_address", c.c_uint32 * 4),
+        ("vip_num", c.c_uint16),
+        ("generation", c.c_uint8),
+        ("flags", c.c_uint8),
+        ("pad", c.c_uint32),
+    ]
+
+
+class Ring(c.Structure):
+    _fields_ = [("slots", c.c_uint32 * RING_ROW)]
+
+
+class Flow(c.Structure):
+    _fields_ = [
+        ("tag", c.c_uint64),
+        ("seen", c.c_uint32),
+        ("real_num", c.c_uint16),
+        ("generation", c.c_uint8),
+        ("state", c.c_uint8),
+    ]
+
+
+class FlowSet(c.Structure):
+    _fields_ = [("way", Flow * FLOW_WAYS)]
+
+
+class Totals(c.Structure):
+    _fields_ = [
+        ("rx_packets", c.c_uint64),
+        ("rx_bytes", c.c_uint64),
+        ("tx_packets", c.c_uint64),
+        ("tx_bytes", c.c_uint64),
+        ("pass_packets", c.c_uint64),
+        ("pass_bytes", c.c_uint64),
+        ("drop_packets", c.c_uint64),
+        ("drop_bytes", c.c_uint64),
+        ("flow_hits", c.c_uint64),
+        ("flow_miss_syn", c.c_uint64),
+        ("flow_miss_udp", c.c_uint64),
+        ("flow_miss_other", c.c_uint64),
+        ("flow_stale", c.c_uint64),
+        ("flow_evictions", c.c_uint64),
+        ("events", c.c_uint64),
+        ("events_suppressed", c.c_uint64),
+        ("events_lost", c.c_uint64),
+        ("drops", c.c_uint64 * REASON_COUNT),
+        ("pad", c.c_uint64 * 7),
+    ]
+
+
+class Share(c.Structure):
+    _fields_ = [
+        ("packets", c.c_uint64),
+        ("bytes", c.c_uint64),
+        ("flows", c.c_uint64),
+        ("drops", c.c_uint64),
+    ]
+
+
+class Bucket(c.Structure):
+    _fields_ = [("due", c.c_uint64)]
+
+
+class Event(c.Structure):
+    _fields_ = [
+        ("at", c.c_uint64),
+        ("length", c.c_uint32),
+        ("slot", c.c_uint32),
+        ("verdict", c.c_uint16),
+        ("reason", c.c_uint16),
+        ("vip_num", c.c_uint16),
+        ("real_num", c.c_uint16),
+        ("cpu", c.c_uint16),
+        ("rx_queue", c.c_uint16),
+        ("flow_hit", c.c_uint32),
+        ("head", c.c_uint8 * CAPTURE),
+    ]
+
+
+class DecapTotals(c.Structure):
+    _fields_ = [
+        ("rx_packets", c.c_uint64),
+        ("rx_bytes", c.c_uint64),
+        ("decapsulated_packets", c.c_uint64),
+        ("decapsulated_bytes", c.c_uint64),
+        ("pass_packets", c.c_uint64),
+        ("drop_packets", c.c_uint64),
+        ("pad", c.c_uint64 * 2),
+    ]
+
+
+class FillMember(c.Structure):
+    _fields_ = [("next", c.c_uint32), ("skip", c.c_uint32)]
+
+
+class Fill(c.Structure):
+    _fields_ = [
+        ("turn", c.c_uint32),
+        ("pad", c.c_uint32),
+        ("members", FillMember * MAX_REALS),
+        ("order", c.c_uint16 * RING_ROW),
+        ("slots", c.c_uint16 * RING_ROW),
+    ]
+
+
+STRUCTS: dict[str, type[c.Structure]] = {
+    "lb_control": Control,
+    "lb_vip_key": VipKey,
+    "lb_service": Service,
+    "lb_real": Real,
+    "lb_ring": Ring,
+    "lb_flow": Flow,
+    "lb_flow_set": FlowSet,
+    "lb_totals": Totals,
+    "lb_share": Share,
+    "lb_bucket": Bucket,
+    "lb_event": Event,
+    "lb_decap_totals": DecapTotals,
+    "lb_fill_member": FillMember,
+    "lb_fill": Fill,
+}
+"""C name -> mirror: every struct of the header."""
+
+CONSTANTS: dict[str, int] = {
+    "LB_ABI_VERSION": ABI_VERSION,
+    "LB_MAX_VIPS": MAX_VIPS,
+    "LB_MAX_REALS": MAX_REALS,
+    "LB_RING_SLOTS": RING_SLOTS,
+    "LB_RING_ROW": RING_ROW,
+    "LB_RING_ROWS": RING_ROWS,
+    "LB_FLOW_WAYS": FLOW_WAYS,
+    "LB_CAPTURE": CAPTURE,
+    "REASON_COUNT": REASON_COUNT,
+    "LB_TRACE_ALL": TRACE_ALL,
+    "LB_REAL_DOWN": REAL_DOWN,
+    "LB_REAL_DRAINING": REAL_DRAINING,
+    "LB_FLOW_OPENING": FLOW_OPENING,
+    "LB_FLOW_OPEN": FLOW_OPEN,
+    "LB_FLOW_CLOSING": FLOW_CLOSING,
+    "LB_PASS": PASS,
+    "LB_SEND": SEND,
+    "LB_DROP": DROP,
+    "LB_MAP_CONTROL": 1,
+    "LB_MAP_VIPS": 2,
+    "LB_MAP_SERVICES": 3,
+    "LB_MAP_REALS": 4,
+    "LB_MAP_RINGS": 5,
+    "LB_MAP_FLOWS": 6,
+    "LB_MAP_TOTALS": 7,
+    "LB_MAP_VIP_TOTALS": 8,
+    "LB_MAP_REAL_TOTALS": 9,
+    "LB_MAP_BUCKETS": 10,
+    "LB_MAP_EVENTS": 11,
+    "LB_MAP_DECAP_TOTALS": 12,
+    "LB_MAP_FILL": 13,
+    "LB_FILL_NOBODY": FILL_NOBODY,
+    "LB_FILL_MORE": FILL_MORE,
+    "LB_FILL_DONE": FILL_DONE,
+    "LB_FILL_BROKEN": FILL_BROKEN,
+}
+"""C name -> value: every constant and enumerator of the header but the drop reasons."""
+
+
+class Sizes(NamedTuple):
+    """What of the maps' sizes is the node's choice."""
+
+    cpus: int
+    """Possible CPUs: the rows of every per-CPU map."""
+    flows_per_cpu: int
+    """Flow-table entries, a power of two."""
+    ring_rows: int = RING_ROWS
+    """Rings in force and in the making, and the empty row 0; 256 KiB each."""
+
+    @property
+    def flow_sets(self) -> int:
+        """Flow sets per CPU."""
+        return self.flows_per_cpu // FLOW_WAYS
+
+
+HASH = 1
+ARRAY = 2
+RINGBUF = 27
+MMAPABLE = 1 << 10
+
+
+class MapSpec(NamedTuple):
+    """A map as the kernel describes it."""
+
+    name: str
+    type: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+
+
+def _array(name: str, value: type[c.Structure], entries: int) -> MapSpec:
+    return MapSpec(name, ARRAY, 4, c.sizeof(value), entries, MMAPABLE)
+
+
+def map_specs(sizes: Sizes) -> dict[int, MapSpec]:
+    """Number in the code (enum lb_map) -> what the map must be."""
+    n = CONSTANTS
+    vips = MapSpec("vips", HASH, c.sizeof(VipKey), 4, 2 * MAX_VIPS, 0)
+    return {
+        n["LB_MAP_CONTROL"]: _array("control", Control, 1),
+        n["LB_MAP_VIPS"]: vips,
+        n["LB_MAP_SERVICES"]: _array("services", Service, MAX_VIPS),
+        n["LB_MAP_REALS"]: _array("reals", Real, MAX_REALS),
+        n["LB_MAP_RINGS"]: _array("rings", Ring, sizes.ring_rows),
+        n["LB_MAP_FLOWS"]: _array("flows", FlowSet, sizes.cpus * sizes.flow_sets),
+        n["LB_MAP_TOTALS"]: _array("totals", Totals, sizes.cpus),
+        n["LB_MAP_VIP_TOTALS"]: _array("vip_totals", Share, sizes.cpus * MAX_VIPS),
+        n["LB_MAP_REAL_TOTALS"]: _array("real_totals", Share, sizes.cpus * MAX_REALS),
+        n["LB_MAP_BUCKETS"]: _array("buckets", Bucket, sizes.cpus * REASON_COUNT),
+        n["LB_MAP_EVENTS"]: MapSpec("events", RINGBUF, 0, 0, EVENTS_BYTES, 0),
+        n["LB_MAP_DECAP_TOTALS"]: _array("decap_totals", DecapTotals, sizes.cpus),
+        n["LB_MAP_FILL"]: _array("fill", Fill, 1),
+    }
+
+
+def static_asserts() -> str:
+    """C text that fails to compile where the header and this module differ."""
+    lines = ['#include "lb_abi.h"']
+    for name, value in CONSTANTS.items():
+        lines.append(f'_Static_assert({name} == {value}, "agent/abi.py: {name}");')
+    for name, struct in STRUCTS.items():
+        size = f"sizeof(struct {name})"
+        lines.append(f'_Static_assert({size} == {c.sizeof(struct)}, "agent/abi.py: {size}");')
+        for field, *_ in struct._fields_:
+            offset = f"__builtin_offsetof(struct {name}, {field})"
+            expected = getattr(struct, field).offset
+            lines.append(f'_Static_assert({offset} == {expected}, "agent/abi.py: {name}.{field}");')
+    return "\n".join(lines) + "\n"

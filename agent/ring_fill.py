@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rings filled by bpf/ring.c: the same bytes as `maglev.fill`, ten times faster.
+
+Knows one pinned program and the map it works in, and nothing of packets, VIPs or real numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent import abi, bpf_syscall, maglev
+from agent.boundary import EffectError
+
+RUNS_PER_CALL = 1024
+"""About 0.3 ms in the kernel: 10 calls for a ring."""
+MAX_CALLS = 2000
+"""200 times what the longest fill was seen to need."""
+FRAME = bytes(14)
+"""The shortest that a test run takes; the program does not look at it."""
+
+
+def fill_ring(
+    program: int, work: NDArray[np.void], turns: Sequence[maglev.Turn], slots: int
+) -> NDArray[np.uint16]:
+    """slot -> index into turns, by the program (its fd) in the memory of map `fill` (one abi.Fill).
+
+    Raises EffectError if the program is not what this version expects, or the kernel refuses.
+    """
+    if slots != abi.RING_SLOTS:
+        raise EffectError(f"ring.c fills rings of {abi.RING_SLOTS} slots, not {slots}")
+    count = len(turns)
+    work["members"]["next"][:count] = [turn.offset for turn in turns]
+    work["members"]["skip"][:count] = [turn.skip for turn in turns]
+    work["order"][:slots] = maglev.order([turn.weight for turn in turns], slots)
+    work["slots"] = abi.FILL_NOBODY
+    work["turn"] = 0
+    for _ in range(MAX_CALLS):
+        result = _run(program)
+        if result == abi.FILL_DONE:
+            filled: NDArray[np.uint16] = work["slots"][:slots].copy()
+            return filled
+        if result != abi.FILL_MORE:
+            break
+    raise EffectError(
+        f"ring.c stopped after {work['turn']} of {slots} turns for {count} members: "
+        "program and agent disagree; restart the agent"
+    )
+
+
+def _run(program: int) -> int:
+    try:
+        return bpf_syscall.run_program(program, FRAME, RUNS_PER_CALL).result
+    except InterruptedError:
+        return abi.FILL_MORE  # a signal; the program goes on where it was
+    except OSError as error:
+        raise EffectError(f"test run of ring.c: {error.strerror}") from error

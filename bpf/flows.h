@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The flow table's rules: one set of four entries, one CPU, no locks.  Works on the set it is given
+ * and touches no map itself.  States and layout: lb_abi.h; why a table of our own: docs/adr/0002.
+ */
+#ifndef REMORA_FLOWS_H
+#define REMORA_FLOWS_H
+
+#include <linux/types.h>
+#include "lb_abi.h"
+#include "packet.h"
+
+#define REUSE_AFTER 57220	/* flow_clock() units: 60 s */
+
+enum lookup { NO_LOOKUP, HIT, MISS_SYN, MISS_UDP, MISS_OTHER };
+
+/* About milliseconds; never 0, which marks a free entry. Wraps after 52 days: only differences count. */
+static __always_inline u32 flow_clock(void)
+{
+	return bpf_ktime_get_coarse_ns() >> 20 | 1;
+}
+
+static __always_inline struct lb_flow *find_flow(struct lb_flow_set *set, u64 tag)
+{
+#pragma unroll
+	for (int i = 0; i < LB_FLOW_WAYS; i++)
+		if (set->way[i].tag == tag && set->way[i].seen)
+			return &set->way[i];
+	return NULL;
+}
+
+/*
+ * Whether the packet belongs to the flow as stored.  `real` is usable and of the packet's VIP.
+ *
+ * A SYN is a copy of the one that opened the flow, or the first of another connection with the same
+ * ports.  The copy must reach the real that has the connection; the new one had better not go to a real
+ * that drains.  After FIN or RST it is the new one.  On a draining real the age decides: no retransmission
+ * comes a minute after the last packet, while a client port is rarely reused within one.  A live
+ * but silent connection loses nothing by a wrong guess: its own packets are no SYNs.
+ */
+static __always_inline bool keeps_flow(const struct lb_flow *flow, const struct lb_real *real,
+				       const struct packet *p, u32 now)
+{
+	if (flow->generation != real->generation)
+		return false;
+	if (!opens(p) || flow->state == LB_FLOW_OPENING)
+		return true;
+	if (flow->state == LB_FLOW_CLOSING)
+		return false;
+	return !(real->flags & LB_REAL_DRAINING) || (u32)(now - flow->seen) <= REUSE_AFTER;
+}
+
+static __always_inline void touch_flow(struct lb_flow *flow, const struct packet *p, u32 now)
+{
+	flow->seen = now;
+	if (closes(p))
+		flow->state = LB_FLOW_CLOSING;
+	else if (flow->state == LB_FLOW_OPENING && !opens(p))
+		flow->state = LB_FLOW_OPEN;
+}
+
+/* How willingly an entry is given away: a free one first, then closing ones, then the longest silent. */
+static __always_inline u64 spare(const struct lb_flow *flow, u32 now)
+{
+	u64 age = (u32)(now - flow->seen);
+
+	if (!flow->seen)
+		return ~0ULL;
+	return flow->state == LB_FLOW_CLOSING ? age | 1ULL << 32 : age;
+}
+
+/* Stores a new flow in `place` or, if that is NULL, in the entry that is missed least. True: that was a live one. */
+static __always_inline bool store_flow(struct lb_flow_set *set, struct lb_flow *place, u64 tag, u32 real_num,
+				       u8 generation, const struct packet *p, u32 now)
+{
+	bool evicted = false;
+
+	if (!place) {
+		u64 best = spare(&set->way[0], now);
+
+		place = &set->way[0];
+#pragma unroll
+		for (int i = 1; i < LB_FLOW_WAYS; i++) {
+			u64 candidate = spare(&set->way[i], now);
+
+			if (candidate > best) {
+				best = candidate;
+				place = &set->way[i];
+			}
+		}
+		evicted = !(best >> 32);
+	}
+	place->tag = tag;
+	place->real_num = real_num;
+	place->generation = generation;
+	place->state = opens(p) ? LB_FLOW_OPENING : LB_FLOW_OPEN;
+	place->seen = now;
+	return evicted;
+}
+
+#endif

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The balancer: a frame -> one verdict -> one conclusion.
+ *
+ * The stages decide and count nothing; conclude() is the only one that counts, records and returns an
+ * XDP action, so that every frame has exactly one outcome.  What is not for a VIP is passed untouched.
+ */
+#include "lb_abi.h"
+#include "lb_maps.h"
+#include "packet.h"
+#include "hash.h"
+#include "flows.h"
+#include "encap.h"
+
+#define OTHER_SLOTS 4	/* tried when the slot's real is down: eight of nine reals down still finds one in three */
+
+struct decision {
+	u64 hash;
+	u64 slot;
+	u32 cpu;
+	u32 vip_num;		/* 0: none */
+	u32 real_num;
+	u32 reason;		/* enum lb_reason */
+	u32 lookup;		/* enum lookup */
+	bool stale;
+	bool evicted;
+	u32 be_real;
+};
+
+static __always_inline int drop(struct decision *d, u32 reason)
+{
+	d->reason = reason;
+	return LB_DROP;
+}
+
+/* VIP first: an odd packet concerns us only if its address is a VIP's. */
+static __always_inline int find_vip(const struct packet *p, struct decision *d)
+{
+	struct lb_vip_key key = {};
+	u32 *vip_num;
+
+	key.be_address[0] = p->be_destination;
+	if (!p->odd) {
+		key.be_port = p->be_ports >> 16;
+		key.protocol = p->protocol;
+	}
+	vip_num = vip_of(&key);
+	if (!vip_num)
+		return LB_PASS;
+	d->vip_num = *vip_num;
+	return GO_ON;
+}
+
+static __always_inline int admit(const struct packet *p, struct decision *d)
+{
+	if (p->odd)
+		return drop(d, p->odd);
+	if (p->ip_length + OUTER_SIZE > CONTROL->underlay_mtu)
+		return drop(d, REASON_TOO_BIG);
+	return GO_ON;
+}
+
+/* The real, if packets of this VIP may go to it. */
+static __always_inline struct lb_real *usable_real(u32 real_num, u32 vip_num)
+{
+	struct lb_real *real = real_of(real_num);
+
+	if (!real || real->vip_num != vip_num || real->flags & LB_REAL_DOWN)
+		return NULL;
+	return real;
+}
+
+/* The ring's real for the flow, or NULL with the reason set. */
+static __always_inline struct lb_real *place_by_ring(struct decision *d)
+{
+	struct lb_service *service = service_of(d->vip_num);
+	struct lb_ring *ring = service ? ring_of(service->ring_row) : NULL;
+	struct lb_real *real;
+	u64 hash = d->hash;
+
+	d->reason = REASON_INTERNAL;
+	if (!ring)
+		return NULL;
+	d->reason = REASON_NO_REAL;
+#pragma unroll
+	for (int i = 0; i <= OTHER_SLOTS; i++) {
+		u64 slot = slot_of(hash);
+
+		d->slot = slot;
+		d->real_num = ring->slots[slot];
+		if (!d->real_num)
+			return NULL;
+		real = usable_real(d->real_num, d->vip_num);
+		if (real) {
+			d->reason = REASON_NONE;
+			return real;
+		}
+		hash = next_hash(hash);
+	}
+	return NULL;
+}
+
+static __always_inline u32 miss_cause(const struct packet *p)
+{
+	if (p->protocol == PROTOCOL_UDP)
+		return MISS_UDP;
+	return opens(p) ? MISS_SYN : MISS_OTHER;
+}
+
+static __always_inline int place(const struct packet *p, struct decision *d)
+{
+	u32 now = flow_clock();
+	struct lb_flow_set *set;
+	struct lb_flow *flow;
+	struct lb_real *real;
+
+	d->hash = flow_hash(CONTROL->hash_key, p->be_source, p->be_destination, p->be_ports, p->protocol);
+	d->slot = slot_of(d->hash);
+	set = flow_set_of(d->cpu, d->hash);
+	if (!set)
+		return drop(d, REASON_INTERNAL);
+	flow = find_flow(set, d->hash);
+	if (flow) {
+		d->real_num = flow->real_num;
+		real = usable_real(flow->real_num, d->vip_num);
+		if (real && keeps_flow(flow, real, p, now)) {
+			d->lookup = HIT;
+			touch_flow(flow, p, now);
+			d->be_real = real->be_address[0];
+			return GO_ON;
+		}
+		d->stale = true;
+	}
+	d->lookup = miss_cause(p);
+	real = place_by_ring(d);
+	if (!real)
+		return LB_DROP;
+	if (!closes(p))		/* a flow at its end is not worth another's place */
+		d->evicted = store_flow(set, flow, d->hash, d->real_num, real->generation, p, now);
+	d->be_real = real->be_address[0];
+	return GO_ON;
+}
+
+static __always_inline int push_encap(struct xdp_md *ctx, const struct packet *p, struct decision *d)
+{
+	if (!push_outer(ctx, p, CONTROL, d->hash, d->be_real))
+		return drop(d, REASON_ENCAP_FAILED);
+	return LB_SEND;
+}
+
+/* Takes a token of this CPU's and reason's bucket. */
+static __always_inline bool may_record(const struct decision *d)
+{
+	struct lb_bucket *bucket = bucket_of(d->cpu, d->reason);
+	u64 now, due;
+
+	if (!bucket || !CONTROL->event_interval)
+		return false;
+	now = bpf_ktime_get_coarse_ns();
+	due = bucket->due > now ? bucket->due : now;
+	if (due - now > CONTROL->event_ahead)
+		return false;
+	bucket->due = due + CONTROL->event_interval;
+	return true;
+}
+
+/* The frame as it is now, behind whatever conclude() did to it. */
+static __always_inline void copy_head(struct xdp_md *ctx, struct lb_event *event)
+{
+	u64 length = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
+
+	__builtin_memset(event->head, 0, sizeof(event->head));
+	asm volatile("" : "+r"(length));	/* or the bound is proven for a copy of it */
+	if (length > LB_CAPTURE)
+		length = LB_CAPTURE;
+	if (length >= ETHERNET_SIZE)
+		bpf_xdp_load_bytes(ctx, 0, event->head, length);
+}
+
+static __always_inline void record(struct xdp_md *ctx, const struct packet *p, const struct decision *d,
+				   int verdict, struct lb_totals *totals)
+{
+	struct lb_event *event;
+
+	if (!(CONTROL->flags & LB_TRACE_ALL) && !may_record(d)) {
+		totals->events_suppressed++;
+		return;
+	}
+	event = bpf_ringbuf_reserve(MAP(LB_MAP_EVENTS), sizeof(*event), 0);
+	if (!event) {
+		totals->events_lost++;
+		return;
+	}
+	event->at = bpf_ktime_get_ns();
+	event->length = p->length;
+	event->slot = d->slot;
+	event->verdict = verdict;
+	event->reason = d->reason;
+	event->vip_num = d->vip_num;
+	event->real_num = d->real_num;
+	event->cpu = d->cpu;
+	event->rx_queue = ctx->rx_queue_index;
+	event->flow_hit = d->lookup == HIT;
+	copy_head(ctx, event);
+	totals->events++;
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);	/* the agent looks by a timer: a wake-up costs microseconds */
+}
+
+static __always_inline void count_lookup(const struct decision *d, struct lb_totals *totals)
+{
+	totals->flow_hits += d->lookup == HIT;
+	totals->flow_miss_syn += d->lookup == MISS_SYN;
+	totals->flow_miss_udp += d->lookup == MISS_UDP;
+	totals->flow_miss_other += d->lookup == MISS_OTHER;
+	totals->flow_stale += d->stale;
+	totals->flow_evictions += d->evicted;
+}
+
+static __always_inline void count_sent(const struct packet *p, const struct decision *d, struct lb_share *share)
+{
+	if (!share)
+		return;
+	share->packets++;
+	share->bytes += p->length;
+	if (d->lookup == MISS_SYN || d->lookup == MISS_UDP)
+		share->flows++;
+}
+
+static __always_inline int conclude(struct xdp_md *ctx, const struct packet *p, const struct decision *d, int verdict)
+{
+	struct lb_totals *totals = totals_of(d->cpu);
+	struct lb_share *vip;
+
+	if (!totals)
+		return XDP_ABORTED;	/* a CPU without a row: there is one for every possible CPU */
+	totals->rx_packets++;
+	totals->rx_bytes += p->length;
+	if (verdict == LB_PASS) {
+		totals->pass_packets++;
+		totals->pass_bytes += p->length;
+		return XDP_PASS;
+	}
+	if (d->lookup)
+		count_lookup(d, totals);
+	vip = vip_share(d->cpu, d->vip_num);
+	if (verdict == LB_SEND) {
+		totals->tx_packets++;
+		totals->tx_bytes += p->length;
+		count_sent(p, d, vip);
+		count_sent(p, d, real_share(d->cpu, d->real_num));
+		if (CONTROL->flags & LB_TRACE_ALL)
+			record(ctx, p, d, verdict, totals);
+		return XDP_TX;
+	}
+	totals->drop_packets++;
+	totals->drop_bytes += p->length;
+	totals->drops[d->reason & (REASON_COUNT - 1)]++;
+	if (vip)
+		vip->drops++;
+	record(ctx, p, d, verdict, totals);
+	return XDP_DROP;
+}
+
+int lb(struct xdp_md *ctx)
+{
+	struct packet p = {};
+	struct decision d = {};
+	int verdict;
+
+	d.cpu = bpf_get_smp_processor_id();
+	verdict = parse(ctx, &p);
+	if (verdict == GO_ON)
+		verdict = find_vip(&p, &d);
+	if (verdict == GO_ON)
+		verdict = admit(&p, &d);
+	if (verdict == GO_ON)
+		verdict = place(&p, &d);
+	if (verdict == GO_ON)
+		verdict = push_encap(ctx, &p, &d);
+	return conclude(ctx, &p, &d, verdict);
+}

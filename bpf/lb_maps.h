@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The maps, by number.  BCC's own map syntax works only in the main file and cannot say
+ * BPF_F_MMAPABLE with our layout rules, so the loader creates and checks the maps (agent/abi.py) and
+ * puts their descriptors where the code carries a number.  It creates only what a program names.
+ *
+ * Every function here is one lookup; NULL means that the index is out of range.
+ */
+#ifndef REMORA_LB_MAPS_H
+#define REMORA_LB_MAPS_H
+
+#include <linux/types.h>
+#include "lb_abi.h"
+
+#define MAP_MARK 0x4c420000	/* agent/loader.py looks for it */
+#define MAP(number) ((void *)bpf_pseudo_fd(1, MAP_MARK + (number)))
+#define MAP_VALUE(number) ((void *)bpf_pseudo_fd(2, MAP_MARK + (number)))	/* of a one-entry array: no lookup */
+
+#define CONTROL ((const struct lb_control *)MAP_VALUE(LB_MAP_CONTROL))
+
+static __always_inline u32 *vip_of(const struct lb_vip_key *key)
+{
+	return bpf_map_lookup_elem(MAP(LB_MAP_VIPS), (void *)key);
+}
+
+static __always_inline struct lb_service *service_of(u32 vip_num)
+{
+	return bpf_map_lookup_elem(MAP(LB_MAP_SERVICES), &vip_num);
+}
+
+static __always_inline struct lb_real *real_of(u32 real_num)
+{
+	return bpf_map_lookup_elem(MAP(LB_MAP_REALS), &real_num);
+}
+
+static __always_inline struct lb_ring *ring_of(u32 row)
+{
+	return bpf_map_lookup_elem(MAP(LB_MAP_RINGS), &row);
+}
+
+static __always_inline struct lb_flow_set *flow_set_of(u32 cpu, u64 hash)
+{
+	u32 index = cpu * LB_FLOW_SETS + (hash & (LB_FLOW_SETS - 1));
+
+	return bpf_map_lookup_elem(MAP(LB_MAP_FLOWS), &index);
+}
+
+static __always_inline struct lb_totals *totals_of(u32 cpu)
+{
+	return bpf_map_lookup_elem(MAP(LB_MAP_TOTALS), &cpu);
+}
+
+static __always_inline struct lb_share *vip_share(u32 cpu, u32 vip_num)
+{
+	u32 index = cpu * LB_MAX_VIPS + vip_num;
+
+	return bpf_map_lookup_elem(MAP(LB_MAP_VIP_TOTALS), &index);
+}
+
+static __always_inline struct lb_share *real_share(u32 cpu, u32 real_num)
+{
+	u32 index = cpu * LB_MAX_REALS + real_num;
+
+	return bpf_map_lookup_elem(MAP(LB_MAP_REAL_TOTALS), &index);
+}
+
+static __always_inline struct lb_bucket *bucket_of(u32 cpu, u32 reason)
+{
+	u32 index = cpu * REASON_COUNT + reason;
+
+	return bpf_map_lookup_elem(MAP(LB_MAP_BUCKETS), &index);
+}
+
+#endif

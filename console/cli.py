@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `remora`: the grammar, and which function does a verb.
+
+Textual is imported for `console` only, so that verbs answer in a few hundredths of a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TextIO
+
+from console.objects import ObjectError
+from console.plan import Exit
+from console.settings import Settings, SettingsError, load
+from console.verbs.session import Session, VerbError
+
+EXAMPLES = """\
+examples:
+  remora -a ipc:///run/remora/lb1 -a ipc:///run/remora/lb2
+                                         the console on two nodes
+  remora status --short                  one line; exit 0 only when all is well
+  remora get real -o wide                every real, with rates
+  remora drain real/10.3.1.2@web --reason 'disk swap'
+                                         show the plan, ask, drain on all nodes
+  remora drain real/10.3.1.2@web --yes --wait=drained
+                                         from a script: exit 0 when no flow is left
+  remora events drops -f                 dropped packets as they happen
+
+objects:
+  real/10.3.1.2@web   a real of one VIP      node/lb1   a node
+  real/10.3.1.2       a real of all VIPs     vip/web    a VIP
+  the prefix may be left out where the name means one thing only
+
+exit codes:
+  0 done, or already so; status: healthy     1 failed; status: unhealthy
+  2 usage, or a question and nobody to ask   3 partial: some nodes did not
+  4 refused by a guard                       5 timed out
+  6 no agent answers                         7 conflict: the node changed since the plan
+  8 not allowed                            130 interrupted
+
+agents come from -a, else from `agents = [...]` in the config file
+($XDG_CONFIG_HOME/remora/config.toml), else from REMORA_AGENTS.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="remora",
+        description="See and steer remora's balancer nodes. Without a verb: the console.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_connection(top, suffix="")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    _add_reading(verbs)
+    _add_changing(verbs, "drain", "no new flows; those it has stay until they end")
+    _add_changing(verbs, "undrain", "back into service, with the weight it had")
+    _add_changing(verbs, "weight", "share of new flows, 1 to 1000")
+    verb = _add(verbs, "reasons", "why packets are dropped: meaning, cause, remedy")
+    verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    _add(verbs, "console", "the full-screen console (also without a verb)")
+    _add(verbs, "version", "the version")
+    return top
+
+
+def _add_connection(to: argparse.ArgumentParser, *, suffix: str) -> None:
+    to.add_argument(
+        "-a",
+        "--agent",
+        action="append",
+        default=[],
+        metavar="ADDR",
+        dest=f"agents{suffix}",
+        help="an agent's address, ipc:///run/remora/NODE; repeatable",
+    )
+    if not suffix:
+        to.add_argument("--config", metavar="FILE", help="instead of the default config file")
+        to.add_argument(
+            "--connect-timeout",
+            type=_seconds,
+            default=2.0,
+            metavar="SECONDS",
+            help="how long to wait for an agent (2)",
+        )
+        to.add_argument("--no-input", action="store_true", help="never ask; as without a terminal")
+
+
+def _add(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    _add_connection(verb, suffix="_after")
+    return verb
+
+
+def _add_reading(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    status = _add(verbs, "status", "what is wrong; exit 0 only when nothing is")
+    status.add_argument(
+        "object", nargs="?", metavar="OBJECT", help="only of this node, VIP or real"
+    )
+    status.add_argument("--short", action="store_true", help="one line")
+    status.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    get = _add(verbs, "get", "lists: nodes, VIPs, reals, drops by reason")
+    get.add_argument("kind", choices=("node", "vip", "real", "drop"))
+    get.add_argument(
+        "-o",
+        "--output",
+        choices=("table", "wide", "json", "jsonl", "csv", "name"),
+        default="table",
+        help="wide adds rates",
+    )
+    get.add_argument("--rates", action="store_true", help="look twice, a second apart")
+    get.add_argument("--vip", metavar="NAME", help="reals of this VIP only")
+    get.add_argument("--node", action="append", default=[], metavar="NAME", help="repeatable")
+    events = _add(verbs, "events", "dropped packets, health, BGP, changes")
+    events.add_argument("kind", nargs="?", choices=("drops", "health", "bgp", "changes"))
+    events.add_argument("-f", "--follow", action="store_true", help="go on as they happen")
+    events.add_argument("--last", type=int, default=20, metavar="N", help="of the past (20)")
+    events.add_argument("-o", "--output", choices=("table", "json", "jsonl"), default="table")
+
+
+def _add_changing(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> None:
+    verb = _add(verbs, name, text)
+    verb.add_argument("object", metavar="OBJECT", help="real/ADDRESS[@VIP] or node/NAME")
+    if name == "weight":
+        verb.add_argument("weight", type=int, metavar="N", help="1 to 1000")
+    verb.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
+    verb.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
+    verb.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
+    verb.add_argument("--expect-revision", type=int, metavar="N", help="else exit 7")
+    verb.add_argument("--node", action="append", default=[], metavar="NAME", help="repeatable")
+    verb.add_argument(
+        "--wait", choices=("applied", "drained"), help="until the nodes' telemetry shows it"
+    )
+    verb.add_argument(
+        "--timeout", type=_seconds, default=None, metavar="SECONDS", help="of the wait (60)"
+    )
+    verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
+
+
+def _seconds(text: str) -> float:
+    value = float(text.removesuffix("s"))
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be seconds, more than 0")
+    return value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code; usage errors leave through argparse with 2."""
+    given = ["--wait=applied" if a == "--wait" else a for a in (argv or sys.argv[1:])]
+    arguments = parser().parse_args(given)
+    arguments.agents += getattr(arguments, "agents_after", [])
+    try:
+        return _run(arguments)
+    except (SettingsError, ObjectError) as error:
+        return _fail(str(error), Exit.USAGE)
+    except VerbError as error:
+        return _fail(str(error), error.code)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has left; Python's own flush at exit must not complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"remora: {text}", file=sys.stderr)
+    return code
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.verb:
+        case "version":
+            print(f"remora {_version()}")
+            return Exit.DONE
+        case "reasons":
+            from console.verbs import reading
+
+            print(reading.reasons(arguments.output))
+            return Exit.DONE
+    settings = load(arguments.agents, arguments.config)
+    if arguments.verb in (None, "console"):
+        return _console(settings)
+    return _with_session(arguments, settings, _verb(arguments.verb))
+
+
+def _version() -> str:
+    try:
+        return version("remora")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _verb(name: str) -> Callable[[Session, argparse.Namespace], int]:
+    from console.verbs import changing, following, reading  # zmq: 40 ms
+
+    if name in ("drain", "undrain", "weight"):
+        return changing.change
+    return {"status": reading.status, "get": reading.get, "events": following.events}[name]
+
+
+def _with_session(
+    arguments: argparse.Namespace,
+    settings: Settings,
+    verb: Callable[[Session, argparse.Namespace], int],
+) -> int:
+    from console.client import Client
+    from console.store import Store
+
+    client = Client(settings.agents, who())
+    session = Session(
+        client=client,
+        store=Store(settings.agents),
+        cluster=settings.cluster,
+        out=sys.stdout,
+        err=sys.stderr,
+        questions=_questions(no_input=arguments.no_input),
+        connect_timeout=arguments.connect_timeout,
+    )
+    try:
+        return verb(session, arguments)
+    finally:
+        client.close()
+
+
+def _questions(*, no_input: bool) -> TextIO | None:
+    return sys.stdin if sys.stdin.isatty() and not no_input else None
+
+
+def who() -> str:
+    """`user@host`, for the nodes' journals."""
+    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+
+
+def _console(settings: Settings) -> int:
+    if os.environ.get("TERM", "dumb") in ("dumb", "") or not sys.stdout.isatty():
+        raise VerbError(
+            "the console needs a terminal (TERM is dumb or output is no terminal): "
+            "use remora status, remora get, remora events",
+            Exit.USAGE,
+        )
+    from console.app import run  # textual: 200 ms
+
+    return run(settings, who())

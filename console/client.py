@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ZeroMQ to many agents, in a thread of its own.  The only importer of zmq on this side.
+
+What arrives is kept until `take`, of snapshots only the newest, so that a slow reader costs neither
+memory nor the agents anything (K4).  Bytes that are no message become a `Fault`; nothing raises.
+A command is sent again under the same id until it is answered or its time is over (K1); it is
+never queued for an agent that is not there, so none takes effect after the console gave it up
+while the agent was away.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from console.store import Arrived, Fault, Inbox, Missing, Reply
+from shared.codec import (
+    LARGEST_TELEMETRY,
+    WireError,
+    WireVersionError,
+    answer_of,
+    command_frames,
+    telemetry_of,
+    topic_of,
+)
+from shared.messages import Action, Command, Event, Look, Replay
+from shared.model import endpoints
+
+ANSWER_TIMEOUT = 5.0
+"""Seconds until a command without an answer is given up."""
+REPEAT_AFTER = 1.0
+"""Seconds until an unanswered command is sent again (an agent that is away: sooner)."""
+EVENTS_WAITING = 5000
+_TICK_MS = 100
+
+
+class _Order(NamedTuple):
+    """A command on its way."""
+
+    address: str
+    command: Command
+    deadline: float
+
+
+class _Link:
+    """The sockets of one agent.  Used by the client's thread only."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+        telemetry, command = endpoints(address)
+        self.address = address
+        self.subscriber = _socket(context, zmq.SUB, telemetry)
+        self.dealer = _socket(context, zmq.DEALER, "")
+        self.monitor = self.dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        self.dealer.connect(command)
+        self.topics: frozenset[str] = frozenset()
+
+    def follow(self, topics: frozenset[str]) -> bool:
+        """Subscribes to exactly these topics; True when some are new."""
+        for topic in self.topics - topics:
+            self.subscriber.unsubscribe(topic)
+        for topic in topics - self.topics:
+            self.subscriber.subscribe(topic)
+        added = bool(topics - self.topics)
+        self.topics = topics
+        return added
+
+    def close(self) -> None:
+        self.dealer.disable_monitor()
+        self.monitor.close(linger=0)
+        self.subscriber.close(linger=0)
+        self.dealer.close(linger=0)
+
+
+def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str) -> zmq.Socket[bytes]:
+    socket = context.socket(kind)
+    for option, value in {
+        zmq.LINGER: 0,
+        zmq.IMMEDIATE: 1,
+        zmq.RECONNECT_IVL: 50,
+        zmq.RECONNECT_IVL_MAX: 1000,
+        zmq.MAXMSGSIZE: LARGEST_TELEMETRY,
+    }.items():
+        socket.setsockopt(option, value)
+    if endpoint:
+        socket.connect(endpoint)
+    return socket
+
+
+class Client:
+    """Raises AddressError (shared.model) for an address that cannot be an agent's."""
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        who: str,
+        *,
+        topics: Iterable[str] = (),
+        on_reply: Callable[[], None] = lambda: None,
+    ) -> None:
+        for address in addresses:
+            endpoints(address)
+        self.addresses = tuple(dict.fromkeys(addresses))
+        self.who = who
+        self.on_reply = on_reply
+        """Called in the client's thread when a reply to a command can be taken."""
+        self._topics = frozenset(topics)
+        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._latest: dict[tuple[str, bytes], Arrived] = {}
+        self._events: deque[Arrived] = deque(maxlen=EVENTS_WAITING)
+        self._replies: list[Reply] = []
+        self._faults: deque[Fault] = deque(maxlen=EVENTS_WAITING)
+        self._ids = (f"{uuid.uuid4().hex[:12]}-{n}" for n in itertools.count(1))
+        self._woken, self._wake = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="remora-client", daemon=True)
+        self._thread.start()
+
+    # ---- the reader's side
+
+    def take(self) -> Inbox:
+        """All that came since the last call."""
+        with self._changed:
+            inbox = Inbox(
+                (*self._latest.values(), *self._events), tuple(self._replies), tuple(self._faults)
+            )
+            self._latest.clear()
+            self._events.clear()
+            self._replies.clear()
+            self._faults.clear()
+        return inbox
+
+    def wait(self, seconds: float) -> Inbox:
+        """Like take, but waits until something is there or the time is over."""
+        with self._changed:
+            self._changed.wait_for(self._has_some, timeout=max(0.0, seconds))
+        return self.take()
+
+    def _has_some(self) -> bool:
+        return bool(self._latest or self._events or self._replies or self._faults)
+
+    def send(
+        self,
+        address: str,
+        action: Action,
+        *,
+        why: str = "",
+        dry_run: bool = False,
+        expect_revision: int | None = None,
+        timeout: float = ANSWER_TIMEOUT,
+    ) -> str:
+        """Sends a command and returns its id; a Reply with that id always follows."""
+        command = Command(
+            id=next(self._ids),
+            who=self.who,
+            action=action,
+            why=why,
+            dry_run=dry_run,
+            expect_revision=expect_revision,
+        )
+        self._orders.put(_Order(address, command, time.monotonic() + timeout))
+        self._nudge()
+        return command.id
+
+    def ask(self, missing: Iterable[Missing]) -> None:
+        for address, sequence in missing:
+            self.send(address, Replay(sequence))
+
+    def follow(self, topics: Iterable[str]) -> None:
+        """Subscribes to these topics; what is new comes at once, not at the next interval."""
+        self._topics = frozenset(topics)
+        self._nudge()
+
+    def close(self) -> None:
+        self._orders.put(None)
+        self._nudge()
+        self._thread.join(timeout=5)
+        os.close(self._wake)
+        os.close(self._woken)
+
+    def _nudge(self) -> None:
+        os.write(self._wake, b"x")
+
+    # ---- the thread's side
+
+    def _run(self) -> None:
+        with zmq.Context() as context:
+            links = {address: _Link(context, address) for address in self.addresses}
+            try:
+                _Traffic(self, links).run()
+            finally:
+                for link in links.values():
+                    link.close()
+
+
+class _Traffic:
+    """The thread's loop: sockets -> the client's inbox, orders -> sockets."""
+
+    def __init__(self, client: Client, links: dict[str, _Link]) -> None:
+        self.client = client
+        self.links = links
+        self.open: dict[str, _Order] = {}
+        self.due: dict[str, float] = {}
+        self.poller = zmq.Poller()
+        self.poller.register(client._woken, zmq.POLLIN)
+        self.readers: dict[zmq.Socket[bytes], Callable[[], None]] = {}
+        for link in links.values():
+            self.readers[link.subscriber] = lambda link=link: self._telemetry(link)  # type: ignore[misc]
+            self.readers[link.dealer] = lambda link=link: self._answers(link)  # type: ignore[misc]
+            self.readers[link.monitor] = lambda link=link: self._connected(link)  # type: ignore[misc]
+        for socket in self.readers:
+            self.poller.register(socket, zmq.POLLIN)
+
+    def run(self) -> None:
+        while True:
+            for source, _ in self.poller.poll(_TICK_MS if self.open else None):
+                if isinstance(source, int):
+                    os.read(source, 4096)
+                else:
+                    self.readers[source]()
+            if not self._new_orders():
+                return
+            self._follow()
+            self._push(time.monotonic())
+
+    def _new_orders(self) -> bool:
+        """False when the client is being closed."""
+        with suppress(queue.Empty):
+            while True:
+                order = self.client._orders.get_nowait()
+                if order is None:
+                    return False
+                self.open[order.command.id] = order
+                self.due[order.command.id] = 0.0
+        return True
+
+    def _follow(self) -> None:
+        for link in self.links.values():
+            if link.follow(self.client._topics):
+                self._look(link)
+
+    def _look(self, link: _Link) -> None:
+        """Asked of an agent that has just (re)appeared or whose new topics are wanted."""
+        command = Command(id=next(self.client._ids), who=self.client.who, action=Look())
+        order = _Order(link.address, command, time.monotonic() + ANSWER_TIMEOUT)
+        self.open[command.id], self.due[command.id] = order, 0.0
+
+    def _push(self, now: float) -> None:
+        for id_, order in list(self.open.items()):
+            if now >= order.deadline:
+                self._settle(Reply(order.address, id_, None, now))
+            elif now >= self.due[id_] and self._transmit(order):
+                self.due[id_] = now + REPEAT_AFTER
+
+    def _transmit(self, order: _Order) -> bool:
+        try:
+            frames = command_frames(order.command)
+            self.links[order.address].dealer.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            return False  # not connected: asked again at the next tick
+        return True
+
+    def _telemetry(self, link: _Link) -> None:
+        now = time.monotonic()
+        for frames in _waiting(link.subscriber):
+            try:
+                message = telemetry_of(frames)
+            except WireError as error:
+                self._fault(link, error)
+                continue
+            arrived = Arrived(link.address, message, now)
+            with self.client._changed:
+                if isinstance(message, Event):
+                    self.client._events.append(arrived)
+                else:
+                    self.client._latest[link.address, topic_of(message)] = arrived
+                self.client._changed.notify_all()
+
+    def _answers(self, link: _Link) -> None:
+        for frames in _waiting(link.dealer):
+            try:
+                answer = answer_of(frames)
+            except WireError as error:
+                self._fault(link, error)
+                continue
+            if answer.id in self.open:
+                self._settle(Reply(link.address, answer.id, answer, time.monotonic()))
+
+    def _settle(self, reply: Reply) -> None:
+        del self.open[reply.id], self.due[reply.id]
+        with self.client._changed:
+            self.client._replies.append(reply)
+            self.client._changed.notify_all()
+        self.client.on_reply()
+
+    def _connected(self, link: _Link) -> None:
+        while link.monitor.poll(0):
+            recv_monitor_message(link.monitor)
+            if link.topics:
+                self._look(link)
+
+    def _fault(self, link: _Link, error: WireError) -> None:
+        fault = Fault(link.address, str(error), isinstance(error, WireVersionError))
+        with self.client._changed:
+            self.client._faults.append(fault)
+            self.client._changed.notify_all()
+
+
+def _waiting(socket: zmq.Socket[bytes]) -> Iterable[list[bytes]]:
+    """What is there now, without waiting."""
+    with suppress(zmq.Again):
+        while True:
+            yield socket.recv_multipart(zmq.NOBLOCK)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One agent's events in the order in which they happened, with its gaps.  Pure.
+
+Sequence numbers find the gaps; what the agent still has is filled in later, what it has not stays a
+line that says how many are lost.  An agent that restarts numbers from 0 again: a new *run*.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from typing import NamedTuple
+
+from shared.messages import Event, LostEvent
+
+EVENTS_KEPT = 2000
+
+
+class Line(NamedTuple):
+    """What a tail shows: an event, or (without one) how many are lost here."""
+
+    wall: float
+    """Unix time."""
+    node: str
+    place: tuple[int, int]
+    """(run, sequence)."""
+    event: Event | None
+    lost: int
+
+
+class _Hole(NamedTuple):
+    first: tuple[int, int]
+    size: int
+    wall: float
+    node: str
+
+
+class EventLog:
+    def __init__(self) -> None:
+        self._places: list[tuple[int, int]] = []
+        self._events: dict[tuple[int, int], Event] = {}
+        self._holes: list[_Hole] = []
+        self._run = 0
+        self._next: int | None = None
+        self._newest = 0.0
+        self._asked = 0
+
+    def publish(self, event: Event) -> int | None:
+        """Files a published event; returns the sequence to replay from when there is a gap."""
+        if self._next is not None and event.sequence < self._next and event.at > self._newest:
+            self._run += 1
+            self._next = None
+        gap = None
+        if self._next is not None and event.sequence > self._next:
+            gap = self._asked = self._next
+            size = event.sequence - gap
+            self._holes.append(_Hole((self._run, gap), size, event.wall, event.node))
+        self._keep(event)
+        return gap
+
+    def replay(self, events: tuple[Event, ...]) -> None:
+        """Files what an agent still had.  Its word on what it had not is what the hole says."""
+        for event in events:
+            body = event.body
+            if isinstance(body, LostEvent) and body.count == event.sequence - self._asked + 1:
+                continue
+            self._keep(event)
+
+    def lines(self, newest: int) -> list[Line]:
+        """The last `newest` lines, oldest first."""
+        kept = self._places[-newest:] if newest else []
+        lines = [self._line(place) for place in kept]
+        oldest = kept[0] if kept else (0, 0)
+        for hole in self._holes:
+            lost = hole.size - self._found(hole)
+            if lost and hole.first >= oldest:
+                lines.append(Line(hole.wall, hole.node, hole.first, None, lost))
+        return sorted(lines, key=lambda line: line.place)[-newest:]
+
+    @property
+    def lost(self) -> int:
+        """Events that were published and could not be got."""
+        return sum(hole.size - self._found(hole) for hole in self._holes)
+
+    def _keep(self, event: Event) -> None:
+        place = (self._run, event.sequence)
+        if place not in self._events:
+            insort(self._places, place)
+            self._events[place] = event
+        self._next = max(self._next or 0, event.sequence + 1)
+        self._newest = max(self._newest, event.at)
+        for old in self._places[:-EVENTS_KEPT]:
+            del self._events[old]
+        del self._places[:-EVENTS_KEPT]
+        if len(self._holes) > 100:
+            del self._holes[0]
+
+    def _line(self, place: tuple[int, int]) -> Line:
+        event = self._events[place]
+        return Line(event.wall, event.node, place, event, 0)
+
+    def _found(self, hole: _Hole) -> int:
+        run, first = hole.first
+        start = bisect_left(self._places, hole.first)
+        return bisect_left(self._places, (run, first + hole.size)) - start

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers -> the few characters an operator reads.  Pure; the same words on screen and in the CLI.
+
+`None` is *unknown* everywhere and is written `-`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+UNKNOWN = "-"
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+
+
+def si(value: float | None) -> str:
+    """Three significant digits and a decimal prefix, at most five characters: `1.31M`, `21.4k`."""
+    if value is None:
+        return UNKNOWN
+    size, prefix = abs(value), 0
+    while size >= 999.5 and prefix < len(_PREFIXES) - 1:
+        size, prefix = size / 1000, prefix + 1
+    sign = "-" if value < 0 else ""
+    return (
+        f"{sign}{_three_digits(size, whole=prefix == 0 and value == int(value))}{_PREFIXES[prefix]}"
+    )
+
+
+def _three_digits(size: float, *, whole: bool) -> str:
+    if whole or size >= 99.95:
+        return f"{size:.0f}"
+    return f"{size:.1f}" if size >= 9.995 else f"{size:.2f}"
+
+
+def bits(bytes_per_second: float | None) -> str:
+    """`8.05M`: bits per second of a rate in bytes."""
+    return si(None if bytes_per_second is None else bytes_per_second * 8)
+
+
+def percent(fraction: float | None, *, digits: int = 1) -> str:
+    return UNKNOWN if fraction is None else f"{fraction * 100:.{digits}f}%"
+
+
+def count(value: int | None) -> str:
+    """A whole number with thin groups, for plans: `65 537`."""
+    return UNKNOWN if value is None else f"{value:,}".replace(",", " ")
+
+
+def age(seconds: float | None) -> str:
+    """Whole units only, so that a live row does not change at every frame: `0s`, `14s`, `9d`."""
+    if seconds is None:
+        return UNKNOWN
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{int(seconds // length)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def milliseconds(value: float | None) -> str:
+    """`0.4`, `3.1`, `250`."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def clock(unix: float, *, digits: int = 0) -> str:
+    """`14:03:22` in UTC (with hundredths: `14:03:22.07`)."""
+    hundredths = int(unix * 100)
+    seconds = hundredths // 100 % 86400
+    text = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return f"{text}.{hundredths % 100:02}" if digits else text
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """Exactly `width` characters; what is cut ends in `…` so that nobody takes it for the whole."""
+    if len(text) > width:
+        text = text[: max(0, width - 1)] + "…" if width else ""
+    return text.rjust(width) if right else text.ljust(width)
+
+
+def sparkline(values: Sequence[float | None], width: int) -> str:
+    """The newest `width` values as blocks, scaled from 0 to their largest; unknown is a space."""
+    newest = values[-width:] if width else []
+    known = [value for value in newest if value is not None and math.isfinite(value)]
+    top = max(known, default=0.0)
+    return "".join(_block(value, top) for value in newest).rjust(width)
+
+
+def _block(value: float | None, top: float) -> str:
+    if value is None or not math.isfinite(value):
+        return " "
+    if top <= 0 or value <= 0:
+        return _BLOCKS[0]
+    return _BLOCKS[min(7, int(value / top * 8))]
+
+
+def bar(fraction: float | None, width: int) -> str:
+    """A share as a bar of `width` cells."""
+    if fraction is None:
+        return " " * width
+    filled = round(min(1.0, max(0.0, fraction)) * width)
+    return "█" * filled + "░" * (width - filled)

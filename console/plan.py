@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agents' answers to a dry run -> what the operator reads before saying yes.  Pure.
+
+Dialog and CLI show the same plan; every number in it is an agent's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from console import format as fmt
+from shared.messages import Answer, Change
+from shared.model import RING_SLOTS
+
+ASK_NAME_ABOVE = 0.02
+"""Share of a VIP's ring above which the CLI wants the name typed, not just `y`."""
+
+
+class Exit(IntEnum):
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    PARTIAL = 3
+    REFUSED = 4
+    TIMED_OUT = 5
+    NO_AGENT = 6
+    CONFLICT = 7
+    NOT_ALLOWED = 8
+    INTERRUPTED = 130
+
+
+class Answered(NamedTuple):
+    """One node's answer, or None when it gave none in time."""
+
+    address: str
+    node: str
+    answer: Answer | None
+
+
+class Effect(NamedTuple):
+    """What becomes of one real of one VIP over all nodes (of a node: both empty)."""
+
+    vip: str
+    real: str
+    was: str
+    now: str
+    nodes: int
+    share_before: float
+    """Of the VIP's ring; the largest over the nodes, as all below but `live_flows`."""
+    share_after: float
+    moved: float
+    """Share of the ring that changes owner."""
+    collateral: float
+    """Of that: what moves between other reals."""
+    live_flows: int
+    """Over all nodes."""
+    reals_left: int
+    """On the node where fewest are left."""
+
+
+def effects(answers: Sequence[Answered]) -> list[Effect]:
+    """Per (VIP, real) the plan over all nodes that gave one."""
+    by_real: dict[tuple[str, str], list[Change]] = {}
+    for answered in answers:
+        for change in answered.answer.changes if answered.answer else ():
+            by_real.setdefault((change.vip, change.real), []).append(change)
+    return [_effect(changes) for changes in by_real.values()]
+
+
+def _effect(changes: Sequence[Change]) -> Effect:
+    first = changes[0]
+    own = max(abs(c.slots_before - c.slots_after) for c in changes)
+    moved = max(c.slots_moved for c in changes)
+    return Effect(
+        vip=first.vip,
+        real=first.real,
+        was=" / ".join(sorted({c.was for c in changes})),
+        now=" / ".join(sorted({c.now for c in changes})),
+        nodes=len(changes),
+        share_before=max(c.slots_before for c in changes) / RING_SLOTS,
+        share_after=max(c.slots_after for c in changes) / RING_SLOTS,
+        moved=moved / RING_SLOTS,
+        collateral=max(0, moved - own) / RING_SLOTS,
+        live_flows=sum(c.live_flows for c in changes),
+        reals_left=min(c.reals_left for c in changes),
+    )
+
+
+def refused(answers: Sequence[Answered]) -> bool:
+    return any(a.answer is not None and a.answer.status in ("refused", "failed") for a in answers)
+
+
+def to_do(answers: Sequence[Answered]) -> list[Answered]:
+    """The nodes on which something would change."""
+    return [a for a in answers if a.answer is not None and a.answer.status == "planned"]
+
+
+def revisions(answers: Sequence[Answered]) -> Mapping[str, int]:
+    """Address -> revision that the plan was made at: what the command then expects."""
+    return {a.address: a.answer.revision for a in answers if a.answer is not None}
+
+
+def lines(answers: Sequence[Answered]) -> list[tuple[str, str]]:
+    """(label, text) of the plan."""
+    written: list[tuple[str, str]] = []
+    for effect in effects(answers):
+        written += _of_real(effect) if effect.real else _of_node(effect)
+    written += [("guards", text) for text in _guards(answers)]
+    unchanged = [a.node for a in answers if a.answer and a.answer.status == "unchanged"]
+    if unchanged:
+        written.append(("already so", f"on {', '.join(unchanged)}"))
+    silent = [a.node for a in answers if a.answer is None]
+    if silent:
+        written.append(("no answer", f"{', '.join(silent)}: left out, nothing changes there"))
+    return written
+
+
+def _of_real(effect: Effect) -> list[tuple[str, str]]:
+    before, after = fmt.percent(effect.share_before), fmt.percent(effect.share_after)
+    return [
+        (effect.vip, f"{effect.was} -> {effect.now}, on {_nodes(effect.nodes)}"),
+        (
+            "new flows",
+            f"{fmt.percent(effect.moved)} of the ring moves; this real {before} -> {after}, "
+            f"others among themselves {fmt.percent(effect.collateral)}",
+        ),
+        ("flows now", f"{fmt.count(effect.live_flows)} live stay on it until they end"),
+        ("reals left", f"{effect.reals_left} of {effect.vip} take new flows"),
+    ]
+
+
+def _of_node(effect: Effect) -> list[tuple[str, str]]:
+    return [
+        ("node", f"{effect.was} -> {effect.now}"),
+        ("flows now", f"{fmt.count(effect.live_flows)} live on it"),
+    ]
+
+
+def _guards(answers: Sequence[Answered]) -> list[str]:
+    said = []
+    for node, answer in [(a.node, a.answer) for a in answers]:
+        if answer is not None and answer.status in ("refused", "failed"):
+            name = answer.guard or answer.status
+            said.append(f"✕ {name} on {node}: {answer.error}")
+    if not said and to_do(answers):
+        said.append(f"ok on {_nodes(len(to_do(answers)))}")
+    return said
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node" + ("" if count == 1 else "s")
+
+
+def largest_move(answers: Sequence[Answered]) -> float:
+    return max((effect.moved for effect in effects(answers)), default=0.0)
+
+
+def outcome(answers: Sequence[Answered]) -> Exit:
+    """The exit code of commands that were really sent."""
+    statuses = [a.answer.status if a.answer else "" for a in answers]
+    good = sum(status in ("applied", "unchanged", "ok") for status in statuses)
+    if good == len(statuses):
+        return Exit.DONE
+    if good:
+        return Exit.PARTIAL
+    return _nothing_done(answers)
+
+
+def _nothing_done(answers: Sequence[Answered]) -> Exit:
+    known = [a.answer for a in answers if a.answer is not None]
+    if not known:
+        return Exit.TIMED_OUT
+    if all(a.status == "refused" for a in known):
+        conflict = any(a.guard == "revision" for a in known)
+        return Exit.CONFLICT if conflict else Exit.REFUSED
+    return Exit.FAILED

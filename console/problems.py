@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong, worst first: the alerts of the fleet screen and the verdict of `status`.  Pure.
+
+A drain is an operator's wish and no problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from console import format as fmt
+from console import rows
+from console.store import Agent, Liveness
+from shared.model import Admin
+
+
+class Problem(NamedTuple):
+    critical: bool
+    subject: str
+    """`node/lb1`, `vip/web`, `real/10.3.1.2@web`"""
+    text: str
+
+
+def problems(agents: Sequence[Agent], now: float) -> list[Problem]:
+    """Critical ones first."""
+    found = [
+        *_of_nodes(agents, now),
+        *(p for vip in rows.vips(agents, now) for p in _of_vip(vip, agents, now)),
+        *(p for real in rows.reals(agents, now) for p in _of_real(real)),
+    ]
+    return sorted(found, key=lambda problem: not problem.critical)
+
+
+def _of_nodes(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
+    for agent, node in zip(agents, rows.nodes(agents, now), strict=True):
+        name = f"node/{node.name}"
+        if node.liveness is not Liveness.LIVE:
+            yield Problem(True, name, _absence(node))
+            continue
+        if agent.wire_errors:
+            yield Problem(False, name, f"{agent.wire_errors} messages could not be read")
+        if node.ring_differs:
+            yield Problem(True, name, "ring differs from the others: flows that move here break")
+        for peer in node.snapshot.peers if node.snapshot else ():
+            if peer.state == "down":
+                yield Problem(True, name, f"BGP to {peer.address} is down: {peer.detail}")
+
+
+def _absence(node: rows.Node) -> str:
+    match node.liveness:
+        case Liveness.FOREIGN:
+            return "speaks another wire version: upgrade the older side"
+        case Liveness.STALE:
+            return f"no telemetry for {fmt.age(node.age)}: its values are old, no action on it"
+    return f"no answer at {node.address}: is the agent running, may you read its sockets?"
+
+
+def _of_vip(vip: rows.Vip, agents: Sequence[Agent], now: float) -> Iterator[Problem]:
+    if vip.stale:
+        return
+    silent = [agent.name for agent in agents if _keeps_back(agent, vip.name, now)]
+    if vip.reals_up < max(1, vip.quorum):
+        yield Problem(
+            True,
+            vip.key,
+            f"{vip.reals_up} of {vip.reals} reals take new flows, its quorum is {vip.quorum}",
+        )
+    elif silent:
+        yield Problem(False, vip.key, f"not announced by {', '.join(silent)}")
+
+
+def _keeps_back(agent: Agent, vip: str, now: float) -> bool:
+    """A node that should announce the VIP (it speaks BGP and is not being drained) and does not."""
+    node, vips = agent.node, agent.vips
+    if node is None or vips is None or not agent.fresh(now, "vip"):
+        return False
+    if not node.peers or node.admin is not Admin.ENABLED:
+        return False
+    return any(row.name == vip and not row.announced for row in vips.vips)
+
+
+def _of_real(real: rows.Real) -> Iterator[Problem]:
+    if real.stale:
+        return
+    if real.up < real.nodes:
+        where = "" if real.up == 0 else f" on {real.nodes - real.up} of {real.nodes} nodes"
+        yield Problem(False, real.key, f"not up{where}: {real.check}")
+    elif "drn" in real.state.text:
+        yield Problem(False, real.key, f"{real.state.text[2:]}: drained on some nodes only")

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`drain`, `undrain`, `weight`: plan, show, ask, apply, tell.  The agents plan and guard (K2).
+
+The command carries the revision that the plan was made at, so that what was shown is what happens
+or nothing does (exit 7).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import Namespace
+
+from console import objects, plan, rows
+from console.client import ANSWER_TIMEOUT
+from console.items import listing
+from console.objects import Object
+from console.plan import Answered, Exit
+from console.store import Agent
+from console.verbs.session import Session, VerbError
+from console.verbs.tables import now_text
+from shared.messages import Action
+
+WAIT_STEP = 0.5
+"""Seconds between two looks while waiting."""
+WAIT_TIMEOUT = 60.0
+
+
+def change(session: Session, arguments: Namespace) -> int:
+    """Exit codes as in `plan.Exit`.  Raises VerbError and ObjectError."""
+    weight = getattr(arguments, "weight", 0)
+    if arguments.verb == "weight" and weight == 0:
+        raise VerbError(f"weight 0 is a drain: remora drain {arguments.object}", Exit.USAGE)
+    session.look()
+    target = objects.parse(arguments.object, session.agents, kinds=("real", "node"))
+    action = objects.action(arguments.verb, target, weight)
+    agents = _concerned(session, target, arguments.node)
+    planned = _planned(session, agents, action, arguments)
+    _show(session, target, planned, arguments)
+    verdict = _verdict(session, target, planned, arguments)
+    if verdict is not None:
+        return verdict
+    done = _apply(session, planned, action, arguments)
+    _report(session, planned, done, arguments)
+    code = plan.outcome(done)
+    if arguments.wait and code in (Exit.DONE, Exit.PARTIAL):
+        waited = _wait(session, target, done, arguments)
+        return waited or code
+    return code
+
+
+def _concerned(session: Session, target: Object, names: list[str]) -> list[Agent]:
+    """The agents that carry the target, and those of which nobody knows."""
+    known = {agent.name for agent in session.agents}
+    unknown = sorted(set(names) - known)
+    if unknown:
+        raise VerbError(
+            f"--node {unknown[0]}: no such node; there is {', '.join(sorted(known))}", Exit.USAGE
+        )
+    absent = session.absent()
+    silent = [a for a in session.agents if a.address in absent and target.kind != "node"]
+    carriers = [a for a in objects.carriers(target, session.agents) if a not in silent]
+    chosen = [a for a in carriers + silent if not names or a.name in names]
+    if not [a for a in chosen if a.address not in absent]:
+        raise VerbError(f"{target}: no node that answers carries it", Exit.USAGE)
+    return chosen
+
+
+def _planned(
+    session: Session, agents: list[Agent], action: Action, arguments: Namespace
+) -> list[Answered]:
+    absent = session.absent()
+    there = [a.address for a in agents if a.address not in absent]
+    answers = session.ask(
+        dict.fromkeys(there, action),
+        timeout=session.connect_timeout,
+        dry_run=True,
+        why=arguments.reason,
+        expect_revision=arguments.expect_revision,
+    )
+    silent = {a.address: None for a in agents if a.address in absent}
+    return session.answered({**answers, **silent})
+
+
+def _show(session: Session, target: Object, planned: list[Answered], arguments: Namespace) -> None:
+    heading = f"plan: {_in_words(target, arguments)}"
+    text = "\n".join([heading, *(f"  {label:<11} {line}" for label, line in plan.lines(planned))])
+    if arguments.output == "json":
+        session.say(text)
+    else:
+        session.write(text)
+
+
+def _in_words(target: Object, arguments: Namespace) -> str:
+    weight = f" {arguments.weight}" if arguments.verb == "weight" else ""
+    return f"{arguments.verb} {target}{weight}"
+
+
+def _verdict(
+    session: Session, target: Object, planned: list[Answered], arguments: Namespace
+) -> int | None:
+    """An exit code when there is nothing (more) to do."""
+    if plan.refused(planned):
+        code = plan.outcome([a for a in planned if a.answer and a.answer.status != "planned"])
+        _answer_json(session, planned, arguments)
+        session.say(f"remora: refused, nothing was changed: {_first_refusal(planned)}")
+        return Exit.REFUSED if code in (Exit.DONE, Exit.PARTIAL) else code
+    if not plan.to_do(planned):
+        _answer_json(session, planned, arguments)
+        nobody = all(a.answer is None for a in planned)
+        if nobody:
+            session.say("remora: no agent answered the plan")
+            return Exit.NO_AGENT
+        session.say(f"{target}: {_already(arguments)}")
+        return Exit.DONE if all(a.answer for a in planned) else Exit.PARTIAL
+    if arguments.dry_run:
+        _answer_json(session, planned, arguments)
+        return Exit.DONE
+    if not arguments.yes:
+        _confirm(session, target, planned, arguments)
+    return None
+
+
+def _first_refusal(planned: list[Answered]) -> str:
+    for answered in planned:
+        answer = answered.answer
+        if answer is not None and answer.status in ("refused", "failed"):
+            return f"{answered.node}: {answer.guard or answer.status}: {answer.error}"
+    return ""
+
+
+def _already(arguments: Namespace) -> str:
+    match arguments.verb:
+        case "drain":
+            return "already drained"
+        case "undrain":
+            return "already in service"
+    return f"already has weight {arguments.weight}"
+
+
+def _confirm(
+    session: Session, target: Object, planned: list[Answered], arguments: Namespace
+) -> None:
+    """Asks in proportion: more than 2 % of a ring, or a node, wants the name typed."""
+    if session.questions is None:
+        raise VerbError(
+            "nobody is there to ask: give --yes to go ahead, or --dry-run to look only", Exit.USAGE
+        )
+    large = plan.largest_move(planned) > plan.ASK_NAME_ABOVE or target.kind == "node"
+    wanted = target.name if large else "y"
+    prompt = f"type {wanted} to go on: " if large else "go on? [y/N] "
+    session.err.write(prompt)
+    session.err.flush()
+    given = session.questions.readline().strip()
+    if given != wanted and not (wanted == "y" and given.lower() in ("y", "yes")):
+        raise VerbError(
+            f"{_in_words(target, arguments)}: not confirmed, nothing was sent", Exit.USAGE
+        )
+
+
+def _apply(
+    session: Session, planned: list[Answered], action: Action, arguments: Namespace
+) -> list[Answered]:
+    """Sends the command where the plan changes something; each node expects its plan's revision."""
+    revisions = plan.revisions(planned)
+    pending = {
+        session.client.send(
+            answered.address,
+            action,
+            why=arguments.reason,
+            expect_revision=revisions[answered.address],
+            timeout=ANSWER_TIMEOUT,
+        ): answered
+        for answered in plan.to_do(planned)
+    }
+    done = [a for a in planned if a not in pending.values()]
+    while pending:
+        inbox = session.client.wait(ANSWER_TIMEOUT)
+        session.take(inbox)
+        for reply in inbox.replies:
+            answered = pending.pop(reply.id, None)
+            if answered is not None:
+                done.append(answered._replace(answer=reply.answer))
+    return done
+
+
+def _report(
+    session: Session, planned: list[Answered], done: list[Answered], arguments: Namespace
+) -> None:
+    if arguments.output == "json":
+        _answer_json(session, done, arguments)
+        return
+    asked = {a.address for a in plan.to_do(planned)}
+    for address, node, answer in done:
+        if answer is None:
+            why = "no answer; it may still take effect: look again" if address in asked else ""
+            session.say(f"  {node}: {why or 'no answer, nothing was sent'}")
+        elif answer.status == "applied":
+            session.write(f"  {node}: applied, revision {answer.revision}")
+        elif answer.status == "unchanged":
+            session.write(f"  {node}: already so")
+        else:
+            session.say(f"  {node}: {answer.status}: {answer.guard} {answer.error}".rstrip())
+    good = sum(a.answer is not None and a.answer.status in ("applied", "unchanged") for a in done)
+    session.write(f"applied {good}/{len(done)}")
+
+
+def _answer_json(session: Session, answers: list[Answered], arguments: Namespace) -> None:
+    if arguments.output != "json":
+        return
+    silent = [a.address for a in answers if a.answer is None]
+    found = [
+        {
+            "node": a.node,
+            "address": a.address,
+            "result": a.answer.status if a.answer else "no answer",
+            "revision": a.answer.revision if a.answer else None,
+            "guard": (a.answer.guard or None) if a.answer else None,
+            "error": (a.answer.error or None) if a.answer else None,
+            "changes": [
+                {field: getattr(c, field) for field in c.__struct_fields__}
+                for c in (a.answer.changes if a.answer else ())
+            ],
+        }
+        for a in answers
+    ]
+    session.write(json.dumps(listing("ChangeList", found, at=now_text(), missing=silent), indent=2))
+
+
+def _wait(
+    session: Session, target: Object, done: list[Answered], arguments: Namespace
+) -> int | None:
+    """Looks until the nodes' telemetry shows it; exit 5 when the time is over first."""
+    started = time.monotonic()
+    addresses = [a.address for a in done if a.answer is not None]
+    while time.monotonic() - started < (arguments.timeout or WAIT_TIMEOUT):
+        session.look()
+        agents = [session.store.agents[address] for address in addresses]
+        flows = _flows_left(target, agents)
+        if arguments.wait == "applied" or flows == 0:
+            session.say(f"{target}: {flows} live flows, after {time.monotonic() - started:.0f} s")
+            return None
+        session.client.wait(WAIT_STEP)
+    session.say(
+        f"remora: {target}: still {flows} live flows when the time was over; "
+        f"the change stands, look again with: remora get real"
+    )
+    return Exit.TIMED_OUT
+
+
+def _flows_left(target: Object, agents: list[Agent]) -> int:
+    if target.kind == "node":
+        return sum(a.node.live_flows for a in agents if a.node)
+    found = rows.reals(agents, time.monotonic(), vip=target.vip)
+    return int(sum(r.live_flows.value or 0 for r in found if r.address == target.name))

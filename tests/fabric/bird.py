@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The router's BGP speaker: BIRD 2 with one session per node and kernel ECMP.
+
+Tests look at the router through it: the routes that the kernel would use, and the sessions.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.fabric import netns
+from tests.fabric import topology as t
+
+_CONFIG = """\
+log stderr all;
+router id 10.255.0.1;
+debug protocols {{ states }};
+protocol device {{ scan time 10; }}
+protocol kernel {{
+  ipv4 {{ import none; export where source = RTS_BGP; }};
+  merge paths on limit 8;
+}}
+template bgp node {{
+  local as {router_as};
+  hold time 3; keepalive time 1;
+  connect retry time 1; connect delay time 1; error wait time 1, 2;
+  ipv4 {{ import where net ~ [ 10.200.0.0/16{{32,32}} ]; export none; }};
+}}
+"""
+
+
+class Session(NamedTuple):
+    """A BGP session as BIRD sees it."""
+
+    node: str
+    state: str
+    """`Established`, or where it is stuck."""
+
+
+def start(place: Path) -> subprocess.Popen[bytes]:
+    """Start BIRD in the router; its control socket and log go to `place`."""
+    sessions = "".join(
+        f"protocol bgp {name} from node {{ neighbor {t.node(name).address} as {t.NODE_AS}; }}\n"
+        for name in t.NODES
+    )
+    config = place / "bird.conf"
+    config.write_text(_CONFIG.format(router_as=t.ROUTER_AS) + sessions)
+    with (place / "bird.log").open("wb") as log:
+        command = ["bird", "-f", "-c", str(config), "-s", str(place / "bird.ctl")]
+        return netns.spawn(t.ROUTER, command, log=log)
+
+
+def sessions(place: Path) -> tuple[Session, ...]:
+    """The state of each session; empty while BIRD is not there."""
+    answer = subprocess.run(
+        ["birdc", "-r", "-s", str(place / "bird.ctl"), "show", "protocols"],
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    # name, proto, table, state, since, and what the protocol says of itself
+    lines = [line.split(maxsplit=5) for line in answer.stdout.splitlines()]
+    return tuple(
+        Session(words[0], words[5].strip() if len(words) > 5 else words[3])
+        for words in lines
+        if len(words) > 3 and words[1] == "BGP"
+    )
+
+
+def routes(vip_address: str) -> frozenset[str]:
+    """The nodes to which the router's kernel sends packets for a VIP address."""
+    answer = subprocess.run(
+        ["ip", "-n", t.ROUTER, "-j", "route", "show", f"{vip_address}/32"],
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    hops = [
+        hop["dev"]
+        for route in json.loads(answer.stdout or "[]")
+        for hop in route.get("nexthops", [route])
+    ]
+    return frozenset(hops)

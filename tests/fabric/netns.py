@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network namespaces and links, by ip(8): made once, gone with the enclosure.
+
+Holds the platform's rules for XDP on veth pairs: queues before any program, MTU for the outer
+header, no transmit checksum offload towards a balancer (an encapsulated packet would leave with
+only the pseudo-header's sum).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from tests.fabric import topology as t
+
+_CLONE_NEWNET = 0x40000000
+_SIOCETHTOOL, _ETHTOOL_STXCSUM = 0x8946, 0x17
+_QUEUES = 2
+_ROUTER_SYSCTLS = {
+    "net/ipv4/ip_forward": "1",
+    "net/ipv4/fib_multipath_hash_policy": "1",  # ports take part: connections spread
+    "net/ipv4/conf/all/rp_filter": "0",
+}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def build() -> None:
+    """Make every namespace, link, address and route.  About 0.2 s."""
+    names = [t.ROUTER, *(machine.name for machine in t.MACHINES)]
+    ip(*(f"netns add {name}" for name in names))
+    for name in names:
+        # Without it IPv6 addresses are unusable for the first two seconds.
+        _sysctl(name, {"net/ipv6/conf/default/accept_dad": "0"})
+        ip("link set lo up", netns=name)
+    _sysctl(t.ROUTER, _ROUTER_SYSCTLS)
+    for machine in t.MACHINES:
+        _connect(machine)
+    for name in t.REALS:
+        ip(f"addr add {t.WEB}/32 dev lo", f"addr add {t.ECHO}/32 dev lo", netns=name)
+    for name in t.NODES:
+        with inside(t.ROUTER):
+            _transmit_checksum_off(name)
+
+
+def ip(*commands: str, netns: str = "") -> None:
+    """Run ip(8) commands as one batch.  Raises CalledProcessError with ip's words in stderr."""
+    where = ["-n", netns] if netns else []
+    subprocess.run(
+        ["ip", *where, "-batch", "-"],
+        input="\n".join(commands) + "\n",
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+
+
+@contextmanager
+def inside(netns: str) -> Iterator[None]:
+    """This thread's network is that of `netns`.  Not for code that reads /sys/class/net."""
+    back = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        there = os.open(f"/run/netns/{netns}", os.O_RDONLY)
+        try:
+            _setns(there)
+        finally:
+            os.close(there)
+        yield
+    finally:
+        _setns(back)
+        os.close(back)
+
+
+def spawn(
+    netns: str,
+    command: Sequence[str],
+    *,
+    log: IO[bytes] | int,
+    env: dict[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a daemon in a namespace; `ip netns exec` becomes it, so the pid is the daemon's.
+
+    In a session of its own: a Ctrl-C at the terminal is for the demo, which ends all in order.
+    """
+    return subprocess.Popen(
+        ["ip", "netns", "exec", netns, *command],
+        stdin=stdin,
+        stdout=log if stdout is None else stdout,
+        stderr=log,
+        env=env,
+        start_new_session=True,
+    )
+
+
+def _setns(descriptor: int) -> None:
+    if _libc.setns(descriptor, _CLONE_NEWNET) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"setns: {os.strerror(number)}")
+
+
+def _sysctl(netns: str, values: dict[str, str]) -> None:
+    with inside(netns):
+        for name, value in values.items():
+            Path("/proc/sys", name).write_text(value)
+
+
+def _connect(machine: t.Machine) -> None:
+    size = f"numrxqueues {_QUEUES} numtxqueues {_QUEUES} mtu {machine.mtu}"
+    ip(
+        f"link add {machine.name} {size} type veth peer name eth0 {size} netns {machine.name}",
+        f"addr add {machine.router_address}/24 dev {machine.name}",
+        f"link set {machine.name} up",
+        netns=t.ROUTER,
+    )
+    ip(
+        f"addr add {machine.address}/24 dev eth0",
+        "link set eth0 up",
+        f"route add default via {machine.router_address}",
+        netns=machine.name,
+    )
+
+
+def _transmit_checksum_off(interface: str) -> None:
+    """`ethtool -K INTERFACE tx off` (linux/ethtool.h: struct ethtool_value in struct ifreq)."""
+    value = ctypes.create_string_buffer(struct.pack("=II", _ETHTOOL_STXCSUM, 0), 8)
+    request = struct.pack("=16sQ16x", interface.encode(), ctypes.addressof(value))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, _SIOCETHTOOL, request)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where packets go: as simulated, alike on both nodes, and over both nodes."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from tests.fabric import load, netns
+from tests.fabric import topology as t
+from tests.fabric.fabric import Fabric, syn
+from tests.fabric.waiting import until
+
+pytestmark = pytest.mark.root
+
+PORTS = range(20001, 20101)
+
+
+def test_r1_a_request_returns_from_the_real_that_both_nodes_simulate(fabric: Fabric) -> None:
+    """R1, F8: 100 source ports, through each node; simulation, nodes and network agree."""
+    frames = [syn(port) for port in PORTS]
+    predicted = {
+        node: [t.real_at(result["real"]) for result in fabric.simulate(node, frames)]
+        for node in t.NODES
+    }
+    assert predicted["lb1"] == predicted["lb2"]
+    assert set(predicted["lb1"]) == set(t.REALS)
+    for node in t.NODES:
+        before = fabric.look(node).vips["web"]
+        with fabric.only_via(node):
+            answered = [fabric.request(port) for port in PORTS]
+        after = fabric.look(node).vips["web"]
+        assert answered == predicted[node]
+        assert after.new_flows - before.new_flows == len(PORTS)
+
+
+def test_both_nodes_and_all_reals_share_the_load(fabric: Fabric) -> None:
+    """Connections spread over both nodes (ECMP); the nodes' rings are equal."""
+    before = {node: fabric.look(node) for node in t.NODES}
+    with fabric.load(rate=200) as running:
+        until(lambda: len(running.records()) >= 300, 10, "300 requests")
+        records = running.stop()
+    after = {node: fabric.look(node) for node in t.NODES}
+    assert load.failures(records) == []
+    assert min(load.per_real(records).values()) > len(records) / 5
+    flows = {n: after[n].vips["web"].new_flows - before[n].vips["web"].new_flows for n in t.NODES}
+    assert sum(flows.values()) == len(records)
+    assert min(flows.values()) > len(records) / 5
+    assert len({after[node].node.ring_digest for node in t.NODES}) == 1
+
+
+def test_c1_totals_add_up_on_every_cpu(fabric: Fabric) -> None:
+    """C1: rx = tx + pass + drop on each CPU, and the CPUs' sum is the node's total."""
+    for node in t.NODES:
+        seen = fabric.look(node)
+        cpu = seen.cpu
+        for rx, tx, passed, dropped in zip(
+            cpu.rx_packets, cpu.tx_packets, cpu.pass_packets, cpu.drop_packets, strict=True
+        ):
+            assert rx == tx + passed + dropped
+        assert sum(cpu.tx_packets) == seen.node.tx_packets > 0
+
+
+def test_a_udp_vip_answers_from_its_own_address(fabric: Fabric) -> None:
+    """UDP: each datagram comes back, every real serves, and a flow stays on its real."""
+    with fabric.load(datagrams=400) as running:
+        until(lambda: len(running.records()) >= 400, 10, "400 datagrams")
+        records = running.stop()
+    assert load.failures(records) == []
+    assert all(load.per_real(records, "datagram").values())
+    reals_of_port: dict[int, set[str]] = {}
+    for record in records:
+        reals_of_port.setdefault(record.port, set()).add(record.real)
+    assert all(len(reals) == 1 for reals in reals_of_port.values())
+
+
+def test_what_is_not_a_vip_reaches_the_node_itself(fabric: Fabric) -> None:
+    """P5: another port of a VIP address is nobody's: no answer from a real, no drop."""
+    before = {node: fabric.look(node).node.drop_packets for node in t.NODES}
+    with netns.inside(t.CLIENT), socket.socket() as connection:
+        connection.settimeout(0.3)
+        with pytest.raises(OSError, match=r"timed out|refused|unreachable"):
+            connection.connect((t.WEB, t.WEB_PORT + 1))
+    assert {node: fabric.look(node).node.drop_packets for node in t.NODES} == before

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for a fact with a deadline: the only place of the fabric where time passes unused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class DeadlineError(AssertionError):
+    """Something awaited did not come true in time; the text says what and what was seen last."""
+
+
+def until(ask: Callable[[], T], seconds: float, what: str, *, every: float = 0.02) -> T:
+    """Ask until the answer is truthy and return it.  Raises DeadlineError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise DeadlineError(f"not within {seconds:g} s: {what} (last seen: {answer!r})")
+        time.sleep(every)

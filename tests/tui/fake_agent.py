@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An agent on real ZeroMQ sockets that asserts the contract and does as it is told.
+
+It checks what a console may rely on an agent to check, and what an agent may rely on a console for:
+frames, version, a command id, `who`; the same id is applied once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import zmq
+
+from shared.codec import command_frames, command_of, telemetry_frames
+from shared.messages import (
+    Answer,
+    Change,
+    Command,
+    Drain,
+    Event,
+    Look,
+    Replay,
+    Snapshot,
+    Undrain,
+    Weight,
+)
+from shared.model import RING_SLOTS, Admin, endpoints
+from tests.tui.recorded import REALS, WEIGHTS, Fleet
+
+
+class FakeAgent:
+    """Runs in a thread between `with`; `received` has every command but Look, in order."""
+
+    def __init__(self, directory: Path, fleet: Fleet, *, guard: str = "") -> None:
+        self.address = f"ipc://{directory}"
+        self.fleet = fleet
+        self.guard = guard
+        self.received: list[Command] = []
+        self.looks = 0
+        self.second = 10.0
+        self.events: list[Event] = []
+        self.deaf = False
+        """Reads commands and does not answer."""
+        self.interfere: Callable[[], None] = lambda: None
+        """Called after every dry run: what another operator does meanwhile."""
+        self.failure: BaseException | None = None
+        self._answers: dict[str, Answer] = {}
+        self._outbox: list[Snapshot | Event] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> FakeAgent:
+        self._thread.start()
+        assert self._ready.wait(5)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join(5)
+        if self.failure is not None:
+            raise self.failure
+
+    def publish(self, *messages: Snapshot | Event) -> None:
+        with self._lock:
+            self._outbox += messages
+
+    def tick(self) -> None:
+        """One interval passes: every snapshot is published."""
+        self.second += 1
+        self.publish(*self.fleet.at(self.second))
+
+    @property
+    def changes(self) -> list[Command]:
+        return [c for c in self.received if not isinstance(c.action, Replay)]
+
+    def _run(self) -> None:
+        telemetry, command = endpoints(self.address)
+        with zmq.Context() as context, context.socket(zmq.PUB) as publisher:
+            with context.socket(zmq.ROUTER) as router:
+                publisher.linger = router.linger = 0
+                publisher.bind(telemetry)
+                router.bind(command)
+                self._ready.set()
+                while not self._stop.is_set():
+                    try:
+                        self._once(publisher, router)
+                    except BaseException as error:  # noqa: BLE001  # told by __exit__
+                        self.failure = error
+                        return
+
+    def _once(self, publisher: zmq.Socket[bytes], router: zmq.Socket[bytes]) -> None:
+        with self._lock:
+            outbox, self._outbox = self._outbox, []
+        for message in outbox:
+            publisher.send_multipart(telemetry_frames(message))
+        if router.poll(10):
+            sender, *frames = router.recv_multipart()
+            assert len(frames) == 2, "a command is two frames: version, payload"
+            command = command_of(frames)
+            assert command.id
+            assert "@" in command.who, "the journal wants user@host"
+            answer = self._answer(command)
+            if not self.deaf:
+                router.send_multipart([sender, *command_frames(answer)])
+
+    def _answer(self, command: Command) -> Answer:
+        if isinstance(command.action, Look):
+            self.looks += 1
+            self.second += 1
+            return self._made(command, "ok", snapshots=self.fleet.at(self.second))
+        if command.id in self._answers:
+            return self._answers[command.id]
+        self.received.append(command)
+        if isinstance(command.action, Replay):
+            first = command.action.sequence
+            known = tuple(e for e in self.events if e.sequence >= first)
+            return self._made(command, "ok", events=known)
+        answer = self._answers[command.id] = self._decided(command)
+        if command.dry_run:
+            self.interfere()
+        return answer
+
+    def _decided(self, command: Command) -> Answer:
+        if command.expect_revision not in (None, self.fleet.revision):
+            return self._made(command, "refused", guard="revision", error="expected another one")
+        before = {vip: dict(self.fleet.slots(vip)) for vip in ("web", "dns")}
+        changes = [c for c in (self._change(command, v, before) for v in before) if c is not None]
+        changes += self._node_change(command)
+        if not changes:
+            return self._made(command, "unchanged")
+        if self.guard:
+            return self._made(
+                command, "refused", guard=self.guard, error="web would have no real left"
+            )
+        if command.dry_run:
+            return self._made(command, "planned", changes=tuple(changes))
+        self._apply(command)
+        return self._made(command, "applied", changes=tuple(changes))
+
+    def _node_change(self, command: Command) -> list[Change]:
+        wanted = self._wanted_node(command)
+        if wanted is None or wanted is self.fleet.node_admin:
+            return []
+        return [Change("", "", self.fleet.node_admin, wanted, 0, 0, 0, 384, 0)]
+
+    def _wanted_node(self, command: Command) -> Admin | None:
+        match command.action:
+            case Drain(node=True):
+                return Admin.DRAINING
+            case Undrain(node=True):
+                return Admin.ENABLED
+        return None
+
+    def _change(
+        self, command: Command, vip: str, before: dict[str, dict[str, int]]
+    ) -> Change | None:
+        action = command.action
+        if not isinstance(action, Drain | Undrain | Weight) or action.vip not in ("", vip):
+            return None
+        if action.real not in REALS:
+            return None
+        key = (vip, action.real)
+        admin = self.fleet.admin.get(key, Admin.ENABLED)
+        weight = self.fleet.weight.get(key, WEIGHTS[action.real])
+        now_admin = {Drain: Admin.DRAINING, Undrain: Admin.ENABLED}.get(type(action), admin)
+        now_weight = action.weight if isinstance(action, Weight) else weight
+        if (admin, weight) == (now_admin, now_weight):
+            return None
+        slots = before[vip].get(action.real, 0)
+        return Change(
+            vip=vip,
+            real=action.real,
+            was=f"{admin}, weight {weight}",
+            now=f"{now_admin}, weight {now_weight}",
+            slots_before=slots,
+            slots_after=0 if now_admin is Admin.DRAINING else slots * now_weight // weight,
+            slots_moved=slots + RING_SLOTS // 500,
+            live_flows=self.fleet.flows.get(key, 120),
+            reals_left=2,
+        )
+
+    def _apply(self, command: Command) -> None:
+        self.fleet.revision += 1
+        node = self._wanted_node(command)
+        if node is not None:
+            self.fleet.node_admin = node
+        action = command.action
+        for vip in ("web", "dns"):
+            if isinstance(action, Look | Replay) or action.vip not in ("", vip):
+                continue
+            key = (vip, action.real)
+            if isinstance(action, Drain):
+                self.fleet.admin[key] = Admin.DRAINING
+            elif isinstance(action, Undrain):
+                self.fleet.admin.pop(key, None)
+            else:
+                self.fleet.weight[key] = action.weight
+
+    def _made(self, command: Command, status: str, **more: object) -> Answer:
+        return Answer(
+            id=command.id,
+            node=self.fleet.name,
+            status=status,  # type: ignore[arg-type]
+            revision=self.fleet.revision,
+            **more,  # type: ignore[arg-type]
+        )
