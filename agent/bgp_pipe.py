@@ -4,7 +4,8 @@
 ExaBGP speaks only to processes that it forks, and it must outlive the agent: a crashed agent that
 returns in time costs no route.  So this small process sits between: it reconnects to every new
 agent and tells it, in a first line, which routes stand and which peers are up (ExaBGP replays
-nothing).  When no agent has been there for `dead_man` seconds it ends ExaBGP, which withdraws everything.
+nothing).  When no agent has been there for `dead_man` seconds it ends ExaBGP, which withdraws
+everything.
 
 It must always read its stdin: an ExaBGP whose pipe is full misses its keepalives.
 Standard library only, run with `python -I`: `bgp_pipe.py SOCKET DEAD_MAN`.

@@ -161,8 +161,17 @@ class SetFlags:
 @dataclass(frozen=True, slots=True)
 class SetRing:
     vip_num: int
-    real_nums: NDArray[np.uint32]
-    """slot -> real_num, RING_SLOTS long."""
+    slots: NDArray[np.uint16]
+    """slot -> index into numbers, RING_SLOTS long."""
+    numbers: NDArray[np.uint32]
+    """Index -> real_num; empty: nobody serves."""
+
+    @property
+    def real_nums(self) -> NDArray[np.uint32]:
+        """slot -> real_num, 0 where nobody serves.  Made when asked for: 256 KiB."""
+        if not len(self.numbers):
+            return np.zeros(len(self.slots), np.uint32)
+        return self.numbers[self.slots]
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,7 +204,7 @@ def _plan(
 def _plan_one(vip: VipState, override: Override, fill: maglev.Fill) -> tuple[Change, int]:
     address = IPv4Address(override.real)
     real = vip.reals[address]
-    before = vip.ring.counts().get(address, 0)
+    before = maglev.ring(vip.placed or {}, vip.seed, fill=fill)
     was = str(real)
     saved = real.admin, real.override
     real.admin, real.override = override.admin, override.weight
@@ -218,9 +218,9 @@ def _plan_one(vip: VipState, override: Override, fill: maglev.Fill) -> tuple[Cha
         real=override.real,
         was=was,
         now=now,
-        slots_before=before,
+        slots_before=vip.shares.get(address, 0),
         slots_after=ring.counts().get(address, 0),
-        slots_moved=maglev.moved(vip.ring, ring),
+        slots_moved=maglev.moved(before, ring),
         live_flows=real.live_flows,
         reals_left=serving,
     )

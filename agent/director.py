@@ -53,8 +53,21 @@ from shared.model import Admin, Health
 
 REMEMBERED_ANSWERS = 1024
 """Answers kept for commands that are sent again."""
+RINGS_AT_ONCE = 16
+"""Rings built in one call, some 40 ms: the checks that wait meanwhile must not time out."""
 RETRY = 1.0
 """Seconds until a failed effect is tried again."""
+
+
+class Budget:
+    """How many rings may still be built in this call."""
+
+    def __init__(self, rings: int) -> None:
+        self.left = rings
+
+    def spent(self) -> bool:
+        self.left -= 1
+        return self.left < 0
 
 
 class Director:
@@ -73,6 +86,8 @@ class Director:
         self._adopted = False
         self._stopping = False
         self._retry_at = 0.0
+        self.unsettled = False
+        """There is more to do: call take() again soon."""
         self._undo: list[commands.Undo] = []
         """Of the commands in the last batch, should one of its effects fail."""
 
@@ -85,7 +100,12 @@ class Director:
             after += self._on(fact, now)
         if not self._adopted or now < self._retry_at:
             return after
-        return [*self._settle(), *after]
+        # A command's rings are all written before it is answered, and so are those of a start.
+        at_once = any(isinstance(fact, Asked | Adopted) for fact in facts)
+        budget = Budget(len(self.state.vips) if at_once else RINGS_AT_ONCE)
+        effects = self._settle(budget)
+        self.unsettled = budget.left < 0
+        return [*effects, *after]
 
     # ---- facts
 
@@ -174,7 +194,7 @@ class Director:
         self._retry_at = now + RETRY
         self._laid_out = False
         for vip in self.state.vips.values():
-            vip.real_nums = None
+            vip.placed = vip.found = None
             for real in vip.reals.values():
                 real.written = None
         replies = [effect for effect in fact.dropped if isinstance(effect, Reply)]
@@ -259,60 +279,68 @@ class Director:
             reals[listed.address] = RealState(
                 listed,
                 number,
+                str(listed.address),
                 verdict=_as_before(mine, in_ring),
                 changed=now,
                 written=mine.flags if mine else None,
             )
-        return VipState(vip, vip_num, reals, maglev.ring({}, b""), row)
+        return VipState(vip, vip_num, reals, row)
 
     # ---- what should be, against what was written
 
-    def _settle(self) -> list[Effect]:
+    def _routes(self) -> frozenset[IPv4Address]:
         state = self.state
-        wanted = rib.addresses(
+        return rib.addresses(
             (
                 rib.Service(
                     address=vip.listed.address,
                     serving=vip.serving,
                     quorum=vip.listed.quorum,
                     announced=vip.listed.address in state.announced,
-                    warm=vip.warm,
+                    ready=vip.warm and bool(vip.shares),
                 )
                 for vip in state.vips.values()
             ),
             node_enabled=state.admin is Admin.ENABLED and not self._stopping,
         )
-        kept = state.announced & wanted
+
+    def _settle(self, budget: Budget) -> list[Effect]:
+        state = self.state
+        kept = state.announced & self._routes()
         effects: list[Effect] = []
         if kept != state.announced:
             effects.append(Advertise(kept))
         if not self._laid_out:
             effects += self._before
         for vip in state.vips.values():
-            effects += self._settle_vip(vip)
+            effects += self._settle_vip(vip, budget)
         if not self._laid_out:
             effects += self._behind
             self._laid_out = True
+        wanted = self._routes()  # now that the rings are there
         if wanted != kept:
             effects.append(Advertise(wanted))
         effects += self._route_events(wanted)
         state.announced = wanted
         return effects
 
-    def _settle_vip(self, vip: VipState) -> list[Effect]:
+    def _settle_vip(self, vip: VipState, budget: Budget) -> list[Effect]:
         effects: list[Effect] = []
         for real in vip.reals.values():
             if real.written != real.flags:
                 effects.append(SetFlags(real.number.real_num, real.flags))
                 real.written = real.flags
         members = vip.members
-        if vip.real_nums is not None and vip.placed == members:
+        if vip.placed == members or (vip.placed is not None and not vip.warm):
+            return effects  # while the first verdicts come in, one ring at their end, not one each
+        if budget.spent():
             return effects
-        vip.ring, vip.placed = maglev.ring(members, vip.seed, fill=self._fill), members
-        numbers = vip.numbers(vip.ring)
-        if vip.real_nums is None or not np.array_equal(numbers, vip.real_nums):
-            effects.append(SetRing(vip.vip_num, numbers))
-            vip.real_nums = numbers
+        ring = maglev.ring(members, vip.seed, fill=self._fill)
+        vip.placed, vip.shares, vip.ring_digest = members, ring.counts(), ring.digest
+        found, vip.found = vip.found, None
+        wanted = SetRing(vip.vip_num, ring.slots, vip.numbers(ring))
+        if found is None or not np.array_equal(wanted.real_nums, found):
+            effects.append(wanted)
             vip.ring_changes += 1
         return effects
 

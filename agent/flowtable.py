@@ -49,15 +49,17 @@ def census(fd: int, entries: int, reals: NDArray[Any], idle: float) -> Census:
         count = min(_PIECE, entries - first)
         words = window(fd, first * size, count * size).view(np.uint32).reshape(count, 4)
         seen = words[:, 2].copy()
-        present = seen.nonzero()[0]
-        occupied += present.size
-        if not present.size:
+        held = int(np.count_nonzero(seen))
+        if held == 0:
             continue
-        fresh = present[now - seen[present] <= limit]
-        whose = words[:, 3][fresh]
-        whose = whose[whose >> 24 != abi.FLOW_CLOSING] & 0xFFFFFF
+        occupied += held
+        whose = words[:, 3].copy()  # real_num | generation << 16 | state << 24
         real_num = whose & (abi.MAX_REALS - 1)
-        live += np.bincount(real_num[expected[real_num] == whose], minlength=abi.MAX_REALS)
+        # closing is the last of the states
+        counts = (seen != 0) & (now - seen <= limit) & (whose < abi.FLOW_CLOSING << 24)
+        counts &= expected[real_num] == whose & 0xFFFFFF
+        live += np.bincount(np.where(counts, real_num, 0), minlength=abi.MAX_REALS)
+    live[0] = 0  # the entries that do not count
     return Census(live, occupied)
 
 

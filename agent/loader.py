@@ -35,7 +35,8 @@ PYTHON = "/usr/bin/python3"
 FLOWS_PER_CPU = 262144
 _TIMEOUT = 120.0
 _TC, _XDP = 3, 6  # BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_XDP
-_LOG_BYTES = 1 << 24
+_WORDS = 16000
+"""Of the compiler and the verifier: the end says what was wrong."""
 _MAP_MARK = 0x4C42
 """MAP_MARK >> 16 of bpf/lb_maps.h."""
 _LD_IMM64 = 0x18
@@ -149,7 +150,7 @@ def _encode(request: Request) -> dict[str, Any]:
 
 
 def _decode(done: subprocess.CompletedProcess[str]) -> Loaded:
-    words = done.stderr.strip()
+    words = done.stderr.strip()[-_WORDS:]
     try:
         answer = json.loads(done.stdout)
     except ValueError:
@@ -271,22 +272,20 @@ def _open_maps(
 
 
 def _load(code: _Code, fds: Mapping[int, int]) -> int:
-    """Through BCC's call rather than ours: it adds the BTF, so that the log shows source lines."""
+    """Through BCC's call rather than ours: it adds the BTF, so that the log, on stderr, shows
+    source lines."""
     from bcc import lib  # noqa: PLC0415
 
     for at, number in _map_loads(code.instructions):
         struct.pack_into("<i", code.instructions, at + 4, fds[number])
     size = len(code.instructions)
     held = (c.c_char * size).from_buffer(code.instructions)
-    log = c.create_string_buffer(_LOG_BYTES)
     fd = lib.bcc_func_load(
         *(code.module, code.kind, code.name.encode(), c.addressof(held), size, b"GPL", 0),
-        *(0, log, len(log), None, -1),
+        *(0, None, 0, None, -1),
     )
     if fd < 0:
-        words = log.value.decode(errors="replace").strip()
-        reason = os.strerror(c.get_errno())
-        raise LoadError(f"the kernel refused program {code.name}: {reason}\n{words}")
+        raise LoadError(f"the kernel refused program {code.name}:")
     return int(fd)
 
 

@@ -28,15 +28,14 @@ def prepare(pins: Path) -> None:
     other place must be a mounted bpffs already."""
     if _SYSTEM in (pins, *pins.parents) and not _is_bpffs(_SYSTEM):
         _mount(_SYSTEM)
-    ground = next(p for p in (pins, *pins.parents) if p.exists())
+    ground = next(p for p in (pins, *pins.parents) if os.path.exists(p))  # noqa: PTH110
     if not _is_bpffs(ground):
         raise LoadError(f"{ground} is no bpffs, pins cannot live there: mount -t bpf bpf {ground}")
     try:
         pins.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise LoadError(
-            f"{pins}: {error.strerror}; a name on a bpffs may not contain a dot"
-        ) from error
+        remedy = "needs root; a name on a bpffs may not contain a dot"
+        raise LoadError(f"{pins} cannot be made ({error.strerror}): {remedy}") from error
 
 
 def _is_bpffs(path: Path) -> bool:

@@ -18,6 +18,10 @@ from agent.boundary import Probed, Target
 from agent.config import Check, Vip
 
 LONGEST_STATUS_LINE = 4096
+FIRST_ROUND = 0.2
+"""Seconds over which the first checks of a few targets are spread."""
+STARTS_PER_SECOND = 500
+"""First checks of many targets."""
 
 
 class Prober:
@@ -32,19 +36,21 @@ class Prober:
         """Probe these and no others; those already probed go on undisturbed."""
         for target in self._tasks.keys() - targets:
             self._tasks.pop(target).cancel()
-        for target in targets - self._tasks.keys():
-            self._tasks[target] = asyncio.create_task(self._watch(target))
+        new = targets - self._tasks.keys()
+        window = max(FIRST_ROUND, len(new) / STARTS_PER_SECOND)
+        for target in new:
+            self._tasks[target] = asyncio.create_task(self._watch(target, window))
 
     def close(self) -> None:
         self.declare(frozenset())
 
-    async def _watch(self, target: Target) -> None:
+    async def _watch(self, target: Target, window: float) -> None:
         vip = self._vips[target.vip]
         check = vip.check
-        # Spread over the interval by name: nodes and reals do not beat in step, restarts change
-        # nothing.  The first round is short, so that a fresh node serves soon.
+        # Spread by name, so that reals do not beat in step.  The first round is short, so that a
+        # fresh node serves soon, but not so short that checks wait for each other.
         phase = zlib.crc32(str(target).encode()) / 2**32
-        await asyncio.sleep(phase * min(check.interval, 0.2))
+        await asyncio.sleep(phase * min(check.interval, window))
         due = time.monotonic()
         while True:
             self._tell(await probe(target, check, check.port or vip.port))

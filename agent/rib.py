@@ -17,8 +17,8 @@ class Service(NamedTuple):
     quorum: int
     announced: bool
     """Whether its address is announced now."""
-    warm: bool
-    """Every real has been judged at least once."""
+    ready: bool
+    """Its ring has a real, and every real has been judged at least once."""
 
 
 def addresses(services: Iterable[Service], *, node_enabled: bool) -> frozenset[IPv4Address]:
@@ -26,12 +26,12 @@ def addresses(services: Iterable[Service], *, node_enabled: bool) -> frozenset[I
 
     One service is enough for its address: to withdraw a healthy service because its neighbour on
     the same address failed would take away what works.  A service is announced first when it is
-    warm; once announced, it stays so through a re-check (H2).
+    ready; once announced, it stays so through a re-check (H2).
     """
     if not node_enabled:
         return frozenset()
     return frozenset(
         service.address
         for service in services
-        if service.serving >= max(1, service.quorum) and (service.warm or service.announced)
+        if service.serving >= max(1, service.quorum) and (service.ready or service.announced)
     )

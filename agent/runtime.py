@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import fcntl
 import importlib.metadata
 import logging
@@ -43,6 +44,7 @@ KEPT_EVENTS = 4096
 DRAIN_EVERY = 0.1
 """Seconds between two looks into the event ring; the data plane never wakes us (it costs 6 us)."""
 WATCH_GATEWAY = 2.0
+M_MMAP_THRESHOLD = -3  # malloc.h
 PAGE = resource.getpagesize()
 
 
@@ -181,6 +183,9 @@ class Agent:
         questions = [f for f in batch if isinstance(f, Asked) and _is_question(f)]
         facts = [f for f in batch if not (isinstance(f, Asked) and _is_question(f))]
         await self._perform(self.director.take(facts, time.monotonic()))
+        if self.director.unsettled:
+            self.inbox.put_nowait(b.Tick())
+            await asyncio.sleep(0)  # others first: checks, commands, telemetry
         for question in questions:
             await self._answer(question)
 
@@ -206,8 +211,8 @@ class Agent:
                 self.dataplane.free_real(real_num)
             case b.SetFlags(real_num, flags):
                 self.dataplane.set_flags(real_num, flags)
-            case b.SetRing(vip_num, real_nums):
-                self.dataplane.set_ring(vip_num, real_nums)
+            case b.SetRing(vip_num):
+                self.dataplane.set_ring(vip_num, effect.real_nums)
                 log.info("ring vip_num=%d", vip_num)
             case b.Advertise(addresses):
                 if self.speaker:
@@ -340,6 +345,9 @@ def _is_question(fact: Asked) -> bool:
 async def run(config: Config) -> None:
     """Load, adopt and serve until told to stop.  Raises EffectError or LoadError."""
     node = config.node
+    # Rings come and go by the quarter MiB.  malloc, left to itself, takes to keeping what is freed
+    # and the agent would hold twice what it needs; with a fixed threshold it goes back at once.
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 * 1024)
     with only_one(Path(node.run_dir)):
         path = await netlink.resolve(node.interface, node.gateway_address)
         await asyncio.to_thread(load, node)

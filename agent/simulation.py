@@ -179,5 +179,5 @@ def _perform(dataplane: DataPlane, effect: Effect) -> None:
             dataplane.put_real(*real)
         case b.SetFlags(real_num, flags):
             dataplane.set_flags(real_num, flags)
-        case b.SetRing(vip_num, real_nums):
-            dataplane.set_ring(vip_num, real_nums)
+        case b.SetRing(vip_num):
+            dataplane.set_ring(vip_num, effect.real_nums)

@@ -88,7 +88,7 @@ def snapshots(
 
 def ring_digest(state: NodeState) -> str:
     """One digest over all rings: equal on all nodes that place every flow alike."""
-    rings = sorted((str(vip.listed.key), vip.ring.digest) for vip in state.vips.values())
+    rings = sorted((str(vip.listed.key), vip.ring_digest) for vip in state.vips.values())
     return hashlib.blake2b(repr(rings).encode(), digest_size=6).hexdigest()
 
 
@@ -149,15 +149,14 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
         reals_up=vip.serving,
         quorum=vip.listed.quorum,
         announced=vip.listed.address in state.announced,
-        ring_digest=vip.ring.digest,
+        ring_digest=vip.ring_digest,
         ring_changes=vip.ring_changes,
     )
 
 
 def _reals(vip: VipState, reading: Reading) -> list[RealRow]:
-    slots = vip.ring.counts()
     return [
-        _real(vip.listed.name, real, slots.get(address, 0), reading)
+        _real(vip.listed.name, real, vip.shares.get(address, 0), reading)
         for address, real in vip.reals.items()
     ]
 
@@ -166,7 +165,7 @@ def _real(vip: str, real: RealState, slots: int, reading: Reading) -> RealRow:
     counted = reading.reals[real.number.real_num]
     return RealRow(
         vip=vip,
-        address=str(real.listed.address),
+        address=real.name,
         admin=real.admin,
         health=real.verdict.health,
         weight=real.weight,

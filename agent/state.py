@@ -31,6 +31,8 @@ class RealState:
 
     listed: config.Real
     number: OwnedReal
+    name: str
+    """The address as text: asked for every second."""
     verdict: Verdict = NOT_JUDGED
     admin: Admin = Admin.ENABLED
     override: int | None = None
@@ -72,17 +74,19 @@ class RealState:
 
 @dataclass(slots=True)
 class VipState:
-    """A VIP, its reals in the config's order, and the ring in force."""
+    """A VIP, its reals in the config's order, and what is known of the ring in force."""
 
     listed: config.Vip
     vip_num: int
     reals: dict[IPv4Address, RealState]
-    ring: maglev.Ring
-    """As last written; compared with what is wanted by its real numbers."""
-    real_nums: NDArray[np.uint32] | None
-    """The row in force, None: not known."""
+    found: NDArray[np.uint32] | None = None
+    """The row that the maps held at start, until it was compared with the first ring."""
     placed: dict[maglev.Address, int] | None = None
-    """The members that `ring` was made of."""
+    """The members of the ring in force; None: what the data plane has is not known.  The ring
+    itself is not kept (128 KiB): it can be made again from this."""
+    shares: dict[maglev.Address, int] = field(default_factory=dict)
+    """Slots of each address in the ring in force."""
+    ring_digest: str = ""
     ring_changes: int = 0
 
     @property
@@ -91,7 +95,11 @@ class VipState:
 
     @property
     def warm(self) -> bool:
-        return all(real.verdict.health is not Health.UNKNOWN for real in self.reals.values())
+        """Every real that is checked was judged at least once."""
+        return all(
+            real.verdict.health is not Health.UNKNOWN or real.admin is Admin.DISABLED
+            for real in self.reals.values()
+        )
 
     @property
     def members(self) -> dict[maglev.Address, int]:
@@ -105,8 +113,8 @@ class VipState:
         return str(self.listed.key).encode()
 
     def numbers(self, ring: maglev.Ring) -> NDArray[np.uint32]:
-        """The ring as the map wants it: slot -> real_num."""
-        return ring.real_nums({a: real.number.real_num for a, real in self.reals.items()})
+        """The real numbers of a ring's addresses, in its order."""
+        return np.array([self.reals[a].number.real_num for a in ring.addresses], np.uint32)  # type: ignore[index]
 
 
 @dataclass(slots=True)

@@ -121,7 +121,8 @@ class Client:
         self._events: deque[Arrived] = deque(maxlen=EVENTS_WAITING)
         self._replies: list[Reply] = []
         self._faults: deque[Fault] = deque(maxlen=EVENTS_WAITING)
-        self._ids = (f"{uuid.uuid4().hex[:12]}-{n}" for n in itertools.count(1))
+        self._prefix = uuid.uuid4().hex[:12]
+        self._counted = itertools.count(1)
         self._woken, self._wake = os.pipe()
         self._thread = threading.Thread(target=self._run, name="remora-client", daemon=True)
         self._thread.start()
@@ -161,7 +162,7 @@ class Client:
     ) -> str:
         """Sends a command and returns its id; a Reply with that id always follows."""
         command = Command(
-            id=next(self._ids),
+            id=self._id(),
             who=self.who,
             action=action,
             why=why,
@@ -187,6 +188,10 @@ class Client:
         self._thread.join(timeout=5)
         os.close(self._wake)
         os.close(self._woken)
+
+    def _id(self) -> str:
+        """From both threads: `next` of a count is atomic, of a generator it is not."""
+        return f"{self._prefix}-{next(self._counted)}"
 
     def _nudge(self) -> None:
         os.write(self._wake, b"x")
@@ -251,7 +256,7 @@ class _Traffic:
 
     def _look(self, link: _Link) -> None:
         """Asked of an agent that has just (re)appeared or whose new topics are wanted."""
-        command = Command(id=next(self.client._ids), who=self.client.who, action=Look())
+        command = Command(id=self.client._id(), who=self.client.who, action=Look())
         order = _Order(link.address, command, time.monotonic() + ANSWER_TIMEOUT)
         self.open[command.id], self.due[command.id] = order, 0.0
 

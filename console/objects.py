@@ -42,7 +42,9 @@ def parse(text: str, agents: Sequence[Agent], *, kinds: Sequence[Kind]) -> Objec
         ways = " or ".join(str(candidate) for candidate in candidates)
         raise ObjectError(f"{text}: ambiguous, write {ways}")
     if not candidates:
-        raise ObjectError(f"{text}: no {_words(kinds)} of that name; {_known(kinds[0], agents)}")
+        raise ObjectError(
+            f"{text}: no {' or '.join(kinds)} of that name; {_known(kinds[0], agents)}"
+        )
     return candidates[0]
 
 

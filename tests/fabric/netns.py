@@ -26,7 +26,10 @@ _SIOCETHTOOL, _ETHTOOL_STXCSUM = 0x8946, 0x17
 _QUEUES = 2
 _ROUTER_SYSCTLS = {
     "net/ipv4/ip_forward": "1",
-    "net/ipv4/fib_multipath_hash_policy": "1",  # ports take part: connections spread
+    # ECMP by the 5-tuple and nothing else.  Policy 1 would take the packet's hash where there is
+    # one: the same that picks the CPU (a node would use one CPU only), and new after a time-out.
+    "net/ipv4/fib_multipath_hash_policy": "3",
+    "net/ipv4/fib_multipath_hash_fields": str(0x37),
     "net/ipv4/conf/all/rp_filter": "0",
 }
 
@@ -46,6 +49,7 @@ def build() -> None:
         _connect(machine)
     for name in t.REALS:
         ip(f"addr add {t.WEB}/32 dev lo", f"addr add {t.ECHO}/32 dev lo", netns=name)
+    _flows_to_cpus(t.CLIENT)
     for name in t.NODES:
         with inside(t.ROUTER):
             _transmit_checksum_off(name)
@@ -128,6 +132,19 @@ def _connect(machine: t.Machine) -> None:
         f"route add default via {machine.router_address}",
         netns=machine.name,
     )
+
+
+def _flows_to_cpus(interface: str) -> None:
+    """The router takes each flow from `interface` on one CPU, by hash (RPS), as a NIC's RSS does.
+
+    Without it a packet goes all the way, the nodes' XDP included, on the CPU of its sender, and a
+    flow changes CPUs, and with them flow tables, whenever the scheduler moves the sender.
+    """
+    mask = f"{(1 << (os.cpu_count() or 1)) - 1:x}"
+    queues = f"/sys/class/net/{interface}/queues"
+    script = f"for queue in {queues}/rx-*; do echo {mask} > $queue/rps_cpus; done"
+    # /sys shows the devices of the namespace that was entered when it was mounted: `exec` mounts it
+    subprocess.run(["ip", "netns", "exec", t.ROUTER, "sh", "-ec", script], check=True)
 
 
 def _transmit_checksum_off(interface: str) -> None:

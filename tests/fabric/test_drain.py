@@ -7,12 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
+from shared.messages import Drain
 from shared.model import Admin
-from tests.fabric import load, netns
+from tests.fabric import load, netns, wire
 from tests.fabric import topology as t
 from tests.fabric.fabric import Fabric
 from tests.fabric.service import pattern
@@ -49,24 +50,28 @@ class Download:
         self._thread.start()
 
     def _read(self) -> None:
-        with self._socket:
+        with self._socket, suppress(ConnectionError):
             while piece := self._socket.recv(1 << 16):
                 self.body += piece
 
     def finish(self) -> bytes:
+        """All that came, once no more does."""
         self._thread.join(10)
         assert not self._thread.is_alive()
         return self.body
 
+    def abandon(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self.finish()
+
 
 def download_from(real: str) -> Download:
-    """Connections are opened until one lands on the real; the others end unread."""
+    """Connections are opened until one lands on the real; the others are abandoned."""
     for _ in range(100):
         download = Download()
         if download.real == real:
             return download
-        download._socket.shutdown(socket.SHUT_RDWR)
-        download.finish()
+        download.abandon()
     raise AssertionError(f"none of 100 connections went to {real}")
 
 
@@ -119,9 +124,6 @@ def test_a_drain_said_twice_is_done_once(fabric: Fabric) -> None:
 
 def test_k3_a_dry_run_says_what_then_happens(fabric: Fabric) -> None:
     """K3: the plan changes nothing; afterwards the ring is as it said."""
-    from shared.messages import Drain
-    from tests.fabric import wire
-
     address = t.real("r2").address
     agent = fabric.agents["lb1"]
     before = fabric.look("lb1")

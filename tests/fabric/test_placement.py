@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +86,36 @@ def test_what_is_not_a_vip_reaches_the_node_itself(fabric: Fabric) -> None:
         with pytest.raises(OSError, match=r"timed out|refused|unreachable"):
             connection.connect((t.WEB, t.WEB_PORT + 1))
     assert {node: fabric.look(node).node.drop_packets for node in t.NODES} == before
+
+
+def test_p8_on_the_wire_flows_have_their_own_outer_source_and_answers_go_direct(
+    fabric: Fabric,
+) -> None:
+    """P1, P8: each flow has its outer source of the prefix; DSR: no answer passes a node."""
+    with (
+        fabric.only_via("lb1"),
+        fabric.capture(t.ROUTER, "any", "proto 4") as encapsulated,
+        fabric.capture("lb1", "eth0", "src host", t.WEB) as answers,
+    ):
+        served = [fabric.request(port) for port in PORTS[:20]]
+    reals = {t.real(name).address for name in served}
+    inner = rf"IP {t.CLIENT_ADDRESS}\.(\d+) > {t.WEB}\.80"
+    outer = re.compile(rf"IP (172\.16\.\d+\.\d+) > (\S+): {inner}")
+    sources: dict[str, set[str]] = {}
+    for line in dump(encapsulated):
+        found = outer.search(line)
+        assert found, line
+        source, real, port = found.groups()
+        assert real in reals
+        sources.setdefault(port, set()).add(source)
+    assert set(sources) == {str(port) for port in PORTS[:20]}
+    assert all(len(used) == 1 for used in sources.values()), "an outer source changed in a flow"
+    assert len(set.union(*sources.values())) > 15, "flows share outer sources"
+    assert dump(answers) == []
+
+
+def dump(capture: Path) -> list[str]:
+    shown = subprocess.run(
+        ["tcpdump", "-nr", str(capture)], capture_output=True, text=True, check=True
+    )
+    return shown.stdout.splitlines()

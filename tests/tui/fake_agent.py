@@ -86,18 +86,21 @@ class FakeAgent:
 
     def _run(self) -> None:
         telemetry, command = endpoints(self.address)
-        with zmq.Context() as context, context.socket(zmq.PUB) as publisher:
-            with context.socket(zmq.ROUTER) as router:
-                publisher.linger = router.linger = 0
-                publisher.bind(telemetry)
-                router.bind(command)
-                self._ready.set()
-                while not self._stop.is_set():
-                    try:
-                        self._once(publisher, router)
-                    except BaseException as error:  # noqa: BLE001  # told by __exit__
-                        self.failure = error
-                        return
+        with (
+            zmq.Context() as context,
+            context.socket(zmq.PUB) as publisher,
+            context.socket(zmq.ROUTER) as router,
+        ):
+            publisher.linger = router.linger = 0
+            publisher.bind(telemetry)
+            router.bind(command)
+            self._ready.set()
+            while not self._stop.is_set():
+                try:
+                    self._once(publisher, router)
+                except BaseException as error:
+                    self.failure = error
+                    return
 
     def _once(self, publisher: zmq.Socket[bytes], router: zmq.Socket[bytes]) -> None:
         with self._lock:

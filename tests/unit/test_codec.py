@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
@@ -18,7 +19,7 @@ from shared import messages as m
 from shared.model import AddressError, Admin, Health, Protocol, endpoints
 
 GOLDEN = Path(__file__).with_name("golden_wire.json")
-HEAD = {"node": "lb1", "boot": "b00t", "sequence": 7, "at": 12.5}
+HEAD: dict[str, Any] = {"node": "lb1", "boot": "b00t", "sequence": 7, "at": 12.5}
 CHANGE = m.Change("web", "10.3.1.2", "enabled, weight 100", "draining, weight 100", 21846, 0,
                   21900, 17, 2)  # fmt: skip
 NODE = m.NodeSnapshot(
@@ -34,7 +35,7 @@ REAL_ROW = m.RealRow("web", "10.3.1.2", Admin.DRAINING, Health.UP, 100, 0, 0, 1,
 DROP = m.DropEvent(
     1, "fragment", "web", "10.1.1.2:4000", "10.200.0.1:80", "tcp", 60, 1, 0, b"\0\xff"
 )
-EVENTS = {
+EVENTS: dict[str, m.EventBody] = {
     "event-drop": DROP,
     "event-health": m.HealthEvent("web", "10.3.1.2", Health.UP, Health.DOWN, "refused"),
     "event-route": m.RouteEvent("10.200.0.1", False, "quorum lost"),

@@ -39,7 +39,7 @@ A = IPv4Address("10.200.0.1")
 
 
 @pytest.mark.parametrize(
-    ("serving", "quorum", "warm", "announced", "expected"),
+    ("serving", "quorum", "ready", "announced", "expected"),
     [
         (2, 1, True, False, True),
         (2, 1, False, False, False),
@@ -49,9 +49,9 @@ A = IPv4Address("10.200.0.1")
     ],
 )
 def test_h2_announcement(
-    serving: int, quorum: int, *, warm: bool, announced: bool, expected: bool
+    serving: int, quorum: int, *, ready: bool, announced: bool, expected: bool
 ) -> None:
-    service = rib.Service(A, serving, quorum, announced, warm)
+    service = rib.Service(A, serving, quorum, announced, ready)
     assert (A in rib.addresses([service], node_enabled=True)) is expected
     assert rib.addresses([service], node_enabled=False) == frozenset()
 

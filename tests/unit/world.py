@@ -140,7 +140,8 @@ class World:
                 self.reals[real_num] = self.reals[real_num]._replace(vip_num=0)
             case b.SetFlags(real_num, flags):
                 self.reals[real_num] = self.reals[real_num]._replace(flags=flags)
-            case b.SetRing(vip_num, real_nums):
+            case b.SetRing(vip_num):
+                real_nums = effect.real_nums
                 assert len(real_nums) == SLOTS
                 for number in set(np.unique(real_nums).tolist()) - {0}:
                     assert self.reals[number].vip_num == vip_num, "another VIP's real"

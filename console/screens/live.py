@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all screens share: five bands (header, crumb, body, message, keys) and the keys.
+
+A screen computes nothing: `frame` gets a view, the pure modules make rows and lines of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.events import Resize
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Input
+
+from console.columns import Cell
+from console.keys import KEYS, footer
+from console.view import Target, View, header, line
+from console.widgets.painted import Painted
+from console.widgets.table import LineTable
+
+LARGE = 140
+"""Columns from which a screen shows two panes side by side."""
+
+
+class LiveScreen(Screen[None]):
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding(key.keys, key.id, key.label or key.help, id=key.id, show=False) for key in KEYS
+    ]
+    AUTO_FOCUS = "LineTable"
+    TOPICS: ClassVar[frozenset[str]] = frozenset()
+    """What it shows beyond what the header needs."""
+    FOOTER: ClassVar[tuple[str, ...]] = ("enter", "up", "fleet", "vips", "drops", "filter", "sort")
+
+    class Planned(Message):
+        """The operator wants a plan for what was under the cursor at that moment."""
+
+        def __init__(self, verb: str, target: Target) -> None:
+            super().__init__()
+            self.verb = verb
+            self.target = target
+
+    class Opened(Message):
+        """Another place: `fleet`, `vips`, `drops`, `up`, `node ADDRESS`, `vip NAME`."""
+
+        def __init__(self, place: str, name: str = "") -> None:
+            super().__init__()
+            self.place = place
+            self.name = name
+
+    class Freeze(Message):
+        """Hold the display, or go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view: View | None = None
+        self.planned: View | None = None
+        """What was on show when a plan was opened: it stays while the dialog is there."""
+
+    # ---- what a screen says about itself
+
+    def crumb(self) -> str:
+        raise NotImplementedError
+
+    def body(self) -> ComposeResult:
+        raise NotImplementedError
+
+    def draw(self, view: View) -> None:
+        """Fills the body."""
+        raise NotImplementedError
+
+    def target(self, view: View) -> Target | str:
+        """What a plan would be about, or why there is none."""
+        del view
+        return "nothing here can be drained: open a node (1) or a VIP (3)"
+
+    def open(self) -> Opened | None:
+        """Where Enter leads."""
+        return None
+
+    # ---- bands
+
+    def compose(self) -> ComposeResult:
+        yield Painted(id="header")
+        yield Painted(id="crumb")
+        yield from self.body()
+        yield Painted(id="message")
+        yield Input(id="filter", placeholder="words; !word excludes; Enter keeps, Esc clears")
+        yield Painted(id="keys")
+
+    @property
+    def table(self) -> LineTable[Any]:
+        return self.query_one(LineTable)
+
+    def frame(self, view: View) -> None:
+        self.view = view
+        self.query_one("#header", Painted).paint([header(view, self.size.width)])
+        self.draw(view)
+        self._draw_crumb()
+
+    def hold(self, view: View) -> None:
+        """The display is held: only the header goes on, which says so."""
+        self.view = view
+        self.query_one("#header", Painted).paint([header(view, self.size.width)])
+
+    def say(self, text: str, tone: str = "warn") -> None:
+        self.query_one("#message", Painted).paint([line(f" {text}", tone)])
+
+    def pane(self, name: str, lines: Sequence[Any]) -> None:
+        self.query_one(f"#{name}", Painted).paint(lines)
+
+    def _draw_crumb(self) -> None:
+        left, right = f" {self.crumb()}", f"{self.table.summary} "
+        gap = max(1, self.size.width - len(left) - len(right))
+        cells = (Cell(left, "strong"), Cell(" " * gap), Cell(right, "dim"))
+        self.query_one("#crumb", Painted).paint([cells])
+
+    def _draw_keys(self) -> None:
+        cells = [Cell(" ")]
+        for key, label in footer(self.FOOTER, self.size.width):
+            cells += [Cell(key, "strong"), Cell(f" {label}  ")]
+        self.query_one("#keys", Painted).paint([tuple(cells)])
+
+    def on_resize(self, event: Resize) -> None:
+        self.set_class(event.size.width >= LARGE, "large")
+        self._draw_keys()
+        # The new sizes hold after the layout, not yet now.
+        self.call_after_refresh(self._redraw)
+
+    @on(LineTable.Moved)
+    def _redraw(self) -> None:
+        if self.view is not None and self.is_attached:
+            self.frame(self.view)
+
+    # ---- keys
+
+    def action_cursor(self, rows: int) -> None:
+        self.table.move(rows)
+
+    def action_page(self, pages: int) -> None:
+        self.table.page(pages)
+
+    def action_edge(self, which: int) -> None:
+        self.table.edge(which)
+
+    def action_sort(self) -> None:
+        self.table.sort_next()
+        self._draw_crumb()
+
+    def action_reverse(self) -> None:
+        self.table.reverse()
+        self._draw_crumb()
+
+    def action_enter(self) -> None:
+        opened = self.open()
+        if opened is not None:
+            self.post_message(opened)
+
+    def action_up(self) -> None:
+        if self.table.words:
+            self._filter("")
+        else:
+            self.post_message(self.Opened("up"))
+
+    def action_fleet(self) -> None:
+        self.post_message(self.Opened("fleet"))
+
+    def action_vips(self) -> None:
+        self.post_message(self.Opened("vips"))
+
+    def action_drops(self) -> None:
+        self.post_message(self.Opened("drops"))
+
+    def action_freeze(self) -> None:
+        self.post_message(self.Freeze())
+
+    def action_repaint(self) -> None:
+        self.refresh(layout=True)
+
+    def action_help(self) -> None:
+        self.post_message(self.Opened("help"))
+
+    def action_leave(self) -> None:
+        self.app.exit()
+
+    def action_plan(self, verb: str) -> None:
+        view = self.view
+        if view is None:
+            return
+        if view.held is not None:
+            self.say("the display is held: p goes on, then plan")
+            return
+        target = self.target(view)
+        if isinstance(target, str):
+            self.say(target)
+        elif verb == "weight" and target.kind == "node":
+            self.say(f"{target}: a node has no weight; open a VIP (3) for its reals")
+        else:
+            self.say("")
+            self.post_message(self.Planned(verb, target))
+
+    # ---- filter
+
+    def action_filter(self) -> None:
+        field = self.query_one("#filter", Input)
+        field.add_class("open")
+        field.cursor_blink = False
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        self.table.filter(event.value)
+        self._redraw()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_kept(self) -> None:
+        self.query_one("#filter", Input).remove_class("open")
+        self.table.focus()
+
+    def _filter(self, words: str) -> None:
+        field = self.query_one("#filter", Input)
+        field.value = words
+        field.remove_class("open")
+        self.table.filter(words)
+        self.table.focus()
+        self._redraw()

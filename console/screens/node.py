@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node: who it is, what it carries."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from console import columns, rows
+from console.rows import Vip
+from console.screens.live import LiveScreen
+from console.view import Target, View, node_lines, node_target, rule
+from console.widgets.painted import Painted
+from console.widgets.table import LineTable
+
+
+class NodeScreen(LiveScreen):
+    FOOTER = ("enter", "up", "plan('drain')", "plan('undrain')", "vips", "drops", "sort", "freeze")
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self.address = address
+        self.node_name = address.rpartition("/")[2]
+
+    def crumb(self) -> str:
+        return f"Fleet › {self.node_name}"
+
+    def body(self) -> ComposeResult:
+        yield Painted(id="about")
+        yield Painted(id="vips_rule", classes="section")
+        yield LineTable[Vip](columns.VIPS, empty="this node has no VIPs")
+
+    def draw(self, view: View) -> None:
+        agent = view.store.agents[self.address]
+        self.node_name = agent.name
+        node = next(n for n in rows.nodes(view.agents, view.now) if n.key == self.address)
+        self.pane("about", node_lines(node))
+        self.pane("vips_rule", [rule(f"VIPs on {agent.name}", self.size.width)])
+        self.table.show(rows.vips([agent], view.now))
+
+    def target(self, view: View) -> Target | str:
+        found = rows.nodes([view.store.agents[self.address]], view.now)
+        return node_target(view, found[0])
+
+    def open(self) -> LiveScreen.Opened | None:
+        vip: Vip | None = self.table.current
+        return self.Opened("vip", vip.name) if vip else None

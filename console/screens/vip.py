@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reals of one VIP over all nodes, and the one under the cursor on each."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from console import columns, rows
+from console.rows import Real
+from console.screens.live import LiveScreen
+from console.view import Target, View, real_lines, real_target, rule
+from console.widgets.painted import Painted
+from console.widgets.table import LineTable
+
+
+class VipScreen(LiveScreen):
+    TOPICS = frozenset({"real"})
+    FOOTER = (
+        "up",
+        "plan('drain')",
+        "plan('undrain')",
+        "plan('weight')",
+        "filter",
+        "sort",
+        "freeze",
+    )
+
+    def __init__(self, vip: str) -> None:
+        super().__init__()
+        self.vip = vip
+
+    def crumb(self) -> str:
+        return f"VIPs › {self.vip} › reals"
+
+    def body(self) -> ComposeResult:
+        yield LineTable[Real](columns.REALS, empty=f"no node has told of reals of {self.vip}")
+        yield Painted(id="detail_rule", classes="section")
+        yield Painted(id="detail")
+
+    def draw(self, view: View) -> None:
+        self.table.show(rows.reals(view.agents, view.now, vip=self.vip))
+        real: Real | None = self.table.current
+        title = f"{real.address} per node" if real else "-"
+        self.pane("detail_rule", [rule(title, self.size.width)])
+        self.pane("detail", real_lines(view, real) if real else [])
+
+    def target(self, view: View) -> Target | str:
+        real: Real | None = self.table.current
+        return real_target(view, real) if real else "no real under the cursor"

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""3: all VIPs, and how the one under the cursor is spread over the nodes."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from console import columns, rows
+from console.rows import Vip
+from console.screens.live import LiveScreen
+from console.view import Target, View, rule, vip_lines
+from console.widgets.painted import Painted
+from console.widgets.table import LineTable
+
+
+class VipsScreen(LiveScreen):
+    FOOTER = ("enter", "up", "fleet", "drops", "filter", "sort", "freeze")
+
+    def crumb(self) -> str:
+        return "VIPs"
+
+    def body(self) -> ComposeResult:
+        yield LineTable[Vip](columns.VIPS, empty="no node has told of a VIP")
+        yield Painted(id="detail_rule", classes="section")
+        yield Painted(id="detail")
+
+    def draw(self, view: View) -> None:
+        self.table.show(rows.vips(view.agents, view.now))
+        vip: Vip | None = self.table.current
+        self.pane("detail_rule", [rule(f"{vip.name} per node" if vip else "-", self.size.width)])
+        self.pane("detail", vip_lines(view, vip) if vip else [])
+
+    def target(self, view: View) -> Target | str:
+        del view
+        return "a VIP cannot be drained: Enter, then choose a real; or 1 for a node"
+
+    def open(self) -> LiveScreen.Opened | None:
+        vip: Vip | None = self.table.current
+        return self.Opened("vip", vip.name) if vip else None

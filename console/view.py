@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One frame's view of the world, and the text blocks around the tables.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from console import format as fmt
+from console import rows
+from console.columns import Cell
+from console.plan import Answered
+from console.problems import Problem, problems
+from console.rates import Sum, total
+from console.rows import Node, Real, Vip
+from console.store import Agent, Liveness, Store
+from console.tail import tone, written
+from shared.reasons import BY_NUMBER
+
+TextLine = tuple[Cell, ...]
+
+
+class View(NamedTuple):
+    """What a screen draws from; nothing else reaches it."""
+
+    store: Store
+    now: float
+    """Seconds of the console's monotonic clock."""
+    wall: float
+    cluster: str
+    held: float | None = None
+    """Seconds for which the display has been held; None: it is live."""
+
+    @property
+    def agents(self) -> list[Agent]:
+        return list(self.store.agents.values())
+
+
+class Target(NamedTuple):
+    """What a plan is about, as it was when the key was pressed."""
+
+    kind: str
+    """`real` or `node`"""
+    name: str
+    vip: str
+    agents: tuple[tuple[str, str], ...]
+    """(address, node) of the live agents that carry it."""
+    weight: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}" + (f"@{self.vip}" if self.vip else "")
+
+
+def line(text: str, tone_: str = "") -> TextLine:
+    return (Cell(text, tone_),)
+
+
+def rule(title: str, width: int) -> TextLine:
+    return line(f"─ {title} ".ljust(width, "─"), "rule")
+
+
+def header(view: View, width: int) -> TextLine:
+    """Cluster, freshness, alerts; never hidden."""
+    all_ = view.agents
+    live = len(view.store.live(view.now))
+    stale = len(all_) - live
+    alerts = len(problems(all_, view.now))
+    left = [
+        Cell(f" {view.cluster} ", "strong"),
+        Cell("│ "),
+        Cell(f"nodes {live}/{len(all_)} ", "" if live == len(all_) else "bad"),
+        Cell("│ "),
+        Cell(f"stale {stale} ", "stale" if stale else ""),
+        Cell("│ "),
+        Cell(f"alerts {alerts} ", "bad" if alerts else ""),
+    ]
+    mode = "LIVE" if view.held is None else f"FROZEN {fmt.age(view.held)}"
+    right = f"{mode} {fmt.clock(view.wall)}Z "
+    gap = width - sum(len(cell.text) for cell in left) - len(right)
+    return (*left, Cell(" " * max(1, gap)), Cell(right, "ok" if view.held is None else "warn"))
+
+
+def alerts(view: View, room: int) -> list[TextLine]:
+    """The worst problems, one line each; the last says how many are not shown."""
+    found = problems(view.agents, view.now)
+    if not found:
+        return [line(" nothing is wrong", "ok")]
+    shown = found if len(found) <= room else found[: room - 1]
+    lines = [_alert(problem) for problem in shown]
+    if len(shown) < len(found):
+        lines.append(line(f" and {len(found) - len(shown)} more: remora status", "dim"))
+    return lines
+
+
+def _alert(problem: Problem) -> TextLine:
+    mark = Cell(" ! " if problem.critical else " ▲ ", "bad" if problem.critical else "warn")
+    return (mark, Cell(f"{problem.subject} ", "strong"), Cell(problem.text))
+
+
+def totals(found: Sequence[Node], *, large: bool) -> list[TextLine]:
+    """The cluster's sums over live nodes; what is left out is said beside them."""
+    live = [node for node in found if node.live]
+    gone = len(found) - len(live)
+    pps = _sum([n.pps for n in live], gone)
+    octets = _sum([n.bytes_per_second for n in live], gone)
+    new = _sum([n.new_flows_per_second for n in live], gone)
+    flows = _sum([n.snapshot.live_flows if n.snapshot else None for n in live], gone)
+    dropped = _sum([n.drop_pps for n in live], gone)
+    spark = fmt.sparkline(_added([n.history for n in live]), 40 if large else 30)
+    if not large:
+        return [
+            line(
+                f" pps {_text(pps)}  bit/s {_text(octets, 8)}  new/s {_text(new)}"
+                f"  flows {_text(flows)}  drops/s {_text(dropped)}"
+            ),
+            (Cell(" pps 60s "), Cell(spark, "hot")),
+        ]
+    return [
+        (Cell(f" packets/s {_text(pps):>8}  "), Cell(spark, "hot")),
+        line(f" bits/s    {_text(octets, 8):>8}"),
+        line(f" new/s     {_text(new):>8}"),
+        line(f" flows     {_text(flows):>8}"),
+        line(f" drops/s   {_text(dropped):>8}"),
+    ]
+
+
+def _sum(values: list[float | None], gone: int) -> Sum:
+    known = total(values)
+    return Sum(known.value, known.left_out + gone)
+
+
+def _text(value: Sum, factor: int = 1) -> str:
+    if value.value is None:
+        return fmt.UNKNOWN
+    return fmt.si(value.value * factor) + (f"+{value.left_out}?" if value.left_out else "")
+
+
+def _added(histories: Iterable[Sequence[float | None]]) -> list[float | None]:
+    """Histories of several nodes added up from the newest back; unknown where one is."""
+    kept = [history for history in histories if history]
+    length = min((len(history) for history in kept), default=0)
+    columns = zip(*(history[len(history) - length :] for history in kept), strict=True)
+    return [
+        None if None in column else sum(v for v in column if v is not None) for column in columns
+    ]
+
+
+# ---- one object
+
+
+def node_lines(node: Node) -> list[TextLine]:
+    snapshot = node.snapshot
+    if snapshot is None:
+        return [
+            (Cell(" state    "), Cell(node.state.text, node.state.tone)),
+            line(f" {node.address}"),
+        ]
+    old = "" if node.live else "?"
+    peers = ", ".join(
+        f"{p.address} AS{p.asn} {p.state} {fmt.age(snapshot.at - p.since)}" for p in snapshot.peers
+    )
+    up = fmt.age(snapshot.at - snapshot.started)
+    differs = "differs from the other nodes" if node.ring_differs else "as the other nodes"
+    return [
+        (
+            Cell(" state    "),
+            Cell(node.state.text, node.state.tone),
+            Cell(
+                f"   age {fmt.age(node.age)}   agent {snapshot.version} up {up}   "
+                f"XDP {snapshot.xdp_mode} {snapshot.interface}   revision {snapshot.revision}"
+            ),
+        ),
+        (
+            Cell(f" ring     {snapshot.ring_digest}  "),
+            Cell(differs, "bad" if node.ring_differs else "dim"),
+        ),
+        line(f" BGP      {peers or 'no peers'}"),
+        (
+            Cell(
+                f" rx {fmt.si(node.pps)}{old} pps  tx {fmt.si(node.tx_pps)}{old}"
+                f"  pass {fmt.si(node.pass_pps)}{old}  drop {fmt.si(node.drop_pps)}{old}"
+                f"  miss {fmt.percent(node.misses)}{old}"
+                f"  flows {fmt.si(snapshot.live_flows)}{old}  "
+            ),
+            Cell(fmt.sparkline(node.history, 16), "hot"),
+        ),
+    ]
+
+
+def vip_lines(view: View, vip: Vip) -> list[TextLine]:
+    """The VIP on each node: the spread should be even."""
+    lines: list[TextLine] = []
+    for agent in view.agents:
+        found = [one for one in rows.vips([agent], view.now) if one.name == vip.name]
+        for one in found:
+            part = one.pps.value / vip.pps.value if one.pps.value and vip.pps.value else None
+            lines.append(
+                (
+                    Cell(f" {fmt.fit(agent.name, 10)} "),
+                    Cell(fmt.fit(one.state.text, 14), one.state.tone),
+                    Cell(f" {fmt.si(one.pps.value):>6} pps {fmt.percent(part):>6} "),
+                    Cell(fmt.bar(part, 20), "hot"),
+                    Cell("  announced" if one.announced else "  not announced", "dim"),
+                )
+            )
+    return lines
+
+
+def real_lines(view: View, real: Real) -> list[TextLine]:
+    """The real as each node has it."""
+    lines: list[TextLine] = []
+    for agent in view.agents:
+        for one in rows.reals([agent], view.now, vip=real.vip):
+            if one.address != real.address:
+                continue
+            old = "?" if one.stale else ""
+            lines.append(
+                (
+                    Cell(f" {fmt.fit(agent.name, 10)} "),
+                    Cell(fmt.fit(one.state.text, 12), one.state.tone),
+                    Cell(
+                        f"w {one.weights[0]:<4} ring {fmt.percent(one.slots):>6}{old}"
+                        f"  {fmt.si(one.pps.value):>6} pps"
+                        f"  flows {fmt.si(one.live_flows.value):>5}"
+                        f"  check {one.check} {fmt.milliseconds(one.check_ms)} ms"
+                        f"  changed {fmt.age(one.changed)} ago"
+                    ),
+                )
+            )
+    return lines
+
+
+def reason_lines(reason: int) -> list[TextLine]:
+    known = BY_NUMBER.get(reason)
+    if known is None:
+        return [line(" a reason of a newer agent: this console has no words for it", "dim")]
+    return [
+        line(f" means   {known.meaning}"),
+        line(f" cause   {known.cause}"),
+        line(f" remedy  {known.remedy}"),
+    ]
+
+
+def tail_lines(view: View, room: int, words: str) -> list[TextLine]:
+    """The newest events, newest at the bottom; gaps are lines of their own."""
+    found = [(written(one), tone(one)) for one in view.store.lines(500 if words else room)]
+    wanted = words.lower().split()
+    shown = [entry for entry in found if all(word in entry[0].lower() for word in wanted)]
+    return [line(f" {text}", tone_) for text, tone_ in shown[-room:]] if room else []
+
+
+# ---- plans
+
+
+def agents_of(view: View, addresses: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """(address, node name) of those that are live now."""
+    live = {agent.address: agent.name for agent in view.store.live(view.now)}
+    return tuple((address, live[address]) for address in addresses if address in live)
+
+
+def node_target(view: View, node: Node) -> Target | str:
+    """What a plan on this node is about, or why there can be none."""
+    if node.liveness is not Liveness.LIVE:
+        return f"{node.name}: {node.liveness}: no action on values that are not live"
+    return Target("node", node.name, "", agents_of(view, [node.address]), 0)
+
+
+def real_target(view: View, real: Real) -> Target | str:
+    """As node_target, for a real on every live node that carries it."""
+    if real.stale or not real.agents:
+        return f"{real.address}: its values are {fmt.age(real.age)} old: no action on them"
+    agents = agents_of(view, real.agents)
+    return Target("real", real.address, real.vip, agents, real.weights[-1])
+
+
+def result_lines(answers: Sequence[Answered]) -> list[TextLine]:
+    """What became of a command, node by node."""
+    good = sum(
+        a.answer is not None and a.answer.status in ("applied", "unchanged") for a in answers
+    )
+    lines = [line(f" applied {good}/{len(answers)}", "ok" if good == len(answers) else "bad")]
+    for answered in answers:
+        answer = answered.answer
+        if answer is None:
+            text = "no answer; it may still take effect: watch the row"
+            lines.append(line(f" {answered.node}  {text}", "bad"))
+        elif answer.status in ("refused", "failed"):
+            text = f"{answer.status} {answer.guard}: {answer.error}"
+            lines.append(line(f" {answered.node}  {text}", "bad"))
+        else:
+            text = f"{answer.status}, revision {answer.revision}"
+            lines.append(line(f" {answered.node}  {text}", "ok"))
+    return lines

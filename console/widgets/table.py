@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A table whose cursor is bound to a row's key: a re-sort never moves it to another row.
+
+Records come in raw; only the rows on screen are formatted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from textual.events import MouseScrollDown, MouseScrollUp, Resize
+from textual.message import Message
+
+from console import format as fmt
+from console.columns import Cell, Column, fitting, matching, ordered
+from console.view import TextLine
+from console.widgets.painted import Painted
+
+R = TypeVar("R")
+
+
+class LineTable(Painted, Generic[R]):
+    can_focus = True
+
+    class Moved(Message):
+        """The cursor is on another row."""
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, LineTable.Moved)
+
+    def __init__(
+        self,
+        columns: Sequence[Column[R]],
+        *,
+        empty: str,
+        id: str | None = None,
+    ) -> None:
+        super().__init__(id=id)
+        self._columns = columns
+        self._empty = empty
+        self._records: Sequence[R] = ()
+        self._rows: list[R] = []
+        self._top = 0
+        self._key = ""
+        self._sort: Column[R] | None = None
+        self._reverse = False
+        self.words = ""
+
+    # ---- what it shows
+
+    def show(self, records: Sequence[R]) -> None:
+        self._records = records
+        self._arrange()
+
+    @property
+    def current(self) -> R | None:
+        """The row under the cursor."""
+        return next((row for row in self._rows if _key(row) == self._key), None)
+
+    @property
+    def summary(self) -> str:
+        """Sort, filter and how many rows: for the crumb line."""
+        sort = self._sort.title.lower() if self._sort else "problem"
+        arrow = "▲" if self._reverse else "▼"
+        rows, all_ = len(self._rows), len(self._records)
+        counted = f"{rows} rows" if rows == all_ else f"{rows} of {all_} rows"
+        return f"sort {sort}{arrow}  filter {self.words or '-'}  {counted}"
+
+    # ---- keys
+
+    def filter(self, words: str) -> None:
+        self.words = words
+        self._arrange()
+
+    def sort_next(self) -> None:
+        """Problem first, then by each visible column in turn."""
+        choices: list[Column[R] | None] = [None, *self._visible()]
+        index = choices.index(self._sort) if self._sort in choices else 0
+        self._sort = choices[(index + 1) % len(choices)]
+        self._reverse = False
+        self._arrange()
+
+    def reverse(self) -> None:
+        self._reverse = not self._reverse
+        self._arrange()
+
+    def move(self, rows: int) -> None:
+        if self._rows:
+            index = min(len(self._rows) - 1, max(0, self._index() + rows))
+            self._go(index)
+
+    def page(self, pages: int) -> None:
+        self.move(pages * max(1, self._height() - 1))
+
+    def edge(self, which: int) -> None:
+        self.move(which * len(self._rows))
+
+    # ---- inside
+
+    def _arrange(self) -> None:
+        rows = matching(self._records, self._columns, self.words)
+        if self._sort is None:
+            rows.sort(key=_urgency, reverse=self._reverse)
+            self._rows = rows
+        else:
+            self._rows = ordered(rows, self._sort, reverse=self._reverse)
+        if self._rows and self.current is None:
+            # Its row is gone: the nearest place is the top, the target of a plan is never guessed.
+            self._key = _key(self._rows[0])
+            self.post_message(self.Moved())
+        self._draw()
+
+    def _index(self) -> int:
+        return next((i for i, row in enumerate(self._rows) if _key(row) == self._key), 0)
+
+    def _go(self, index: int) -> None:
+        self._key = _key(self._rows[index])
+        self._draw()
+        self.post_message(self.Moved())
+
+    def _height(self) -> int:
+        return max(0, self.size.height - 1)
+
+    def _visible(self) -> list[Column[R]]:
+        return fitting(self._columns, self.size.width)
+
+    def _draw(self) -> None:
+        height, index = self._height(), self._index()
+        self._top = max(0, min(self._top, index, len(self._rows) - height))
+        if height and index >= self._top + height:
+            self._top = index - height + 1
+        columns = self._visible()
+        shown = self._rows[self._top : self._top + height]
+        lines = [_heading(columns), *(self._row(row, columns) for row in shown)]
+        if not self._rows:
+            text = self._empty if not self._records else f"no row has {self.words!r}; Esc clears"
+            lines.append((Cell(f" {text}", "dim"),))
+        self.paint(lines)
+
+    def _row(self, row: R, columns: Sequence[Column[R]]) -> TextLine:
+        chosen = _key(row) == self._key
+        cells = [Cell(">" if chosen else " ")]
+        for column in columns:
+            text, tone = column.cell(row)
+            cells.append(Cell(fmt.fit(text, column.width, right=column.right) + " ", tone))
+        if not chosen:
+            return tuple(cells)
+        return tuple(Cell(cell.text, f"{cell.tone} cursor".strip()) for cell in cells)
+
+    def on_resize(self, _: Resize) -> None:
+        self._draw()
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        event.stop()
+        self.move(1)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        event.stop()
+        self.move(-1)
+
+
+def _heading(columns: Sequence[Column[Any]]) -> TextLine:
+    titles = [fmt.fit(c.title, c.width, right=c.right) + " " for c in columns]
+    return (Cell(" " + "".join(titles), "head"),)
+
+
+def _key(row: Any) -> str:  # noqa: ANN401  # every record has one
+    return str(row.key)
+
+
+def _urgency(row: Any) -> float:  # noqa: ANN401  # a Drop has no state: the most frequent first
+    state = getattr(row, "state", None)
+    return -state.urgency if state is not None else -(row.pps.value or 0.0)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs, loaded once per session into the enclosure's bpffs, and a clean rig per test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import loader
+from tests.bpf.rig import Rig
+from tests.fabric import enclosure
+
+FLOWS_PER_CPU = 16384
+"""Small, but so that a few hundred flows of a test hardly ever meet in one full set."""
+RING_ROWS = 64
+
+
+@pytest.fixture(scope="session")
+def bpffs() -> Path:
+    place = enclosure.directory()
+    assert place, "root tests run in the enclosure: tests/conftest.py"
+    return place / "bpffs"
+
+
+@pytest.fixture(scope="session")
+def loaded(bpffs: Path) -> Iterator[loader.Loaded]:
+    request = loader.Request(
+        loader.pins(bpffs, "rig"),
+        ("lb.c", "ring.c"),
+        flows_per_cpu=FLOWS_PER_CPU,
+        ring_rows=RING_ROWS,
+    )
+    yield loader.load(request)
+    loader.detach(request.pins)
+
+
+@pytest.fixture(scope="session")
+def _session_rig(loaded: loader.Loaded) -> Iterator[Rig]:
+    """On one CPU: the flow table is per CPU, and a moved test would miss its own flows."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    rig = Rig(loaded.programs["lb"].pin.parent)
+    yield rig
+    rig.close()
+    os.sched_setaffinity(0, before)
+
+
+@pytest.fixture
+def rig(_session_rig: Rig) -> Rig:
+    _session_rig.reset()
+    return _session_rig

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One balancer without a network: frames through BPF_PROG_TEST_RUN, outcomes from its maps.
+
+Every single run checks INVARIANTS C1: exactly one outcome, counted once, nothing else moved.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent import abi, bpf_syscall, flowtable, maglev, mapped
+from agent.boundary import VipKey
+from agent.dataplane import Control, DataPlane
+from agent.events import EventRing
+from shared import reasons
+from shared.model import Protocol
+from tests.bpf import frames, oracle
+
+ABORTED, DROP, PASS, TX = range(4)
+KEY = bytes(range(7, 23))
+OUTER = IPv4Network("10.9.0.0/16")
+SETTINGS = Control(
+    hash_key=KEY,
+    outer_source=OUTER,
+    underlay_mtu=1500,
+    event_rate=100,
+    event_burst=10,
+    gateway_mac=bytes.fromhex(frames.GATEWAY_MAC.replace(":", "")),
+    own_mac=bytes.fromhex(frames.OWN_MAC.replace(":", "")),
+    trace_all=True,
+)
+WEB = VipKey(IPv4Address(frames.VIP), 80, Protocol.TCP)
+DNS = VipKey(IPv4Address(frames.VIP), 53, Protocol.UDP)
+
+
+class Outcome(NamedTuple):
+    action: int
+    output: bytes
+    reason: str
+    """Of a drop; else empty."""
+    counted: dict[str, int]
+    """What of struct lb_totals moved, drops apart."""
+    event: Any
+    """struct lb_event, or None."""
+
+
+class Service(NamedTuple):
+    """A VIP in the maps."""
+
+    key: VipKey
+    vip_num: int
+    reals: Mapping[maglev.Address, int]
+    """address -> real_num."""
+    ring: list[int]
+    """slot -> real_num."""
+
+    def address(self, real_num: int) -> str:
+        return str(next(a for a, number in self.reals.items() if number == real_num))
+
+    def flow(self, port: int, source: str = frames.CLIENT) -> oracle.Flow:
+        to = str(self.key.address)
+        return oracle.Flow(source, port, to, self.key.port, self.key.protocol.value)
+
+    def predicted(self, port: int, down: frozenset[int] = frozenset()) -> int | None:
+        """The real of a new flow from CLIENT, by the oracle."""
+        return oracle.real_num(oracle.hashed(self.flow(port), KEY), self.ring, down)
+
+    def ports_of(self, real_num: int, count: int, first: int = 20000) -> list[int]:
+        """Client ports whose new flows go to this real."""
+        found = (p for p in range(first, 65536) if self.predicted(p) == real_num)
+        return [next(found) for _ in range(count)]
+
+
+class Rig:
+    """The program with its maps, and the means to look into them."""
+
+    def __init__(self, pins: Path) -> None:
+        self.pins = pins
+        self.dataplane = DataPlane(pins)
+        self.events = EventRing(pins)
+        self.program = bpf_syscall.obj_get(str(pins / "prog_lb"))
+        self._next_vip, self._next_real = 1, 1
+        sizes = self.dataplane.cpus
+        self.totals = self._view("totals", abi.Totals, sizes)
+        self.flows = self._view("flows", abi.FlowSet, self._entries("flows"))
+        self.reals = self._view("reals", abi.Real, abi.MAX_REALS)
+        self._counters = [
+            self.totals,
+            self.flows,
+            self._view("vip_totals", abi.Share, sizes * abi.MAX_VIPS),
+            self._view("real_totals", abi.Share, sizes * abi.MAX_REALS),
+            self._view("buckets", abi.Bucket, sizes * abi.REASON_COUNT),
+        ]
+
+    def _entries(self, name: str) -> int:
+        with self._pin(name) as fd:
+            return bpf_syscall.map_info(fd).max_entries
+
+    def _view(self, name: str, struct: Any, entries: int) -> NDArray[Any]:  # noqa: ANN401
+        with self._pin(name) as fd:
+            return mapped.view(fd, struct, entries)
+
+    @contextmanager
+    def _pin(self, name: str) -> Iterator[int]:
+        fd = bpf_syscall.obj_get(str(self.pins / name))
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def reset(self) -> None:
+        """As freshly loaded: no VIPs, no reals, no flows, no counts, no events."""
+        for key in self.dataplane.owned().vips:
+            self.dataplane.remove_vip(key)
+        for counters in [*self._counters, self.reals]:
+            counters.view(np.uint8)[:] = 0
+        self.drain()
+        self._next_vip, self._next_real = 1, 1
+        self.dataplane.configure(SETTINGS)
+
+    def configure(self, **changes: Any) -> None:  # noqa: ANN401
+        self.dataplane.configure(replace(SETTINGS, **changes))
+
+    def reopen(self) -> None:
+        """Adopt the maps again: another DataPlane has written meanwhile."""
+        self.dataplane.close()
+        self.dataplane = DataPlane(self.pins)
+
+    def close(self) -> None:
+        os.close(self.program)
+        self.events.close()
+        self.dataplane.close()
+
+    # ---- services
+
+    @staticmethod
+    def address(text: str) -> maglev.Address:
+        return IPv4Address(text)
+
+    def serve(self, key: VipKey, weights: Mapping[str, int]) -> Service:
+        """Put a VIP with reals of these weights; weight 0: a real without a slot."""
+        members: dict[maglev.Address, int] = {IPv4Address(a): w for a, w in weights.items()}
+        vip_num, self._next_vip = self._next_vip, self._next_vip + 1
+        numbers: dict[maglev.Address, int] = {}
+        for text in weights:
+            numbers[IPv4Address(text)] = self._next_real
+            self.put_real(self._next_real, vip_num, text)
+            self._next_real += 1
+        service = Service(key, vip_num, numbers, [])
+        self.place(service, members)
+        self.dataplane.put_vip(key, vip_num)
+        return service
+
+    def put_real(self, number: int, vip_num: int, address: str, generation: int = 1) -> None:
+        self.dataplane.put_real(
+            real_num=number,
+            vip_num=vip_num,
+            address=IPv4Address(address),
+            generation=generation,
+            flags=0,
+        )
+
+    def place(self, service: Service, members: Mapping[maglev.Address, int]) -> None:
+        """Build the ring of these weights and bring it into force."""
+        ring = maglev.ring(members, str(service.key).encode(), fill=self.dataplane.fill)
+        row = ring.real_nums(dict(service.reals))
+        self.dataplane.set_ring(service.vip_num, row)
+        service.ring[:] = row.tolist()
+
+    def drain_real(self, service: Service, real_num: int) -> None:
+        """As the agent drains: the flag, then a ring without it."""
+        self.dataplane.set_flags(real_num, abi.REAL_DRAINING)
+        self.place(service, {a: int(n != real_num) for a, n in service.reals.items()})
+
+    @contextmanager
+    def tampered(self, key: VipKey, vip_num: int) -> Iterator[None]:
+        """With a vip_num that the agent would never write."""
+        raw = abi.VipKey(be_port=socket.htons(key.port), protocol=oracle.PROTOCOL[key.protocol])
+        raw.be_address[0] = int.from_bytes(key.address.packed, "little")
+        with self._pin("vips") as fd:
+            before = bpf_syscall.map_lookup(fd, bytes(raw), 4)
+            bpf_syscall.map_update(fd, bytes(raw), vip_num.to_bytes(4, "little"))
+            try:
+                yield
+            finally:
+                bpf_syscall.map_update(fd, bytes(raw), before)
+
+    def rows(self) -> NDArray[np.uint32]:
+        """The ring rows as the program sees them: [row, slot]."""
+        rows = self._view("rings", abi.Ring, self._entries("rings"))
+        return rows["slots"]
+
+    def row_in_force(self, service: Service) -> int:
+        services = self._view("services", abi.Service, abi.MAX_VIPS)
+        return int(services["ring_row"][service.vip_num])
+
+    # ---- packets
+
+    def run(self, frame: bytes) -> Outcome:
+        """One frame through the program; C1 is checked on the way."""
+        before = self._sums()
+        ran = bpf_syscall.run_program(self.program, frame)
+        delta = {name: total - before[name] for name, total in self._sums().items()}
+        _one_outcome(ran.result, delta, len(frame))
+        dropped = [n for n in range(abi.REASON_COUNT) if delta[f"drops[{n}]"]]
+        events = self.drain()
+        assert len(events) <= 1
+        return Outcome(
+            ran.result,
+            ran.output,
+            reasons.name_of(dropped[0]) if dropped else "",
+            {k: v for k, v in delta.items() if v and not k.startswith("drops[")},
+            events[0] if events else None,
+        )
+
+    def drain(self) -> list[Any]:
+        events: list[Any] = []
+        while (batch := self.events.drain()) is not None:
+            events.extend(batch)
+        return events
+
+    def age(self, flow: oracle.Flow, seconds: float) -> None:
+        """As if the flow's last packet had been so long ago."""
+        stored = self.flow(flow)
+        assert stored is not None
+        stored["seen"] = (int(stored["seen"]) - round(seconds * 1e9) // 2**20) % 2**32 | 1
+
+    def flow(self, flow: oracle.Flow) -> Any | None:  # noqa: ANN401
+        """The stored entry of this flow on any CPU (struct lb_flow), or None."""
+        ways = self.flows["way"].reshape(-1)
+        found = np.flatnonzero((ways["tag"] == oracle.hashed(flow, KEY)) & (ways["seen"] != 0))
+        assert len(found) <= 1
+        return ways[found[0]] if len(found) else None
+
+    def live_flows(self, idle: float) -> NDArray[np.int64]:
+        """By real_num, counted now (the data plane's own count may be a moment old)."""
+        with self._pin("flows") as fd:
+            return flowtable.census(fd, self.flows.size * abi.FLOW_WAYS, self.reals, idle).live
+
+    def _sums(self) -> dict[str, int]:
+        sums: dict[str, int] = {}
+        for name in self.totals.dtype.names or ():
+            column = self.totals[name].sum(axis=0)
+            if name == "drops":
+                sums |= {f"drops[{n}]": int(count) for n, count in enumerate(column)}
+            elif name != "pad":
+                sums[name] = int(column)
+        return sums
+
+
+def _one_outcome(action: int, delta: Mapping[str, int], length: int) -> None:
+    """C1, for one frame."""
+    expected = {TX: "tx", PASS: "pass", DROP: "drop"}
+    assert action in expected, f"action {action}"
+    for name in ("rx", "tx", "pass", "drop"):
+        counted = name in ("rx", expected[action])
+        assert delta[f"{name}_packets"] == counted, (name, delta)
+        assert delta[f"{name}_bytes"] == counted * length, (name, delta)
+    drops = [count for name, count in delta.items() if name.startswith("drops[")]
+    assert sorted(set(drops)) <= [0, 1]
+    assert sum(drops) == delta["drop_packets"], "one reason per drop"
+    assert delta["drops[0]"] == 0

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Totals and events: everything counted once, what is not written is counted too."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from agent import abi, bpf_syscall
+from shared import reasons
+from tests.bpf import frames
+from tests.bpf.rig import DNS, TX, WEB, Rig
+
+pytestmark = pytest.mark.root
+
+REALS = {"10.3.1.2": 100, "10.3.2.2": 50, "10.3.3.2": 0}
+
+
+def test_C1_a_mixed_crowd_adds_up(rig: Rig) -> None:
+    """Per VIP, per real and in total; packets, bytes and new flows."""
+    chance = random.Random(5)
+    services = [rig.serve(WEB, REALS), rig.serve(DNS, REALS)]
+    strangers = list(frames.strangers().values())
+    sent = {service.vip_num: [0, 0, 0, 0] for service in services}
+    for _ in range(1500):
+        frame = chance.choice(
+            [
+                frames.tcp(port=chance.randrange(1024, 1400), flags=chance.choice("SAF")),
+                frames.udp(port=chance.randrange(1024, 1400)),
+                frames.fragment(),
+                frames.tcp(payload=bytes(1480), flags="A"),
+                chance.choice(strangers),
+            ]
+        )
+        out = rig.run(frame)
+        if out.event is None:
+            continue
+        row = sent.setdefault(int(out.event["vip_num"]), [0, 0, 0, 0])
+        new = out.counted.get("flow_miss_syn", 0) + out.counted.get("flow_miss_udp", 0)
+        if out.action == TX:
+            row[:3] = row[0] + 1, row[1] + len(frame), row[2] + new
+        else:
+            row[3] += 1
+    by_vip, by_real = rig.dataplane.vip_totals(), rig.dataplane.real_totals()
+    for service in services:
+        assert by_vip[service.vip_num].tolist() == sent[service.vip_num]
+        numbers = list(service.reals.values())
+        assert by_real[numbers, :3].sum(axis=0).tolist() == sent[service.vip_num][:3]
+        assert by_real[numbers[2]].tolist() == [0, 0, 0, 0], "weight 0"
+    totals = rig.dataplane.totals()
+    assert by_vip[:, 0].sum() == totals["tx_packets"].sum()
+    assert totals["rx_packets"].sum() == 1500
+    assert totals["drops"].sum() == totals["drop_packets"].sum() > 0
+    misses = ("flow_miss_syn", "flow_miss_udp", "flow_miss_other")
+    lookups = sum(int(totals[name].sum()) for name in ("flow_hits", *misses))
+    assert lookups == totals["tx_packets"].sum(), "C3: every packet sent was looked up once"
+
+
+def test_C1_a_row_per_cpu(rig: Rig) -> None:
+    """What runs on one CPU is counted in its row only; the sums are the rows' sums."""
+    rig.serve(WEB, REALS)
+    for port in range(2000, 2050):
+        rig.run(frames.tcp(port=port))
+    rows = rig.dataplane.totals()["rx_packets"]
+    assert sorted(rows.tolist(), reverse=True)[:2] == [50, 0][: len(rows)]
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(100, 10), (1, 1), (1000, 50)])
+def test_C2_the_event_rate_holds_and_the_rest_is_counted(rig: Rig, rate: int, burst: int) -> None:
+    rig.serve(WEB, REALS)
+    rig.configure(trace_all=False, event_rate=rate, event_burst=burst)
+    # Within a millisecond or so: one system call with repeats, a dropped frame stays as it is.
+    bpf_syscall.run_program(rig.program, frames.fragment(), 5000)
+    totals = rig.dataplane.totals()
+    written, suppressed = int(totals["events"].sum()), int(totals["events_suppressed"].sum())
+    assert written + suppressed == 5000
+    assert burst <= written <= burst + 1 + rate * 0.2
+    assert len(rig.drain()) == written
+
+
+def test_C2_reasons_do_not_starve_each_other(rig: Rig) -> None:
+    rig.serve(WEB, REALS)
+    rig.configure(trace_all=False, event_rate=1, event_burst=2)
+    bpf_syscall.run_program(rig.program, frames.fragment(), 1000)
+    rig.drain()
+    out = rig.run(frames.with_options())
+    assert out.reason == "ip_options"
+    assert out.event is not None
+
+
+def test_C2_rate_0_writes_nothing_and_counts_all(rig: Rig) -> None:
+    rig.serve(WEB, REALS)
+    rig.configure(trace_all=False, event_rate=0)
+    out = rig.run(frames.fragment())
+    assert out.event is None
+    assert out.counted["events_suppressed"] == 1
+
+
+def test_C2_sent_packets_have_no_event_unless_traced(rig: Rig) -> None:
+    rig.serve(WEB, REALS)
+    assert rig.run(frames.tcp()).event is not None
+    rig.configure(trace_all=False)
+    out = rig.run(frames.tcp())
+    assert out.event is None
+    assert "events_suppressed" not in out.counted
+
+
+def test_C2_a_full_ring_loses_exactly_what_is_counted(rig: Rig) -> None:
+    rig.serve(WEB, REALS)
+    bpf_syscall.run_program(rig.program, frames.fragment(), 20000)
+    totals = rig.dataplane.totals()
+    written, lost = int(totals["events"].sum()), int(totals["events_lost"].sum())
+    assert written + lost == 20000
+    # 1 MiB of records of 8 + 128 bytes.
+    assert written in range(abi.EVENTS_BYTES // 136 - 1, abi.EVENTS_BYTES // 136 + 1)
+    assert len(rig.drain()) == written
+    assert rig.run(frames.fragment()).event is not None, "and it goes on afterwards"
+
+
+def test_events_say_what_happened(rig: Rig) -> None:
+    service = rig.serve(WEB, REALS)
+    event = rig.run(frames.tcp()).event
+    assert event["verdict"] == abi.SEND
+    assert event["reason"] == 0
+    assert event["vip_num"] == service.vip_num
+    assert event["real_num"] == service.predicted(40000)
+    assert event["flow_hit"] == 0
+    assert event["length"] == len(frames.tcp())
+    rig.place(service, {})
+    dropped = rig.run(frames.tcp(port=1)).event
+    assert reasons.name_of(int(dropped["reason"])) == "no_real"
+    assert dropped["verdict"] == abi.DROP
+    assert dropped["at"] > event["at"]
+
+
+def test_events_wrap_around_the_ring(rig: Rig) -> None:
+    """Many times round: every record arrives whole and in order."""
+    rig.serve(WEB, REALS)
+    previous = 0
+    for _ in range(20):
+        bpf_syscall.run_program(rig.program, frames.fragment(), 3000)
+        drained = rig.drain()
+        assert len(drained) == 3000
+        at = np.array([event["at"] for event in drained], np.uint64)
+        assert (np.diff(at.astype(np.int64)) >= 0).all()
+        assert int(at[0]) >= previous
+        previous = int(at[-1])
+        assert {int(event["reason"]) for event in drained} == {1}
+
+
+def test_counters_belong_to_the_number_s_owner_of_the_time(rig: Rig) -> None:
+    """They are monotone over a number's reuse: readers keep the total as of the change."""
+    service = rig.serve(WEB, {"10.3.1.2": 1})
+    rig.run(frames.tcp())
+    (number,) = service.reals.values()
+    rig.dataplane.free_real(number)
+    assert rig.dataplane.real_totals()[number, 0] == 1
+    rig.put_real(number, service.vip_num, "10.3.4.2", generation=2)
+    rig.run(frames.tcp(port=2))
+    assert rig.dataplane.real_totals()[number, 0] == 2

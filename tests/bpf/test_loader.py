@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load, adopt, upgrade, refuse: the loader child and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import bpf_syscall, loader
+from agent.dataplane import DataPlane
+from tests.bpf import frames
+from tests.bpf.rig import WEB, Rig
+
+pytestmark = pytest.mark.root
+
+BPF = Path(__file__).resolve().parents[2] / "bpf"
+SMALL = 1024
+
+
+@pytest.fixture
+def pins(bpffs: Path) -> Iterator[Path]:
+    place = loader.pins(bpffs, "loading")
+    yield place
+    loader.detach(place)
+
+
+@pytest.fixture
+def veth() -> Iterator[str]:
+    """One end of a pair; the enclosure's network is private."""
+    subprocess.run(["ip", "link", "add", "lt0", "type", "veth", "peer", "name", "lt1"], check=True)
+    yield "lt0"
+    subprocess.run(["ip", "link", "del", "lt0"], check=True)
+
+
+def request(pins: Path, *sources: str, attach: loader.Attach | None = None) -> loader.Request:
+    return loader.Request(
+        pins, sources or ("lb.c", "ring.c"), flows_per_cpu=SMALL, ring_rows=8, attach=attach
+    )
+
+
+def xdp_of(interface: str) -> int:
+    """Id of the XDP program on an interface; 0: none."""
+    shown = subprocess.run(
+        ["ip", "-d", "-j", "link", "show", interface], check=True, capture_output=True, text=True
+    ).stdout
+    _, found, after = shown.partition('"xdp":')
+    return int(after.partition('"id":')[2].partition(",")[0].rstrip("}] \n")) if found else 0
+
+
+def test_every_program_of_bpf_loads(pins: Path) -> None:
+    sources = sorted(path.name for path in BPF.glob("*.c"))
+    loaded = loader.load(request(pins, *sources))
+    assert {"lb", "ring", "decap", "pass"} <= loaded.programs.keys()
+    for program in loaded.programs.values():
+        assert program.pin.exists()
+        assert len(program.tag) == 16
+    assert loaded.mode is None
+    assert loaded.adopted == ()
+
+
+def test_F5_a_second_load_adopts_the_maps(pins: Path) -> None:
+    """Same maps, the counters and the VIP go on, under a program that is new."""
+    first = loader.load(request(pins))
+    assert "totals" in first.created
+    rig = Rig(pins)
+    rig.reset()
+    service = rig.serve(WEB, {"10.3.1.2": 1})
+    rig.run(frames.tcp())
+    boot = rig.dataplane.boot
+    rig.close()
+
+    second = loader.load(request(pins))
+    assert second.created == ()
+    assert set(second.adopted) == set(first.created)
+    assert second.programs["lb"].tag == first.programs["lb"].tag
+    again = Rig(pins)
+    assert again.dataplane.boot == boot
+    assert again.dataplane.owned().vips == {WEB: service.vip_num}
+    assert again.dataplane.owned().reals[0].generation == 1
+    assert again.dataplane.totals()["tx_packets"].sum() == 1
+    out = again.run(frames.tcp())
+    assert out.counted["flow_hits"] == 1, "the flow table went on as well"
+    again.close()
+
+
+def test_maps_made_anew_are_another_boot(pins: Path) -> None:
+    boots = set()
+    for _ in range(2):
+        loader.load(request(pins))
+        dataplane = DataPlane(pins)
+        boots.add(dataplane.boot)
+        dataplane.close()
+        loader.detach(pins)
+        assert not pins.exists()
+    assert len(boots) == 2
+
+
+def test_F5_attach_stays_and_is_updated_in_place(pins: Path, veth: str) -> None:
+    attach = loader.Attach(veth)
+    assert loader.load(request(pins, attach=attach)).mode == "native"
+    first = xdp_of(veth)
+    assert first
+    assert loader.load(request(pins, attach=attach)).mode == "native"
+    second = xdp_of(veth)
+    assert second not in (0, first)
+    loader.detach(pins)
+    assert xdp_of(veth) == 0
+
+
+def test_generic_mode_is_read_back(pins: Path, veth: str) -> None:
+    loaded = loader.load(request(pins, attach=loader.Attach(veth, "generic")))
+    assert loaded.mode == "generic"
+
+
+def test_a_foreign_program_is_named_and_left_alone(pins: Path, bpffs: Path, veth: str) -> None:
+    other = bpffs / "somebody"
+    theirs = loader.load(request(other, "pass.c")).programs["pass"]
+    fd = bpf_syscall.obj_get(str(theirs.pin))
+    link = bpf_syscall.link_xdp(fd, socket.if_nametoindex(veth), 4)
+    os.close(fd)
+    before = xdp_of(veth)
+    try:
+        with pytest.raises(loader.LoadError, match=rf"{veth}.*pass"):
+            loader.load(request(pins, attach=loader.Attach(veth)))
+        assert xdp_of(veth) == before
+    finally:
+        os.close(link)
+        loader.detach(other)
+
+
+def test_an_interface_that_is_not_there(pins: Path) -> None:
+    with pytest.raises(loader.LoadError, match="nosuch0"):
+        loader.load(request(pins, attach=loader.Attach("nosuch0")))
+
+
+def test_a_map_of_another_size_is_refused(pins: Path) -> None:
+    loader.load(request(pins))
+    larger = loader.Request(pins, ("lb.c", "ring.c"), flows_per_cpu=2 * SMALL, ring_rows=8)
+    with pytest.raises(loader.LoadError) as refused:
+        loader.load(larger)
+    said = str(refused.value)
+    sets = bpf_syscall_cpus(pins) * SMALL // 4
+    for word in ("flows", "max_entries", str(sets), str(2 * sets), "remove"):
+        assert word in said, said
+
+
+def bpf_syscall_cpus(pins: Path) -> int:
+    dataplane = DataPlane(pins)
+    try:
+        return dataplane.cpus
+    finally:
+        dataplane.close()
+
+
+def test_a_source_that_does_not_compile_says_where(pins: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.c"
+    broken.write_text("int broken(struct xdp_md *ctx)\n{\n\treturn nonsense;\n}\n")
+    with pytest.raises(loader.LoadError, match="nonsense") as refused:
+        loader.load(request(pins, str(broken)))
+    assert "broken.c" in str(refused.value)
+
+
+def test_a_program_that_the_verifier_refuses_says_why(pins: Path, tmp_path: Path) -> None:
+    unsafe = tmp_path / "unsafe.c"
+    unsafe.write_text("int unsafe(struct xdp_md *ctx)\n{\n\treturn *(int *)(long)ctx->data;\n}\n")
+    with pytest.raises(loader.LoadError, match="invalid access to packet"):
+        loader.load(request(pins, str(unsafe)))
+
+
+def test_pins_outside_a_bpffs_say_how_to_mount_one(tmp_path: Path) -> None:
+    with pytest.raises(loader.LoadError, match="mount -t bpf"):
+        loader.load(request(tmp_path / "pins"))
+    assert not (tmp_path / "pins").exists()

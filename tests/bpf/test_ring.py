@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bpf/ring.c against the reference, and how a ring comes into force."""
+
+from __future__ import annotations
+
+import random
+import time
+from ipaddress import IPv4Address
+
+import numpy as np
+import pytest
+
+from agent import maglev
+from agent.boundary import EffectError
+from agent.dataplane import QUARANTINE, DataPlane
+from shared.model import RING_SLOTS
+from tests.bpf import frames
+from tests.bpf.conftest import RING_ROWS
+from tests.bpf.rig import DNS, TX, WEB, Rig
+from tests.maglev_oracle import lookup_table
+
+pytestmark = pytest.mark.root
+
+SEED = b"10.200.0.1:80/tcp"
+
+
+def crowd(count: int, heaviest: int, *, seed: int = 1) -> dict[maglev.Address, int]:
+    chance = random.Random(f"{count}/{heaviest}/{seed}")
+    return {
+        IPv4Address(a): chance.randint(1, heaviest)
+        for a in chance.sample(range(0x0A000000, 0x0BFFFFFF), count)
+    }
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 34, 100, 1000, maglev.MAX_MEMBERS])
+@pytest.mark.parametrize("heaviest", [1, 100, 1000])
+def test_R1_ring_c_gives_the_reference_s_bytes(rig: Rig, count: int, heaviest: int) -> None:
+    turns = maglev.turns(crowd(count, heaviest), SEED, RING_SLOTS)
+    filled = rig.dataplane.fill(turns, RING_SLOTS)
+    assert filled.dtype == np.uint16
+    assert np.array_equal(filled, maglev.fill(turns, RING_SLOTS))
+
+
+def test_R1_ring_c_equals_the_paper(rig: Rig) -> None:
+    members = crowd(34, 100)
+    ring = maglev.ring(members, SEED, fill=rig.dataplane.fill)
+    assert [ring.addresses[i] for i in ring.slots] == lookup_table(members, SEED, RING_SLOTS)
+
+
+def test_R1_fills_do_not_see_each_other(rig: Rig) -> None:
+    """The workspace is one: a large crowd, then a small one, then the first again."""
+    large, small = (maglev.turns(crowd(n, 100), SEED, RING_SLOTS) for n in (1000, 2))
+    first = rig.dataplane.fill(large, RING_SLOTS)
+    rig.dataplane.fill(small, RING_SLOTS)
+    assert np.array_equal(first, rig.dataplane.fill(large, RING_SLOTS))
+
+
+def test_R7_another_size_is_refused(rig: Rig) -> None:
+    with pytest.raises(EffectError, match=r"ring\.c fills rings of 65537 slots, not 65539"):
+        rig.dataplane.fill(maglev.turns(crowd(3, 1), SEED, 65539), 65539)
+
+
+def test_a_ring_is_what_was_written(rig: Rig) -> None:
+    service = rig.serve(WEB, {"10.3.1.2": 3, "10.3.2.2": 1})
+    assert rig.dataplane.current_ring(service.vip_num).tolist() == service.ring
+    assert not rig.dataplane.current_ring(service.vip_num + 1).any()
+
+
+def test_F6_a_flip_never_writes_the_row_in_force(rig: Rig) -> None:
+    """The old row stays whole for the quarantine: a packet that reads it is not misled."""
+    service = rig.serve(WEB, {"10.3.1.2": 1, "10.3.2.2": 1})
+    rows = rig.rows()
+    for step in range(3 * RING_ROWS):
+        before, row = service.ring.copy(), rig.row_in_force(service)
+        started = time.monotonic()
+        rig.place(service, {address: step % 5 + n for n, address in enumerate(service.reals, 1)})
+        assert rig.row_in_force(service) not in (row, 0)
+        if time.monotonic() - started < QUARANTINE:
+            assert rows[row, :RING_SLOTS].tolist() == before
+
+
+def test_F6_each_packet_sees_the_old_ring_or_the_new(rig: Rig) -> None:
+    service = rig.serve(WEB, {"10.3.1.2": 1, "10.3.2.2": 1, "10.3.3.2": 1})
+    for step in range(30):
+        old = service.ring.copy()
+        rig.place(service, {a: 1 for n, a in enumerate(service.reals) if n != step % 3})
+        assert old != service.ring
+        for port in range(2000 + step * 20, 2020 + step * 20):
+            assert rig.run(frames.tcp(port=port)).event["real_num"] == service.predicted(port)
+
+
+def test_vips_have_rings_of_their_own(rig: Rig) -> None:
+    web, dns = rig.serve(WEB, {"10.3.1.2": 1}), rig.serve(DNS, {"10.3.2.2": 1})
+    rig.place(web, {})
+    assert rig.run(frames.tcp()).reason == "no_real"
+    out = rig.run(frames.udp())
+    assert out.action == TX
+    assert out.event["real_num"] == dns.predicted(40000)
+
+
+def test_an_adopter_does_not_write_rows_in_force(rig: Rig) -> None:
+    """F5: a restarted agent finds the rings, and which rows are not free."""
+    web, dns = rig.serve(WEB, {"10.3.1.2": 1}), rig.serve(DNS, {"10.3.2.2": 1})
+    restarted = DataPlane(rig.pins)
+    try:
+        for _ in range(RING_ROWS):
+            restarted.set_ring(web.vip_num, restarted.current_ring(web.vip_num))
+        assert restarted.current_ring(dns.vip_num).tolist() == dns.ring
+        assert restarted.current_ring(web.vip_num).tolist() == web.ring
+    finally:
+        restarted.close()
+    rig.reopen()
