@@ -53,11 +53,11 @@ def obj_get(path: str) -> int:
 # ---- what an object is
 
 
-class _InfoAttr(c.Structure):
+class _AskAttr(c.Structure):
     _fields_ = [("fd", c.c_uint32), ("size", c.c_uint32), ("address", c.c_uint64)]
 
 
-class _MapInfo(c.Structure):
+class _MapShape(c.Structure):
     _fields_ = [
         ("type", c.c_uint32),
         ("id", c.c_uint32),
@@ -69,7 +69,7 @@ class _MapInfo(c.Structure):
     ]
 
 
-class _ProgInfo(c.Structure):
+class _ProgramId(c.Structure):
     _fields_ = [
         ("type", c.c_uint32),
         ("id", c.c_uint32),
@@ -86,7 +86,7 @@ class _ProgInfo(c.Structure):
     ]
 
 
-class _LinkInfo(c.Structure):
+class _LinkTarget(c.Structure):
     _fields_ = [
         ("type", c.c_uint32),
         ("id", c.c_uint32),
@@ -97,7 +97,7 @@ class _LinkInfo(c.Structure):
     ]
 
 
-class MapInfo(NamedTuple):
+class MapShape(NamedTuple):
     id: int
     type: int
     key_size: int
@@ -106,40 +106,40 @@ class MapInfo(NamedTuple):
     flags: int
 
 
-class ProgramInfo(NamedTuple):
+class ProgramId(NamedTuple):
     id: int
     tag: str
     """Hash of the instructions, 16 hex digits."""
     name: str
 
 
-class LinkInfo(NamedTuple):
+class LinkTarget(NamedTuple):
     prog_id: int
     ifindex: int
     """0: the interface is gone."""
 
 
 def _info(fd: int, info: c.Structure) -> None:
-    _bpf(_INFO, _InfoAttr(fd, c.sizeof(info), c.addressof(info)))
+    _bpf(_INFO, _AskAttr(fd, c.sizeof(info), c.addressof(info)))
 
 
-def map_info(fd: int) -> MapInfo:
-    i = _MapInfo()
+def map_info(fd: int) -> MapShape:
+    i = _MapShape()
     _info(fd, i)
-    return MapInfo(i.id, i.type, i.key_size, i.value_size, i.max_entries, i.flags)
+    return MapShape(i.id, i.type, i.key_size, i.value_size, i.max_entries, i.flags)
 
 
-def program_info(fd: int) -> ProgramInfo:
-    i = _ProgInfo()
+def program_info(fd: int) -> ProgramId:
+    i = _ProgramId()
     _info(fd, i)
-    return ProgramInfo(i.id, bytes(i.tag).hex(), i.name.decode())
+    return ProgramId(i.id, bytes(i.tag).hex(), i.name.decode())
 
 
-def link_info(fd: int) -> LinkInfo:
+def link_info(fd: int) -> LinkTarget:
     """Of an XDP link."""
-    i = _LinkInfo()
+    i = _LinkTarget()
     _info(fd, i)
-    return LinkInfo(i.prog_id, i.ifindex)
+    return LinkTarget(i.prog_id, i.ifindex)
 
 
 class _IdAttr(c.Structure):

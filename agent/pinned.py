@@ -27,7 +27,7 @@ def prepare(pins: Path) -> None:
     """Make the pin directory.  Mounts /sys/fs/bpf if need be, as iproute2 and bpftool do; any
     other place must be a mounted bpffs already."""
     if _SYSTEM in (pins, *pins.parents) and not _is_bpffs(_SYSTEM):
-        _mount(_SYSTEM)
+        _mount_system()
     ground = next(p for p in (pins, *pins.parents) if os.path.exists(p))  # noqa: PTH110
     if not _is_bpffs(ground):
         raise LoadError(f"{ground} is no bpffs, pins cannot live there: mount -t bpf bpf {ground}")
@@ -45,10 +45,23 @@ def _is_bpffs(path: Path) -> bool:
     return found[0] & 0xFFFFFFFF == _BPF_FS
 
 
-def _mount(path: Path) -> None:
-    if _libc.mount(b"bpf", os.fsencode(path), b"bpf", 0, b"mode=0700") != 0:
+def _mount_system() -> None:
+    if _own_mount_namespace():
+        raise LoadError(
+            f"{_SYSTEM} is no bpffs in this mount namespace (`ip netns exec` makes one), and pins "
+            "here would die with it: mount a bpffs elsewhere and name it in node.bpffs"
+        )
+    if _libc.mount(b"bpf", os.fsencode(_SYSTEM), b"bpf", 0, b"mode=0700") != 0:
         reason = os.strerror(c.get_errno())
-        raise LoadError(f"{path} cannot be mounted ({reason}): mount -t bpf bpf {path}")
+        raise LoadError(f"{_SYSTEM} cannot be mounted ({reason}): mount -t bpf bpf {_SYSTEM}")
+
+
+def _own_mount_namespace() -> bool:
+    """Whether our mounts end before the machine (or container) does, so far as we can see."""
+    try:
+        return not Path("/proc/self/ns/mnt").samefile("/proc/1/ns/mnt")
+    except PermissionError:
+        return False
 
 
 def open_map(pins: Path, spec: MapSpec) -> tuple[int, bool]:
@@ -79,7 +92,7 @@ def _create(path: Path, spec: MapSpec) -> int:
     return fd
 
 
-def _check(path: Path, spec: MapSpec, found: bpf.MapInfo) -> None:
+def _check(path: Path, spec: MapSpec, found: bpf.MapShape) -> None:
     for field in ("type", "key_size", "value_size", "max_entries", "flags"):
         is_, wanted = getattr(found, field), getattr(spec, field)
         if is_ == wanted or (spec.name == "rings" and field == "max_entries" and is_ > wanted):

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For reals without a tunnel device: takes the outer header off IPIP packets and lets the host have the
- * inner ones.  Passes everything else.  It trusts whoever can send it IPIP: keep the underlay to yourself.
+ * For reals without a tunnel device: takes the outer header off IPIP packets and lets the host
+ * have the inner ones.  Passes everything else.  It trusts whoever can send it IPIP: keep the
+ * underlay to yourself.
  *
  * ECN follows RFC 6040: a congestion mark of the outer header is carried over, and a packet that
  * cannot carry it (not ECN-capable) is dropped, which is the mark's other meaning.
@@ -13,12 +14,13 @@
 #define ECN_MASK 3
 #define ECN_CE 3
 
-/* The addresses of both MACs, as words, to move them over the outer header. */
+/* Both MAC addresses, as words, to move them over the outer header. */
 struct macs {
 	u32 word[3];
 };
 
-static __always_inline bool is_ipip(const struct ethernet *ethernet, const struct ipv4 *outer, const struct ipv4 *inner)
+static __always_inline bool is_ipip(const struct ethernet *ethernet, const struct ipv4 *outer,
+				    const struct ipv4 *inner)
 {
 	return ethernet->be_type == BE16(ETHERTYPE_IPV4) && outer->version_ihl == 0x45 &&
 	       outer->protocol == PROTOCOL_IPIP && !(outer->be_fragment & BE16(FRAGMENT_BITS)) &&

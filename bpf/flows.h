@@ -14,7 +14,7 @@
 
 enum lookup { NO_LOOKUP, HIT, MISS_SYN, MISS_UDP, MISS_OTHER };
 
-/* About milliseconds; never 0, which marks a free entry. Wraps after 52 days: only differences count. */
+/* About milliseconds; never 0, which marks a free entry. Wraps after 52 days: only compare. */
 static __always_inline u32 flow_clock(void)
 {
 	return bpf_ktime_get_coarse_ns() >> 20 | 1;
@@ -33,10 +33,10 @@ static __always_inline struct lb_flow *find_flow(struct lb_flow_set *set, u64 ta
  * Whether the packet belongs to the flow as stored.  `real` is usable and of the packet's VIP.
  *
  * A SYN is a copy of the one that opened the flow, or the first of another connection with the same
- * ports.  The copy must reach the real that has the connection; the new one had better not go to a real
- * that drains.  After FIN or RST it is the new one.  On a draining real the age decides: no retransmission
- * comes a minute after the last packet, while a client port is rarely reused within one.  A live
- * but silent connection loses nothing by a wrong guess: its own packets are no SYNs.
+ * ports.  The copy must reach the real that has the connection; the new one had better not go to a
+ * real that drains.  After FIN or RST it is the new one.  On a draining real the age decides: no
+ * copy of a SYN comes a minute after the flow's last packet, while a client's port is rarely used
+ * again within one.
  */
 static __always_inline bool keeps_flow(const struct lb_flow *flow, const struct lb_real *real,
 				       const struct packet *p, u32 now)
@@ -59,7 +59,7 @@ static __always_inline void touch_flow(struct lb_flow *flow, const struct packet
 		flow->state = LB_FLOW_OPEN;
 }
 
-/* How willingly an entry is given away: a free one first, then closing ones, then the longest silent. */
+/* How willingly an entry is given away: free ones first, then closing, then the longest silent. */
 static __always_inline u64 spare(const struct lb_flow *flow, u32 now)
 {
 	u64 age = (u32)(now - flow->seen);
@@ -69,9 +69,12 @@ static __always_inline u64 spare(const struct lb_flow *flow, u32 now)
 	return flow->state == LB_FLOW_CLOSING ? age | 1ULL << 32 : age;
 }
 
-/* Stores a new flow in `place` or, if that is NULL, in the entry that is missed least. True: that was a live one. */
-static __always_inline bool store_flow(struct lb_flow_set *set, struct lb_flow *place, u64 tag, u32 real_num,
-				       u8 generation, const struct packet *p, u32 now)
+/*
+ * Stores a new flow in `place` or, if that is NULL, in the entry that is missed least.
+ * True: a live flow made room.
+ */
+static __always_inline bool store_flow(struct lb_flow_set *set, struct lb_flow *place, u64 tag,
+				       u32 real_num, u8 generation, const struct packet *p, u32 now)
 {
 	bool evicted = false;
 

@@ -2,14 +2,14 @@
 /*
  * Flow -> 64-bit keyed hash.  Touches no map.
  *
- * For one VIP (destination address, port, protocol) the hash is a bijection of {source address, source
- * port}: xor, addition, multiplication by an odd number and x ^= x >> n can all be undone.  So two flows
- * of one VIP never share a hash, and the flow table's tag is exact.  One half of the secret goes in
- * before the first multiplication, the other between the two: without it nobody outside can choose
- * flows that fall on one slot or one flow set.
+ * For one VIP (destination address, port, protocol) the hash is a bijection of {source address,
+ * source port}: xor, addition, multiplication by an odd number and x ^= x >> n can all be undone.
+ * So two flows of one VIP never share a hash, and the flow table's tag is exact.  One half of the
+ * secret goes in before the first multiplication, the other between the two: who does not know it
+ * cannot choose flows that fall on one slot or one flow set.
  *
- * Who uses which bits: the ring slot the upper 32 (slot_of), the flow set the lowest ones, the outer
- * source the lower 32.
+ * Who uses which bits: the ring slot the upper 32 (slot_of), the flow set the lowest ones, the
+ * outer source the lower 32.
  */
 #ifndef REMORA_HASH_H
 #define REMORA_HASH_H
@@ -23,7 +23,8 @@
 #define HASH_STEP 0xd1342543de82ef95ULL	/* multiplier of a 64-bit LCG (Steele and Vigna, 2021) */
 
 /* All arguments as they stand in the packet, loaded as little-endian words. */
-static __always_inline u64 flow_hash(const lb_u64 *key, u32 source, u32 destination, u32 ports, u8 protocol)
+static __always_inline u64 flow_hash(const lb_u64 *key, u32 source, u32 destination, u32 ports,
+				     u8 protocol)
 {
 	u64 vip = ((u64)destination << 8 | protocol) * HASH_ODD_3;
 	u64 x = ((u64)source << 32 | ports) ^ (key[0] + vip);

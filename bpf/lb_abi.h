@@ -108,9 +108,9 @@ struct lb_totals {
 	lb_u64 drop_packets, drop_bytes;
 	lb_u64 flow_hits;		/* found in this CPU's flow table */
 	lb_u64 flow_miss_syn;		/* a new TCP connection */
-	lb_u64 flow_miss_udp;		/* a new UDP flow, or one seen too long ago */
+	lb_u64 flow_miss_udp;		/* a new UDP flow */
 	lb_u64 flow_miss_other;		/* a TCP flow unknown here: evicted, moved CPU or node, older than the table */
-	lb_u64 flow_stale;		/* of the misses: known, but its real is gone, down, or draining and closed */
+	lb_u64 flow_stale;		/* of the misses: known, but its real is gone or down, or its connection over */
 	lb_u64 flow_evictions;		/* a live entry made room */
 	lb_u64 events;			/* written to the ring buffer */
 	lb_u64 events_suppressed;	/* over the rate: counted, not written */

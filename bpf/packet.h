@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Bytes -> struct packet.  The only place that reads a received frame, with every bounds check that
- * this needs; touches no map.  What is no TCP or UDP over IPv4 is LB_PASS at once.  What is, but has
- * no ports that one can trust, gets its `odd` reason here: whether that matters is find_vip()'s to say.
+ * Bytes -> struct packet.  The only place that reads a received frame, with every bounds check
+ * that this needs; touches no map.  What is no TCP or UDP over IPv4 is LB_PASS at once.  What is,
+ * but has no ports that one can trust, gets its `odd` reason here: whether that matters is
+ * find_vip()'s to say.
  */
 #ifndef REMORA_PACKET_H
 #define REMORA_PACKET_H
@@ -10,7 +11,7 @@
 #include <linux/types.h>
 #include "lb_abi.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words of the packet are taken apart as such");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are taken apart as such");
 
 #define BE16(x) ((u16)__builtin_bswap16(x))
 
@@ -71,7 +72,7 @@ struct packet {
 	u32 be_source;
 	u32 be_destination;
 	u32 be_ports;		/* 0 if odd */
-	u32 odd;		/* enum lb_reason: why its ports are unknown; REASON_NONE for plain packets */
+	u32 odd;		/* enum lb_reason: why its ports are unknown; plain: REASON_NONE */
 	u8 protocol;
 	u8 tos;
 	u8 tcp_flags;		/* 0 for UDP */
@@ -109,8 +110,10 @@ static __always_inline u32 parse_udp(const void *at, const void *end, struct pac
 /* What the header says about itself: everything but REASON_NONE ends the search for ports. */
 static __always_inline u32 parse_ports(const struct ipv4 *ip, const void *end, struct packet *p)
 {
+	if (ip->version_ihl > 0x45 && ip->version_ihl < 0x50)
+		return REASON_IP_OPTIONS;
 	if (ip->version_ihl != 0x45)
-		return ip->version_ihl > 0x45 && ip->version_ihl < 0x50 ? REASON_IP_OPTIONS : REASON_MALFORMED;
+		return REASON_MALFORMED;
 	if (ip->be_fragment & BE16(FRAGMENT_BITS))
 		return REASON_FRAGMENT;
 	p->ip_length = BE16(ip->be_length);
@@ -138,7 +141,7 @@ static __always_inline int parse(struct xdp_md *ctx, struct packet *p)
 	return GO_ON;
 }
 
-/* A client's first packet. SYN with ACK is nothing that a client sends to a VIP: not a first packet. */
+/* A client's first packet. SYN with ACK is nothing that a client sends: not a first packet. */
 static __always_inline bool opens(const struct packet *p)
 {
 	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;

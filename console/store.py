@@ -28,6 +28,8 @@ from shared.messages import (
 
 STALE_AFTER = 5.0
 """Seconds without telemetry after which values are not live any more (3 intervals, if longer)."""
+LONGEST_INTERVAL = 10.0
+"""Seconds; no agent publishes more seldom (telemetry.hz)."""
 HISTORY_SECONDS = 60
 M = TypeVar("M", bound=Message)
 
@@ -92,7 +94,7 @@ class Agent:
         self._samples: dict[str, Samples[Any]] = {}
         self._seen: dict[str, float] = {}
         self._recorded: dict[str, float] = {}
-        self._interval = 1.0
+        self._steps: deque[float] = deque(maxlen=5)
         self._foreign = False
 
     @property
@@ -129,7 +131,9 @@ class Agent:
 
     def limit(self) -> float:
         """Age in seconds past which this agent's values are stale."""
-        return max(STALE_AFTER, 3 * self._interval)
+        # The median: neither a silence nor an extra look changes an agent's rhythm.
+        usual = sorted(self._steps)[len(self._steps) // 2] if self._steps else 1.0
+        return max(STALE_AFTER, 3 * min(usual, LONGEST_INTERVAL))
 
     def age(self, now: float, topic: str = "") -> float | None:
         """Seconds since the newest message of the topic (empty: of any) came; None: never."""
@@ -154,8 +158,12 @@ class Agent:
         if isinstance(arrived.message, Event):
             return self.log.publish(arrived.message)
         topic = topic_of(arrived.message).decode()
-        if self._samples.setdefault(topic, Samples()).push(arrived.message):
+        samples = self._samples.setdefault(topic, Samples())
+        older = samples.latest
+        if samples.push(arrived.message):
             self._seen[topic] = arrived.at
+            if topic == "node" and older is not None:
+                self._steps.append(abs(arrived.message.at - older.at))
             self._remember(topic, arrived.message)
         return None
 
@@ -165,8 +173,6 @@ class Agent:
 
     def _remember(self, topic: str, message: Message) -> None:
         before, span = self.pair(topic)
-        if topic == "node" and before is not None:
-            self._interval = span
         if 0 <= message.at - self._recorded.get(topic, float("-inf")) < 0.9:
             return
         self._recorded[topic] = message.at

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
@@ -15,6 +17,7 @@ VIP = "10.200.0.1"
 CLIENT = "192.0.2.7"
 
 
+@cache
 def tcp(
     *,
     source: str = CLIENT,
@@ -31,6 +34,7 @@ def tcp(
     return framed(ip / TCP(sport=port, dport=to_port, flags=flags, seq=1000) / Raw(payload))
 
 
+@cache
 def udp(
     *,
     source: str = CLIENT,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -24,16 +25,15 @@ def test_C1_a_mixed_crowd_adds_up(rig: Rig) -> None:
     services = [rig.serve(WEB, REALS), rig.serve(DNS, REALS)]
     strangers = list(frames.strangers().values())
     sent = {service.vip_num: [0, 0, 0, 0] for service in services}
+    makes: list[Callable[[], bytes]] = [
+        lambda: frames.tcp(port=chance.randrange(1024, 1400), flags=chance.choice("SAF")),
+        lambda: frames.udp(port=chance.randrange(1024, 1400)),
+        frames.fragment,
+        lambda: frames.tcp(payload=bytes(1480), flags="A"),
+        lambda: chance.choice(strangers),
+    ]
     for _ in range(1500):
-        frame = chance.choice(
-            [
-                frames.tcp(port=chance.randrange(1024, 1400), flags=chance.choice("SAF")),
-                frames.udp(port=chance.randrange(1024, 1400)),
-                frames.fragment(),
-                frames.tcp(payload=bytes(1480), flags="A"),
-                chance.choice(strangers),
-            ]
-        )
+        frame = chance.choice(makes)()
         out = rig.run(frame)
         if out.event is None:
             continue

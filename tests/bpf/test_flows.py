@@ -232,7 +232,7 @@ def test_F3_a_recycled_number_gets_no_old_flow(rig: Rig) -> None:
 
 
 def test_F3_any_sequence_of_changes(rig: Rig) -> None:
-    """400 random changes: no packet leaves for an address that is not the VIP's at that time, and
+    """300 random changes: no packet leaves for an address that is not the VIP's at that time, and
     no flow moves while the real that it was stored with lives."""
     chance = random.Random(3)
     addresses = [f"10.3.{n}.2" for n in range(1, 9)]
@@ -241,7 +241,7 @@ def test_F3_any_sequence_of_changes(rig: Rig) -> None:
     alive = dict(service.reals)
     flows: dict[int, str] = {}
     generations: dict[int, int] = {}
-    for step in range(400):
+    for step in range(300):
         act = chance.choice(["add", "remove", "drain", "undrain", "none"])
         listed = sorted(alive)
         if act == "add" and len(alive) < 8:
@@ -261,8 +261,9 @@ def test_F3_any_sequence_of_changes(rig: Rig) -> None:
             rig.dataplane.set_flags(alive[chance.choice(listed)], abi.REAL_DRAINING)
         elif act == "undrain":
             rig.dataplane.set_flags(alive[chance.choice(listed)], 0)
-        service = service._replace(reals=dict(alive))
-        rig.place(service, dict.fromkeys(alive, 1))
+        if alive != service.reals:
+            service = service._replace(reals=dict(alive))
+            rig.place(service, dict.fromkeys(alive, 1))
         for _ in range(5):
             port = 1024 + chance.randrange(300)
             out = rig.run(frames.tcp(port=port, flags="A" if port in flows else "S"))

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m tests.bench.dataplane [--json]`: what a packet, a ring and a snapshot cost here.
+
+ns per packet by restorer.py, net of an empty program, on one CPU; the rest as the agent does it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agent import abi, flowtable, loader, maglev
+from shared.model import RING_SLOTS
+from tests.bench.restorer import measure
+from tests.bpf import frames
+from tests.bpf.rig import SETTINGS, WEB, Rig
+from tests.fabric import enclosure
+
+FLOWS_PER_CPU = 262144
+VIPS, REALS_PER_VIP = 64, 32
+
+
+class Figure(NamedTuple):
+    name: str
+    value: float
+    unit: str
+
+
+def packets(rig: Rig) -> list[Figure]:
+    """ns per packet; the floor (an empty program) is taken off."""
+    rig.reset()
+    rig.dataplane.configure(replace(SETTINGS, trace_all=False, event_rate=20, event_burst=40))
+    rig.serve(WEB, {f"10.3.{n}.2": 100 for n in range(1, 33)})
+    known, opening = frames.tcp(flags="A", payload=bytes(64)), frames.tcp(flags="S")
+    stranger = frames.tcp(to="198.51.100.1", flags="A", payload=bytes(64))
+    cases = [
+        ("existing flow, 1 flow", known, 1),
+        ("existing flow, 1,024 flows", known, 1024),
+        ("existing flow, 65,536 flows", known, 65536),
+        ("new flow, 2^30 flows", opening, 1 << 30),
+        ("not a VIP, pass", stranger, 1),
+        ("fragment, drop", frames.fragment(), 1),
+    ]
+    figures = []
+    for name, frame, flows in cases:
+        cost = measure(rig.program, frame, flows=flows)
+        figures.append(Figure(f"{name}: quiet", round(cost.quiet, 1), "ns/packet"))
+        figures.append(Figure(f"{name}: median", round(cost.median, 1), "ns/packet"))
+    return figures
+
+
+def rings(rig: Rig) -> list[Figure]:
+    figures = []
+    for count in (3, 100, 1000):
+        chance = random.Random(count)
+        members: dict[maglev.Address, int] = {
+            IPv4Address(a): chance.randint(1, 100)
+            for a in chance.sample(range(0x0A000000, 0x0BFFFFFF), count)
+        }
+        turns = maglev.turns(members, b"bench", RING_SLOTS)
+
+        def build(turns: tuple[maglev.Turn, ...] = turns) -> object:
+            return rig.dataplane.fill(turns, RING_SLOTS)
+
+        figures.append(Figure(f"ring of {count} reals, ring.c", _milliseconds(build), "ms"))
+    reference = _milliseconds(lambda: maglev.fill(turns, RING_SLOTS), times=5)
+    figures.append(Figure("ring of 1000 reals, reference in Python", reference, "ms"))
+    ring = maglev.ring(members, b"bench", fill=rig.dataplane.fill)
+    row = ring.real_nums({address: n for n, address in enumerate(ring.addresses, 1)})
+    flip = _milliseconds(lambda: rig.dataplane.set_ring(1, row))
+    figures.append(Figure("bring a ring into force", flip, "ms"))
+    return figures
+
+
+def reads(rig: Rig) -> list[Figure]:
+    """What a snapshot takes, with 64 VIPs of 32 reals and every place of the flow table in use."""
+    rig.reset()
+    for real_num in range(1, VIPS * REALS_PER_VIP + 1):
+        vip_num = 1 + real_num % VIPS
+        rig.put_real(real_num, vip_num, str(IPv4Address(0x0A030000 + real_num)))
+    dataplane = rig.dataplane
+
+    def counters() -> None:
+        dataplane.totals(), dataplane.vip_totals(), dataplane.real_totals()
+
+    figures = [
+        Figure("read all counters", round(1000 * _milliseconds(counters), 1), "µs"),
+        Figure("count flows, empty table", _milliseconds(lambda: _census(rig)), "ms"),
+    ]
+    chance = np.random.default_rng(1)
+    ways = rig.flows["way"].reshape(-1)
+    for filled in (0.25, 1.0):
+        used = chance.random(len(ways)) < filled
+        ways["tag"] = chance.integers(0, 1 << 63, len(ways))
+        ways["seen"] = np.where(used, flowtable.clock() - chance.integers(0, 1 << 19, len(ways)), 0)
+        ways["real_num"] = chance.integers(1, VIPS * REALS_PER_VIP + 1, len(ways))
+        ways["generation"] = 1
+        ways["state"] = abi.FLOW_OPEN
+        figures.append(
+            Figure(
+                f"count flows, {rig.dataplane.cpus} x {FLOWS_PER_CPU} entries, {filled:.0%} in use",
+                _milliseconds(lambda: _census(rig)),
+                "ms",
+            )
+        )
+    return figures
+
+
+def _census(rig: Rig) -> object:
+    return rig.live_flows(300.0)
+
+
+def _milliseconds(act: Callable[[], Any], times: int = 21) -> float:
+    """The median, after one that does not count."""
+    act()
+    took = []
+    for _ in range(times):
+        started = time.perf_counter()
+        act()
+        took.append(time.perf_counter() - started)
+    return round(1000 * statistics.median(took), 3)
+
+
+def figures() -> list[Figure]:
+    place = enclosure.directory()
+    assert place, "main() runs it in an enclosure"
+    pins = loader.pins(place / "bpffs", "bench")
+    started = time.perf_counter()
+    loaded = loader.load(
+        loader.Request(pins, ("lb.c", "ring.c"), flows_per_cpu=FLOWS_PER_CPU, ring_rows=96)
+    )
+    took = time.perf_counter() - started
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    rig = Rig(pins)
+    found = [
+        Figure("compile and load, whole child", round(1000 * took, 1), "ms"),
+        Figure("lb instructions", loaded.programs["lb"].instructions, ""),
+        *packets(rig),
+        *rings(rig),
+        *reads(rig),
+    ]
+    rig.close()
+    loader.detach(pins)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    options = parser.parse_args()
+    if not enclosure.directory():
+        return enclosure.run([sys.executable, "-m", "tests.bench.dataplane", *sys.argv[1:]])
+    found = figures()
+    if options.json:
+        print(json.dumps({"dataplane": [figure._asdict() for figure in found]}, indent=2))
+    else:
+        width = max(len(figure.name) for figure in found)
+        for figure in found:
+            print(f"{figure.name:{width}}  {figure.value:>10g} {figure.unit}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console on recorded telemetry, with a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from console import recording
+from console.app import RemoraApp
+from console.store import Inbox, Missing
+from shared.messages import Action
+from tests.tui.recorded import WALL, Fleet, records
+
+SECONDS = 30
+
+
+@dataclass
+class Playback:
+    """What RemoraApp needs of a client; plays its inbox once and remembers what is asked of it."""
+
+    addresses: tuple[str, ...]
+    inbox: Inbox
+    on_reply: Callable[[], None] = lambda: None
+    sent: list[tuple[str, Action, bool]] = field(default_factory=list)
+    topics: frozenset[str] = frozenset()
+
+    def take(self) -> Inbox:
+        inbox, self.inbox = self.inbox, Inbox()
+        return inbox
+
+    def send(
+        self,
+        address: str,
+        action: Action,
+        *,
+        why: str = "",
+        dry_run: bool = False,
+        expect_revision: int | None = None,
+    ) -> str:
+        assert address in self.addresses
+        del why, expect_revision
+        self.sent.append((address, action, dry_run))
+        return f"playback-{len(self.sent)}"
+
+    def ask(self, missing: Iterable[Missing]) -> None:
+        assert not list(missing), "the recording has no gaps"
+
+    def follow(self, topics: Iterable[str]) -> None:
+        self.topics = frozenset(topics)
+
+
+def recorded(
+    nodes: Mapping[str, Fleet],
+    *,
+    seconds: int = SECONDS,
+    silent_from: Mapping[str, int] | None = None,
+    never: tuple[str, ...] = (),
+) -> RemoraApp:
+    """The app one tenth of a second after the last recorded message."""
+    inbox = recording.inbox(records(nodes, range(seconds), silent_from=silent_from))
+    now = seconds - 0.9
+    return RemoraApp(
+        Playback((*nodes, *never), inbox),
+        "lab",
+        clock=lambda: now,
+        wall=lambda: WALL + now,
+        frame_every=None,
+    )

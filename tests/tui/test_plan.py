@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The drain key to the command that leaves the socket, against fake agents on real ZeroMQ."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Button
+
+from console.app import RemoraApp
+from console.client import Client
+from console.screens.plan import PlanDialog
+from shared.messages import Drain, Weight
+from shared.model import Admin
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.recorded import Fleet
+
+KEY = ("web", "10.3.1.2")
+
+
+@asynccontextmanager
+async def console(*agents: FakeAgent) -> AsyncIterator[tuple[RemoraApp, Pilot[None]]]:
+    client = Client([agent.address for agent in agents], "test@here")
+    app = RemoraApp(client, "lab", frame_every=0.05)
+    try:
+        async with app.run_test(size=(80, 24)) as pilot:
+            yield app, pilot
+    finally:
+        client.on_reply = lambda: None
+        client.close()
+
+
+async def until(pilot: Pilot[None], fact: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not fact():
+        assert time.monotonic() < deadline, f"never: {what}; on screen:\n{shown(pilot)}"
+        await pilot.pause(0.02)
+
+
+def shown(pilot: Pilot[None]) -> str:
+    widgets: list[Any] = list(pilot.app.screen.query("Painted, LineTable"))
+    return "\n".join(widget.text for widget in widgets)
+
+
+async def sees(pilot: Pilot[None], *texts: str) -> None:
+    await until(pilot, lambda: all(text in shown(pilot) for text in texts), str(texts))
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> FakeAgent:
+    return FakeAgent(tmp_path / "lb1", Fleet("lb1"))
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> FakeAgent:
+    return FakeAgent(tmp_path / "lb2", Fleet("lb2", pps_factor=2))
+
+
+async def to_reals(pilot: Pilot[None]) -> None:
+    await sees(pilot, "lb1")
+    await pilot.press("3")
+    await sees(pilot, "web")
+    await pilot.press("enter")
+    await sees(pilot, "10.3.1.2", "per node")
+
+
+async def test_drain_key_to_the_socket(one: FakeAgent, other: FakeAgent) -> None:
+    with one, other:
+        async with console(one, other) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "40.2% of the ring moves", "240 live", "ok on 2 nodes")
+            assert [c.dry_run for c in one.changes] == [True], "a plan changes nothing"
+            assert app.focused is not None
+            assert app.focused.id == "cancel"
+            await pilot.press("tab", "enter")
+            await sees(pilot, "applied 2/2", "lb1  applied, revision 8")
+            await pilot.press("enter")
+            for agent in (one, other):
+                first, second = agent.changes
+                assert first.action == second.action == Drain(real="10.3.1.2", vip="web")
+                assert (first.dry_run, second.dry_run) == (True, False)
+                assert second.expect_revision == 7
+            assert "● up" in shown(pilot), "no optimistic display"
+            one.tick()
+            other.tick()
+            await sees(pilot, "◐ drain")
+            one.fleet.flows[KEY] = other.fleet.flows[KEY] = 0
+            one.tick()
+            other.tick()
+            await sees(pilot, "○ drained")
+
+
+async def test_cancel_and_escape_send_nothing(one: FakeAgent) -> None:
+    with one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            for key in ("enter", "escape"):
+                await pilot.press("D")
+                await sees(pilot, "ok on 1 node")
+                await pilot.press(key)
+                await until(pilot, lambda: not isinstance(app.screen, PlanDialog), "closed")
+        assert [c.dry_run for c in one.changes] == [True, True]
+
+
+async def test_enter_in_the_reason_does_nothing(one: FakeAgent) -> None:
+    with one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "ok on 1 node")
+            app.screen.query_one("#why").focus()
+            await pilot.press("D", "i", "s", "k", "enter")
+            await sees(pilot, "--reason 'Disk'")
+            assert isinstance(app.screen, PlanDialog)
+            app.screen.query_one("#go").focus()
+            await pilot.press("enter")
+            await sees(pilot, "applied 1/1")
+        assert [c.why for c in one.changes] == ["", "Disk"]
+
+
+async def test_the_target_is_the_one_under_the_cursor_when_the_key_was_pressed(
+    one: FakeAgent,
+) -> None:
+    """Telemetry that re-orders the table behind the dialog changes nothing in it."""
+    with one:
+        async with console(one) as (_, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "ok on 1 node")
+            one.fleet.admin["web", "10.3.3.2"] = Admin.DRAINING
+            one.tick()
+            one.tick()
+            await pilot.pause(0.2)
+            await pilot.press("tab", "enter")
+            await sees(pilot, "applied 1/1")
+        assert one.changes[-1].action == Drain(real="10.3.1.2", vip="web")
+
+
+async def test_a_guard_disables_the_button(one: FakeAgent, other: FakeAgent) -> None:
+    other.guard = "last-healthy"
+    with one, other:
+        async with console(one, other) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "✕ last-healthy on lb2", "refused: nothing was sent")
+            assert app.screen.query_one("#go", Button).disabled
+            await pilot.press("tab", "enter")
+        assert all(c.dry_run for c in [*one.changes, *other.changes])
+
+
+async def test_somebody_was_faster(one: FakeAgent) -> None:
+    """K1: what was planned is what happens, or nothing."""
+    one.interfere = lambda: setattr(one.fleet, "revision", 8)
+    with one:
+        async with console(one) as (_, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "ok on 1 node")
+            await pilot.press("tab", "enter")
+            await sees(pilot, "refused revision", "applied 0/1")
+        assert KEY not in one.fleet.admin
+
+
+async def test_weight_is_planned_before_it_can_be_sent(one: FakeAgent) -> None:
+    with one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("W")
+            await sees(pilot, "say the weight")
+            field: Any = app.screen.query_one("#weight")
+            field.focus()
+            field.value = "0"
+            app.screen.query_one("#replan").focus()
+            await pilot.press("enter")
+            await sees(pilot, "must be 1 to 1000")
+            field.value = "50"
+            await pilot.press("enter")
+            await sees(pilot, "weight 100 -> enabled, weight 50")
+            field.value = "60"
+            await until(pilot, lambda: app.screen.query_one("#go", Button).disabled, "other value")
+            await pilot.press("enter")
+            await sees(pilot, "weight 60")
+            app.screen.query_one("#go").focus()
+            await pilot.press("enter")
+            await sees(pilot, "applied 1/1")
+        assert one.changes[-1].action == Weight(real="10.3.1.2", weight=60, vip="web")
+        assert [c.dry_run for c in one.changes] == [True, True, False]
+
+
+async def test_drain_a_node_and_what_is_so_already(one: FakeAgent) -> None:
+    with one:
+        async with console(one) as (_, pilot):
+            await sees(pilot, "lb1", "● up")
+            await pilot.press("U")
+            await sees(pilot, "it is so already")
+            await pilot.press("escape")
+            await pilot.press("D")
+            await sees(pilot, "enabled -> draining")
+            await pilot.press("tab", "enter")
+            await sees(pilot, "applied 1/1")
+        assert one.changes[-1].action == Drain(node=True)
+
+
+async def test_an_agent_that_comes_back_is_looked_at_at_once(tmp_path: Path) -> None:
+    first = FakeAgent(tmp_path / "lb1", Fleet("lb1"))
+    async with console(first) as (_, pilot):
+        await sees(pilot, "? no answer")
+        with first:
+            await sees(pilot, "● up")
+        again = FakeAgent(tmp_path / "lb1", Fleet("lb1", revision=9))
+        again.second = 60.0
+        with again:
+            await until(pilot, lambda: again.looks > 0, "a look after the reconnect")

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every screen in every designed state, at 80x24 and 140x40, on recorded telemetry.
+
+`pytest tests/tui --snapshot-update` after a wanted change; look at the pictures before committing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from console.app import RemoraApp
+from shared.model import Admin, Health
+from tests.tui.playback import recorded
+from tests.tui.recorded import LB1, LB2, Fleet
+
+SIZES = [(80, 24), (140, 40)]
+WEB1 = ("web", "10.3.1.2")
+Compare = Callable[..., bool]
+Before = Callable[[Pilot[None]], Awaitable[None]]
+
+
+def keys(*pressed: str) -> Before:
+    async def before(pilot: Pilot[None]) -> None:
+        await settle(pilot)
+        for key in pressed:
+            await pilot.press(key)
+            await settle(pilot)
+
+    return before
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """One frame, drawn."""
+    await pilot.pause()
+    app = pilot.app
+    assert isinstance(app, RemoraApp)
+    app.frame()
+    await pilot.pause()
+
+
+def plain() -> RemoraApp:
+    return recorded({LB1: Fleet("lb1"), LB2: Fleet("lb2", pps_factor=2)})
+
+
+def lost() -> RemoraApp:
+    """lb2 fell silent ten seconds ago, a third never answered."""
+    nodes = {LB1: Fleet("lb1"), LB2: Fleet("lb2", pps_factor=2)}
+    return recorded(nodes, silent_from={LB2: 20}, never=("ipc:///run/remora/lb3",))
+
+
+def nobody() -> RemoraApp:
+    return recorded({}, never=(LB1, LB2))
+
+
+def empty() -> RemoraApp:
+    return recorded({LB1: Fleet("lb1", empty=True)})
+
+
+def mixed() -> RemoraApp:
+    """Drained on one node only, another down, one at half its weight on one node."""
+    one = Fleet("lb1", admin={WEB1: Admin.DRAINING}, health={("web", "10.3.2.2"): Health.DOWN})
+    other = Fleet("lb2", weight={("web", "10.3.3.2"): 25}, peers_up=False)
+    return recorded({LB1: one, LB2: other})
+
+
+def drained() -> RemoraApp:
+    done = {WEB1: Admin.DRAINING, ("web", "10.3.2.2"): Admin.DRAINING}
+    return recorded(
+        {
+            LB1: Fleet("lb1", admin=dict(done), flows={WEB1: 0}),
+            LB2: Fleet("lb2", admin=dict(done), flows={WEB1: 0}, node_admin=Admin.DRAINING),
+        }
+    )
+
+
+STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
+    "fleet": (plain, ()),
+    "node": (plain, ("enter",)),
+    "vips": (plain, ("3",)),
+    "vip": (plain, ("3", "enter")),
+    "drops": (plain, ("4",)),
+    "help": (plain, ("question_mark",)),
+    "filter": (plain, ("slash", "l", "b", "2")),
+    "sorted": (plain, ("o", "o", "O")),
+    "frozen": (plain, ("p",)),
+    "plan": (plain, ("3", "enter", "j", "D")),
+    "weight": (plain, ("3", "enter", "W")),
+    "fleet_lost": (lost, ()),
+    "vip_lost": (lost, ("3", "enter")),
+    "fleet_nobody": (nobody, ()),
+    "vips_nobody": (nobody, ("3",)),
+    "drops_nobody": (nobody, ("4",)),
+    "node_empty": (empty, ("enter",)),
+    "fleet_mixed": (mixed, ()),
+    "vip_mixed": (mixed, ("3", "enter")),
+    "vip_drained": (drained, ("3", "enter")),
+}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("state", STATES)
+def test_screen(snap_compare: Compare, state: str, size: tuple[int, int]) -> None:
+    app, pressed = STATES[state]
+    assert snap_compare(app(), terminal_size=size, run_before=keys(*pressed))
+
+
+def test_no_color(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR: not even greys as RGB; glyphs and words say it all."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert snap_compare(mixed(), terminal_size=(80, 24), run_before=keys("3", "enter"))
+
+
+# ---- what a picture does not show
+
+
+def painted(app: RemoraApp, name: str) -> str:
+    widget: Any = app.screen.query_one(name)
+    return str(widget.text)
+
+
+async def test_the_cursor_stays_on_its_row_when_the_order_changes() -> None:
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("3", "enter", "j")(pilot)
+        assert ">10.3.2.2" in painted(app, "LineTable")
+        await keys("o", "O")(pilot)
+        lines = painted(app, "LineTable").splitlines()
+        assert lines[2].startswith(">10.3.2.2")
+        assert lines[1].startswith(" 10.3.3.2"), "now sorted from the largest address down"
+
+
+async def test_topics_follow_the_screen() -> None:
+    app = plain()
+    source: Any = app.source
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert source.topics == {"node", "vip", "event"}
+        await keys("3", "enter")(pilot)
+        assert source.topics == {"node", "vip", "event", "real"}
+        await keys("4")(pilot)
+        assert source.topics == {"node", "vip", "event", "drop"}
+        await keys("escape", "escape", "escape")(pilot)
+        assert source.topics == {"node", "vip", "event"}
+        assert "Fleet" in painted(app, "#crumb")
+
+
+async def test_stale_rows_cannot_be_targets() -> None:
+    """K4: no plan on values that are not live."""
+    app = lost()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("g")(pilot)
+        while ">lb2" not in painted(app, "LineTable"):
+            await keys("j")(pilot)
+        await keys("D")(pilot)
+        assert "no action on values that are not live" in painted(app, "#message")
+        source: Any = app.source
+        assert [sent for sent in source.sent if sent[2]] == []
+
+
+async def test_a_held_display_opens_no_plan_and_changes_nothing() -> None:
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("p")(pilot)
+        before = painted(app, "LineTable")
+        assert "FROZEN" in painted(app, "#header")
+        await keys("D")(pilot)
+        assert "display is held" in painted(app, "#message")
+        assert painted(app, "LineTable") == before
+        await keys("p")(pilot)
+        assert "LIVE" in painted(app, "#header")
+
+
+async def test_resize_there_and_back() -> None:
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        small = painted(app, "LineTable")
+        await pilot.resize_terminal(160, 45)
+        await settle(pilot)
+        assert "AGENT" in painted(app, "LineTable")
+        await pilot.resize_terminal(30, 8)
+        await settle(pilot)
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        assert painted(app, "LineTable") == small
+
+
+async def test_lower_case_never_sends() -> None:
+    """Only Replay (a question) leaves the console without an upper-case key and a button."""
+    app = plain()
+    source: Any = app.source
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys(*"jkgopq134", "enter", "escape", "slash", "d", "u", "w", "enter")(pilot)
+    assert {type(action).__name__ for _, action, _ in source.sent} == {"Replay"}

@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CLI against a fake agent on real sockets: what is sent, what is said, how it exits."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console import cli
+from console.plan import Exit
+from shared.messages import Drain, Undrain, Weight
+from shared.model import Admin, Health
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.recorded import Fleet, events
+
+TARGET = "real/10.3.1.2@web"
+KEY = ("web", "10.3.1.2")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[FakeAgent, FakeAgent]]:
+    with (
+        FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one,
+        FakeAgent(tmp_path / "lb2", Fleet("lb2", pps_factor=2)) as other,
+    ):
+        yield one, other
+
+
+def remora(*words: str, agents: tuple[FakeAgent, ...] = (), more: tuple[str, ...] = ()) -> int:
+    addresses = [w for agent in agents for w in ("-a", agent.address)]
+    return cli.main([*addresses, *more, *words])
+
+
+Capture = pytest.CaptureFixture[str]
+Pair = tuple[FakeAgent, FakeAgent]
+
+
+# ---- reading
+
+
+def test_status_is_healthy(two: Pair, capsys: Capture) -> None:
+    assert remora("status", "--short", agents=two) == Exit.DONE
+    assert capsys.readouterr().out == "remora 2/2 nodes, healthy\n"
+
+
+def test_status_names_the_problem(two: Pair, capsys: Capture) -> None:
+    two[0].fleet.health[KEY] = Health.DOWN
+    two[1].fleet.health[KEY] = Health.DOWN
+    assert remora("status", agents=two) == Exit.FAILED
+    assert f"warn {TARGET}: not up: connection refused" in capsys.readouterr().out
+    assert remora("status", "node/lb1", "--short", agents=two) == Exit.DONE
+    assert remora("status", TARGET, agents=two) == Exit.FAILED
+
+
+def test_status_counts_a_silent_agent(two: Pair, tmp_path: Path, capsys: Capture) -> None:
+    more = ("-a", str(tmp_path / "dead"), "--connect-timeout", "0.3")
+    assert remora("status", "--short", agents=two, more=more) == Exit.FAILED
+    assert "remora 2/3 nodes, node/dead: no answer" in capsys.readouterr().out
+
+
+def test_no_agent_at_all(tmp_path: Path, capsys: Capture) -> None:
+    words = ("-a", str(tmp_path / "dead"), "--connect-timeout", "0.2")
+    for verb in (("status",), ("get", "node"), ("events",), ("drain", TARGET, "--yes")):
+        assert cli.main([*words, *verb]) == Exit.NO_AGENT
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.count("\n") == 1
+        assert "is it running" in said.err
+
+
+GOLDEN_REALS = """\
+REAL      VIP  STATE    W   UP  FLOWS   RING  CHECK     CHANGED  AGE
+10.3.1.2  web  ● up   100  2/2    240  40.0%  http 200      15m   0s
+10.3.2.2  web  ● up   100  2/2    240  40.0%  http 200      15m   0s
+10.3.3.2  web  ● up    50  2/2    240  20.0%  http 200      15m   0s
+"""
+GOLDEN_NODES = """\
+NODE  STATE    AGE  FLOWS  VIPS  REALS  RING    BGP
+lb1   ◐ drain   0s    384   0/2    6/6  000523  1/1
+lb2   ● up      0s    384   2/2    6/6  000523  1/1
+"""
+
+
+def test_get_tables(two: Pair, capsys: Capture) -> None:
+    assert remora("get", "real", "--vip", "web", agents=two) == Exit.DONE
+    assert capsys.readouterr().out == GOLDEN_REALS
+    two[0].fleet.node_admin = Admin.DRAINING
+    assert remora("get", "node", agents=two) == Exit.DONE
+    assert capsys.readouterr().out == GOLDEN_NODES
+
+
+def test_get_wide_has_rates(two: Pair, capsys: Capture) -> None:
+    """The fake's clock goes on by a second with each look; rates are over the agent's clock."""
+    assert remora("get", "vip", "-o", "wide", agents=two) == Exit.DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[3:7] == ["PPS", "SHARE", "BIT/S", "NEW/S"]
+    assert "3.00k" in lines[1]
+
+
+def test_get_json_says_who_is_missing(two: Pair, tmp_path: Path, capsys: Capture) -> None:
+    dead = f"ipc://{tmp_path}/dead"
+    more = ("-a", dead, "--connect-timeout", "0.3")
+    assert remora("get", "real", "-o", "json", agents=two, more=more) == Exit.PARTIAL
+    found = json.loads(capsys.readouterr().out)
+    assert (found["apiVersion"], found["kind"]) == ("remora/1", "RealList")
+    assert (found["complete"], found["missing"]) == (False, [dead])
+    first = found["items"][0]
+    assert first["name"] == "10.3.1.2@web"
+    assert (first["live_flows"], first["nodes"], first["packets_per_s"]) == (240, 2, None)
+
+
+@pytest.mark.parametrize("kind", ["node", "vip", "real", "drop"])
+@pytest.mark.parametrize("output", ["json", "jsonl", "csv", "name", "table"])
+def test_every_kind_in_every_format(two: Pair, capsys: Capture, kind: str, output: str) -> None:
+    assert remora("get", kind, "-o", output, agents=two) == Exit.DONE
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    match output:
+        case "json":
+            assert json.loads(text)["items"]
+        case "jsonl":
+            assert all(json.loads(one)["name"] for one in lines)
+        case "csv":
+            assert {one.count(",") >= lines[0].count(",") for one in lines} == {True}
+        case "name":
+            assert all(one.startswith(f"{kind}/") for one in lines)
+    assert lines
+
+
+def test_events(two: Pair, capsys: Capture) -> None:
+    two[0].events = events(two[0].fleet)
+    assert remora("events", "drops", agents=two) == Exit.DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert "fragment" in lines[0]
+    assert remora("events", "--last", "1", "-o", "json", agents=two) == Exit.DONE
+    assert json.loads(capsys.readouterr().out)["type"] == "change"
+
+
+def test_reasons_and_version_need_no_agent(capsys: Capture) -> None:
+    assert cli.main(["reasons"]) == Exit.DONE
+    assert "remedy" in capsys.readouterr().out
+    assert cli.main(["version"]) == Exit.DONE
+
+
+# ---- changing
+
+
+def test_drain_plans_then_applies_at_the_planned_revision(two: Pair, capsys: Capture) -> None:
+    assert remora("drain", TARGET, "--yes", "--reason", "disk", agents=two) == Exit.DONE
+    said = capsys.readouterr().out
+    assert "40.2% of the ring moves; this real 40.0% -> 0.0%" in said
+    assert "applied 2/2" in said
+    for agent in two:
+        first, second = agent.changes
+        assert first.action == second.action == Drain(real="10.3.1.2", vip="web")
+        assert (first.dry_run, second.dry_run) == (True, False)
+        assert (second.why, second.expect_revision) == ("disk", 7)
+        assert first.id != second.id
+
+
+def test_done_already(two: Pair, capsys: Capture) -> None:
+    """K1: repeating an accomplished command is no error and changes nothing."""
+    assert remora("drain", TARGET, "--yes", agents=two) == Exit.DONE
+    assert remora("drain", TARGET, "--yes", agents=two) == Exit.DONE
+    assert capsys.readouterr().err.endswith(f"{TARGET}: already drained\n")
+    assert [c.dry_run for c in two[0].changes] == [True, False, True]
+
+
+def test_dry_run_sends_nothing_else(two: Pair) -> None:
+    assert remora("undrain", TARGET, "--dry-run", agents=two) == Exit.DONE
+    two[0].fleet.admin[KEY] = Admin.DRAINING
+    assert remora("undrain", TARGET, "--dry-run", agents=two) == Exit.DONE
+    assert all(c.dry_run for agent in two for c in agent.changes)
+    assert two[0].changes[-1].action == Undrain(real="10.3.1.2", vip="web")
+
+
+def test_nobody_to_ask(two: Pair, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert remora("drain", TARGET, agents=two) == Exit.USAGE
+    assert "give --yes" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", Terminal("10.3.1.2\n"))
+    assert remora("drain", TARGET, agents=two, more=("--no-input",)) == Exit.USAGE
+    assert all(c.dry_run for agent in two for c in agent.changes)
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "sent"), [("10.3.1.2\n", Exit.DONE, 2), ("y\n", Exit.USAGE, 1), ("", 2, 1)]
+)
+def test_a_large_move_wants_the_name(
+    two: Pair, monkeypatch: pytest.MonkeyPatch, typed: str, code: int, sent: int
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    assert remora("drain", TARGET, agents=two) == code
+    assert [len(agent.changes) for agent in two] == [sent, sent]
+
+
+def test_guard_refuses_and_is_named(two: Pair, capsys: Capture) -> None:
+    """K2: and then no node is sent the command, not even those that would take it."""
+    two[1].guard = "last-healthy"
+    assert remora("drain", TARGET, "--yes", agents=two) == Exit.REFUSED
+    assert "lb2: last-healthy" in capsys.readouterr().err
+    assert all(c.dry_run for agent in two for c in agent.changes)
+
+
+def test_somebody_was_faster(two: Pair) -> None:
+    """K1: a plan is applied at its revision or not at all."""
+    for agent in two:
+        agent.interfere = lambda agent=agent: setattr(agent.fleet, "revision", 8)  # type: ignore[misc]
+    assert remora("drain", TARGET, "--yes", agents=two) == Exit.CONFLICT
+    assert KEY not in two[0].fleet.admin
+
+
+def test_expected_revision(two: Pair) -> None:
+    words = ("drain", TARGET, "--yes", "--expect-revision")
+    assert remora(*words, "6", agents=two) == Exit.CONFLICT
+    assert remora(*words, "7", agents=two) == Exit.DONE
+
+
+def test_partial(two: Pair, tmp_path: Path, capsys: Capture) -> None:
+    more = ("-a", str(tmp_path / "dead"), "--connect-timeout", "0.3")
+    assert remora("drain", TARGET, "--yes", agents=two, more=more) == Exit.PARTIAL
+    said = capsys.readouterr()
+    assert "dead: no answer, nothing was sent" in said.err
+    assert "applied 2/3" in said.out
+
+
+def test_one_node_only(two: Pair) -> None:
+    assert remora("drain", TARGET, "--yes", "--node", "lb2", agents=two) == Exit.DONE
+    assert [len(agent.changes) for agent in two] == [0, 2]
+    assert remora("drain", TARGET, "--yes", "--node", "lb9", agents=two) == Exit.USAGE
+
+
+def test_node_drain_goes_to_that_node(two: Pair) -> None:
+    assert remora("drain", "node/lb1", "--yes", agents=two) == Exit.DONE
+    assert [c.action for c in two[0].changes] == [Drain(node=True)] * 2
+    assert two[1].changes == []
+
+
+def test_weight(two: Pair, capsys: Capture) -> None:
+    assert remora("weight", TARGET, "50", "--yes", agents=two) == Exit.DONE
+    assert two[0].changes[-1].action == Weight(real="10.3.1.2", weight=50, vip="web")
+    assert remora("weight", TARGET, "0", "--yes", agents=two) == Exit.USAGE
+    assert f"remora drain {TARGET}" in capsys.readouterr().err
+    assert remora("weight", "node/lb1", "5", "--yes", agents=two) == Exit.USAGE
+
+
+def test_wait_for_drained(two: Pair, capsys: Capture) -> None:
+    for agent in two:
+        agent.fleet.flows[KEY] = 0
+    words = ("drain", TARGET, "--yes", "--wait=drained", "--timeout", "5")
+    assert remora(*words, agents=two) == Exit.DONE
+    assert "0 live flows" in capsys.readouterr().err
+
+
+def test_wait_times_out(two: Pair, capsys: Capture) -> None:
+    words = ("drain", TARGET, "--yes", "--wait=drained", "--timeout", "0.6s")
+    assert remora(*words, agents=two) == Exit.TIMED_OUT
+    assert "the change stands" in capsys.readouterr().err
+
+
+def test_json_of_a_change(two: Pair, capsys: Capture) -> None:
+    assert remora("drain", TARGET, "--yes", "-o", "json", agents=two) == Exit.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert [item["result"] for item in found["items"]] == ["applied", "applied"]
+    assert found["items"][0]["changes"][0]["vip"] == "web"
+
+
+# ---- usage
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("drain",),
+        ("get", "cheese"),
+        ("weight", TARGET, "many"),
+        ("--connect-timeout", "-1", "status"),
+        ("cheese",),
+    ],
+)
+def test_usage(words: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["-a", "/nowhere", *words])
+    assert left.value.code == Exit.USAGE
+
+
+def test_where_agents_come_from(
+    two: Pair, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("REMORA_AGENTS", raising=False)
+    assert cli.main(["status"]) == Exit.USAGE
+    assert "no agents: give -a" in capsys.readouterr().err
+    monkeypatch.setenv("REMORA_AGENTS", f"{two[0].address} {two[1].address}")
+    assert cli.main(["status", "--short"]) == Exit.DONE
+    config = tmp_path / "remora" / "config.toml"
+    config.parent.mkdir()
+    config.write_text(f'agents = ["{two[0].address}"]\ncluster = "lab"\n')
+    assert cli.main(["status", "--short"]) == Exit.DONE
+    assert capsys.readouterr().out.endswith("lab 1/1 nodes, healthy\n")
+    config.write_text("agent = 1\n")
+    assert cli.main(["status"]) == Exit.USAGE
+    assert "agent: unknown key" in capsys.readouterr().err
+    assert cli.main(["-a", "tcp://1.2.3.4", "--config", str(config), "status"]) == Exit.USAGE
+
+
+def test_dumb_terminal_is_sent_to_the_cli(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert cli.main(["-a", "/nowhere"]) == Exit.USAGE
+    assert "remora status" in capsys.readouterr().err
+
+
+def test_verbs_do_not_import_textual() -> None:
+    """Verbs answer in hundredths of a second; textual alone takes 200 ms."""
+    program = (
+        "import sys; from console import cli\n"
+        "from console.verbs import changing, following, reading\n"
+        "sys.exit(any(m for m in sys.modules if m.partition('.')[0] in ('textual', 'rich')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_garbage_from_an_agent_is_counted_not_raised(tmp_path: Path) -> None:
+    """What a peer sends that is no message ends as a fault, for the console to show."""
+    import zmq
+
+    from console.client import Client
+    from shared.model import endpoints
+
+    (tmp_path / "bad").mkdir()
+    address = f"ipc://{tmp_path}/bad"
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.linger = 0
+        router.bind(endpoints(address)[1])
+        client = Client([address], "test@here", topics={"node"})
+        try:
+            sender, *_ = router.recv_multipart()
+            router.send_multipart([sender, b"\x63", b"from the future"])
+            inbox = client.wait(5)
+            assert [fault.foreign for fault in inbox.faults] == [True]
+        finally:
+            client.close()

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rates and their unknowns; numbers in words."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console import format as fmt
+from console.rates import Samples, Sum, rate, share, total
+from shared.messages import NodeSnapshot
+from tests.tui.recorded import Fleet
+
+
+def sample(second: float, *, boot: str = "b1") -> NodeSnapshot:
+    snapshot = Fleet("lb1", boot=boot).at(second)[0]
+    assert isinstance(snapshot, NodeSnapshot)
+    return snapshot
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "seconds", "expected"),
+    [
+        (100, 150, 2.0, 25.0),
+        (100, 100, 1.0, 0.0),
+        (None, 100, 1.0, None),
+        (150, 100, 1.0, None),
+        (100, 150, 0.0, None),
+    ],
+)
+def test_rate(before: int | None, after: int, seconds: float, expected: float | None) -> None:
+    assert rate(before, after, seconds) == expected
+
+
+def test_one_sample_is_unknown() -> None:
+    samples: Samples[NodeSnapshot] = Samples()
+    samples.push(sample(1))
+    assert samples.before(5.0) is None
+
+
+def test_changed_boot_is_unknown_until_the_second_sample() -> None:
+    samples: Samples[NodeSnapshot] = Samples()
+    samples.push(sample(1))
+    samples.push(sample(2, boot="b2"))
+    assert samples.before(5.0) is None
+    samples.push(sample(3, boot="b2"))
+    assert samples.before(5.0) == sample(2, boot="b2")
+
+
+def test_a_hole_between_the_samples_is_unknown() -> None:
+    samples: Samples[NodeSnapshot] = Samples()
+    samples.push(sample(1))
+    samples.push(sample(60))
+    assert samples.before(5.0) is None
+    samples.push(sample(61))
+    assert samples.span() == 1.0
+
+
+def test_late_answer_is_not_taken_for_new() -> None:
+    samples: Samples[NodeSnapshot] = Samples()
+    samples.push(sample(5))
+    assert not samples.push(sample(4))
+    assert not samples.push(sample(5))
+    assert samples.latest == sample(5)
+
+
+@given(st.lists(st.floats(0.01, 0.4), min_size=3, max_size=60))
+def test_fast_agents_are_sampled_far_enough_apart(steps: list[float]) -> None:
+    """A 20 Hz agent's rate spans at least 0.45 s once so much time has passed, and under 1 s."""
+    samples: Samples[NodeSnapshot] = Samples()
+    at = 0.0
+    for step in steps:
+        at += step
+        samples.push(sample(at))
+    assert samples.span() >= min(0.45, at - steps[0]) - 1e-6
+    assert samples.span() < 0.45 + 0.4 + 1e-6
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1e9))))
+def test_total_counts_what_it_leaves_out(values: list[float | None]) -> None:
+    known = [v for v in values if v is not None]
+    assert total(values) == Sum(sum(known) if known else None, len(values) - len(known))
+
+
+def test_share_of_nothing_is_unknown() -> None:
+    assert share(1.0, 0) is None
+    assert share(None, 4) is None
+    assert share(1.0, 4) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0, "0"),
+        (7, "7"),
+        (7.25, "7.25"),
+        (999, "999"),
+        (999.7, "1.00k"),
+        (1310000, "1.31M"),
+        (21400, "21.4k"),
+        (999_499, "999k"),
+        (999_500, "1.00M"),
+        (-1500, "-1.50k"),
+    ],
+)
+def test_si(value: float | None, text: str) -> None:
+    assert fmt.si(value) == text
+
+
+@given(st.floats(0, 1e18))
+def test_si_fits_five_columns(value: float) -> None:
+    assert len(fmt.si(value)) <= 5
+
+
+@given(st.text(max_size=20), st.integers(1, 30), st.booleans())
+def test_fit_is_exact(text: str, width: int, right: bool) -> None:
+    fitted = fmt.fit(text, width, right=right)
+    assert len(fitted) == width
+    assert "…" in fitted or text in fitted
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.4, "0s"),
+        (14.9, "14s"),
+        (119, "119s"),
+        (120, "2m"),
+        (7200, "2h"),
+        (9e5, "10d"),
+    ],
+)
+def test_age(seconds: float | None, text: str) -> None:
+    assert fmt.age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "text"),
+    [
+        ([], 4, "    "),
+        ([1, 2, 4], 3, "▃▅█"),
+        ([0, 0], 2, "▁▁"),
+        ([4, None, 4], 3, "█ █"),
+        ([float("nan"), 1], 2, " █"),
+        ([9, 9, 1, 1], 2, "██"),
+    ],
+)
+def test_sparkline(values: list[float | None], width: int, text: str) -> None:
+    assert fmt.sparkline(values, width) == text
+
+
+def test_clock_and_count() -> None:
+    assert fmt.clock(1_790_000_000.07, digits=2) == "14:13:20.07"
+    assert fmt.count(65537) == "65 537"
+    assert fmt.bar(0.5, 4) == "██░░"

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State and counters become telemetry, and packet heads become words."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import abi
+from agent.capture import Ends, ends
+from agent.snapshot import Origin, Reading, ring_digest, snapshots
+from shared import messages as m
+from shared.codec import telemetry_frames, telemetry_of
+from shared.messages import Drain
+from shared.model import Admin
+from tests.unit.world import REALS, TOML, World, vip
+
+ORIGIN = Origin("b00t", "0.1.0", 1.0, "00ff")
+
+
+def reading(cpus: int = 2) -> Reading:
+    totals = np.zeros(cpus, np.dtype(abi.Totals))
+    totals["rx_packets"] = [100, 23]
+    totals["drop_packets"] = [5, 2]
+    totals["flow_miss_syn"] = [3, 4]
+    totals["flow_miss_udp"] = [1, 0]
+    totals["flow_miss_other"] = [0, 2]
+    totals["drops"][:, 1] = [5, 2]
+    return Reading(
+        at=12.5, wall=1e9, totals=totals,
+        vips=np.arange(abi.MAX_VIPS * 4, dtype=np.uint64).reshape(-1, 4),
+        reals=np.arange(abi.MAX_REALS * 4, dtype=np.uint64).reshape(-1, 4),
+        capacity=1024, occupied=9, live=7, cpu_seconds=0.5, rss_bytes=1 << 20,
+    )  # fmt: skip
+
+
+def by_topic(world: World) -> dict[str, m.Snapshot]:
+    made = snapshots(world.director.state, reading(), ORIGIN, 4)
+    for message in made:
+        assert telemetry_of(telemetry_frames(message)) == message
+        assert (message.node, message.boot, message.sequence, message.at) == (
+            "lb1",
+            "b00t",
+            4,
+            12.5,
+        )
+    return {str(type(message).__struct_config__.tag): message for message in made}
+
+
+def test_one_complete_snapshot_of_every_topic() -> None:
+    world = World()
+    world.all_up()
+    world.ask(Drain(real=REALS[0]))
+    world.tell()
+    made = by_topic(world)
+    assert set(made) == {"node", "vip", "real", "cpu", "flowtable", "drop"}
+    node, vips, reals = made["node"], made["vip"], made["real"]
+    assert isinstance(node, m.NodeSnapshot)
+    assert (node.rx_packets, node.drop_packets, node.new_flows, node.flow_misses) == (123, 7, 8, 10)
+    assert (node.reals, node.reals_up, node.vips_announced, node.revision) == (3, 2, 1, 1)
+    assert isinstance(vips, m.VipSnapshot)
+    assert vips.vips[0].packets == 4, "column 0 of vip_num 1"
+    assert isinstance(reals, m.RealSnapshot)
+    assert [r.admin for r in reals.reals] == [Admin.DRAINING, Admin.ENABLED, Admin.ENABLED]
+    assert sum(r.slots for r in reals.reals) == 65537
+    assert reals.reals[0].slots == 0
+
+
+def test_c1_c3_sums_hold_on_the_wire() -> None:
+    """C1, C3: reasons sum to the drops, causes to the misses, CPUs to the totals."""
+    world = World()
+    world.all_up()
+    made = by_topic(world)
+    node, cpu, table, drop = (made[t] for t in ("node", "cpu", "flowtable", "drop"))
+    assert isinstance(node, m.NodeSnapshot)
+    assert isinstance(cpu, m.CpuSnapshot)
+    assert isinstance(table, m.FlowtableSnapshot)
+    assert isinstance(drop, m.DropSnapshot)
+    assert sum(cpu.rx_packets) == node.rx_packets
+    assert sum(cpu.flow_misses) == node.flow_misses
+    assert table.miss_syn + table.miss_udp + table.miss_other == node.flow_misses
+    assert sum(row.packets for row in drop.drops) == node.drop_packets
+
+
+def test_ring_digest_tells_equal_rings_from_different_ones() -> None:
+    """R1: nodes that number their reals differently have equal digests; a drain changes it."""
+    one, two = (
+        World(),
+        World(TOML.replace("lb1", "lb2") + vip("web", "10.200.0.1", 80, REALS[::-1])),
+    )
+    for world in (one, two):
+        world.all_up()
+    assert ring_digest(one.director.state) == ring_digest(two.director.state)
+    one.ask(Drain(real=REALS[0]))
+    assert ring_digest(one.director.state) != ring_digest(two.director.state)
+
+
+def frame(*, protocol: int = 6, ihl: int = 5, fragment: int = 0, ports: bytes = b"") -> bytes:
+    ip = struct.pack(
+        "!BBHHHBBH4s4s", 0x40 | ihl, 0, 100, 0, fragment, 64, protocol, 0,
+        socket.inet_aton("10.1.1.2"), socket.inet_aton("10.200.0.1"),
+    )  # fmt: skip
+    return bytes(12) + b"\x08\x00" + ip + bytes((ihl - 5) * 4) + ports
+
+
+PORTS = struct.pack("!HH", 4000, 80)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (frame(ports=PORTS), Ends("10.1.1.2:4000", "10.200.0.1:80", "tcp")),
+        (frame(protocol=17, ports=PORTS), Ends("10.1.1.2:4000", "10.200.0.1:80", "udp")),
+        (frame(ihl=8, ports=PORTS), Ends("10.1.1.2:4000", "10.200.0.1:80", "tcp")),
+        (frame(fragment=185, ports=PORTS), Ends("10.1.1.2", "10.200.0.1", "tcp")),
+        (frame(fragment=0x2000, ports=PORTS), Ends("10.1.1.2:4000", "10.200.0.1:80", "tcp")),
+        (frame(protocol=1), Ends("10.1.1.2", "10.200.0.1", "icmp")),
+        (frame(protocol=132), Ends("10.1.1.2", "10.200.0.1", "ip-132")),
+        (frame(), Ends("10.1.1.2", "10.200.0.1", "tcp")),
+        (bytes(20), Ends("?", "?", "?")),
+        (bytes(12) + b"\x86\xdd" + bytes(40), Ends("?", "?", "?")),
+    ],
+)
+def test_heads_in_words(head: bytes, expected: Ends) -> None:
+    assert ends(head) == expected
+
+
+@given(st.binary(max_size=96))
+def test_any_head_has_words(head: bytes) -> None:
+    assert len(ends(head)) == 3
