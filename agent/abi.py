@@ -109,12 +109,13 @@ class Totals(c.Structure):
         ("flow_miss_udp", c.c_uint64),
         ("flow_miss_other", c.c_uint64),
         ("flow_stale", c.c_uint64),
+        ("flow_moved", c.c_uint64),
         ("flow_evictions", c.c_uint64),
         ("events", c.c_uint64),
         ("events_suppressed", c.c_uint64),
         ("events_lost", c.c_uint64),
         ("drops", c.c_uint64 * REASON_COUNT),
-        ("pad", c.c_uint64 * 7),
+        ("pad", c.c_uint64 * 6),
     ]
 
 

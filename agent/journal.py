@@ -7,6 +7,7 @@ One JSON object per line, appended and fsynced before the command is answered.  
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -84,12 +85,16 @@ class Journal:
         else:
             why = "the disk is full"
         if written != len(line):
-            os.ftruncate(self._file.fileno(), size)
+            with contextlib.suppress(OSError):  # a half line that stays is passed over later
+                os.ftruncate(self._file.fileno(), size)
             raise EffectError(f"journal {self.path}: {why}")
 
     def _end_torn_line(self) -> None:
-        content = self.path.read_bytes()
-        if content and not content.endswith(b"\n"):
+        with self.path.open("rb") as written:
+            size = written.seek(0, os.SEEK_END)
+            written.seek(max(0, size - 1))
+            torn = written.read(1) not in (b"", b"\n")
+        if torn:
             self._file.write(b"\n")
 
 

@@ -225,7 +225,8 @@ def _compile(source: Path, sizes: Sizes) -> list[_Code]:
         from bcc import BPF, lib  # noqa: PLC0415
     except ImportError as error:
         raise LoadError(f"bcc is missing ({error}): apt-get install python3-bpfcc") from error
-    flags = [f"-I{source.parent}", f"-I{_bpf_directory()}", f"-DLB_FLOW_SETS={sizes.flow_sets}"]
+    flags = [f"-I{source.parent}", f"-I{_bpf_directory()}"]
+    flags += [f"-DLB_CPUS={sizes.cpus}", f"-DLB_FLOW_SETS={sizes.flow_sets}"]
     try:
         text = source.read_text(encoding="utf-8") + static_asserts()
         module = BPF(text=text.encode(), cflags=flags).module  # bcc's atexit keeps the object

@@ -69,36 +69,37 @@ static __always_inline u64 spare(const struct lb_flow *flow, u32 now)
 	return flow->state == LB_FLOW_CLOSING ? age | 1ULL << 32 : age;
 }
 
-/*
- * Stores a new flow in `place` or, if that is NULL, in the entry that is missed least.
- * True: a live flow made room.
- */
-static __always_inline bool store_flow(struct lb_flow_set *set, struct lb_flow *place, u64 tag,
-				       u32 real_num, u8 generation, const struct packet *p, u32 now)
+/* The entry of the set that is missed least. */
+static __always_inline struct lb_flow *spare_entry(struct lb_flow_set *set, u32 now)
 {
-	bool evicted = false;
+	struct lb_flow *entry = &set->way[0];
+	u64 best = spare(entry, now);
 
-	if (!place) {
-		u64 best = spare(&set->way[0], now);
-
-		place = &set->way[0];
 #pragma unroll
-		for (int i = 1; i < LB_FLOW_WAYS; i++) {
-			u64 candidate = spare(&set->way[i], now);
+	for (int i = 1; i < LB_FLOW_WAYS; i++) {
+		u64 candidate = spare(&set->way[i], now);
 
-			if (candidate > best) {
-				best = candidate;
-				place = &set->way[i];
-			}
+		if (candidate > best) {
+			best = candidate;
+			entry = &set->way[i];
 		}
-		evicted = !(best >> 32);
 	}
-	place->tag = tag;
-	place->real_num = real_num;
-	place->generation = generation;
-	place->state = opens(p) ? LB_FLOW_OPENING : LB_FLOW_OPEN;
-	place->seen = now;
-	return evicted;
+	return entry;
+}
+
+static __always_inline bool is_live(const struct lb_flow *flow)
+{
+	return flow->seen && flow->state != LB_FLOW_CLOSING;
+}
+
+static __always_inline void store_flow(struct lb_flow *entry, u64 tag, u32 real_num, u8 generation,
+				       const struct packet *p, u32 now)
+{
+	entry->tag = tag;
+	entry->real_num = real_num;
+	entry->generation = generation;
+	entry->state = opens(p) ? LB_FLOW_OPENING : LB_FLOW_OPEN;
+	entry->seen = now;
 }
 
 #endif

@@ -19,6 +19,9 @@
  */
 #define OTHER_SLOTS 4
 
+/* Flow tables that a packet without an entry may be looked for in: bounds the price of a flood. */
+#define SEARCHED_CPUS (LB_CPUS < 64 ? LB_CPUS : 64)
+
 struct decision {
 	u64 hash;
 	u64 slot;
@@ -28,6 +31,7 @@ struct decision {
 	u32 reason;		/* enum lb_reason */
 	u32 lookup;		/* enum lookup */
 	bool stale;
+	bool moved;
 	bool evicted;
 	u32 be_real;
 };
@@ -112,6 +116,39 @@ static __always_inline u32 miss_cause(const struct packet *p)
 	return opens(p) ? MISS_SYN : MISS_OTHER;
 }
 
+static __always_inline struct lb_flow *make_room(struct lb_flow_set *set, struct decision *d, u32 now)
+{
+	struct lb_flow *entry = spare_entry(set, now);
+
+	d->evicted = is_live(entry);
+	return entry;
+}
+
+/*
+ * Fetches the flow from the CPU that had it: its packets come by another queue now.  Without this it
+ * would follow the ring, which may have changed since it began, and leave a copy that looks alive.
+ * No lock: at worst the other CPU is just renewing the entry, and the copy stays after all.
+ */
+static __always_inline struct lb_flow *fetch_flow(struct lb_flow_set *set, struct decision *d, u32 now)
+{
+	struct lb_flow *there = NULL, *here;
+
+	for (u32 cpu = 0; cpu < SEARCHED_CPUS; cpu++) {
+		struct lb_flow_set *other = flow_set_of(cpu, d->hash);
+
+		there = other ? find_flow(other, d->hash) : NULL;
+		if (there)
+			break;
+	}
+	if (!there)
+		return NULL;
+	here = make_room(set, d, now);
+	*here = *there;
+	there->seen = 0;
+	d->moved = true;
+	return here;
+}
+
 static __always_inline int place(const struct packet *p, struct decision *d)
 {
 	u32 now = flow_clock();
@@ -126,6 +163,8 @@ static __always_inline int place(const struct packet *p, struct decision *d)
 	if (!set)
 		return drop(d, REASON_INTERNAL);
 	flow = find_flow(set, d->hash);
+	if (!flow && !opens(p))
+		flow = fetch_flow(set, d, now);
 	if (flow) {
 		d->real_num = flow->real_num;
 		real = usable_real(flow->real_num, d->vip_num);
@@ -142,7 +181,8 @@ static __always_inline int place(const struct packet *p, struct decision *d)
 	if (!real)
 		return LB_DROP;
 	if (!closes(p))		/* a flow at its end is not worth another's place */
-		d->evicted = store_flow(set, flow, d->hash, d->real_num, real->generation, p, now);
+		store_flow(flow ? flow : make_room(set, d, now), d->hash, d->real_num,
+			   real->generation, p, now);
 	d->be_real = real->be_address[0];
 	return GO_ON;
 }
@@ -215,12 +255,15 @@ static __always_inline void record(struct xdp_md *ctx, const struct packet *p,
 
 static __always_inline void count_lookup(const struct decision *d, struct lb_totals *totals)
 {
-	totals->flow_hits += d->lookup == HIT;
+	totals->flow_moved += d->moved;
+	if (d->lookup == HIT) {
+		totals->flow_hits++;
+		return;
+	}
 	totals->flow_miss_syn += d->lookup == MISS_SYN;
 	totals->flow_miss_udp += d->lookup == MISS_UDP;
 	totals->flow_miss_other += d->lookup == MISS_OTHER;
 	totals->flow_stale += d->stale;
-	totals->flow_evictions += d->evicted;
 }
 
 static __always_inline void count_sent(const struct packet *p, const struct decision *d,
@@ -251,6 +294,7 @@ static __always_inline int conclude(struct xdp_md *ctx, const struct packet *p,
 	}
 	if (d->lookup)
 		count_lookup(d, totals);
+	totals->flow_evictions += d->evicted;
 	vip = vip_share(d->cpu, d->vip_num);
 	if (verdict == LB_SEND) {
 		totals->tx_packets++;

@@ -80,7 +80,7 @@ struct lb_ring {
 };
 
 /* One flow. Map `flows`, one *set* of LB_FLOW_WAYS per entry, index cpu * LB_FLOW_SETS + hash % LB_FLOW_SETS.
- * The loader passes LB_FLOW_SETS (sets per CPU, a power of two) to the compiler. */
+ * The loader passes LB_CPUS and LB_FLOW_SETS (sets per CPU, a power of two) to the compiler. */
 struct lb_flow {
 	lb_u64 tag;			/* the 5-tuple's keyed hash */
 	lb_u32 seen;			/* CLOCK_MONOTONIC_COARSE >> 20 (about a millisecond); 0 = free entry */
@@ -106,17 +106,18 @@ struct lb_totals {
 	lb_u64 tx_packets, tx_bytes;	/* encapsulated and sent (bytes as received, without the outer header) */
 	lb_u64 pass_packets, pass_bytes;	/* not for a VIP: left to the host untouched */
 	lb_u64 drop_packets, drop_bytes;
-	lb_u64 flow_hits;		/* found in this CPU's flow table */
+	lb_u64 flow_hits;		/* found in the flow table */
 	lb_u64 flow_miss_syn;		/* a new TCP connection */
 	lb_u64 flow_miss_udp;		/* a new UDP flow */
-	lb_u64 flow_miss_other;		/* a TCP flow unknown here: evicted, moved CPU or node, older than the table */
+	lb_u64 flow_miss_other;		/* a TCP flow unknown here: evicted, moved here from a node, older than the table */
 	lb_u64 flow_stale;		/* of the misses: known, but its real is gone or down, or its connection over */
+	lb_u64 flow_moved;		/* fetched from another CPU's flow table, then a hit or stale */
 	lb_u64 flow_evictions;		/* a live entry made room */
 	lb_u64 events;			/* written to the ring buffer */
 	lb_u64 events_suppressed;	/* over the rate: counted, not written */
 	lb_u64 events_lost;		/* the ring buffer was full */
 	lb_u64 drops[REASON_COUNT];	/* packets, by enum lb_reason */
-	lb_u64 pad[7];			/* to a multiple of the cache line */
+	lb_u64 pad[6];			/* to a multiple of the cache line */
 };
 
 /* Maps `vip_totals` [cpu * LB_MAX_VIPS + vip_num] and `real_totals` [cpu * LB_MAX_REALS + real_num]. */

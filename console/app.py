@@ -23,6 +23,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from console.client import Client
+from console.problems import problems
 from console.screens.drops import DropsScreen
 from console.screens.fleet import FleetScreen
 from console.screens.help import HelpScreen
@@ -46,7 +47,8 @@ class Source(Sender, Protocol):
     """Where messages come from: the client, or a recording."""
 
     addresses: tuple[str, ...]
-    on_reply: Callable[[], None]
+
+    def when_replied(self, call: Callable[[], None]) -> None: ...
 
     def take(self) -> Inbox: ...
 
@@ -88,7 +90,7 @@ class RemoraApp(App[None]):
         if os.environ.get("NO_COLOR"):
             # The default theme would still send greys as RGB.
             self.theme = "ansi-dark"
-        self.source.on_reply = self._wake
+        self.source.when_replied(self._wake)
         self.push_screen(FleetScreen())
         self._follow(FleetScreen.TOPICS)
         for address in self.source.addresses:
@@ -104,6 +106,8 @@ class RemoraApp(App[None]):
     @on(Answered)
     def frame(self) -> None:
         """Files what came and draws the top screen; a held display leaves all with the client."""
+        if not self.screen_stack:
+            return  # a reply on the way out
         if self._frozen is not None:
             self.draw()
             return
@@ -117,12 +121,12 @@ class RemoraApp(App[None]):
         self.draw()
 
     def _hold_behind(self, screen: Screen[Any]) -> None:
-        if isinstance(screen, LiveScreen) and screen.planned is not None:
+        if isinstance(screen, LiveScreen) and screen.composed and screen.planned is not None:
             screen.hold(self._held_view(screen.planned))
 
     def draw(self) -> None:
         screen = self.screen
-        if not isinstance(screen, LiveScreen) or not screen.is_mounted:
+        if not isinstance(screen, LiveScreen) or not screen.composed:
             return
         if self._frozen is None:
             screen.frame(self._view())
@@ -132,7 +136,9 @@ class RemoraApp(App[None]):
             screen.hold(self._held_view(self._frozen))
 
     def _view(self) -> View:
-        return View(self.store, self._clock(), self._wall(), self.cluster)
+        now = self._clock()
+        found = tuple(problems(list(self.store.agents.values()), now))
+        return View(self.store, now, self._wall(), self.cluster, found)
 
     def _held_view(self, frozen: View) -> View:
         return frozen._replace(held=self._clock() - frozen.now)
@@ -195,6 +201,5 @@ def run(settings: Settings, who: str) -> int:
     try:
         app.run()
     finally:
-        client.on_reply = lambda: None
         client.close()
     return app.return_code or 0

@@ -12,13 +12,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from console.objects import ObjectError
-from console.plan import Exit
-from console.settings import Settings, SettingsError, load
-from console.verbs.session import Session, VerbError
+from console.exits import Exit, VerbError
+
+if TYPE_CHECKING:
+    from console.settings import Settings
+    from console.verbs.session import Session
 
 EXAMPLES = """\
 examples:
@@ -160,8 +160,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.agents += getattr(arguments, "agents_after", [])
     try:
         return _run(arguments)
-    except (SettingsError, ObjectError) as error:
-        return _fail(str(error), Exit.USAGE)
     except VerbError as error:
         return _fail(str(error), error.code)
     except KeyboardInterrupt:
@@ -187,6 +185,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
             print(reading.reasons(arguments.output))
             return Exit.DONE
+    from console.settings import load
+
     settings = load(arguments.agents, arguments.config)
     if arguments.verb in (None, "console"):
         return _console(settings)
@@ -194,6 +194,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # 40 ms
+
     try:
         return version("remora")
     except PackageNotFoundError:
@@ -215,6 +217,7 @@ def _with_session(
 ) -> int:
     from console.client import Client
     from console.store import Store
+    from console.verbs.session import Session
 
     client = Client(settings.agents, who())
     session = Session(

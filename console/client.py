@@ -22,7 +22,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from console.store import Arrived, Fault, Inbox, Missing, Reply
 from shared.codec import (
@@ -106,14 +105,12 @@ class Client:
         who: str,
         *,
         topics: Iterable[str] = (),
-        on_reply: Callable[[], None] = lambda: None,
     ) -> None:
         for address in addresses:
             endpoints(address)
         self.addresses = tuple(dict.fromkeys(addresses))
         self.who = who
-        self.on_reply = on_reply
-        """Called in the client's thread when a reply to a command can be taken."""
+        self._on_reply: Callable[[], None] = lambda: None
         self._topics = frozenset(topics)
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
@@ -173,6 +170,10 @@ class Client:
         self._nudge()
         return command.id
 
+    def when_replied(self, call: Callable[[], None]) -> None:
+        """`call` is called in the client's thread whenever a reply can be taken."""
+        self._on_reply = call
+
     def ask(self, missing: Iterable[Missing]) -> None:
         for address, sequence in missing:
             self.send(address, Replay(sequence))
@@ -183,6 +184,7 @@ class Client:
         self._nudge()
 
     def close(self) -> None:
+        self._on_reply = lambda: None
         self._orders.put(None)
         self._nudge()
         self._thread.join(timeout=5)
@@ -306,11 +308,10 @@ class _Traffic:
         with self.client._changed:
             self.client._replies.append(reply)
             self.client._changed.notify_all()
-        self.client.on_reply()
+        self.client._on_reply()
 
     def _connected(self, link: _Link) -> None:
-        while link.monitor.poll(0):
-            recv_monitor_message(link.monitor)
+        for _ in _waiting(link.monitor):
             if link.topics:
                 self._look(link)
 

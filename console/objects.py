@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Literal, NamedTuple
 
+from console.exits import VerbError
 from console.store import Agent
 from shared.messages import Drain, Undrain, VipRow, Weight
 
@@ -14,7 +15,7 @@ Kind = Literal["node", "vip", "real"]
 Verb = Literal["drain", "undrain", "weight"]
 
 
-class ObjectError(ValueError):
+class ObjectError(VerbError):
     """A name that means nothing here, or more than one thing; the text says what would do."""
 
 

@@ -7,28 +7,15 @@ Dialog and CLI show the same plan; every number in it is an agent's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
 from typing import NamedTuple
 
 from console import format as fmt
+from console.exits import Exit
 from shared.messages import Answer, Change
 from shared.model import RING_SLOTS
 
 ASK_NAME_ABOVE = 0.02
 """Share of a VIP's ring above which the CLI wants the name typed, not just `y`."""
-
-
-class Exit(IntEnum):
-    DONE = 0
-    FAILED = 1
-    USAGE = 2
-    PARTIAL = 3
-    REFUSED = 4
-    TIMED_OUT = 5
-    NO_AGENT = 6
-    CONFLICT = 7
-    NOT_ALLOWED = 8
-    INTERRUPTED = 130
 
 
 class Answered(NamedTuple):

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from console import format as fmt
 from console import rows
 from console.store import Agent, Liveness
-from shared.model import Admin
+from shared.messages import RealRow
+from shared.model import Admin, Health
 
 
 class Problem(NamedTuple):
@@ -27,7 +28,7 @@ def problems(agents: Sequence[Agent], now: float) -> list[Problem]:
     found = [
         *_of_nodes(agents, now),
         *(p for vip in rows.vips(agents, now) for p in _of_vip(vip, agents, now)),
-        *(p for real in rows.reals(agents, now) for p in _of_real(real)),
+        *_of_reals(agents, now),
     ]
     return sorted(found, key=lambda problem: not problem.critical)
 
@@ -80,11 +81,20 @@ def _keeps_back(agent: Agent, vip: str, now: float) -> bool:
     return any(row.name == vip and not row.announced for row in vips.vips)
 
 
-def _of_real(real: rows.Real) -> Iterator[Problem]:
-    if real.stale:
-        return
-    if real.up < real.nodes:
-        where = "" if real.up == 0 else f" on {real.nodes - real.up} of {real.nodes} nodes"
-        yield Problem(False, real.key, f"not up{where}: {real.check}")
-    elif "drn" in real.state.text:
-        yield Problem(False, real.key, f"{real.state.text[2:]}: drained on some nodes only")
+def _of_reals(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
+    """Without rates and shares: this runs over every real of the fleet at every frame."""
+    seen: dict[tuple[str, str], list[RealRow]] = {}
+    for agent in agents:
+        if agent.reals is not None and agent.fresh(now, "real"):
+            for row in agent.reals.reals:
+                seen.setdefault((row.vip, row.address), []).append(row)
+    for (vip, address), found in seen.items():
+        ailing = [row for row in found if row.health is not Health.UP]
+        drained = sum(row.admin is Admin.DRAINING for row in found)
+        if ailing:
+            everywhere = len(ailing) == len(found)
+            where = "" if everywhere else f" on {len(ailing)} of {len(found)} nodes"
+            yield Problem(False, f"real/{address}@{vip}", f"not up{where}: {ailing[0].check}")
+        elif 0 < drained < len(found):
+            text = f"drained on {drained} of {len(found)} nodes only"
+            yield Problem(False, f"real/{address}@{vip}", text)

@@ -208,10 +208,12 @@ def _node_state(liveness: Liveness, snapshot: NodeSnapshot | None) -> State:
 # ---- VIPs
 
 
-def vips(agents: Iterable[Agent], now: float) -> list[Vip]:
-    """One record per VIP name over these agents."""
-    sights = _sights(agents, "vip", lambda snapshot: {r.name: r for r in snapshot.vips})
-    records = [_vip(name, views, now) for name, views in sights.items()]
+def vips(agents: Iterable[Agent], now: float, *, name: str = "") -> list[Vip]:
+    """One record per VIP (or of one name) over these agents."""
+    sights = _sights(
+        agents, "vip", lambda snapshot: {r.name: r for r in snapshot.vips if name in ("", r.name)}
+    )
+    records = [_vip(found, views, now) for found, views in sights.items()]
     everything = sum(r.pps.value or 0 for r in records)
     return [_with_share(record, everything) for record in records]
 

@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from console.exits import VerbError
 from shared.model import AddressError, endpoints
 
 
-class SettingsError(Exception):
+class SettingsError(VerbError):
     """The console cannot know its agents; the text says where and what to do."""
 
 

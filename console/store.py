@@ -178,7 +178,9 @@ class Agent:
         self._recorded[topic] = message.at
         old = packets_of(before)
         for key, packets in packets_of(message).items():
-            history = self.history.setdefault(key, deque(maxlen=HISTORY_SECONDS))
+            history = self.history.get(key)
+            if history is None:
+                history = self.history[key] = deque(maxlen=HISTORY_SECONDS)
             history.append(rate(old.get(key), packets, span))
 
 

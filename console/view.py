@@ -10,7 +10,7 @@ from console import format as fmt
 from console import rows
 from console.columns import Cell
 from console.plan import Answered
-from console.problems import Problem, problems
+from console.problems import Problem
 from console.rates import Sum, total
 from console.rows import Node, Real, Vip
 from console.store import Agent, Liveness, Store
@@ -28,6 +28,8 @@ class View(NamedTuple):
     """Seconds of the console's monotonic clock."""
     wall: float
     cluster: str
+    problems: tuple[Problem, ...] = ()
+    """Worst first."""
     held: float | None = None
     """Seconds for which the display has been held; None: it is live."""
 
@@ -64,7 +66,7 @@ def header(view: View, width: int) -> TextLine:
     all_ = view.agents
     live = len(view.store.live(view.now))
     stale = len(all_) - live
-    alerts = len(problems(all_, view.now))
+    alerts = len(view.problems)
     left = [
         Cell(f" {view.cluster} ", "strong"),
         Cell("│ "),
@@ -82,7 +84,7 @@ def header(view: View, width: int) -> TextLine:
 
 def alerts(view: View, room: int) -> list[TextLine]:
     """The worst problems, one line each; the last says how many are not shown."""
-    found = problems(view.agents, view.now)
+    found = view.problems
     if not found:
         return [line(" nothing is wrong", "ok")]
     shown = found if len(found) <= room else found[: room - 1]
@@ -191,8 +193,7 @@ def vip_lines(view: View, vip: Vip) -> list[TextLine]:
     """The VIP on each node: the spread should be even."""
     lines: list[TextLine] = []
     for agent in view.agents:
-        found = [one for one in rows.vips([agent], view.now) if one.name == vip.name]
-        for one in found:
+        for one in rows.vips([agent], view.now, name=vip.name):
             part = one.pps.value / vip.pps.value if one.pps.value and vip.pps.value else None
             lines.append(
                 (

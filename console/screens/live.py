@@ -93,6 +93,11 @@ class LiveScreen(Screen[None]):
         yield Painted(id="keys")
 
     @property
+    def composed(self) -> bool:
+        """Its bands are there: not so before it is shown first, nor while the app leaves."""
+        return bool(self.query("#header")) and self.is_running
+
+    @property
     def table(self) -> LineTable[Any]:
         return self.query_one(LineTable)
 
@@ -133,7 +138,7 @@ class LiveScreen(Screen[None]):
 
     @on(LineTable.Moved)
     def _redraw(self) -> None:
-        if self.view is not None and self.is_attached:
+        if self.view is not None and self.composed:
             self.frame(self.view)
 
     # ---- keys

@@ -13,11 +13,12 @@ from argparse import Namespace
 
 from console import objects, plan, rows
 from console.client import ANSWER_TIMEOUT
+from console.exits import Exit, VerbError
 from console.items import listing
 from console.objects import Object
-from console.plan import Answered, Exit
+from console.plan import Answered
 from console.store import Agent
-from console.verbs.session import Session, VerbError
+from console.verbs.session import Session
 from console.verbs.tables import now_text
 from shared.messages import Action
 

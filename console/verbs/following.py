@@ -8,10 +8,10 @@ import time
 from argparse import Namespace
 
 from console.eventlog import Line
+from console.exits import Exit, VerbError
 from console.items import Item
-from console.plan import Exit
 from console.tail import kind_of, written
-from console.verbs.session import Session, VerbError
+from console.verbs.session import Session
 from shared.messages import Replay
 
 SETTLE = 2.0

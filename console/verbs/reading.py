@@ -9,10 +9,10 @@ from argparse import Namespace
 
 from console import columns, items, objects, rows
 from console import format as fmt
-from console.plan import Exit
+from console.exits import Exit, VerbError
 from console.problems import Problem, problems
 from console.store import Agent
-from console.verbs.session import Session, VerbError
+from console.verbs.session import Session
 from console.verbs.tables import now_text, records, table
 from shared.reasons import REASONS
 

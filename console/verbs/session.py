@@ -9,17 +9,10 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from console.client import Client
+from console.exits import Exit, VerbError
 from console.plan import Answered
 from console.store import Agent, Inbox, Store
 from shared.messages import Action, Answer, Look
-
-
-class VerbError(Exception):
-    """One line for the operator, and the exit code."""
-
-    def __init__(self, text: str, code: int) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ class Session:
         answers = self.ask(dict.fromkeys(addresses, Look()), timeout=self.connect_timeout)
         there = [address for address in addresses if answers[address] is not None]
         if not there:
-            raise VerbError(self.nobody(), 6)
+            raise VerbError(self.nobody(), Exit.NO_AGENT)
         if rates:
             self._wait(1.05)
             self.ask(dict.fromkeys(there, Look()), timeout=self.connect_timeout)

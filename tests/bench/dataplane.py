@@ -145,7 +145,7 @@ def figures() -> list[Figure]:
     rig = Rig(pins)
     found = [
         Figure("compile and load, whole child", round(1000 * took, 1), "ms"),
-        Figure("lb instructions", loaded.programs["lb"].instructions, ""),
+        Figure("lb", loaded.programs["lb"].instructions, "instructions"),
         *packets(rig),
         *rings(rig),
         *reads(rig),
@@ -163,7 +163,7 @@ def main() -> int:
         return enclosure.run([sys.executable, "-m", "tests.bench.dataplane", *sys.argv[1:]])
     found = figures()
     if options.json:
-        print(json.dumps({"dataplane": [figure._asdict() for figure in found]}, indent=2))
+        print(json.dumps({f"{name} ({unit})": value for name, value, unit in found}, indent=2))
     else:
         width = max(len(figure.name) for figure in found)
         for figure in found:

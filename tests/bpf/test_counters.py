@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.root
 REALS = {"10.3.1.2": 100, "10.3.2.2": 50, "10.3.3.2": 0}
 
 
-def test_C1_a_mixed_crowd_adds_up(rig: Rig) -> None:
+def test_c1_a_mixed_crowd_adds_up(rig: Rig) -> None:
     """Per VIP, per real and in total; packets, bytes and new flows."""
     chance = random.Random(5)
     services = [rig.serve(WEB, REALS), rig.serve(DNS, REALS)]
@@ -58,7 +59,7 @@ def test_C1_a_mixed_crowd_adds_up(rig: Rig) -> None:
     assert lookups == totals["tx_packets"].sum(), "C3: every packet sent was looked up once"
 
 
-def test_C1_a_row_per_cpu(rig: Rig) -> None:
+def test_c1_a_row_per_cpu(rig: Rig) -> None:
     """What runs on one CPU is counted in its row only; the sums are the rows' sums."""
     rig.serve(WEB, REALS)
     for port in range(2000, 2050):
@@ -68,19 +69,21 @@ def test_C1_a_row_per_cpu(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(100, 10), (1, 1), (1000, 50)])
-def test_C2_the_event_rate_holds_and_the_rest_is_counted(rig: Rig, rate: int, burst: int) -> None:
+def test_c2_the_event_rate_holds_and_the_rest_is_counted(rig: Rig, rate: int, burst: int) -> None:
     rig.serve(WEB, REALS)
     rig.configure(trace_all=False, event_rate=rate, event_burst=burst)
-    # Within a millisecond or so: one system call with repeats, a dropped frame stays as it is.
+    # One system call with repeats: a dropped frame stays as it is.
+    started = time.monotonic()
     bpf_syscall.run_program(rig.program, frames.fragment(), 5000)
+    elapsed = time.monotonic() - started
     totals = rig.dataplane.totals()
     written, suppressed = int(totals["events"].sum()), int(totals["events_suppressed"].sum())
     assert written + suppressed == 5000
-    assert burst <= written <= burst + 1 + rate * 0.2
+    assert burst <= written <= burst + 1 + rate * (elapsed + 0.01)
     assert len(rig.drain()) == written
 
 
-def test_C2_reasons_do_not_starve_each_other(rig: Rig) -> None:
+def test_c2_reasons_do_not_starve_each_other(rig: Rig) -> None:
     rig.serve(WEB, REALS)
     rig.configure(trace_all=False, event_rate=1, event_burst=2)
     bpf_syscall.run_program(rig.program, frames.fragment(), 1000)
@@ -90,7 +93,7 @@ def test_C2_reasons_do_not_starve_each_other(rig: Rig) -> None:
     assert out.event is not None
 
 
-def test_C2_rate_0_writes_nothing_and_counts_all(rig: Rig) -> None:
+def test_c2_rate_0_writes_nothing_and_counts_all(rig: Rig) -> None:
     rig.serve(WEB, REALS)
     rig.configure(trace_all=False, event_rate=0)
     out = rig.run(frames.fragment())
@@ -98,7 +101,7 @@ def test_C2_rate_0_writes_nothing_and_counts_all(rig: Rig) -> None:
     assert out.counted["events_suppressed"] == 1
 
 
-def test_C2_sent_packets_have_no_event_unless_traced(rig: Rig) -> None:
+def test_c2_sent_packets_have_no_event_unless_traced(rig: Rig) -> None:
     rig.serve(WEB, REALS)
     assert rig.run(frames.tcp()).event is not None
     rig.configure(trace_all=False)
@@ -107,7 +110,7 @@ def test_C2_sent_packets_have_no_event_unless_traced(rig: Rig) -> None:
     assert "events_suppressed" not in out.counted
 
 
-def test_C2_a_full_ring_loses_exactly_what_is_counted(rig: Rig) -> None:
+def test_c2_a_full_ring_loses_exactly_what_is_counted(rig: Rig) -> None:
     rig.serve(WEB, REALS)
     bpf_syscall.run_program(rig.program, frames.fragment(), 20000)
     totals = rig.dataplane.totals()

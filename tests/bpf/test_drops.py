@@ -52,7 +52,7 @@ ODD: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_P6_P7_odd_packets_to_a_vip(rig: Rig, name: str) -> None:
+def test_p6_p7_odd_packets_to_a_vip(rig: Rig, name: str) -> None:
     """One reason each, the frame in the event, nothing sent (also not a first fragment)."""
     rig.serve(WEB, REALS)
     dns = rig.serve(DNS, REALS)
@@ -68,14 +68,14 @@ def test_P6_P7_odd_packets_to_a_vip(rig: Rig, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_P5_the_same_packets_to_others_are_passed(rig: Rig, name: str) -> None:
+def test_p5_the_same_packets_to_others_are_passed(rig: Rig, name: str) -> None:
     rig.serve(WEB, REALS)
     frame = patched(ODD[name][0](), IP_AT + 16, bytes([198, 51, 100, 1]))
     out = rig.run(frame)
     assert (out.action, out.output) == (PASS, frame)
 
 
-def test_P6_every_length_has_one_outcome(rig: Rig) -> None:
+def test_p6_every_length_has_one_outcome(rig: Rig) -> None:
     """A TCP and a UDP packet cut at every byte from 14 on, and padded to 128."""
     rig.serve(WEB, REALS)
     rig.serve(DNS, REALS)
@@ -90,7 +90,7 @@ def test_P6_every_length_has_one_outcome(rig: Rig) -> None:
         assert rig.run(frames.tcp().ljust(length, b"\xff")).action == TX
 
 
-def test_P6_fuzz(rig: Rig) -> None:
+def test_p6_fuzz(rig: Rig) -> None:
     """20,000 mutated frames: rig.run checks C1 for each, and what is passed or dropped is whole."""
     rig.serve(WEB, REALS)
     rig.serve(DNS, REALS)

@@ -25,7 +25,7 @@ def expected(rig: Rig, frame: bytes, flow: oracle.Flow, real: str, outer: IPv4Ne
 
 @pytest.mark.parametrize("tos", [0, 1, 2, 3, 0xB8, 0xFF])
 @pytest.mark.parametrize("size", [0, 1, 7, 100, 1440])
-def test_P1_P2_outer_header_and_untouched_inner(rig: Rig, tos: int, size: int) -> None:
+def test_p1_p2_outer_header_and_untouched_inner(rig: Rig, tos: int, size: int) -> None:
     """Byte for byte what scapy builds: lengths, checksum, TOS, TTL 64, DF, id 0, addresses."""
     service = rig.serve(WEB, REALS)
     chance = random.Random(f"{tos}/{size}")
@@ -41,7 +41,7 @@ def test_P1_P2_outer_header_and_untouched_inner(rig: Rig, tos: int, size: int) -
         assert out.output == expected(rig, frame, service.flow(port), service.address(real), OUTER)
 
 
-def test_P1_P2_udp(rig: Rig) -> None:
+def test_p1_p2_udp(rig: Rig) -> None:
     service = rig.serve(DNS, REALS)
     for port in range(3000, 3100):
         frame = frames.udp(port=port)
@@ -52,7 +52,7 @@ def test_P1_P2_udp(rig: Rig) -> None:
         )
 
 
-def test_P2_link_padding_stays_outside_the_ip_packet(rig: Rig) -> None:
+def test_p2_link_padding_stays_outside_the_ip_packet(rig: Rig) -> None:
     """A 40-byte packet in a 60-byte frame: the outer length counts the packet, not the frame."""
     service = rig.serve(WEB, REALS)
     frame = frames.tcp().ljust(60, b"\xee")
@@ -67,7 +67,7 @@ def test_P2_link_padding_stays_outside_the_ip_packet(rig: Rig) -> None:
 @pytest.mark.parametrize(
     "network", ["10.9.0.0/16", "10.9.4.0/24", "10.9.4.128/25", "172.16.0.0/12", "10.9.4.4/30"]
 )
-def test_P8_outer_source_is_the_flow_s_and_within_the_prefix(rig: Rig, network: str) -> None:
+def test_p8_outer_source_is_the_flow_s_and_within_the_prefix(rig: Rig, network: str) -> None:
     outer = IPv4Network(network)
     rig.configure(outer_source=outer)
     service = rig.serve(WEB, REALS)
@@ -85,7 +85,7 @@ def test_P8_outer_source_is_the_flow_s_and_within_the_prefix(rig: Rig, network: 
 
 
 @pytest.mark.parametrize("queues", [16, 32, 64])
-def test_P8_a_real_s_nic_spreads_the_outer_headers(queues: int) -> None:
+def test_p8_a_real_s_nic_spreads_the_outer_headers(queues: int) -> None:
     """RSS (Toeplitz with the well-known key, 128 entries): no queue over ideal / 0.9.
 
     The oracle's sources; that the program's are the same is the test above.
@@ -141,7 +141,7 @@ def test_settings_are_in_force_with_the_next_packet(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("name", frames.strangers())
-def test_P5_what_is_not_ours_is_passed_untouched(rig: Rig, name: str) -> None:
+def test_p5_what_is_not_ours_is_passed_untouched(rig: Rig, name: str) -> None:
     rig.serve(WEB, REALS)
     rig.serve(DNS, REALS)
     frame = frames.strangers()[name]
@@ -151,7 +151,7 @@ def test_P5_what_is_not_ours_is_passed_untouched(rig: Rig, name: str) -> None:
     assert "flow_hits" not in out.counted
 
 
-def test_P5_a_removed_vip_is_the_host_s_again(rig: Rig) -> None:
+def test_p5_a_removed_vip_is_the_host_s_again(rig: Rig) -> None:
     rig.serve(WEB, REALS)
     rig.serve(DNS, REALS)
     rig.dataplane.remove_vip(WEB)

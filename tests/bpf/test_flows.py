@@ -50,7 +50,7 @@ def test_new_flows_go_where_the_oracle_says(rig: Rig) -> None:
         assert out.event["vip_num"] == dns.vip_num
 
 
-def test_F8_the_same_key_and_ring_mean_the_same_real_elsewhere(rig: Rig) -> None:
+def test_f8_the_same_key_and_ring_mean_the_same_real_elsewhere(rig: Rig) -> None:
     """Another node has other numbers for the same reals: addresses are what agrees."""
     here = rig.serve(WEB, REALS)
     first = {p: here.address(connect(rig, here, p)) for p in range(4000, 4100)}
@@ -125,7 +125,7 @@ def test_udp_flows_are_kept(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["first", "middle", "last"])
-def test_F1_drain_keeps_flows_and_gets_no_new_one(rig: Rig, which: int) -> None:
+def test_f1_drain_keeps_flows_and_gets_no_new_one(rig: Rig, which: int) -> None:
     service = rig.serve(WEB, REALS)
     flows = {port: connect(rig, service, port) for port in range(3000, 3300)}
     drained = list(service.reals.values())[which]
@@ -144,7 +144,7 @@ def test_F1_drain_keeps_flows_and_gets_no_new_one(rig: Rig, which: int) -> None:
     assert real_of(rig, service, theirs[0], "S") != drained, "closed, then reused: a new flow"
 
 
-def test_F1_udp_flows_stay_on_a_draining_real(rig: Rig) -> None:
+def test_f1_udp_flows_stay_on_a_draining_real(rig: Rig) -> None:
     service = rig.serve(DNS, REALS)
     flows = {port: int(rig.run(frames.udp(port=port)).event["real_num"]) for port in range(500)}
     drained = next(iter(service.reals.values()))
@@ -155,7 +155,7 @@ def test_F1_udp_flows_stay_on_a_draining_real(rig: Rig) -> None:
     assert drained not in fresh
 
 
-def test_F2_a_repeated_syn_stays(rig: Rig) -> None:
+def test_f2_a_repeated_syn_stays(rig: Rig) -> None:
     """While opening, while open, over a ring change and over a drain; not when the real is down."""
     service = rig.serve(WEB, REALS)
     real = real_of(rig, service, 40000, "S")
@@ -168,7 +168,16 @@ def test_F2_a_repeated_syn_stays(rig: Rig) -> None:
     assert real_of(rig, service, 40000, "S") not in (real, None)
 
 
-def test_F2_a_port_reused_after_a_minute_leaves_the_draining_real(rig: Rig) -> None:
+def test_f2_after_a_minute_too_where_nothing_drains(rig: Rig) -> None:
+    """A client that keeps its connection open in silence and repeats a SYN: same real, new ring."""
+    service = rig.serve(WEB, REALS)
+    real = connect(rig, service, 40000)
+    rig.place(service, {a: int(n != real) for a, n in service.reals.items()})
+    rig.age(service.flow(40000), seconds=200)
+    assert real_of(rig, service, 40000, "S") == real
+
+
+def test_f2_a_port_reused_after_a_minute_leaves_the_draining_real(rig: Rig) -> None:
     service = rig.serve(WEB, REALS)
     real = connect(rig, service, 40000)
     rig.drain_real(service, real)
@@ -180,7 +189,7 @@ def test_F2_a_port_reused_after_a_minute_leaves_the_draining_real(rig: Rig) -> N
     assert real_of(rig, service, 40000, "S") != real
 
 
-def test_F4_down_the_very_next_packet_goes_elsewhere(rig: Rig) -> None:
+def test_f4_down_the_very_next_packet_goes_elsewhere(rig: Rig) -> None:
     """By the slots that the hash names next, before any new ring; no flow remains on it."""
     service = rig.serve(WEB, REALS)
     flows = {port: connect(rig, service, port) for port in range(3000, 3200)}
@@ -205,7 +214,7 @@ def test_F4_down_the_very_next_packet_goes_elsewhere(rig: Rig) -> None:
     assert after == moved, "flows do not jump back"
 
 
-def test_F4_all_down_is_no_real(rig: Rig) -> None:
+def test_f4_all_down_is_no_real(rig: Rig) -> None:
     service = rig.serve(WEB, REALS)
     connect(rig, service, 40000)
     for number in service.reals.values():
@@ -215,7 +224,7 @@ def test_F4_all_down_is_no_real(rig: Rig) -> None:
     assert out.counted["flow_stale"] == 1
 
 
-def test_F3_a_recycled_number_gets_no_old_flow(rig: Rig) -> None:
+def test_f3_a_recycled_number_gets_no_old_flow(rig: Rig) -> None:
     """Same number, same VIP, another machine: the generation tells the flows apart."""
     service = rig.serve(WEB, REALS)
     number = service.predicted(40000)
@@ -231,7 +240,7 @@ def test_F3_a_recycled_number_gets_no_old_flow(rig: Rig) -> None:
     assert out.counted["flow_stale"] == out.counted["flow_miss_other"] == 1
 
 
-def test_F3_any_sequence_of_changes(rig: Rig) -> None:
+def test_f3_any_sequence_of_changes(rig: Rig) -> None:
     """300 random changes: no packet leaves for an address that is not the VIP's at that time, and
     no flow moves while the real that it was stored with lives."""
     chance = random.Random(3)

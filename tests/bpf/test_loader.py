@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -48,8 +49,15 @@ def xdp_of(interface: str) -> int:
     shown = subprocess.run(
         ["ip", "-d", "-j", "link", "show", interface], check=True, capture_output=True, text=True
     ).stdout
-    _, found, after = shown.partition('"xdp":')
-    return int(after.partition('"id":')[2].partition(",")[0].rstrip("}] \n")) if found else 0
+    return int(json.loads(shown)[0].get("xdp", {}).get("prog", {}).get("id", 0))
+
+
+def _cpus(pins: Path) -> int:
+    dataplane = DataPlane(pins)
+    try:
+        return dataplane.cpus
+    finally:
+        dataplane.close()
 
 
 def test_every_program_of_bpf_loads(pins: Path) -> None:
@@ -63,7 +71,7 @@ def test_every_program_of_bpf_loads(pins: Path) -> None:
     assert loaded.adopted == ()
 
 
-def test_F5_a_second_load_adopts_the_maps(pins: Path) -> None:
+def test_f5_a_second_load_adopts_the_maps(pins: Path) -> None:
     """Same maps, the counters and the VIP go on, under a program that is new."""
     first = loader.load(request(pins))
     assert "totals" in first.created
@@ -100,7 +108,7 @@ def test_maps_made_anew_are_another_boot(pins: Path) -> None:
     assert len(boots) == 2
 
 
-def test_F5_attach_stays_and_is_updated_in_place(pins: Path, veth: str) -> None:
+def test_f5_attach_stays_and_is_updated_in_place(pins: Path, veth: str) -> None:
     attach = loader.Attach(veth)
     assert loader.load(request(pins, attach=attach)).mode == "native"
     first = xdp_of(veth)
@@ -144,17 +152,9 @@ def test_a_map_of_another_size_is_refused(pins: Path) -> None:
     with pytest.raises(loader.LoadError) as refused:
         loader.load(larger)
     said = str(refused.value)
-    sets = bpf_syscall_cpus(pins) * SMALL // 4
+    sets = _cpus(pins) * SMALL // 4
     for word in ("flows", "max_entries", str(sets), str(2 * sets), "remove"):
         assert word in said, said
-
-
-def bpf_syscall_cpus(pins: Path) -> int:
-    dataplane = DataPlane(pins)
-    try:
-        return dataplane.cpus
-    finally:
-        dataplane.close()
 
 
 def test_a_source_that_does_not_compile_says_where(pins: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from ipaddress import IPv4Address
 
@@ -34,20 +35,20 @@ def crowd(count: int, heaviest: int, *, seed: int = 1) -> dict[maglev.Address, i
 
 @pytest.mark.parametrize("count", [1, 2, 3, 34, 100, 1000, maglev.MAX_MEMBERS])
 @pytest.mark.parametrize("heaviest", [1, 100, 1000])
-def test_R1_ring_c_gives_the_reference_s_bytes(rig: Rig, count: int, heaviest: int) -> None:
+def test_r1_ring_c_gives_the_reference_s_bytes(rig: Rig, count: int, heaviest: int) -> None:
     turns = maglev.turns(crowd(count, heaviest), SEED, RING_SLOTS)
     filled = rig.dataplane.fill(turns, RING_SLOTS)
     assert filled.dtype == np.uint16
     assert np.array_equal(filled, maglev.fill(turns, RING_SLOTS))
 
 
-def test_R1_ring_c_equals_the_paper(rig: Rig) -> None:
+def test_r1_ring_c_equals_the_paper(rig: Rig) -> None:
     members = crowd(34, 100)
     ring = maglev.ring(members, SEED, fill=rig.dataplane.fill)
     assert [ring.addresses[i] for i in ring.slots] == lookup_table(members, SEED, RING_SLOTS)
 
 
-def test_R1_fills_do_not_see_each_other(rig: Rig) -> None:
+def test_r1_fills_do_not_see_each_other(rig: Rig) -> None:
     """The workspace is one: a large crowd, then a small one, then the first again."""
     large, small = (maglev.turns(crowd(n, 100), SEED, RING_SLOTS) for n in (1000, 2))
     first = rig.dataplane.fill(large, RING_SLOTS)
@@ -55,7 +56,24 @@ def test_R1_fills_do_not_see_each_other(rig: Rig) -> None:
     assert np.array_equal(first, rig.dataplane.fill(large, RING_SLOTS))
 
 
-def test_R7_another_size_is_refused(rig: Rig) -> None:
+def test_r1_a_fill_that_signals_interrupt_is_the_same(rig: Rig) -> None:
+    """A test run ends with EINTR when a signal comes; the program goes on where it was."""
+    turns = maglev.turns(crowd(100, 100), SEED, RING_SLOTS)
+    came: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _: came.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+    try:
+        for _ in range(5):
+            assert np.array_equal(
+                rig.dataplane.fill(turns, RING_SLOTS), maglev.fill(turns, RING_SLOTS)
+            )
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(came) > 10
+
+
+def test_r7_another_size_is_refused(rig: Rig) -> None:
     with pytest.raises(EffectError, match=r"ring\.c fills rings of 65537 slots, not 65539"):
         rig.dataplane.fill(maglev.turns(crowd(3, 1), SEED, 65539), 65539)
 
@@ -66,7 +84,7 @@ def test_a_ring_is_what_was_written(rig: Rig) -> None:
     assert not rig.dataplane.current_ring(service.vip_num + 1).any()
 
 
-def test_F6_a_flip_never_writes_the_row_in_force(rig: Rig) -> None:
+def test_f6_a_flip_never_writes_the_row_in_force(rig: Rig) -> None:
     """The old row stays whole for the quarantine: a packet that reads it is not misled."""
     service = rig.serve(WEB, {"10.3.1.2": 1, "10.3.2.2": 1})
     rows = rig.rows()
@@ -79,7 +97,7 @@ def test_F6_a_flip_never_writes_the_row_in_force(rig: Rig) -> None:
             assert rows[row, :RING_SLOTS].tolist() == before
 
 
-def test_F6_each_packet_sees_the_old_ring_or_the_new(rig: Rig) -> None:
+def test_f6_each_packet_sees_the_old_ring_or_the_new(rig: Rig) -> None:
     service = rig.serve(WEB, {"10.3.1.2": 1, "10.3.2.2": 1, "10.3.3.2": 1})
     for step in range(30):
         old = service.ring.copy()

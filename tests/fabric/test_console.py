@@ -9,8 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from shared.model import Admin
+from tests.fabric import load
+from tests.fabric import topology as t
 from tests.fabric.fabric import REMORA, Fabric
-from tests.fabric.waiting import until
+from tests.fabric.waiting import DeadlineError, until
 
 pytestmark = pytest.mark.root
 
@@ -36,13 +39,35 @@ class Terminal:
 
     def shows(self, *texts: str, seconds: float = 10) -> str:
         """Wait until all of these are on the screen; the screen."""
-        until(
-            lambda: all(text in self.screen() for text in texts), seconds, f"{texts} on the screen"
-        )
-        return self.screen()
+        seen = ""
+
+        def all_there() -> bool:
+            nonlocal seen
+            seen = self.screen()
+            return all(text in seen for text in texts)
+
+        try:
+            until(all_there, seconds, f"{texts} on the screen", every=0.1)
+        except DeadlineError as error:
+            raise DeadlineError(f"{error}:\n{seen}") from None
+        return seen
+
+    def move_to(self, row: str) -> None:
+        """The cursor down until it is on this row."""
+        while (here := cursor(self.screen())) != row:
+            self._down_from(here)
+
+    def _down_from(self, row: str) -> None:
+        self.press("j")
+        until(lambda: cursor(self.screen()) != row, 5, f"the cursor below {row or 'the title'}")
 
     def close(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
+
+
+def cursor(screen: str) -> str:
+    """The row that the cursor is on."""
+    return next((line.split()[0] for line in screen.splitlines() if line.startswith(">")), "")
 
 
 @pytest.fixture
@@ -51,3 +76,45 @@ def terminal(fabric: Fabric) -> Iterator[Terminal]:
     terminal = Terminal(fabric.place.name, shlex.join([*REMORA, *addresses]))
     yield terminal
     terminal.close()
+
+
+def test_a_real_is_drained_and_undrained_by_keys(fabric: Fabric, terminal: Terminal) -> None:
+    """The whole story: VIPs, reals, D, plan, confirm; traffic goes, the rows show it; U."""
+    address = t.real("r2").address
+    with fabric.load(rate=100, downloads=1) as running:
+        terminal.shows("Fleet", "lb1", "lb2", "LIVE", "nodes 2/2")
+        terminal.press("3")
+        terminal.shows("web", "echo", "10.200.0.1")
+        terminal.move_to("web")
+        terminal.press("Enter")
+        terminal.shows("reals", *(t.real(name).address for name in t.REALS))
+        terminal.move_to(address)
+        terminal.shows(f"{address} per node")
+        until(lambda: load.per_real(running.records(), "download")["r2"], 10, "a download on r2")
+
+        terminal.press("D")
+        terminal.shows(f"Plan: drain real/{address}@web", "flows now", "guards", "Cancel", "Drain")
+        assert fabric.look("lb1").reals["web", address].admin == Admin.ENABLED, (
+            "a plan is no change"
+        )
+        terminal.press("Tab", "Enter")
+        until(lambda: admins(fabric, address) == {Admin.DRAINING}, 10, "drained on both nodes")
+        drained = len(running.records())
+        terminal.press("Escape")
+        terminal.shows("drain", "0.0%")
+        until(lambda: len(running.records()) > drained + 200, 10, "traffic after the drain")
+
+        terminal.press("U")
+        terminal.shows(f"Plan: undrain real/{address}@web", "Cancel", "Undrain")
+        before_undrain = running.records()
+        terminal.press("Tab", "Enter")
+        until(lambda: admins(fabric, address) == {Admin.ENABLED}, 10, "undrained on both nodes")
+        records = running.stop()
+    assert load.failures(records) == []
+    assert load.per_real(before_undrain[drained + 1 :])["r2"] == 0
+    assert load.per_real(before_undrain[drained + 1 :], "download")["r2"] > 0
+
+
+def admins(fabric: Fabric, address: str) -> set[Admin]:
+    """What the nodes say of the real in VIP `web`."""
+    return {fabric.look(node).reals["web", address].admin for node in t.NODES}

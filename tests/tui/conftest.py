@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 
 import pytest
+
+# Before Textual is imported: the pilot waits for frames, the console's own 10 a second are slow.
+os.environ["TEXTUAL_FPS"] = "120"
 
 
 @pytest.hookimpl(tryfirst=True)

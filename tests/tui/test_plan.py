@@ -32,7 +32,6 @@ async def console(*agents: FakeAgent) -> AsyncIterator[tuple[RemoraApp, Pilot[No
         async with app.run_test(size=(80, 24)) as pilot:
             yield app, pilot
     finally:
-        client.on_reply = lambda: None
         client.close()
 
 
@@ -46,6 +45,21 @@ async def until(pilot: Pilot[None], fact: Callable[[], bool], what: str) -> None
 def shown(pilot: Pilot[None]) -> str:
     widgets: list[Any] = list(pilot.app.screen.query("Painted, LineTable"))
     return "\n".join(widget.text for widget in widgets)
+
+
+async def go(pilot: Pilot[None]) -> None:
+    """From Cancel to the button, once the plan allows it."""
+    button = pilot.app.screen.query_one("#go", Button)
+    await until(pilot, lambda: not button.disabled, "the button can be pressed")
+    await pilot.press("tab", "enter")
+
+
+async def replan(pilot: Pilot[None]) -> None:
+    """The Plan button; Textual passes over a press while the one before still shows."""
+    button = pilot.app.screen.query_one("#replan", Button)
+    button.focus()
+    await until(pilot, lambda: not button.has_class("-active"), "the button is up again")
+    await pilot.press("enter")
 
 
 async def sees(pilot: Pilot[None], *texts: str) -> None:
@@ -79,7 +93,7 @@ async def test_drain_key_to_the_socket(one: FakeAgent, other: FakeAgent) -> None
             assert [c.dry_run for c in one.changes] == [True], "a plan changes nothing"
             assert app.focused is not None
             assert app.focused.id == "cancel"
-            await pilot.press("tab", "enter")
+            await go(pilot)
             await sees(pilot, "applied 2/2", "lb1  applied, revision 8")
             await pilot.press("enter")
             for agent in (one, other):
@@ -138,7 +152,7 @@ async def test_the_target_is_the_one_under_the_cursor_when_the_key_was_pressed(
             one.tick()
             one.tick()
             await pilot.pause(0.2)
-            await pilot.press("tab", "enter")
+            await go(pilot)
             await sees(pilot, "applied 1/1")
         assert one.changes[-1].action == Drain(real="10.3.1.2", vip="web")
 
@@ -163,7 +177,7 @@ async def test_somebody_was_faster(one: FakeAgent) -> None:
             await to_reals(pilot)
             await pilot.press("D")
             await sees(pilot, "ok on 1 node")
-            await pilot.press("tab", "enter")
+            await go(pilot)
             await sees(pilot, "refused revision", "applied 0/1")
         assert KEY not in one.fleet.admin
 
@@ -177,17 +191,19 @@ async def test_weight_is_planned_before_it_can_be_sent(one: FakeAgent) -> None:
             field: Any = app.screen.query_one("#weight")
             field.focus()
             field.value = "0"
-            app.screen.query_one("#replan").focus()
-            await pilot.press("enter")
+            await replan(pilot)
             await sees(pilot, "must be 1 to 1000")
             field.value = "50"
-            await pilot.press("enter")
+            await replan(pilot)
             await sees(pilot, "weight 100 -> enabled, weight 50")
+            button = app.screen.query_one("#go", Button)
+            await until(pilot, lambda: not button.disabled, "the plan can be sent")
             field.value = "60"
-            await until(pilot, lambda: app.screen.query_one("#go", Button).disabled, "other value")
-            await pilot.press("enter")
-            await sees(pilot, "weight 60")
-            app.screen.query_one("#go").focus()
+            await until(pilot, lambda: button.disabled, "the plan on show is not what is typed")
+            await replan(pilot)
+            await sees(pilot, "enabled, weight 60")
+            await until(pilot, lambda: not button.disabled, "the new plan can be sent")
+            button.focus()
             await pilot.press("enter")
             await sees(pilot, "applied 1/1")
         assert one.changes[-1].action == Weight(real="10.3.1.2", weight=60, vip="web")
@@ -203,7 +219,7 @@ async def test_drain_a_node_and_what_is_so_already(one: FakeAgent) -> None:
             await pilot.press("escape")
             await pilot.press("D")
             await sees(pilot, "enabled -> draining")
-            await pilot.press("tab", "enter")
+            await go(pilot)
             await sees(pilot, "applied 1/1")
         assert one.changes[-1].action == Drain(node=True)
 

@@ -49,7 +49,14 @@ OWNERS = {
     "rich": ("console/app.py", "console/screens/", "console/widgets/"),
     "zmq": ("agent/server.py", "console/client.py"),
 }
-CHILD = ("agent/abi.py", "agent/bpf_syscall.py", "agent/loader.py", "shared/reasons.py")
+CHILD = (
+    "agent/abi.py",
+    "agent/attach.py",
+    "agent/bpf_syscall.py",
+    "agent/loader.py",
+    "agent/pinned.py",
+    "shared/reasons.py",
+)
 """Run by Debian's python3, without the project's packages."""
 BANNED = re.compile(
     r"(^|_)(util|utils|helper|manager|handler|base|common|misc|data|info)(_|$)", re.I

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from console import cli
-from console.plan import Exit
+from console.exits import Exit
 from shared.messages import Drain, Undrain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent

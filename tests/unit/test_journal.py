@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,20 +26,26 @@ def entry(revision: int, *overrides: Override) -> Remember:
     return Remember(COMMAND, "applied", revision, overrides)
 
 
+@contextlib.contextmanager
+def opened(directory: Path) -> Iterator[Journal]:
+    with contextlib.closing(Journal(directory)) as journal:
+        yield journal
+
+
 def test_recalls_the_last_word_on_each_real(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "state")
-    journal.write(entry(1, DRAINED, HEAVY))
-    journal.write(entry(2, BACK))
-    journal.close()
-    recalled = Journal(tmp_path / "state").recall()
+    with opened(tmp_path / "state") as journal:
+        journal.write(entry(1, DRAINED, HEAVY))
+        journal.write(entry(2, BACK))
+    with opened(tmp_path / "state") as journal:
+        recalled = journal.recall()
     assert set(recalled.overrides) == {BACK, HEAVY}
     assert recalled.revision == 2
     assert recalled.damaged == ()
 
 
 def test_says_who_what_when_why_and_the_result(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    journal.write(entry(1, DRAINED))
+    with opened(tmp_path) as journal:
+        journal.write(entry(1, DRAINED))
     line = json.loads(journal.path.read_text())
     assert line["who"] == "ann@jump"
     assert line["what"] == "drain real/10.3.1.2@web"
@@ -46,39 +55,46 @@ def test_says_who_what_when_why_and_the_result(tmp_path: Path) -> None:
 
 
 def test_torn_last_line_costs_only_itself(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    journal.write(entry(1, DRAINED))
-    journal.write(entry(2, HEAVY))
-    journal.close()
-    whole = journal.path.read_bytes()
-    journal.path.write_bytes(whole[:-20])
-    again = Journal(tmp_path)
-    again.write(entry(3, HEAVY))
-    recalled = again.recall()
+    with opened(tmp_path) as journal:
+        journal.write(entry(1, DRAINED))
+        journal.write(entry(2, HEAVY))
+    journal.path.write_bytes(journal.path.read_bytes()[:-20])
+    with opened(tmp_path) as journal:
+        journal.write(entry(3, HEAVY))
+        recalled = journal.recall()
     assert recalled.damaged == (2,)
     assert set(recalled.overrides) == {DRAINED, HEAVY}
     assert recalled.revision == 3
 
 
 def test_damaged_line_is_named_and_passed_over(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    journal.write(entry(1, DRAINED))
-    with journal.path.open("ab") as file:
-        file.write(b'\xff\xfe{"nonsense"\n[]\n{"overrides": 3, "revision": 1}\n')
-    journal.write(entry(2, HEAVY))
-    recalled = journal.recall()
+    with opened(tmp_path) as journal:
+        journal.write(entry(1, DRAINED))
+        with journal.path.open("ab") as file:
+            file.write(b'\xff\xfe{"nonsense"\n[]\n{"overrides": 3, "revision": 1}\n')
+        journal.write(entry(2, HEAVY))
+        recalled = journal.recall()
     assert recalled.damaged == (2, 3, 4)
     assert set(recalled.overrides) == {DRAINED, HEAVY}
 
 
-def test_full_disk_is_an_effect_error_and_leaves_no_half_line() -> None:
-    with pytest.raises(EffectError, match="journal"):
+def test_a_place_that_cannot_be_written_is_an_effect_error() -> None:
+    with pytest.raises(EffectError, match=r"journal /proc/no/.*"):
         Journal(Path("/proc/no/such/place"))
 
 
-def test_a_write_that_fails_is_taken_back(tmp_path: Path) -> None:
-    """/dev/full answers every write as a full disk does."""
-    (tmp_path / "journal.jsonl").symlink_to("/dev/full")
-    journal = Journal(tmp_path)
-    with pytest.raises(EffectError, match=r"journal .*: No space left on device"):
+def test_k5_half_a_line_is_taken_back(tmp_path: Path) -> None:
+    """K5: a disk that takes a part of the line refuses the command, and no trace of it stays."""
+    with opened(tmp_path) as journal:
         journal.write(entry(1, DRAINED))
+        before = journal.path.read_bytes()
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, hard))
+        try:
+            with pytest.raises(EffectError, match=r"journal .*: the disk is full"):
+                journal.write(entry(2, HEAVY))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert journal.path.read_bytes() == before
+        journal.write(entry(2, HEAVY))
+        assert journal.recall().revision == 2

@@ -69,7 +69,7 @@ def worst_share(members: Members, ring: maglev.Ring) -> float:
         ({}, "64d5f32afe52"),
     ],
 )
-def test_R1_golden_digests(members: dict[str, int], digest: str) -> None:
+def test_r1_golden_digests(members: dict[str, int], digest: str) -> None:
     """What nodes of all versions must agree on: a change here moves everybody's flows."""
     listed = {ip_address(address): weight for address, weight in members.items()}
     assert maglev.ring(listed, SEED).digest == digest
@@ -77,7 +77,7 @@ def test_R1_golden_digests(members: dict[str, int], digest: str) -> None:
 
 @given(members_of, st.randoms(use_true_random=False))
 @settings(max_examples=30, deadline=None)
-def test_R1_order_and_numbers_do_not_matter(members: Members, chance: random.Random) -> None:
+def test_r1_order_and_numbers_do_not_matter(members: Members, chance: random.Random) -> None:
     shuffled = list(members.items())
     chance.shuffle(shuffled)
     one = maglev.ring(members, SEED, slots=SMALL)
@@ -87,20 +87,20 @@ def test_R1_order_and_numbers_do_not_matter(members: Members, chance: random.Ran
     assert one.digest == other.digest
 
 
-def test_R1_another_seed_is_another_ring() -> None:
+def test_r1_another_seed_is_another_ring() -> None:
     members = crowd(10)
     assert maglev.moved(maglev.ring(members, b"a"), maglev.ring(members, b"b")) > RING_SLOTS // 2
 
 
 @given(members_of, st.binary(max_size=80))
 @settings(max_examples=40, deadline=None)
-def test_R1_equals_the_paper(members: Members, seed: bytes) -> None:
+def test_r1_equals_the_paper(members: Members, seed: bytes) -> None:
     ring = maglev.ring(members, seed, slots=251)
     assert [ring.addresses[i] for i in ring.slots] == lookup_table(members, seed, 251)
 
 
 @pytest.mark.parametrize("mixed", [0, 1000])
-def test_R1_equals_the_paper_at_full_size(mixed: int) -> None:
+def test_r1_equals_the_paper_at_full_size(mixed: int) -> None:
     members = crowd(100, mixed=mixed)
     ring = maglev.ring(members, SEED)
     assert [ring.addresses[i] for i in ring.slots] == lookup_table(members, SEED, RING_SLOTS)
@@ -111,7 +111,7 @@ def test_R1_equals_the_paper_at_full_size(mixed: int) -> None:
 
 @given(members_of)
 @settings(max_examples=50, deadline=None)
-def test_R2_shares_are_exact(members: Members) -> None:
+def test_r2_shares_are_exact(members: Members) -> None:
     ring = maglev.ring(members, SEED, slots=SMALL)
     assert worst_share(members, ring) < 1
     assert sum(ring.counts().values()) == SMALL
@@ -129,13 +129,13 @@ def test_R2_shares_are_exact(members: Members) -> None:
     ],
     ids=["2", "3-mixed", "100-mixed", "1000-mixed", "999-to-1"],
 )
-def test_R2_shares_are_exact_at_full_size(members: Members) -> None:
+def test_r2_shares_are_exact_at_full_size(members: Members) -> None:
     assert worst_share(members, maglev.ring(members, SEED)) < 1
 
 
 @given(members_of, st.data())
 @settings(max_examples=30, deadline=None)
-def test_R2_weight_0_has_no_slot(members: Members, data: st.DataObject) -> None:
+def test_r2_weight_0_has_no_slot(members: Members, data: st.DataObject) -> None:
     resting = data.draw(st.sampled_from(sorted(members)))
     ring = maglev.ring(members | {resting: 0}, SEED, slots=SMALL)
     assert resting not in ring.addresses
@@ -148,7 +148,7 @@ def test_R2_weight_0_has_no_slot(members: Members, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 10, 100, 300, 1000])
 @pytest.mark.parametrize(("mixed", "allowed"), [(0, 0.010), (100, 0.020), (1000, 0.020)])
-def test_R3_removal_moves_little_else(count: int, mixed: int, allowed: float) -> None:
+def test_r3_removal_moves_little_else(count: int, mixed: int, allowed: float) -> None:
     members = crowd(count, mixed=mixed)
     full = maglev.ring(members, SEED)
     ranked = sorted(members)
@@ -157,7 +157,7 @@ def test_R3_removal_moves_little_else(count: int, mixed: int, allowed: float) ->
         assert changed(full, rest, but=gone) <= allowed * RING_SLOTS
 
 
-def test_R3_add_and_remove_is_the_identity() -> None:
+def test_r3_add_and_remove_is_the_identity() -> None:
     members = crowd(34, mixed=100)
     before = maglev.ring(members, SEED)
     maglev.ring(members | {IPv4Address("192.0.2.1"): 50}, SEED)
@@ -168,8 +168,8 @@ def test_R3_add_and_remove_is_the_identity() -> None:
 
 
 @pytest.mark.parametrize("count", [8, 34, 300])
-def test_R4_a_rising_weight_keeps_its_slots(count: int) -> None:
-    """At most 4 of its own slots go away (with two or three members it can be more: ADR 3)."""
+def test_r4_a_rising_weight_keeps_its_slots(count: int) -> None:
+    """At most 4 of its own slots go away (nearly always: docs/adr/0003 has the exceptions)."""
     members = crowd(count, mixed=100)
     for chosen in sorted(members)[:: max(1, count // 3)]:
         before = maglev.ring(members, SEED)
@@ -180,7 +180,7 @@ def test_R4_a_rising_weight_keeps_its_slots(count: int) -> None:
 
 @given(members_of, st.data())
 @settings(max_examples=50, deadline=None)
-def test_R4_a_ramp_never_takes_a_step_back(members: Members, data: st.DataObject) -> None:
+def test_r4_a_ramp_never_takes_a_step_back(members: Members, data: st.DataObject) -> None:
     chosen = data.draw(st.sampled_from(sorted(members)))
     ranked = sorted(members)
     ramp = [
@@ -194,7 +194,7 @@ def test_R4_a_ramp_never_takes_a_step_back(members: Members, data: st.DataObject
 # ---- R5, R6, R7
 
 
-def test_R5_nobody_is_explicit() -> None:
+def test_r5_nobody_is_explicit() -> None:
     nobody: list[Members] = [{}, {IPv4Address("10.3.1.2"): 0}]
     for members in nobody:
         ring = maglev.ring(members, SEED)
@@ -208,7 +208,7 @@ def test_R5_nobody_is_explicit() -> None:
 
 
 @pytest.mark.parametrize("slots", [2, 251, 65537, 655373])
-def test_R6_a_permutation_visits_every_slot(slots: int) -> None:
+def test_r6_a_permutation_visits_every_slot(slots: int) -> None:
     """655373 is where 32-bit arithmetic would wrap."""
     for turn in maglev.turns(crowd(20), SEED, slots):
         visited = (turn.offset + np.arange(slots, dtype=np.int64) * turn.skip) % slots
@@ -217,7 +217,7 @@ def test_R6_a_permutation_visits_every_slot(slots: int) -> None:
 
 
 @pytest.mark.parametrize("slots", [-7, 0, 1, 4, 65536, 65535, 1009 * 1013])
-def test_R7_slots_that_are_not_prime_are_refused(slots: int) -> None:
+def test_r7_slots_that_are_not_prime_are_refused(slots: int) -> None:
     with pytest.raises(ValueError, match="slots: must be a prime"):
         maglev.ring(crowd(3), SEED, slots=slots)
 

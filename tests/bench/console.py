@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m tests.bench.console --json`: what the console costs its terminal and its machine.
+
+The console runs under a pty of 140x40 against two agents on real sockets (64 VIPs x 32 reals each,
+1 Hz, every rate changing).  The parent counts the bytes written to the terminal and the console's
+own processor time; the agents' work is in the parent and not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from pathlib import Path
+
+from shared.messages import RealSnapshot, Snapshot, VipRow, VipSnapshot
+from shared.model import RING_SLOTS, Protocol
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.recorded import Fleet
+
+VIPS, REALS = 64, 32
+COLUMNS, LINES = 140, 40
+SETTLE, MEASURE = 3.0, 8.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Large(Fleet):
+    """64 VIPs of 32 reals; no two seconds have the same rates."""
+
+    def at(self, second: float) -> tuple[Snapshot, ...]:
+        node, _, reals, *others = super().at(second)
+        assert isinstance(reals, RealSnapshot)
+        head = {k: getattr(node, k) for k in ("node", "boot", "sequence", "at")}
+        template = reals.reals[0]
+        counted = {
+            (v, r): int(second * 1000 + (second * (v + 3) * (r + 7)) % 991)
+            for v in range(VIPS)
+            for r in range(REALS)
+        }
+        vips = VipSnapshot(vips=tuple(self._row(v, counted) for v in range(VIPS)), **head)
+        rows = tuple(
+            type(template)(
+                **{
+                    **{f: getattr(template, f) for f in template.__struct_fields__},
+                    "vip": f"vip{v:02}",
+                    "address": f"10.3.{v}.{r + 1}",
+                    "slots": RING_SLOTS // REALS,
+                    "packets": packets,
+                    "bytes": packets * 500,
+                    "new_flows": packets // 9,
+                    "live_flows": packets % 977,
+                }
+            )
+            for (v, r), packets in counted.items()
+        )
+        return (node, vips, RealSnapshot(reals=rows, **head), *others)
+
+    def _row(self, number: int, counted: dict[tuple[int, int], int]) -> VipRow:
+        packets = sum(counted[number, r] for r in range(REALS))
+        return VipRow(
+            name=f"vip{number:02}",
+            address=f"10.200.0.{number + 1}",
+            port=443,
+            protocol=Protocol.TCP,
+            packets=packets,
+            bytes=packets * 500,
+            new_flows=packets // 9,
+            drops=packets // 999,
+            reals=REALS,
+            reals_up=REALS,
+            quorum=1,
+            announced=True,
+            ring_digest="a91f3c000000",
+            ring_changes=1,
+        )
+
+
+class Terminal:
+    """The console on a pty; `read` is what a terminal does."""
+
+    def __init__(self, addresses: list[str]) -> None:
+        self.started = time.monotonic()
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
+            words = [w for address in addresses for w in ("-a", address)]
+            os.execv(sys.executable, [sys.executable, "-m", "console", *words])
+        size = struct.pack("HHHH", LINES, COLUMNS, 0, 0)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, size)
+
+    def read(self, seconds: float, *, until: bytes = b"") -> bytes:
+        """Everything written in that time, or until a text appears."""
+        deadline, seen = time.monotonic() + seconds, b""
+        while (left := deadline - time.monotonic()) > 0 and (not until or until not in seen):
+            if select.select([self.fd], [], [], left)[0]:
+                try:
+                    seen += os.read(self.fd, 65536)
+                except OSError:
+                    break
+        return seen
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.fd, keys)
+
+    def cpu(self) -> float:
+        """Seconds of processor time."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def rss_mb(self) -> float:
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def close(self) -> None:
+        os.kill(self.pid, signal.SIGTERM)
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+def measure(terminal: Terminal) -> dict[str, float]:
+    terminal.read(SETTLE)
+    cpu, start = terminal.cpu(), time.monotonic()
+    written = len(terminal.read(MEASURE))
+    seconds = time.monotonic() - start
+    return {
+        "bytes_per_s": round(written / seconds),
+        "cpu_percent": round(100 * (terminal.cpu() - cpu) / seconds, 1),
+        "rss_mb": round(terminal.rss_mb(), 1),
+    }
+
+
+def console(addresses: list[str]) -> dict[str, object]:
+    terminal = Terminal(addresses)
+    try:
+        seen = terminal.read(20, until=b"NODE")
+        if b"NODE" not in seen:
+            raise SystemExit(f"the console painted nothing: {seen[-400:]!r}")
+        first = round(1000 * (time.monotonic() - terminal.started))
+        figures: dict[str, object] = {"first_paint_ms": first, "fleet": measure(terminal)}
+        terminal.press(b"3")
+        figures["vips"] = measure(terminal)
+        terminal.press(b"\r")
+        figures["reals"] = measure(terminal)
+        return figures
+    finally:
+        terminal.close()
+
+
+def cli(*words: str) -> int:
+    """Median wall time of five runs, in ms."""
+    times = []
+    for _ in range(5):
+        start = time.monotonic()
+        subprocess.run([sys.executable, "-m", "console", *words], capture_output=True, check=False)
+        times.append(1000 * (time.monotonic() - start))
+    return round(statistics.median(times))
+
+
+def figures() -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as place:
+        one = FakeAgent(Path(place) / "lb1", Large("lb1"))
+        other = FakeAgent(Path(place) / "lb2", Large("lb2"))
+        over = threading.Event()
+
+        def tick() -> None:
+            while not over.wait(1.0):
+                one.tick()
+                other.tick()
+
+        with one, other:
+            ticking = threading.Thread(target=tick)
+            ticking.start()
+            try:
+                addresses = [one.address, other.address]
+                words = [w for address in addresses for w in ("-a", address)]
+                return {
+                    "python_ms": bare(),
+                    "version_ms": cli("version"),
+                    "status_ms": cli(*words, "status", "--short"),
+                    **console(addresses),
+                }
+            finally:
+                over.set()
+                ticking.join()
+
+
+def bare() -> int:
+    """The floor: an interpreter that does nothing."""
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    return round(1000 * (time.monotonic() - start))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.parse_args()
+    print(json.dumps(figures(), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
