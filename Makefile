@@ -2,7 +2,7 @@
 # remora: `make help` lists what can be made.  Every target does its own set-up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check lint types test bench wheel clean
+.PHONY: help setup demo check lint types test bench picture wheel clean
 
 PY := .venv/bin/python
 # Namespaces and BPF need root; a checkout that belongs to a user keeps no root-owned caches.
@@ -34,8 +34,11 @@ test: lint types ## check, and the tests that need root: data plane and fabric (
 bench: setup ## figures as a table and as JSON lines
 	@$(ROOT) $(PY) -m tests.bench $(ARGS)
 
+picture: setup ## docs/*.svg anew, from the console on the running fabric
+	@$(ROOT) $(PY) -m tests.fabric.picture
+
 wheel: setup ## dist/remora-*.whl, for edge nodes and jump hosts
-	@PIP_CONSTRAINT=tests/constraints.txt $(PY) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@$(PY) -m hatchling build --target wheel
 
 clean: ## what was built; .venv stays
 	@rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

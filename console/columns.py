@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from console import format as fmt
 from console.rates import Sum
-from console.rows import Drop, Node, Real, State, Vip
+from console.records import Drop, Node, Real, State, Vip
 from shared.reasons import BY_NUMBER
 
 R = TypeVar("R")

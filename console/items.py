@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from console.rates import Sum
-from console.rows import Drop, Node, Real, State, Vip
+from console.records import Drop, Node, Real, State, Vip
 from shared.reasons import BY_NUMBER
 
 API_VERSION = "remora/1"

@@ -126,11 +126,11 @@ def _of_node(effect: Effect) -> list[tuple[str, str]]:
 
 
 def _guards(answers: Sequence[Answered]) -> list[str]:
-    said = []
-    for node, answer in [(a.node, a.answer) for a in answers]:
+    nodes: dict[tuple[str, str], list[str]] = {}
+    for _, node, answer in answers:
         if answer is not None and answer.status in ("refused", "failed"):
-            name = answer.guard or answer.status
-            said.append(f"✕ {name} on {node}: {answer.error}")
+            nodes.setdefault((answer.guard or answer.status, answer.error), []).append(node)
+    said = [f"✕ {name} on {', '.join(on)}: {why}" for (name, why), on in nodes.items()]
     if not said and to_do(answers):
         said.append(f"ok on {_nodes(len(to_do(answers)))}")
     return said

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from console import format as fmt
 from console import rows
+from console.records import Node, Vip
 from console.store import Agent, Liveness
 from shared.messages import RealRow
 from shared.model import Admin, Health
@@ -48,7 +49,7 @@ def _of_nodes(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
                 yield Problem(True, name, f"BGP to {peer.address} is down: {peer.detail}")
 
 
-def _absence(node: rows.Node) -> str:
+def _absence(node: Node) -> str:
     match node.liveness:
         case Liveness.FOREIGN:
             return "speaks another wire version: upgrade the older side"
@@ -57,7 +58,7 @@ def _absence(node: rows.Node) -> str:
     return f"no answer at {node.address}: is the agent running, may you read its sockets?"
 
 
-def _of_vip(vip: rows.Vip, agents: Sequence[Agent], now: float) -> Iterator[Problem]:
+def _of_vip(vip: Vip, agents: Sequence[Agent], now: float) -> Iterator[Problem]:
     if vip.stale:
         return
     silent = [agent.name for agent in agents if _keeps_back(agent, vip.name, now)]

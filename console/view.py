@@ -12,7 +12,7 @@ from console.columns import Cell
 from console.plan import Answered
 from console.problems import Problem
 from console.rates import Sum, total
-from console.rows import Node, Real, Vip
+from console.records import Node, Real, Vip
 from console.store import Agent, Liveness, Store
 from console.tail import tone, written
 from shared.reasons import BY_NUMBER

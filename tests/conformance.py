@@ -21,7 +21,7 @@ INVARIANTS = {
     "R1": "same VIP, members and seed: the same ring on every node, in any order",
     "R2": "each real's slots are its share, within 3; weight 0 has none",
     "R3": "removing a real moves little else; adding it again restores the ring",
-    "R4": "a higher weight never costs a real more than 4 of its slots",
+    "R4": "a higher weight costs a real hardly any of its own slots (how few: ADR 0003)",
     "R5": "no usable real: an explicit empty ring, never a stale one",
     "R6": "every permutation visits every slot",
     "R7": "a number of slots that is not prime is refused",

@@ -54,7 +54,7 @@ install_venv() {
         "$python" -m venv --clear --system-site-packages .venv
     # PIP_CONSTRAINT, not -c: it also binds the isolated environment that builds our own package.
     PIP_CONSTRAINT=tests/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
-        .venv/bin/pip install --quiet --editable '.[agent,console,dev]' ||
+        .venv/bin/pip install --quiet --editable '.[agent,console,dev]' hatchling ||
         fail "pip failed; its words are above (no network? then run it once with one)"
 }
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from console import columns, rows
-from console.rows import Drop
+from console.records import Drop
 from console.screens.live import LiveScreen
 from console.view import View, reason_lines, rule, tail_lines
 from console.widgets.painted import Painted

@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
 from console import columns, rows
-from console.rows import Node
+from console.records import Node
 from console.screens.live import LARGE, LiveScreen
 from console.view import Target, View, alerts, node_target, rule, totals
 from console.widgets.painted import Painted

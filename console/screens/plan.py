@@ -143,8 +143,11 @@ class PlanDialog(ModalScreen[None]):
             self._all_answered()
 
     def _all_answered(self) -> None:
-        names = dict(self.target.agents)
-        answered = [Answered(a, names[a], answer) for a, answer in self._answers.items()]
+        answered = [
+            Answered(address, name, self._answers[address])
+            for address, name in self.target.agents
+            if address in self._answers
+        ]
         if self._sent:
             self._show_result(answered)
             return

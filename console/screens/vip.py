@@ -6,7 +6,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from console import columns, rows
-from console.rows import Real
+from console.records import Real
 from console.screens.live import LiveScreen
 from console.view import Target, View, real_lines, real_target, rule
 from console.widgets.painted import Painted

@@ -6,7 +6,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from console import columns, rows
-from console.rows import Vip
+from console.records import Vip
 from console.screens.live import LiveScreen
 from console.view import Target, View, rule, vip_lines
 from console.widgets.painted import Painted

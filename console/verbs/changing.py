@@ -182,7 +182,8 @@ def _apply(
             answered = pending.pop(reply.id, None)
             if answered is not None:
                 done.append(answered._replace(answer=reply.answer))
-    return done
+    order = [answered.address for answered in planned]
+    return sorted(done, key=lambda answered: order.index(answered.address))
 
 
 def _report(

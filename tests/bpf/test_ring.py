@@ -7,11 +7,12 @@ import random
 import signal
 import time
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agent import maglev
+from agent import loader, maglev
 from agent.boundary import EffectError
 from agent.dataplane import QUARANTINE, DataPlane
 from shared.model import RING_SLOTS
@@ -95,6 +96,27 @@ def test_f6_a_flip_never_writes_the_row_in_force(rig: Rig) -> None:
         assert rig.row_in_force(service) not in (row, 0)
         if time.monotonic() - started < QUARANTINE:
             assert rows[row, :RING_SLOTS].tolist() == before
+
+
+def test_f6_a_retired_row_rests_before_it_is_written(bpffs: Path) -> None:
+    """With three rows for one VIP every flip but the first wants a row that was just in force."""
+    pins = loader.pins(bpffs, "few-rows")
+    loader.load(loader.Request(pins, ("lb.c", "ring.c"), flows_per_cpu=1024, ring_rows=4))
+    rig = Rig(pins)
+    try:
+        service = rig.serve(WEB, {"10.3.1.2": 1, "10.3.2.2": 1})
+        row = np.array(service.ring, np.uint32)
+        retired: dict[int, float] = {}
+        for _ in range(8):
+            before, started = rig.row_in_force(service), time.monotonic()
+            rig.dataplane.set_ring(service.vip_num, row)
+            written, used = time.monotonic(), rig.row_in_force(service)
+            assert written - retired.get(used, 0.0) >= QUARANTINE
+            retired[before] = started
+        assert len(retired) == 3
+    finally:
+        rig.close()
+        loader.detach(pins)
 
 
 def test_f6_each_packet_sees_the_old_ring_or_the_new(rig: Rig) -> None:

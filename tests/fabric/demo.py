@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -57,6 +58,7 @@ def _fail(text: str, status: int) -> int:
 
 def _inside(place: Path, options: argparse.Namespace) -> int:
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     say = stopwatch(lambda text: print(text, file=sys.stderr, flush=True))
     fabric = Fabric(place)
     try:

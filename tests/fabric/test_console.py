@@ -52,22 +52,15 @@ class Terminal:
             raise DeadlineError(f"{error}:\n{seen}") from None
         return seen
 
-    def move_to(self, row: str) -> None:
-        """The cursor down until it is on this row."""
-        while (here := cursor(self.screen())) != row:
-            self._down_from(here)
-
-    def _down_from(self, row: str) -> None:
-        self.press("j")
-        until(lambda: cursor(self.screen()) != row, 5, f"the cursor below {row or 'the title'}")
+    def find(self, row: str) -> None:
+        """Only this row is left, by the filter, and the cursor is on it."""
+        self.press("/")
+        self.shows("Enter keeps")
+        self.press(row, "Enter")
+        self.shows(f"filter {row}", f">{row} ")
 
     def close(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
-
-
-def cursor(screen: str) -> str:
-    """The row that the cursor is on."""
-    return next((line.split()[0] for line in screen.splitlines() if line.startswith(">")), "")
 
 
 @pytest.fixture
@@ -85,10 +78,10 @@ def test_a_real_is_drained_and_undrained_by_keys(fabric: Fabric, terminal: Termi
         terminal.shows("Fleet", "lb1", "lb2", "LIVE", "nodes 2/2")
         terminal.press("3")
         terminal.shows("web", "echo", "10.200.0.1")
-        terminal.move_to("web")
+        terminal.find("web")
         terminal.press("Enter")
         terminal.shows("reals", *(t.real(name).address for name in t.REALS))
-        terminal.move_to(address)
+        terminal.find(address)
         terminal.shows(f"{address} per node")
         until(lambda: load.per_real(running.records(), "download")["r2"], 10, "a download on r2")
 

@@ -113,11 +113,11 @@ class FakeAgent:
             command = command_of(frames)
             assert command.id
             assert "@" in command.who, "the journal wants user@host"
-            answer = self._answer(command)
+            answer = self.answer(command)
             if not self.deaf:
                 router.send_multipart([sender, *command_frames(answer)])
 
-    def _answer(self, command: Command) -> Answer:
+    def answer(self, command: Command) -> Answer:
         if isinstance(command.action, Look):
             self.looks += 1
             self.second += 1

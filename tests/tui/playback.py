@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from console import recording
 from console.app import RemoraApp
-from console.store import Inbox, Missing
-from shared.messages import Action
+from console.store import Inbox, Missing, Reply
+from shared.messages import Action, Command
+from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import WALL, Fleet, records
 
 SECONDS = 30
@@ -22,6 +23,7 @@ class Playback:
     addresses: tuple[str, ...]
     inbox: Inbox
     sent: list[tuple[str, Action, bool]] = field(default_factory=list)
+    answered: int = 0
     topics: frozenset[str] = frozenset()
 
     def take(self) -> Inbox:
@@ -44,6 +46,17 @@ class Playback:
         del why, expect_revision
         self.sent.append((address, action, dry_run))
         return f"playback-{len(self.sent)}"
+
+    def answer_with(self, agents: Mapping[str, FakeAgent], at: float) -> None:
+        """What these agents say to all that was sent and not answered yet."""
+        replies = []
+        for number, (address, action, dry_run) in enumerate(self.sent, start=1):
+            if number > self.answered and address in agents:
+                id_ = f"playback-{number}"
+                command = Command(id=id_, who="test@here", action=action, dry_run=dry_run)
+                replies.append(Reply(address, id_, agents[address].answer(command), at))
+        self.answered = len(self.sent)
+        self.inbox = Inbox(replies=replies)
 
     def ask(self, missing: Iterable[Missing]) -> None:
         assert not list(missing), "the recording has no gaps"

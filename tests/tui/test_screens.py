@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from textual.pilot import Pilot
 
 from console.app import RemoraApp
 from shared.model import Admin, Health
-from tests.tui.playback import recorded
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.playback import SECONDS, recorded
 from tests.tui.recorded import LB1, LB2, Fleet
 
 SIZES = [(80, 24), (140, 40)]
@@ -101,11 +103,34 @@ STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("state", STATES)
+SMALL_ONLY = ("filter", "sorted", "frozen", "vips_nobody", "drops_nobody", "node_empty")
+"""Nothing in them depends on the layout beyond what the other pictures show."""
+PICTURES = [(s, size) for s in STATES for size in SIZES if size == SIZES[0] or s not in SMALL_ONLY]
+
+
+@pytest.mark.parametrize(
+    ("state", "size"), PICTURES, ids=[f"{s}-{size[0]}x{size[1]}" for s, size in PICTURES]
+)
 def test_screen(snap_compare: Compare, state: str, size: tuple[int, int]) -> None:
     app, pressed = STATES[state]
     assert snap_compare(app(), terminal_size=size, run_before=keys(*pressed))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("guard", ["", "last-healthy"], ids=["ready", "refused"])
+def test_plan(snap_compare: Compare, tmp_path: Path, guard: str, size: tuple[int, int]) -> None:
+    """As the nodes answered: what would happen, or which guard says no where."""
+    fleets = {LB1: Fleet("lb1"), LB2: Fleet("lb2", pps_factor=2)}
+    agents = {a: FakeAgent(tmp_path / f.name, f, guard=guard) for a, f in fleets.items()}
+    app = recorded(fleets)
+    source: Any = app.source
+
+    async def before(pilot: Pilot[None]) -> None:
+        await keys("3", "enter", "D")(pilot)
+        source.answer_with(agents, SECONDS - 0.9)
+        await settle(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
 
 
 def test_no_color(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -330,25 +330,3 @@ def test_verbs_do_not_import_textual() -> None:
         "sys.exit(any(m for m in sys.modules if m.partition('.')[0] in ('textual', 'rich')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
-
-
-def test_garbage_from_an_agent_is_counted_not_raised(tmp_path: Path) -> None:
-    """What a peer sends that is no message ends as a fault, for the console to show."""
-    import zmq
-
-    from console.client import Client
-    from shared.model import endpoints
-
-    (tmp_path / "bad").mkdir()
-    address = f"ipc://{tmp_path}/bad"
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
-        router.linger = 0
-        router.bind(endpoints(address)[1])
-        client = Client([address], "test@here", topics={"node"})
-        try:
-            sender, *_ = router.recv_multipart()
-            router.send_multipart([sender, b"\x63", b"from the future"])
-            inbox = client.wait(5)
-            assert [fault.foreign for fault in inbox.faults] == [True]
-        finally:
-            client.close()

@@ -47,6 +47,16 @@ def test_rates_are_the_agents_own() -> None:
     assert web.share == pytest.approx(5 / 6)
 
 
+def test_the_ring_that_differs_stands_out_and_of_two_both_do() -> None:
+    odd = Fleet("lb2", weight={("web", "10.3.1.2"): 1})
+    pair = store_of(Fleet("lb1"), odd)
+    assert [n.ring_differs for n in rows.nodes(pair.agents.values(), 2.0)] == [True, True]
+    three = {LB1: Fleet("lb1"), LB2: odd, "ipc:///run/remora/lb3": Fleet("lb3")}
+    store = Store(list(three))
+    store.take(recording.inbox(records(three, range(3))))
+    assert [n.ring_differs for n in rows.nodes(store.agents.values(), 2.0)] == [False, True, False]
+
+
 def test_a_counter_that_went_back_is_unknown() -> None:
     """Never 0, never a spike."""
     store = store_of(Fleet("lb1"))

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client against agents that are away, deaf or speak garbage; real sockets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from console.client import Client
+from console.store import Inbox, Reply
+from shared.messages import Drain, NodeSnapshot
+from shared.model import AddressError, Admin, endpoints
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.recorded import Fleet
+
+DRAIN = Drain(real="10.3.1.2", vip="web")
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> FakeAgent:
+    return FakeAgent(tmp_path / "lb1", Fleet("lb1"))
+
+
+@pytest.fixture
+def client(agent: FakeAgent) -> Iterator[Client]:
+    client = Client([agent.address], "test@here", topics={"node"})
+    yield client
+    client.close()
+
+
+def until(client: Client, fact: Callable[[Inbox], bool], what: str) -> Inbox:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        inbox = client.wait(0.5)
+        if fact(inbox):
+            return inbox
+    raise AssertionError(f"never: {what}")
+
+
+def reply_to(client: Client, id_: str) -> Reply:
+    inbox = until(client, lambda i: any(r.id == id_ for r in i.replies), "a reply")
+    return next(reply for reply in inbox.replies if reply.id == id_)
+
+
+def test_no_command_waits_for_an_agent_that_is_away(agent: FakeAgent, client: Client) -> None:
+    """What was given up never takes effect when the agent comes back."""
+    assert reply_to(client, client.send(agent.address, DRAIN, timeout=0.3)).answer is None
+    with agent:
+        until(client, lambda i: any(r.answer is not None for r in i.replies), "its look")
+        assert agent.changes == []
+
+
+def test_a_lost_answer_is_asked_for_under_the_same_id(agent: FakeAgent, client: Client) -> None:
+    """K1: applied once, answered twice."""
+    agent.deaf = True
+    with agent:
+        id_ = client.send(agent.address, DRAIN)
+        deadline = time.monotonic() + 10
+        while not agent.changes and time.monotonic() < deadline:
+            client.wait(0.05)
+        agent.deaf = False
+        answer = reply_to(client, id_).answer
+    assert answer is not None
+    assert (answer.status, answer.revision) == ("applied", 8)
+    assert [command.id for command in agent.changes] == [id_]
+    assert agent.fleet.admin == {("web", "10.3.1.2"): Admin.DRAINING}
+
+
+def test_only_the_newest_snapshot_is_kept(agent: FakeAgent, client: Client) -> None:
+    """K4: a reader that does not read costs neither memory nor the agent anything."""
+    with agent:
+        until(client, lambda i: bool(i.replies), "connected")
+        agent.publish(*(agent.fleet.at(float(n))[0] for n in range(100, 200)))
+        seen: list[float] = []
+
+        def newest(inbox: Inbox) -> bool:
+            seen.extend(a.message.at for a in inbox.arrived if isinstance(a.message, NodeSnapshot))
+            return 5199.0 in seen
+
+        until(client, newest, "the newest")
+    assert len(seen) < 100
+
+
+def test_garbage_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    address = f"ipc://{tmp_path}/bad"
+    telemetry, command = endpoints(address)
+    with (
+        zmq.Context() as context,
+        context.socket(zmq.ROUTER) as router,
+        context.socket(zmq.XPUB) as publisher,
+    ):
+        router.linger = publisher.linger = 0
+        router.bind(command)
+        publisher.bind(telemetry)
+        client = Client([address], "test@here", topics={"node"})
+        try:
+            sender, *_ = router.recv_multipart()
+            router.send_multipart([sender, b"\x63", b"from the future"])
+            inbox = until(client, lambda i: bool(i.faults), "a fault")
+            assert [fault.foreign for fault in inbox.faults] == [True]
+            assert publisher.recv() == b"\x01node"
+            publisher.send_multipart([b"node", b"\x01", b"\xc1"])
+            inbox = until(client, lambda i: bool(i.faults), "a fault")
+            assert [fault.foreign for fault in inbox.faults] == [False]
+        finally:
+            client.close()
+
+
+def test_an_address_that_cannot_be_one() -> None:
+    with pytest.raises(AddressError):
+        Client(["tcp://192.0.2.1:5000"], "test@here")
