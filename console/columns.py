@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from console import format as fmt
-from console.rates import Sum
+from console.rates import HISTORY_SECONDS, Sum
 from console.records import Drop, Node, Real, State, Vip
 from shared.reasons import BY_NUMBER
 
@@ -104,7 +104,7 @@ def _age(age: float | None, *, stale: bool) -> Cell:
 
 
 def _spark(values: Sequence[float | None], width: int) -> Cell:
-    return Cell(fmt.sparkline(values, width), "hot")
+    return Cell(fmt.sparkline(values, width, HISTORY_SECONDS), "hot")
 
 
 def _ratio(part: int, whole: int) -> Cell:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -79,16 +80,25 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
     return text.rjust(width) if right else text.ljust(width)
 
 
-def sparkline(values: Sequence[float | None], width: int) -> str:
-    """The newest `width` values as blocks, scaled from 0 to their largest; unknown is a space."""
-    newest = values[-width:] if width else []
-    known = [value for value in newest if value is not None and math.isfinite(value)]
-    top = max(known, default=0.0)
-    return "".join(_block(value, top) for value in newest).rjust(width)
+def sparkline(values: Sequence[float | None], width: int, span: int) -> str:
+    """The newest `span` values in `width` blocks (at most `span`), newest at the right.
+
+    A block is the mean of its part of the span, scaled from 0 to the largest; unknown is a space.
+    """
+    newest = [None] * (span - len(values)) + list(values[-span:])
+    bounds = [i * span // width for i in range(width + 1)] if width else []
+    parts = [_mean(newest[a:b]) for a, b in itertools.pairwise(bounds)]
+    top = max((part for part in parts if part is not None), default=0.0)
+    return "".join(_block(part, top) for part in parts)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return sum(known) / len(known) if known else None
 
 
 def _block(value: float | None, top: float) -> str:
-    if value is None or not math.isfinite(value):
+    if value is None:
         return " "
     if top <= 0 or value <= 0:
         return _BLOCKS[0]

@@ -17,6 +17,8 @@ from shared.messages import Snapshot
 SHORTEST_SPAN = 0.45
 """Seconds between the samples of a rate: a fast agent's totals are taken further apart, or one
 packet more or less would look like a jump."""
+HISTORY_SECONDS = 60
+"""What sparklines show: one rate per second."""
 LARGEST_STEP_BACK = 5.0
 """Seconds by which a late answer may be older than what was published meanwhile."""
 

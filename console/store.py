@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypeVar
 
 from console.eventlog import EventLog, Line
-from console.rates import Samples, rate
+from console.rates import HISTORY_SECONDS, Samples, rate
 from shared.codec import topic_of
 from shared.messages import (
     Answer,
@@ -30,7 +30,6 @@ STALE_AFTER = 5.0
 """Seconds without telemetry after which values are not live any more (3 intervals, if longer)."""
 LONGEST_INTERVAL = 10.0
 """Seconds; no agent publishes more seldom (telemetry.hz)."""
-HISTORY_SECONDS = 60
 M = TypeVar("M", bound=Message)
 
 

@@ -11,7 +11,7 @@ from console import rows
 from console.columns import Cell
 from console.plan import Answered
 from console.problems import Problem
-from console.rates import Sum, total
+from console.rates import HISTORY_SECONDS, Sum, total
 from console.records import Node, Real, Vip
 from console.store import Agent, Liveness, Store
 from console.tail import tone, written
@@ -108,7 +108,7 @@ def totals(found: Sequence[Node], *, large: bool) -> list[TextLine]:
     new = _sum([n.new_flows_per_second for n in live], gone)
     flows = _sum([n.snapshot.live_flows if n.snapshot else None for n in live], gone)
     dropped = _sum([n.drop_pps for n in live], gone)
-    spark = fmt.sparkline(_added([n.history for n in live]), 40 if large else 30)
+    spark = fmt.sparkline(_added([n.history for n in live]), 40 if large else 30, HISTORY_SECONDS)
     if not large:
         return [
             line(
@@ -184,7 +184,7 @@ def node_lines(node: Node) -> list[TextLine]:
                 f"  miss {fmt.percent(node.misses)}{old}"
                 f"  flows {fmt.si(snapshot.live_flows)}{old}  "
             ),
-            Cell(fmt.sparkline(node.history, 16), "hot"),
+            Cell(fmt.sparkline(node.history, 16, HISTORY_SECONDS), "hot"),
         ),
     ]
 

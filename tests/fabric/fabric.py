@@ -138,7 +138,8 @@ class Fabric:
         )
         assert process.stderr is not None
         with process.stderr:
-            process.stderr.readline()  # "listening on"
+            while b"listening on" not in process.stderr.readline():
+                assert process.poll() is None, "tcpdump ended"
             try:
                 yield path
             finally:

@@ -138,18 +138,24 @@ def test_age(seconds: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "width", "text"),
+    ("values", "width", "span", "text"),
     [
-        ([], 4, "    "),
-        ([1, 2, 4], 3, "▃▅█"),
-        ([0, 0], 2, "▁▁"),
-        ([4, None, 4], 3, "█ █"),
-        ([float("nan"), 1], 2, " █"),
-        ([9, 9, 1, 1], 2, "██"),
+        ([], 4, 4, "    "),
+        ([1, 2, 4], 3, 3, "▃▅█"),
+        ([0, 0], 2, 2, "▁▁"),
+        ([4, None, 4], 3, 3, "█ █"),
+        ([float("nan"), 1], 2, 2, " █"),
+        ([9, 9, 1, 1], 2, 2, "██"),
+        ([8, 8, 8, 4, 0, 2], 3, 6, "█▇▂"),
+        ([8, 8], 3, 6, "  █"),
+        ([8] * 60 + [0] * 60, 12, 60, "▁" * 12),
+        ([1] * 60, 0, 60, ""),
     ],
 )
-def test_sparkline(values: list[float | None], width: int, text: str) -> None:
-    assert fmt.sparkline(values, width) == text
+def test_sparkline_covers_its_span(
+    values: list[float | None], width: int, span: int, text: str
+) -> None:
+    assert fmt.sparkline(values, width, span) == text
 
 
 def test_clock_and_count() -> None:
