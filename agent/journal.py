@@ -30,13 +30,45 @@ class Recalled(NamedTuple):
     """Numbers of the lines that could not be read."""
 
 
-class Journal:
-    """An open journal.  Raises EffectError when the disk refuses."""
+def journal_path(state_dir: str) -> Path:
+    return Path(state_dir) / "journal.jsonl"
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "journal.jsonl"
+
+def recall(path: Path) -> Recalled:
+    """Read a journal; one that is not there yet is empty.  Raises EffectError."""
+    last: dict[tuple[str, str], Override] = {}
+    revision = 0
+    damaged = []
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            entry = json.loads(line)
+            overrides = msgspec.convert(entry["overrides"], tuple[Override, ...])
+            revision = int(entry["revision"])
+        except (ValueError, KeyError, TypeError):
+            damaged.append(number)
+            continue
+        last.update({(override.vip, override.real): override for override in overrides})
+    return Recalled(tuple(last.values()), revision, tuple(damaged))
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise EffectError(f"journal {path}: {error.strerror}") from error
+
+
+class Journal:
+    """An open journal, for writing.  Raises EffectError when the disk refuses."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab", buffering=0)
             self._end_torn_line()
         except OSError as error:
@@ -44,23 +76,6 @@ class Journal:
 
     def close(self) -> None:
         self._file.close()
-
-    def recall(self) -> Recalled:
-        last: dict[tuple[str, str], Override] = {}
-        revision = 0
-        damaged = []
-        for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
-            if not line.strip():
-                continue
-            try:
-                entry = json.loads(line)
-                overrides = msgspec.convert(entry["overrides"], tuple[Override, ...])
-                revision = int(entry["revision"])
-            except (ValueError, KeyError, TypeError):
-                damaged.append(number)
-                continue
-            last.update({(override.vip, override.real): override for override in overrides})
-        return Recalled(tuple(last.values()), revision, tuple(damaged))
 
     def write(self, entry: Remember) -> None:
         command = entry.command

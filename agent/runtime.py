@@ -31,7 +31,7 @@ from agent.config import Config, Node
 from agent.dataplane import Control, DataPlane
 from agent.director import Director
 from agent.events import EventRing
-from agent.journal import Journal
+from agent.journal import Journal, journal_path, recall
 from agent.prober import Prober
 from agent.server import Server
 from agent.snapshot import Origin, Reading, snapshots
@@ -104,7 +104,7 @@ class Agent:
         self.inbox: asyncio.Queue[Fact] = asyncio.Queue()
         tell = self.inbox.put_nowait
         self.director = Director(config, dataplane.fill)
-        self.journal = Journal(Path(node.state_dir))
+        self.journal = Journal(journal_path(node.state_dir))
         self.server = Server(node.name, Path(node.run_dir), tell)
         self.prober = Prober({vip.name: vip for vip in config.vips}, tell)
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
@@ -120,10 +120,10 @@ class Agent:
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
+        self.inbox.put_nowait(self._adopted())  # before any command: nothing was awaited yet
         self.dataplane.configure(control(self.config, self.path))
         if self.speaker:
             await self.speaker.start()
-        self.inbox.put_nowait(self._adopted())
         await self._consume_once()
         async with asyncio.TaskGroup() as tasks:
             running = [
@@ -153,7 +153,7 @@ class Agent:
 
     def _adopted(self) -> b.Adopted:
         owned = self.dataplane.owned()
-        recalled = self.journal.recall()
+        recalled = recall(self.journal.path)
         for number in recalled.damaged:
             log.warning("journal line=%d is damaged, passed over", number)
         log.info(

@@ -24,6 +24,7 @@ from agent.config import Config
 from agent.dataplane import Control, DataPlane
 from agent.director import Director
 from agent.events import EventRing
+from agent.journal import journal_path, recall
 from shared.reasons import name_of
 
 _FLOWS = 1024
@@ -82,7 +83,9 @@ class Simulated:
 @contextlib.contextmanager
 def scratch(bpffs: Path, node: str, vips: int) -> Iterator[Scratch]:
     """A data plane for so many VIPs.  Raises LoadError or EffectError."""
-    pins = bpffs / "remora" / node / f"simulate-{os.getpid()}"
+    place = bpffs / "remora" / node
+    _sweep(place)
+    pins = place / f"simulate-{os.getpid()}"
     with contextlib.ExitStack() as undo:
         undo.callback(_remove, pins)
         request = loader.Request(
@@ -98,6 +101,13 @@ def scratch(bpffs: Path, node: str, vips: int) -> Iterator[Scratch]:
         undo.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # every CPU has a flow table
         yield Scratch(dataplane, program, events)
+
+
+def _sweep(place: Path) -> None:
+    """What simulations left behind that were killed: their maps would stay for ever."""
+    for left in place.glob("simulate-*"):
+        if not Path(f"/proc/{left.name.removeprefix('simulate-')}").exists():
+            pinned.remove(left)
 
 
 def _remove(pins: Path) -> None:
@@ -140,9 +150,10 @@ def simulate(
 ) -> list[Simulated]:
     """Run frames, in order, through a data plane as configured: every real up but those in `down`.
 
-    Operators' overrides are not looked at.  Raises LoadError or EffectError.
+    Drains and weights are those of the node's journal.  Raises LoadError or EffectError.
     """
     node = config.node
+    overrides = recall(journal_path(node.state_dir)).overrides
     with scratch(Path(node.bpffs), node.name, len(config.vips)) as where:
         where.dataplane.configure(
             Control(
@@ -156,7 +167,7 @@ def simulate(
                 trace_all=True,
             )
         )
-        facts = [b.Adopted({}, (), {}, (), 0), *_probes(config, down)]
+        facts = [b.Adopted({}, (), {}, overrides, 0), *_probes(config, down)]
         for effect in Director(config, where.dataplane.fill).take(facts, 0.0):
             _perform(where.dataplane, effect)
         return [run(where, frame) for frame in frames]

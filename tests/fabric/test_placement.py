@@ -99,9 +99,10 @@ def test_p8_on_the_wire_flows_have_their_own_outer_source_and_answers_go_direct(
         fabric.capture("lb1", "eth0", "tcp port 80") as at_the_node,
     ):
         reals = {port: t.real(fabric.request(port)).address for port in ports}
-        until(lambda: set(outer_sources(encapsulated)) == set(ports), 5, "all flows captured")
+        until(lambda: set(outer_sources(encapsulated)) >= set(ports), 5, "all flows captured")
         until(lambda: len(dump(at_the_node)) >= len(ports), 5, "the node's side captured")
-    sources = outer_sources(encapsulated)
+    # an earlier test's connections may still be saying goodbye
+    sources = {p: seen for p, seen in outer_sources(encapsulated).items() if p in ports}
     assert {port: real for port, (_, real) in sources.items()} == reals
     used = {port: addresses for port, (addresses, _) in sources.items()}
     assert all(len(addresses) == 1 for addresses in used.values()), "it changed in a flow"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.boundary import EffectError, Override, Remember
-from agent.journal import Journal
+from agent.journal import Journal, recall
 from shared.messages import Command, Drain
 from shared.model import Admin
 
@@ -28,7 +28,7 @@ def entry(revision: int, *overrides: Override) -> Remember:
 
 @contextlib.contextmanager
 def opened(directory: Path) -> Iterator[Journal]:
-    with contextlib.closing(Journal(directory)) as journal:
+    with contextlib.closing(Journal(directory / "journal.jsonl")) as journal:
         yield journal
 
 
@@ -37,7 +37,7 @@ def test_recalls_the_last_word_on_each_real(tmp_path: Path) -> None:
         journal.write(entry(1, DRAINED, HEAVY))
         journal.write(entry(2, BACK))
     with opened(tmp_path / "state") as journal:
-        recalled = journal.recall()
+        recalled = recall(journal.path)
     assert set(recalled.overrides) == {BACK, HEAVY}
     assert recalled.revision == 2
     assert recalled.damaged == ()
@@ -61,7 +61,7 @@ def test_torn_last_line_costs_only_itself(tmp_path: Path) -> None:
     journal.path.write_bytes(journal.path.read_bytes()[:-20])
     with opened(tmp_path) as journal:
         journal.write(entry(3, HEAVY))
-        recalled = journal.recall()
+        recalled = recall(journal.path)
     assert recalled.damaged == (2,)
     assert set(recalled.overrides) == {DRAINED, HEAVY}
     assert recalled.revision == 3
@@ -73,7 +73,7 @@ def test_damaged_line_is_named_and_passed_over(tmp_path: Path) -> None:
         with journal.path.open("ab") as file:
             file.write(b'\xff\xfe{"nonsense"\n[]\n{"overrides": 3, "revision": 1}\n')
         journal.write(entry(2, HEAVY))
-        recalled = journal.recall()
+        recalled = recall(journal.path)
     assert recalled.damaged == (2, 3, 4)
     assert set(recalled.overrides) == {DRAINED, HEAVY}
 
@@ -81,6 +81,10 @@ def test_damaged_line_is_named_and_passed_over(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_an_effect_error() -> None:
     with pytest.raises(EffectError, match=r"journal /proc/no/.*"):
         Journal(Path("/proc/no/such/place"))
+
+
+def test_no_journal_yet_is_an_empty_one(tmp_path: Path) -> None:
+    assert recall(tmp_path / "none") == ((), 0, ())
 
 
 def test_k5_half_a_line_is_taken_back(tmp_path: Path) -> None:
@@ -97,4 +101,4 @@ def test_k5_half_a_line_is_taken_back(tmp_path: Path) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert journal.path.read_bytes() == before
         journal.write(entry(2, HEAVY))
-        assert journal.recall().revision == 2
+        assert recall(journal.path).revision == 2
