@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes as c
 from typing import NamedTuple
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 MAX_VIPS = 512
 MAX_REALS = 4096
 RING_SLOTS = 65537
@@ -24,6 +24,8 @@ REASON_COUNT = 32
 TRACE_ALL = 1
 REAL_DOWN = 1
 REAL_DRAINING = 2
+ENCAP_IPV6 = 1
+ENCAP_GUE = 2
 FLOW_OPENING = 0
 FLOW_OPEN = 1
 FLOW_CLOSING = 2
@@ -44,12 +46,14 @@ class Control(c.Structure):
         ("hash_key", c.c_uint64 * 2),
         ("be_outer_source", c.c_uint32),
         ("be_outer_mask", c.c_uint32),
+        ("be_outer_source6", c.c_uint32 * 2),
         ("event_ahead", c.c_uint64),
         ("event_interval", c.c_uint32),
         ("underlay_mtu", c.c_uint32),
         ("gateway_mac", c.c_uint8 * 6),
         ("own_mac", c.c_uint8 * 6),
-        ("flags", c.c_uint32),
+        ("flags", c.c_uint16),
+        ("be_gue_port", c.c_uint16),
     ]
 
 
@@ -58,7 +62,7 @@ class VipKey(c.Structure):
         ("be_address", c.c_uint32 * 4),
         ("be_port", c.c_uint16),
         ("protocol", c.c_uint8),
-        ("pad", c.c_uint8),
+        ("version", c.c_uint8),
     ]
 
 
@@ -72,7 +76,8 @@ class Real(c.Structure):
         ("vip_num", c.c_uint16),
         ("generation", c.c_uint8),
         ("flags", c.c_uint8),
-        ("pad", c.c_uint32),
+        ("encap", c.c_uint8),
+        ("pad", c.c_uint8 * 3),
     ]
 
 
@@ -205,6 +210,8 @@ CONSTANTS: dict[str, int] = {
     "LB_TRACE_ALL": TRACE_ALL,
     "LB_REAL_DOWN": REAL_DOWN,
     "LB_REAL_DRAINING": REAL_DRAINING,
+    "LB_ENCAP_IPV6": ENCAP_IPV6,
+    "LB_ENCAP_GUE": ENCAP_GUE,
     "LB_FLOW_OPENING": FLOW_OPENING,
     "LB_FLOW_OPEN": FLOW_OPEN,
     "LB_FLOW_CLOSING": FLOW_CLOSING,

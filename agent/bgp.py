@@ -18,12 +18,13 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 
 from agent import bgp_pipe
 from agent.boundary import EffectError, PeerChanged
-from agent.config import Bgp
+from agent.config import Bgp, BgpPeer
+from agent.maglev import Address
 
 log = logging.getLogger("remora.bgp")
 
@@ -57,12 +58,29 @@ def exabgp_config(listed: Bgp, socket_path: Path) -> str:
         f"  local-as {listed.local_as};\n"
         f"  peer-as {peer.asn};\n"
         f"  hold-time {peer.hold_time};\n"
-        "  family { ipv4 unicast; }\n"
+        f"  family {{ {_families(listed, peer)} }}\n"
         "  api { processes [ remora ]; neighbor-changes; }\n"
         "}"
         for peer in listed.peers
     ]
     return "\n".join(blocks) + "\n"
+
+
+def _families(listed: Bgp, peer: BgpPeer) -> str:
+    """IPv4 routes over IPv4 sessions; IPv6 ones over both, if there is a next hop for them."""
+    if peer.address.version == 6:
+        return "ipv6 unicast;"
+    return "ipv4 unicast; ipv6 unicast;" if listed.next_hop6 else "ipv4 unicast;"
+
+
+def route(listed: Bgp, address: Address) -> str:
+    """The host route of a VIP address, as ExaBGP's commands name it.
+
+    `next-hop self` would be the session's own address, which for an IPv6 route over an IPv4 session
+    is an error: there the config names it.
+    """
+    hop = listed.next_hop6 if address.version == 6 else None
+    return f"route {address}/{address.max_prefixlen} next-hop {hop or 'self'}"
 
 
 class Speaker:
@@ -75,11 +93,11 @@ class Speaker:
         self._pid_file = run_dir / "exabgp.pid"
         self._log = run_dir / "exabgp.log"
         self._tell = tell
-        self._wanted: frozenset[IPv4Address] = frozenset()
-        self._standing: set[IPv4Address] | None = None
+        self._wanted: frozenset[Address] = frozenset()
+        self._standing: set[Address] | None = None
         """What ExaBGP holds; None: no bridge is connected."""
         self._bridge: asyncio.StreamWriter | None = None
-        self._unanswered: deque[tuple[str, IPv4Address]] = deque()
+        self._unanswered: deque[tuple[str, Address]] = deque()
         self._all_answered = asyncio.Event()
         self._all_answered.set()
         self._server: asyncio.Server | None = None
@@ -104,7 +122,7 @@ class Speaker:
         self._conf.write_text(text)
         self._spawn()
 
-    def advertise(self, addresses: frozenset[IPv4Address]) -> None:
+    def advertise(self, addresses: frozenset[Address]) -> None:
         self._wanted = addresses
         self._send_difference()
 
@@ -225,7 +243,7 @@ class Speaker:
         routes, peers = hello["routes"], hello["peers"]
         if not isinstance(routes, list) or not isinstance(peers, dict):
             raise TypeError("hello")
-        self._standing = {IPv4Address(route.partition("/")[0]) for route in routes}
+        self._standing = {ip_address(standing.partition("/")[0]) for standing in routes}
         for peer, state in peers.items():
             self._on_peer(peer, state, {})
         self._send_difference()
@@ -242,15 +260,15 @@ class Speaker:
         if self._bridge is None or self._standing is None:
             return
         # Withdrawals first; sorted, so that logs and tests read alike.
-        for address in sorted(self._standing - self._wanted):
+        for address in sorted(self._standing - self._wanted, key=_order):
             self._send("withdraw", address)
-        for address in sorted(self._wanted - self._standing):
+        for address in sorted(self._wanted - self._standing, key=_order):
             self._send("announce", address)
         self._standing = set(self._wanted)
 
-    def _send(self, verb: str, address: IPv4Address) -> None:
+    def _send(self, verb: str, address: Address) -> None:
         assert self._bridge is not None
-        self._bridge.write(f"{verb} route {address}/32 next-hop self\n".encode("ascii"))
+        self._bridge.write(f"{verb} {route(self._listed, address)}\n".encode("ascii"))
         self._unanswered.append((verb, address))
         self._all_answered.clear()
         log.info("%s address=%s", verb, address)
@@ -267,6 +285,10 @@ class Speaker:
         if self._standing is not None:
             (self._standing.discard if verb == "announce" else self._standing.add)(address)
         asyncio.get_running_loop().call_later(RESPAWN, self._send_difference)
+
+
+def _order(address: Address) -> tuple[int, int]:
+    return address.version, int(address)
 
 
 def _reap(pidfd: int) -> None:

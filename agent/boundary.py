@@ -9,29 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from enum import StrEnum
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.maglev import Address
 from shared.messages import Answer, Command, EventBody
-from shared.model import Admin, Protocol
+from shared.model import Admin, Protocol, host_port
 
 
 class EffectError(Exception):
     """The world refused an effect (kernel, BGP, disk); the text says what and why."""
 
 
+class Encap(StrEnum):
+    """How packets travel to a real; the family of the outer header is that of its address."""
+
+    IPIP = "ipip"
+    """The packet right behind the outer IP header."""
+    GUE = "gue"
+    """A UDP header between the two."""
+
+
 class VipKey(NamedTuple):
     """What a VIP is to the data plane."""
 
-    address: IPv4Address
+    address: Address
     port: int
     protocol: Protocol
 
     def __str__(self) -> str:
-        return f"{self.address}:{self.port}/{self.protocol}"
+        return f"{host_port(str(self.address), self.port)}/{self.protocol}"
 
 
 class OwnedReal(NamedTuple):
@@ -39,9 +49,10 @@ class OwnedReal(NamedTuple):
 
     real_num: int
     vip_num: int
-    address: IPv4Address
+    address: Address
     generation: int
     flags: int
+    encap: Encap
 
 
 class Override(NamedTuple):
@@ -58,7 +69,7 @@ class Target(NamedTuple):
     """Whom to probe; what to ask is in the VIP's config."""
 
     vip: str
-    real: IPv4Address
+    real: Address
 
 
 # ---- facts
@@ -178,7 +189,7 @@ class SetRing:
 class Advertise:
     """The whole set of VIP addresses to announce; the shell computes the difference."""
 
-    addresses: frozenset[IPv4Address]
+    addresses: frozenset[Address]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
+from shared.model import host_port
+
 ETHERTYPE_IPV4 = 0x0800
-PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
+ETHERTYPE_IPV6 = 0x86DD
+PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 44: "fragment", 58: "icmpv6"}
+UNKNOWN = "?"
 
 
 class Ends(NamedTuple):
@@ -19,16 +23,33 @@ class Ends(NamedTuple):
 
 
 def ends(head: bytes) -> Ends:
-    """The ends of an Ethernet frame's IPv4 packet (RFC 791), however little of it is there."""
-    if len(head) < 34 or int.from_bytes(head[12:14], "big") != ETHERTYPE_IPV4:
-        return Ends("?", "?", "?")
-    ip = head[14:]
-    source, destination = str(IPv4Address(ip[12:16])), str(IPv4Address(ip[16:20]))
-    protocol = PROTOCOLS.get(ip[9], f"ip-{ip[9]}")
+    """The ends of an Ethernet frame's IP packet (RFC 791, RFC 8200), however little is there.
+
+    IPv6 addresses with a port stand in brackets (RFC 5952).  Extension headers are not walked: the
+    first one's name is the protocol.
+    """
+    kind, ip = int.from_bytes(head[12:14], "big"), head[14:]
+    if kind == ETHERTYPE_IPV4 and len(ip) >= 20:
+        return _ipv4(ip)
+    if kind == ETHERTYPE_IPV6 and len(ip) >= 40:
+        return _ipv6(ip)
+    return Ends(UNKNOWN, UNKNOWN, UNKNOWN)
+
+
+def _ipv4(ip: bytes) -> Ends:
+    hosts = str(IPv4Address(ip[12:16])), str(IPv4Address(ip[16:20]))
     first_fragment = int.from_bytes(ip[6:8], "big") & 0x1FFF == 0
     start = (ip[0] & 15) * 4
-    ports = ip[start : start + 4]
-    if ip[9] in (6, 17) and first_fragment and start >= 20 and len(ports) == 4:
-        source = f"{source}:{int.from_bytes(ports[:2], 'big')}"
-        destination = f"{destination}:{int.from_bytes(ports[2:], 'big')}"
-    return Ends(source, destination, protocol)
+    behind = ip[start:] if first_fragment and start >= 20 else b""
+    return _with_ports(*hosts, ip[9], behind)
+
+
+def _ipv6(ip: bytes) -> Ends:
+    return _with_ports(str(IPv6Address(ip[8:24])), str(IPv6Address(ip[24:40])), ip[6], ip[40:])
+
+
+def _with_ports(source: str, destination: str, protocol: int, behind: bytes) -> Ends:
+    if protocol in (6, 17) and len(behind) >= 4:
+        source = host_port(source, int.from_bytes(behind[:2], "big"))
+        destination = host_port(destination, int.from_bytes(behind[2:4], "big"))
+    return Ends(source, destination, PROTOCOLS.get(protocol, f"ip-{protocol}"))

@@ -8,7 +8,7 @@ the state; revert() takes it back.  The director does the rest.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import NamedTuple, assert_never
 
 import msgspec
@@ -106,7 +106,7 @@ def apply(
             state.admin = override.admin
             continue
         vip = state.vips.get(override.vip)
-        real = vip.reals.get(IPv4Address(override.real)) if vip else None
+        real = vip.reals.get(ip_address(override.real)) if vip else None
         if real is None:
             continue
         before.append(Override(override.vip, override.real, real.admin, real.override))
@@ -155,9 +155,9 @@ def _weight(real: RealState, weight: int) -> int | None:
 def _reals(state: NodeState, real: str, vip: str) -> list[tuple[str, RealState]]:
     """The reals that `real` (an address) of `vip` (a name; empty: all) means.  Raises Refused."""
     try:
-        address = IPv4Address(real)
+        address = ip_address(real)
     except ValueError:
-        raise Refused(f"{real!r} is not an IPv4 address; name a real by its address") from None
+        raise Refused(f"{real!r} is not an IP address; name a real by its address") from None
     if vip and vip not in state.vips:
         raise Refused(f"no VIP {vip!r} here; there are {', '.join(sorted(state.vips))}")
     names = [vip] if vip else list(state.vips)
@@ -174,7 +174,7 @@ def _reals(state: NodeState, real: str, vip: str) -> list[tuple[str, RealState]]
 def _differs(state: NodeState, override: Override) -> bool:
     if not override.real:
         return state.admin is not override.admin
-    real = state.vips[override.vip].reals[IPv4Address(override.real)]
+    real = state.vips[override.vip].reals[ip_address(override.real)]
     return (real.admin, real.override) != (override.admin, override.weight)
 
 
@@ -202,7 +202,7 @@ def _plan(
 
 
 def _plan_one(vip: VipState, override: Override, fill: maglev.Fill) -> tuple[Change, int]:
-    address = IPv4Address(override.real)
+    address = ip_address(override.real)
     real = vip.reals[address]
     before = maglev.ring(vip.placed or {}, vip.seed, fill=fill)
     was = str(real)

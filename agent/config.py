@@ -6,21 +6,33 @@ Every key, its default and its meaning stand in configs/agent.toml; a test compa
 
 from __future__ import annotations
 
+import abc
 import difflib
 import re
 import tomllib
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from agent.boundary import VipKey
+from agent.boundary import Encap, VipKey
+from agent.contradictions import contradictions
 from shared.model import Protocol
 
+if TYPE_CHECKING:
+    from agent.maglev import Address
+else:
+
+    class Address(abc.ABC):  # noqa: B024
+        """Of either family.  msgspec takes one foreign type per field: this stands for the two."""
+
+    Address.register(IPv4Address)
+    Address.register(IPv6Address)
+
 MAX_VIPS = 511
-MAX_REALS = 4095
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -44,6 +56,8 @@ class Node(Table, frozen=True, kw_only=True):
     gateway: str = "auto"
     underlay_mtu: Annotated[int, Meta(ge=576, le=9000)] = 1500
     outer_source: IPv4Network = IPv4Network("172.16.0.0/16")
+    outer_source6: IPv6Network = IPv6Network("100::/64")
+    gue_port: Port = 9886
     hash_key: Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$")]
     flows_per_cpu: Annotated[int, Meta(ge=1024, le=1 << 24)] = 262144
     flow_idle: Annotated[float, Meta(ge=1, le=86400)] = 300.0
@@ -52,9 +66,9 @@ class Node(Table, frozen=True, kw_only=True):
     state_dir: str
 
     @property
-    def gateway_address(self) -> IPv4Address | None:
+    def gateway_address(self) -> Address | None:
         """The configured next hop; None: that of the default route."""
-        return None if self.gateway == "auto" else IPv4Address(self.gateway)
+        return None if self.gateway == "auto" else ip_address(self.gateway)
 
 
 class Telemetry(Table, frozen=True, kw_only=True):
@@ -63,8 +77,8 @@ class Telemetry(Table, frozen=True, kw_only=True):
 
 
 class BgpPeer(Table, frozen=True, kw_only=True):
-    address: IPv4Address
-    local_address: IPv4Address
+    address: Address
+    local_address: Address
     asn: Asn
     hold_time: Annotated[int, Meta(ge=3, le=65535)] = 9
 
@@ -72,6 +86,7 @@ class BgpPeer(Table, frozen=True, kw_only=True):
 class Bgp(Table, frozen=True, kw_only=True):
     local_as: Asn
     router_id: IPv4Address
+    next_hop6: IPv6Address | None = None
     dead_man: Annotated[float, Meta(ge=0, le=86400)] = 30.0
     peers: Annotated[tuple[BgpPeer, ...], Meta(min_length=1)]
 
@@ -87,13 +102,14 @@ class Check(Table, frozen=True, kw_only=True):
 
 
 class Real(Table, frozen=True, kw_only=True):
-    address: IPv4Address
+    address: Address
     weight: Annotated[int, Meta(ge=1, le=1000)] = 100
+    encap: Encap = Encap.IPIP
 
 
 class Vip(Table, frozen=True, kw_only=True):
     name: Name
-    address: IPv4Address
+    address: Address
     port: Port
     protocol: Protocol = Protocol.TCP
     quorum: Annotated[int, Meta(ge=1)] = 1
@@ -131,21 +147,30 @@ def parse(text: str, name: str) -> Config:
         config = msgspec.convert(raw, Config, dec_hook=_address)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{name}: {_explain(str(error), raw)}") from error
-    for problem in _contradictions(config):
+    for problem in contradictions(config):
         raise ConfigError(f"{name}: {problem}")
     return config
 
 
+_ADDRESSES: dict[object, tuple[str, Callable[[str], object]]] = {
+    Address: ("an IP address", ip_address),
+    IPv4Address: ("an IPv4 address", IPv4Address),
+    IPv6Address: ("an IPv6 address", IPv6Address),
+    IPv4Network: ("an IPv4 network without host bits", IPv4Network),
+    IPv6Network: ("an IPv6 network without host bits", IPv6Network),
+}
+
+
 def _address(kind: type, value: object) -> object:
-    if kind in (IPv4Address, IPv4Network):
-        what = "an IPv4 address" if kind is IPv4Address else "an IPv4 network without host bits"
-        if not isinstance(value, str):
-            raise ValueError(f"Expected {what} in quotes")
-        try:
-            return kind(value)
-        except ValueError:
-            raise ValueError(f"Expected {what}") from None
-    raise NotImplementedError(kind)
+    what, make = _ADDRESSES[kind]
+    if not isinstance(value, str):
+        raise ValueError(f"Expected {what} in quotes")  # noqa: TRY004  # as msgspec takes it
+    if "%" in value:
+        raise ValueError(f"Expected {what} without a zone (%)")
+    try:
+        return make(value)
+    except ValueError:
+        raise ValueError(f"Expected {what}") from None
 
 
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
@@ -156,6 +181,7 @@ _RULES = {
     "protocol": "tcp or udp",
     "kind": "tcp or http",
     "xdp_mode": "native or generic",
+    "encap": "ipip or gue",
     "name": _NAME_RULE,
     "hash_key": "32 hexadecimal digits; make one with `openssl rand -hex 16`",
     "interface": "an interface name of at most 15 characters, as `ip link` shows it",
@@ -217,87 +243,3 @@ def _look(raw: object, path: str) -> object:
         else:
             return {}
     return raw
-
-
-def _contradictions(config: Config) -> list[str]:
-    """What each value alone does not show, in words; the first is reported."""
-    return [*_node_problems(config), *_vip_problems(config)]
-
-
-def _node_problems(config: Config) -> list[str]:
-    node = config.node
-    found = []
-    if node.flows_per_cpu & (node.flows_per_cpu - 1):
-        near = 1 << node.flows_per_cpu.bit_length() - 1
-        found.append(
-            f"node.flows_per_cpu: must be a power of two, got {node.flows_per_cpu}; "
-            f"use {near} or {2 * near}"
-        )
-    if not 8 <= node.outer_source.prefixlen <= 24:
-        found.append(
-            f"node.outer_source: prefix length must be 8 to 24, got {node.outer_source}: the host "
-            "bits spread the flows over the reals' receive queues"
-        )
-    try:
-        _ = node.gateway_address
-    except ValueError:
-        found.append(f'node.gateway: must be an IPv4 address or "auto", got {node.gateway!r}')
-    for key in ("bpffs", "run_dir", "state_dir"):
-        value = getattr(node, key)
-        if not re.fullmatch(r"/[!-~]+", value):
-            found.append(f"node.{key}: must be an absolute path without spaces, got {value!r}")
-    if len(node.run_dir) > 80:
-        found.append(
-            f"node.run_dir: {len(node.run_dir)} characters; a socket path has room for 80, "
-            "use a shorter one such as /run/remora"
-        )
-    return found
-
-
-def _vip_problems(config: Config) -> list[str]:
-    found = []
-    seen: dict[object, int] = {}
-    addresses = {vip.address for vip in config.vips}
-    for i, vip in enumerate(config.vips):
-        where = f"vips[{i}]"
-        for what, value in (("name", vip.name), ("address, port, protocol", vip.key)):
-            if value in seen:
-                found.append(f"{where}: {what} {value} stands in vips[{seen[value]}] already")
-            seen[value] = i
-        if vip.quorum > len(vip.reals):
-            found.append(
-                f"{where}.quorum: {vip.quorum} reals are needed, {len(vip.reals)} are listed: "
-                "the VIP could never be announced"
-            )
-        if vip.check.timeout > vip.check.interval:
-            found.append(
-                f"{where}.check.timeout: {vip.check.timeout} is longer than the interval "
-                f"({vip.check.interval}); make it shorter"
-            )
-        found += _real_problems(config, vip, where, addresses)
-    total = sum(len(vip.reals) for vip in config.vips)
-    if total > MAX_REALS:
-        found.append(f"vips: {total} reals in all, at most {MAX_REALS} fit the maps")
-    return found
-
-
-def _real_problems(
-    config: Config, vip: Vip, where: str, vip_addresses: set[IPv4Address]
-) -> list[str]:
-    found = []
-    listed: set[IPv4Address] = set()
-    for j, real in enumerate(vip.reals):
-        key = f"{where}.reals[{j}].address"
-        if real.address in listed:
-            found.append(f"{key}: {real.address} is listed twice; raise its weight instead")
-        if real.address in vip_addresses:
-            found.append(f"{key}: {real.address} is a VIP address: packets would loop; use its own")
-        if real.address in config.node.outer_source:
-            found.append(
-                f"{key}: {real.address} lies in node.outer_source ({config.node.outer_source}); "
-                "choose a prefix that no machine uses"
-            )
-        if real.address.is_multicast or real.address.is_unspecified or real.address.is_loopback:
-            found.append(f"{key}: {real.address} is not an address of a machine")
-        listed.add(real.address)
-    return found

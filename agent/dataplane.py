@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from agent import abi, flowtable, pinned
 from agent import bpf_syscall as bpf
-from agent.boundary import EffectError, OwnedReal, VipKey
-from agent.maglev import Turn
+from agent.boundary import EffectError, Encap, OwnedReal, VipKey
+from agent.maglev import Address, Turn
 from agent.mapped import view, window
 from agent.ring_fill import fill_ring
 from shared.model import Protocol
@@ -50,6 +50,9 @@ class Control:
     hash_key: bytes
     """16 bytes, the fleet's secret."""
     outer_source: IPv4Network
+    outer_source6: IPv6Network
+    """A /64."""
+    gue_port: int
     underlay_mtu: int
     event_rate: int
     """Drop events per second, CPU and reason; 0: none, all are counted as suppressed."""
@@ -157,18 +160,24 @@ class DataPlane:
                 bpf.map_delete(self._fds["vips"], _marker(key.address))
         self._flip(vip_num, 0)
 
-    def put_real(
-        self, real_num: int, vip_num: int, address: IPv4Address, generation: int, flags: int
-    ) -> None:
-        """Give a number to a real; a new owner needs a new generation (1 to 255)."""
-        assert 0 < real_num < abi.MAX_REALS
-        assert 0 < generation < 256
-        real = abi.Real(vip_num=vip_num, generation=generation, flags=flags)
-        real.be_address[0] = _be(address)
-        fresh = np.frombuffer(bytes(real), np.uint64)
-        words = self._reals[real_num : real_num + 1].view(np.uint64)
+    def put_real(self, real: OwnedReal) -> None:
+        """Give a number to a real; a new owner needs a new generation (1 to 255).
+
+        The same owner may change its encapsulation: in force with the next packet.
+        """
+        assert 0 < real.real_num < abi.MAX_REALS
+        assert 0 < real.generation < 256
+        written = abi.Real(
+            be_address=_be_words(real.address),
+            vip_num=real.vip_num,
+            generation=real.generation,
+            flags=real.flags,
+            encap=_encap(real.address, real.encap),
+        )
+        fresh = np.frombuffer(bytes(written), np.uint64)
+        words = self._reals[real.real_num : real.real_num + 1].view(np.uint64)
         words[:2] = fresh[:2]
-        words[2] = fresh[2]  # owner, generation and flags in one store, the address before them
+        words[2] = fresh[2]  # owner, flags and encap in one store, the address before them
 
     def set_flags(self, real_num: int, flags: int) -> None:
         """In force with the next packet."""
@@ -178,7 +187,7 @@ class DataPlane:
         """Give the number back; the generation stays, so that the next owner's differs."""
         owned = _owned_real(real_num, self._reals[real_num])
         if owned.generation:
-            self.put_real(real_num, 0, owned.address, owned.generation, 0)
+            self.put_real(owned._replace(vip_num=0, flags=0))
 
     # ---- rings
 
@@ -276,8 +285,21 @@ def _be(address: IPv4Address) -> int:
     return int.from_bytes(address.packed, "little")
 
 
-def _from_be(word: int) -> IPv4Address:
-    return IPv4Address(int(word).to_bytes(4, "little"))
+def _be_words(address: Address) -> c.Array[c.c_uint32]:
+    """The words that hold an address of either family."""
+    return (c.c_uint32 * 4).from_buffer_copy(address.packed.ljust(16, b"\0"))
+
+
+def _from_be(words: Sequence[int], *, ipv6: bool) -> Address:
+    packed = b"".join(int(word).to_bytes(4, "little") for word in words)
+    return IPv6Address(packed) if ipv6 else IPv4Address(packed[:4])
+
+
+def _encap(address: Address, encap: Encap) -> int:
+    """enum lb_encap."""
+    return (abi.ENCAP_IPV6 if address.version == 6 else 0) | (
+        abi.ENCAP_GUE if encap is Encap.GUE else 0
+    )
 
 
 def _control(control: Control) -> abi.Control:
@@ -287,37 +309,45 @@ def _control(control: Control) -> abi.Control:
         hash_key=(c.c_uint64 * 2).from_buffer_copy(control.hash_key),
         be_outer_source=_be(network.network_address),
         be_outer_mask=_be(network.hostmask),
+        be_outer_source6=tuple(_be_words(control.outer_source6.network_address))[:2],
         event_ahead=interval * max(0, control.event_burst - 1),
         event_interval=interval,
         underlay_mtu=control.underlay_mtu,
         gateway_mac=(c.c_uint8 * 6).from_buffer_copy(control.gateway_mac),
         own_mac=(c.c_uint8 * 6).from_buffer_copy(control.own_mac),
         flags=abi.TRACE_ALL if control.trace_all else 0,
+        be_gue_port=socket.htons(control.gue_port),
     )
 
 
 def _raw(key: VipKey) -> bytes:
-    raw = abi.VipKey(be_port=socket.htons(key.port), protocol=_NUMBERS[key.protocol])
-    raw.be_address[0] = _be(key.address)
-    return bytes(raw)
+    return bytes(
+        abi.VipKey(
+            be_address=_be_words(key.address),
+            be_port=socket.htons(key.port),
+            protocol=_NUMBERS[key.protocol],
+            version=key.address.version,
+        )
+    )
 
 
-def _marker(address: IPv4Address) -> bytes:
-    raw = abi.VipKey()
-    raw.be_address[0] = _be(address)
-    return bytes(raw)
+def _marker(address: Address) -> bytes:
+    return bytes(abi.VipKey(be_address=_be_words(address), version=address.version))
 
 
 def _vip_key(key: abi.VipKey) -> VipKey:
     protocol = _PROTOCOLS[key.protocol]
-    return VipKey(_from_be(key.be_address[0]), socket.ntohs(key.be_port), protocol)
+    address = _from_be(key.be_address, ipv6=key.version == 6)
+    return VipKey(address, socket.ntohs(key.be_port), protocol)
 
 
 def _owned_real(real_num: int, real: Any) -> OwnedReal:  # noqa: ANN401  # one struct lb_real
+    encap = int(real["encap"])
     return OwnedReal(
         real_num=real_num,
         vip_num=int(real["vip_num"]),
-        address=_from_be(real["be_address"][0]),
+        address=_from_be(real["be_address"], ipv6=bool(encap & abi.ENCAP_IPV6)),
         generation=int(real["generation"]),
         flags=int(real["flags"]),
+        encap=Encap.GUE if encap & abi.ENCAP_GUE else Encap.IPIP,
     )

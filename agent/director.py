@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from ipaddress import IPv4Address
 from typing import assert_never
 
 import numpy as np
@@ -265,30 +264,31 @@ class Director:
         self,
         vip: Vip,
         vip_num: int,
-        owned: dict[tuple[int, IPv4Address], OwnedReal],
+        owned: dict[tuple[int, maglev.Address], OwnedReal],
         fact: Adopted,
         now: float,
     ) -> VipState:
         """A VIP's state from the config, with the numbers, flags and ring that the maps have."""
         row = fact.rings.get(vip_num) if vip.key in fact.vips else None
         in_ring = set(np.unique(row).tolist()) if row is not None else set()
-        reals: dict[IPv4Address, RealState] = {}
+        reals: dict[maglev.Address, RealState] = {}
         for listed in vip.reals:
             mine = owned.get((vip_num, listed.address)) if row is not None else None
-            number = mine or self._numbers.take(vip_num, listed.address)
+            number = mine or self._numbers.take(vip_num, listed.address, listed.encap)
+            as_written = mine is not None and mine.encap is listed.encap
             reals[listed.address] = RealState(
                 listed,
-                number,
+                number._replace(encap=listed.encap),
                 str(listed.address),
                 verdict=_as_before(mine, in_ring),
                 changed=now,
-                written=mine.flags if mine else None,
+                written=number.flags if as_written else None,
             )
         return VipState(vip, vip_num, reals, row)
 
     # ---- what should be, against what was written
 
-    def _routes(self) -> frozenset[IPv4Address]:
+    def _routes(self) -> frozenset[maglev.Address]:
         state = self.state
         return rib.addresses(
             (
@@ -344,7 +344,7 @@ class Director:
             vip.ring_changes += 1
         return effects
 
-    def _route_events(self, wanted: frozenset[IPv4Address]) -> list[Effect]:
+    def _route_events(self, wanted: frozenset[maglev.Address]) -> list[Effect]:
         was = self.state.announced
         why = "node draining" if self.state.admin is not Admin.ENABLED else "quorum lost"
         if self._stopping:

@@ -33,6 +33,7 @@ __all__ = ["Attach", "LoadError", "Loaded", "Program", "Request", "detach", "loa
 
 PYTHON = "/usr/bin/python3"
 FLOWS_PER_CPU = 262144
+GUE_PORT = 9886
 _TIMEOUT = 120.0
 _TC, _XDP = 3, 6  # BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_XDP
 _WORDS = 16000
@@ -61,6 +62,8 @@ class Request:
     """A power of two."""
     ring_rows: int = RING_ROWS
     """256 KiB each; row 0 stays empty."""
+    gue_port: int = GUE_PORT
+    """On which decap.c takes GUE; lb.c has its own in the map `control`."""
     attach: Attach | None = None
 
 
@@ -145,6 +148,7 @@ def _encode(request: Request) -> dict[str, Any]:
         "pins": str(request.pins.absolute()),
         "sources": [str(_bpf_directory() / source) for source in request.sources],
         "sizes": Sizes(_possible_cpus(), request.flows_per_cpu, request.ring_rows),
+        "gue_port": request.gue_port,
         "attach": request.attach,
     }
 
@@ -197,7 +201,12 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
     directory, sizes = Path(request["pins"]), Sizes(*request["sizes"])
     sources = [Path(source) for source in request["sources"]]
     pinned.prepare(directory)
-    codes = [code for source in sources for code in _compile(source, sizes)]
+    constants = {
+        "LB_CPUS": sizes.cpus,
+        "LB_FLOW_SETS": sizes.flow_sets,
+        "LB_GUE_PORT": request["gue_port"],
+    }
+    codes = [code for source in sources for code in _compile(source, constants)]
     compiled = time.monotonic()
     fds, created, adopted = _open_maps(directory, map_specs(sizes), codes)
     programs = {code.name: _load(code, fds) for code in codes}
@@ -215,7 +224,7 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _compile(source: Path, sizes: Sizes) -> list[_Code]:
+def _compile(source: Path, constants: Mapping[str, int]) -> list[_Code]:
     """All programs of a file: of XDP, or of tc if they take a socket buffer.
 
     What the compiler says is on stderr: BCC keeps it from us.
@@ -226,7 +235,7 @@ def _compile(source: Path, sizes: Sizes) -> list[_Code]:
     except ImportError as error:
         raise LoadError(f"bcc is missing ({error}): apt-get install python3-bpfcc") from error
     flags = [f"-I{source.parent}", f"-I{_bpf_directory()}"]
-    flags += [f"-DLB_CPUS={sizes.cpus}", f"-DLB_FLOW_SETS={sizes.flow_sets}"]
+    flags += [f"-D{name}={value}" for name, value in constants.items()]
     try:
         text = source.read_text(encoding="utf-8") + static_asserts()
         module = BPF(text=text.encode(), cflags=flags).module  # bcc's atexit keeps the object

@@ -8,19 +8,29 @@ short-lived child (`python -m agent.netlink`), as it does with the compiler.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
+import struct
 import sys
 import time
-from ipaddress import IPv4Address
-from pathlib import Path
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from agent.boundary import EffectError
+from agent.maglev import Address
 
-ARP_COMPLETE = 0x02
 RESOLVE = 5.0
-"""Seconds that the next hop has to answer ARP at start."""
+"""Seconds that the next hop has to answer ARP or neighbour discovery at start."""
+
+# linux/netlink.h, linux/neighbour.h
+_MESSAGE = struct.Struct("=IHHII")
+_NEIGHBOUR = struct.Struct("=B3xiHBB")
+_ATTRIBUTE = struct.Struct("=HH")
+_RTM_NEWNEIGH, _RTM_GETNEIGH, _NLM_F_REQUEST = 28, 30, 1
+_NDA_DST, _NDA_LLADDR = 1, 2
+_NUD_VALID = 0xDE
+"""Permanent, no ARP, reachable, probe, stale, delay."""
 
 
 class WayOut(NamedTuple):
@@ -33,7 +43,7 @@ class WayOut(NamedTuple):
     gateway_mac: bytes
 
 
-async def resolve(interface: str, gateway: IPv4Address | None) -> WayOut:
+async def resolve(interface: str, gateway: Address | None) -> WayOut:
     """The way out by an interface.  Raises EffectError with what is missing."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -61,12 +71,33 @@ async def resolve(interface: str, gateway: IPv4Address | None) -> WayOut:
 def neighbour(interface: str, address: str) -> bytes | None:
     """The MAC that the kernel has for a neighbour; None while it knows none.
 
-    Read from /proc: asked every few seconds, it must cost microseconds, not a netlink library.
+    Asked every few seconds, it must cost microseconds: one RTM_GETNEIGH (rtnetlink(7)), written by
+    hand.  The kernel answers in the same call.
     """
-    for line in Path("/proc/net/arp").read_text().splitlines()[1:]:
-        ip, _, flags, mac, _, device = line.split()
-        if (ip, device) == (address, interface) and int(flags, 16) & ARP_COMPLETE:
-            return bytes.fromhex(mac.replace(":", ""))
+    packed = ip_address(address).packed
+    family = socket.AF_INET6 if len(packed) == 16 else socket.AF_INET
+    route = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    with route, contextlib.suppress(OSError):  # the interface is gone: no neighbour there
+        wanted = _NEIGHBOUR.pack(family, socket.if_nametoindex(interface), 0, 0, 0)
+        wanted += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(packed), _NDA_DST) + packed
+        length = _MESSAGE.size + len(wanted)
+        route.send(_MESSAGE.pack(length, _RTM_GETNEIGH, _NLM_F_REQUEST, 1, 0) + wanted)
+        return _hardware_address_in(route.recv(4096))
+    return None
+
+
+def _hardware_address_in(message: bytes) -> bytes | None:
+    """NDA_LLADDR of an RTM_NEWNEIGH, if the kernel takes it for valid."""
+    length, kind, *_ = _MESSAGE.unpack_from(message)
+    if kind != _RTM_NEWNEIGH:
+        return None
+    _, _, state, _, _ = _NEIGHBOUR.unpack_from(message, _MESSAGE.size)
+    at = _MESSAGE.size + _NEIGHBOUR.size
+    while state & _NUD_VALID and at + _ATTRIBUTE.size <= length:
+        size, name = _ATTRIBUTE.unpack_from(message, at)
+        if name == _NDA_LLADDR:
+            return message[at + _ATTRIBUTE.size : at + size]
+        at += max(size, _ATTRIBUTE.size) + 3 & ~3
     return None
 
 
@@ -91,10 +122,11 @@ def _resolve_here(interface: str, gateway: str) -> dict[str, Any]:
 
 
 def _default_gateway(kernel: Any, index: int, interface: str) -> str:  # noqa: ANN401
-    for route in kernel.get_default_routes(family=socket.AF_INET):
-        hop = route.get("gateway")
-        if hop and route.get("oif") == index:
-            return str(hop)
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for route in kernel.get_default_routes(family=family):
+            hop = route.get("gateway")
+            if hop and route.get("oif") == index:
+                return str(hop)
     raise EffectError(
         f"interface {interface}: no default route by it; name the next hop in node.gateway"
     )
@@ -102,16 +134,19 @@ def _default_gateway(kernel: Any, index: int, interface: str) -> str:  # noqa: A
 
 def _hardware_address(kernel: Any, index: int, interface: str, hop: str) -> str:  # noqa: ANN401
     """The next hop's MAC, asked for by a packet to it (the kernel resolves, we read)."""
+    family = socket.AF_INET6 if ip_address(hop).version == 6 else socket.AF_INET
     deadline = time.monotonic() + RESOLVE
     while time.monotonic() < deadline:
-        for entry in kernel.get_neighbours(family=socket.AF_INET, ifindex=index, dst=hop):
+        for entry in kernel.get_neighbours(family=family, ifindex=index, dst=hop):
             if entry.get("lladdr"):
                 return str(entry.get("lladdr"))
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as prompt:
-            prompt.sendto(b"", (hop, 9))  # discard: any packet makes the kernel ask
+        with socket.socket(family, socket.SOCK_DGRAM) as prompt:
+            # discard: any packet makes the kernel ask
+            prompt.sendto(b"", (hop, 9, 0, index) if family == socket.AF_INET6 else (hop, 9))
         time.sleep(0.02)
     raise EffectError(
-        f"gateway {hop}: does not answer ARP on {interface}; check the address and the link"
+        f"gateway {hop}: does not answer ARP or neighbour discovery on {interface}; "
+        "check the address and the link"
     )
 
 

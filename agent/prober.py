@@ -83,7 +83,8 @@ async def _http(address: str, port: int, check: Check) -> tuple[bool, str]:
     """GET; 200 to 399 is healthy (RFC 9110 section 15)."""
     reader, writer = await asyncio.open_connection(address, port, limit=LONGEST_STATUS_LINE)
     try:
-        host = address if port == 80 else f"{address}:{port}"
+        host = f"[{address}]" if ":" in address else address  # RFC 3986 section 3.2.2
+        host = host if port == 80 else f"{host}:{port}"
         head = f"GET {check.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: remora\r\n"
         writer.write(f"{head}Connection: close\r\n\r\n".encode("ascii"))
         line = (await reader.readline()).decode("latin-1").strip()

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address
 from typing import NamedTuple
+
+from agent.maglev import Address
 
 
 class Service(NamedTuple):
     """What the decision needs to know of one VIP."""
 
-    address: IPv4Address
+    address: Address
     serving: int
     """Reals that take new flows."""
     quorum: int
@@ -21,7 +22,7 @@ class Service(NamedTuple):
     """Its ring has a real, and every real has been judged at least once."""
 
 
-def addresses(services: Iterable[Service], *, node_enabled: bool) -> frozenset[IPv4Address]:
+def addresses(services: Iterable[Service], *, node_enabled: bool) -> frozenset[Address]:
     """The addresses to announce: those with a service that meets its quorum.
 
     One service is enough for its address: to withdraw a healthy service because its neighbour on

@@ -59,6 +59,8 @@ def control(config: Config, path: netlink.WayOut) -> Control:
     return Control(
         hash_key=bytes.fromhex(node.hash_key),
         outer_source=node.outer_source,
+        outer_source6=node.outer_source6,
+        gue_port=node.gue_port,
         underlay_mtu=node.underlay_mtu,
         event_rate=rate,
         event_burst=2 * rate,
@@ -206,7 +208,7 @@ class Agent:
             case b.RemoveVip(key):
                 self.dataplane.remove_vip(key)
             case b.PutReal(real):
-                self.dataplane.put_real(*real)
+                self.dataplane.put_real(real)
             case b.FreeReal(real_num):
                 self.dataplane.free_real(real_num)
             case b.SetFlags(real_num, flags):

@@ -12,7 +12,6 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from agent.dataplane import Control, DataPlane
 from agent.director import Director
 from agent.events import EventRing
 from agent.journal import journal_path, recall
+from agent.maglev import Address
 from shared.reasons import name_of
 
 _FLOWS = 1024
@@ -54,7 +54,7 @@ class Simulated:
     vip: VipKey | None
     """None: not a VIP's, or an address without usable ports."""
     slot: int | None
-    real: IPv4Address | None
+    real: Address | None
     flow_hit: bool
     """Placed by the flow table: an earlier frame of the same call opened the flow."""
     output: bytes
@@ -159,6 +159,8 @@ def simulate(
             Control(
                 hash_key=bytes.fromhex(node.hash_key),
                 outer_source=node.outer_source,
+                outer_source6=node.outer_source6,
+                gue_port=node.gue_port,
                 underlay_mtu=node.underlay_mtu,
                 event_rate=0,
                 event_burst=0,
@@ -187,7 +189,7 @@ def _perform(dataplane: DataPlane, effect: Effect) -> None:
         case b.PutVip(key, vip_num):
             dataplane.put_vip(key, vip_num)
         case b.PutReal(real):
-            dataplane.put_real(*real)
+            dataplane.put_real(real)
         case b.SetFlags(real_num, flags):
             dataplane.set_flags(real_num, flags)
         case b.SetRing(vip_num):

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from typing import Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from agent import config, maglev
 from agent.abi import REAL_DOWN, REAL_DRAINING
-from agent.boundary import OwnedReal, Target
+from agent.boundary import Encap, OwnedReal, Target
 from agent.health import Verdict
 from shared.model import Admin, Health
 
@@ -78,7 +77,7 @@ class VipState:
 
     listed: config.Vip
     vip_num: int
-    reals: dict[IPv4Address, RealState]
+    reals: dict[maglev.Address, RealState]
     found: NDArray[np.uint32] | None = None
     """The row that the maps held at start, until it was compared with the first ring."""
     placed: dict[maglev.Address, int] | None = None
@@ -114,7 +113,7 @@ class VipState:
 
     def numbers(self, ring: maglev.Ring) -> NDArray[np.uint32]:
         """The real numbers of a ring's addresses, in its order."""
-        return np.array([self.reals[a].number.real_num for a in ring.addresses], np.uint32)  # type: ignore[index]
+        return np.array([self.reals[a].number.real_num for a in ring.addresses], np.uint32)
 
 
 @dataclass(slots=True)
@@ -134,7 +133,7 @@ class NodeState:
     peers: dict[str, PeerState] = field(default_factory=dict)
     admin: Admin = Admin.ENABLED
     revision: int = 0
-    announced: frozenset[IPv4Address] = frozenset()
+    announced: frozenset[maglev.Address] = frozenset()
 
     def targets(self) -> frozenset[Target]:
         return frozenset(
@@ -159,12 +158,12 @@ class RealNumbers:
         freed = [number for number, real in known.items() if real.vip_num == 0]
         self._free = deque(unused + freed)
 
-    def take(self, vip_num: int, address: IPv4Address) -> OwnedReal:
+    def take(self, vip_num: int, address: maglev.Address, encap: Encap) -> OwnedReal:
         """A free number for a real of a VIP.  Raises IndexError when none is left."""
         number = self._free.popleft()
         generation = self._generation.get(number, 0) % 255 + 1
         self._generation[number] = generation
-        return OwnedReal(number, vip_num, address, generation, 0)
+        return OwnedReal(number, vip_num, address, generation, 0, encap)
 
     def give_back(self, real_num: int) -> None:
         self._free.append(real_num)

@@ -2,39 +2,74 @@
 /*
  * Flow -> 64-bit keyed hash.  Touches no map.
  *
- * For one VIP (destination address, port, protocol) the hash is a bijection of {source address,
+ * For one IPv4 VIP (destination address, port, protocol) the hash is a bijection of {source address,
  * source port}: xor, addition, multiplication by an odd number and x ^= x >> n can all be undone.
- * So two flows of one VIP never share a hash, and the flow table's tag is exact.  One half of the
- * secret goes in before the first multiplication, the other between the two: who does not know it
- * cannot choose flows that fall on one slot or one flow set.
+ * So two flows of one VIP never share a hash, and the flow table's tag is exact.
+ *
+ * For an IPv6 VIP 160 bits become 64: it is a bijection of each of {upper half of the source
+ * address, lower half, source port} while the other two stay, so that two flows can share a hash
+ * only if they differ in two of them, and then with a chance of 2^-64.  They would share a real.
+ *
+ * Between any two multiplications a half of the secret goes in: who does not know it cannot choose
+ * flows that fall on one slot or one flow set.
  *
  * Who uses which bits: the ring slot the upper 32 (slot_of), the flow set the lowest ones, the
- * outer source the lower 32.
+ * outer header the lower 32 (the IPv6 source address nearly all).
  */
 #ifndef REMORA_HASH_H
 #define REMORA_HASH_H
 
 #include <linux/types.h>
 #include "lb_abi.h"
+#include "packet.h"
 
 #define HASH_ODD_1 0xd6e8feb86659fd93ULL
 #define HASH_ODD_2 0xa0761d6478bd642fULL
 #define HASH_ODD_3 0x9e3779b97f4a7c15ULL
 #define HASH_STEP 0xd1342543de82ef95ULL	/* multiplier of a 64-bit LCG (Steele and Vigna, 2021) */
 
-/* All arguments as they stand in the packet, loaded as little-endian words. */
-static __always_inline u64 flow_hash(const lb_u64 *key, u32 source, u32 destination, u32 ports,
-				     u8 protocol)
+/* Words as they stand in the packet, loaded as little-endian ones. */
+static __always_inline u64 joined(u32 low, u32 high)
 {
-	u64 vip = ((u64)destination << 8 | protocol) * HASH_ODD_3;
-	u64 x = ((u64)source << 32 | ports) ^ (key[0] + vip);
+	return (u64)high << 32 | low;
+}
 
+static __always_inline u64 stirred(u64 x)
+{
 	x ^= x >> 32;
 	x *= HASH_ODD_1;
-	x ^= x >> 29;
-	x += key[1];
+	return x ^ x >> 29;
+}
+
+static __always_inline u64 finished(u64 x)
+{
 	x *= HASH_ODD_2;
 	return x ^ x >> 32;
+}
+
+static __always_inline u64 ipv4_hash(const lb_u64 *key, const struct packet *p)
+{
+	u64 vip = ((u64)p->to.be_address[0] << 8 | p->protocol) * HASH_ODD_3;
+	u64 x = stirred(joined(p->be_ports, p->be_source[0]) ^ (key[0] + vip));
+
+	return finished(x + key[1]);
+}
+
+static __always_inline u64 ipv6_hash(const lb_u64 *key, const struct packet *p)
+{
+	u64 upper = joined(p->to.be_address[0], p->to.be_address[1]);
+	u64 lower = joined(p->to.be_address[2], p->to.be_address[3]);
+	u64 vip = ((upper + lower * HASH_ODD_2) << 8 | p->protocol) * HASH_ODD_3;
+	u64 x = stirred(joined(p->be_source[0], p->be_source[1]) ^ (key[0] + vip));
+
+	x = stirred(joined(p->be_source[2], p->be_source[3]) ^ (x + key[1]));
+	x = stirred(p->be_ports ^ (x + key[0]));
+	return finished(x + key[1]);
+}
+
+static __always_inline u64 flow_hash(const lb_u64 *key, const struct packet *p)
+{
+	return p->carried_as == PROTOCOL_IPIP ? ipv4_hash(key, p) : ipv6_hash(key, p);
 }
 
 static __always_inline u64 slot_of(u64 hash)

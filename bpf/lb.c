@@ -33,7 +33,8 @@ struct decision {
 	bool stale;
 	bool moved;
 	bool evicted;
-	u32 be_real;
+	u32 encap;		/* of the real: bits of enum lb_encap */
+	const struct lb_real *real;
 };
 
 static __always_inline int drop(struct decision *d, u32 reason)
@@ -45,15 +46,8 @@ static __always_inline int drop(struct decision *d, u32 reason)
 /* VIP first: an odd packet concerns us only if its address is a VIP's. */
 static __always_inline int find_vip(const struct packet *p, struct decision *d)
 {
-	struct lb_vip_key key = {};
-	u32 *vip_num;
+	u32 *vip_num = vip_of(&p->to);
 
-	key.be_address[0] = p->be_destination;
-	if (!p->odd) {
-		key.be_port = p->be_ports >> 16;
-		key.protocol = p->protocol;
-	}
-	vip_num = vip_of(&key);
 	if (!vip_num)
 		return LB_PASS;
 	d->vip_num = *vip_num;
@@ -62,11 +56,12 @@ static __always_inline int find_vip(const struct packet *p, struct decision *d)
 
 static __always_inline int admit(const struct packet *p, struct decision *d)
 {
-	if (p->odd)
-		return drop(d, p->odd);
-	if (p->ip_length + OUTER_SIZE > CONTROL->underlay_mtu)
-		return drop(d, REASON_TOO_BIG);
-	return GO_ON;
+	return p->odd ? drop(d, p->odd) : GO_ON;
+}
+
+static __always_inline bool fits(const struct packet *p, u32 encap)
+{
+	return p->ip_length + overhead(encap) <= CONTROL->underlay_mtu;
 }
 
 /* The real, if packets of this VIP may go to it. */
@@ -149,15 +144,26 @@ static __always_inline struct lb_flow *fetch_flow(struct lb_flow_set *set, struc
 	return here;
 }
 
+/* How much room there is depends on the real: only now it is known. */
+static __always_inline int settle(const struct packet *p, struct decision *d,
+				  const struct lb_real *real, u32 encap)
+{
+	if (!fits(p, encap))
+		return drop(d, REASON_TOO_BIG);
+	d->real = real;
+	d->encap = encap;
+	return GO_ON;
+}
+
 static __always_inline int place(const struct packet *p, struct decision *d)
 {
 	u32 now = flow_clock();
 	struct lb_flow_set *set;
 	struct lb_flow *flow;
 	struct lb_real *real;
+	u32 encap;
 
-	d->hash = flow_hash(CONTROL->hash_key, p->be_source, p->be_destination, p->be_ports,
-			    p->protocol);
+	d->hash = flow_hash(CONTROL->hash_key, p);
 	d->slot = slot_of(d->hash);
 	set = flow_set_of(d->cpu, d->hash);
 	if (!set)
@@ -171,8 +177,7 @@ static __always_inline int place(const struct packet *p, struct decision *d)
 		if (real && keeps_flow(flow, real, p, now)) {
 			d->lookup = HIT;
 			touch_flow(flow, p, now);
-			d->be_real = real->be_address[0];
-			return GO_ON;
+			return settle(p, d, real, real->encap);
 		}
 		d->stale = true;
 	}
@@ -180,17 +185,18 @@ static __always_inline int place(const struct packet *p, struct decision *d)
 	real = place_by_ring(d);
 	if (!real)
 		return LB_DROP;
-	if (!closes(p))		/* a flow at its end is not worth another's place */
+	encap = real->encap;
+	/* Neither a flow at its end nor one of which nothing was sent is worth another's place. */
+	if (!closes(p) && fits(p, encap))
 		store_flow(flow ? flow : make_room(set, d, now), d->hash, d->real_num,
 			   real->generation, p, now);
-	d->be_real = real->be_address[0];
-	return GO_ON;
+	return settle(p, d, real, encap);
 }
 
 static __always_inline int push_encap(struct xdp_md *ctx, const struct packet *p,
 				      struct decision *d)
 {
-	if (!push_outer(ctx, p, CONTROL, d->hash, d->be_real))
+	if (!push_outer(ctx, p, CONTROL, d->hash, d->real, d->encap))
 		return drop(d, REASON_ENCAP_FAILED);
 	return LB_SEND;
 }

@@ -13,7 +13,7 @@
 
 #include "reasons.h"
 
-#define LB_ABI_VERSION 1
+#define LB_ABI_VERSION 2
 
 #define LB_MAX_VIPS 512		/* vip_num 0 is none */
 #define LB_MAX_REALS 4096	/* real_num 0 is none; a real behind two VIPs has two numbers */
@@ -31,14 +31,16 @@ typedef unsigned long long lb_u64;
 /* Settings of the node. Map `control`, one entry. */
 struct lb_control {
 	lb_u64 hash_key[2];		/* fleet-wide secret of the flow hash */
-	lb_u32 be_outer_source;		/* network part of the outer source address */
+	lb_u32 be_outer_source;		/* network part of the outer IPv4 source address */
 	lb_u32 be_outer_mask;		/* its host bits (inverted netmask): filled from the hash */
+	lb_u32 be_outer_source6[2];	/* upper half of the outer IPv6 source; the lower one is from the hash */
 	lb_u64 event_ahead;		/* ns: how far a token bucket may run ahead (burst - 1 intervals) */
 	lb_u32 event_interval;		/* ns per drop event, CPU and reason; 0 = no drop events */
 	lb_u32 underlay_mtu;		/* largest IP packet towards the reals */
 	lb_u8 gateway_mac[6];		/* next hop of encapsulated packets: with own_mac the new frame's first 12 bytes */
 	lb_u8 own_mac[6];
-	lb_u32 flags;			/* enum lb_control_flag */
+	lb_u16 flags;			/* enum lb_control_flag */
+	lb_u16 be_gue_port;		/* UDP port on which the reals take GUE */
 };
 
 enum lb_control_flag {
@@ -51,7 +53,7 @@ struct lb_vip_key {
 	lb_u32 be_address[4];		/* IPv4 in the first word */
 	lb_u16 be_port;
 	lb_u8 protocol;			/* IPPROTO_TCP, IPPROTO_UDP; 0: the address */
-	lb_u8 pad;
+	lb_u8 version;			/* 4 or 6: 32.1.13.184 and 2001:db8:: are the same words */
 };
 
 /* Map `services`, one per vip_num. */
@@ -62,11 +64,18 @@ struct lb_service {
 
 /* Map `reals`, one per real_num. */
 struct lb_real {
-	lb_u32 be_address[4];
+	lb_u32 be_address[4];		/* IPv4 in the first word */
 	lb_u16 vip_num;			/* owner; 0 = the number is free */
 	lb_u8 generation;		/* goes up when the number gets a new owner: old flows miss */
 	lb_u8 flags;			/* enum lb_real_flag */
-	lb_u32 pad;
+	lb_u8 encap;			/* bits of enum lb_encap */
+	lb_u8 pad[3];
+};
+
+/* How packets travel to a real; 0 is the inner IP packet right behind an outer IPv4 header. */
+enum lb_encap {
+	LB_ENCAP_IPV6 = 1,		/* the outer header is IPv6: so is the real's address */
+	LB_ENCAP_GUE = 2,		/* a UDP header between the two (GUE variant 1) */
 };
 
 enum lb_real_flag {
@@ -80,7 +89,8 @@ struct lb_ring {
 };
 
 /* One flow. Map `flows`, one *set* of LB_FLOW_WAYS per entry, index cpu * LB_FLOW_SETS + hash % LB_FLOW_SETS.
- * The loader passes LB_CPUS and LB_FLOW_SETS (sets per CPU, a power of two) to the compiler. */
+ * The loader passes LB_CPUS and LB_FLOW_SETS (sets per CPU, a power of two) to the compiler; to decap.c
+ * LB_GUE_PORT. */
 struct lb_flow {
 	lb_u64 tag;			/* the 5-tuple's keyed hash */
 	lb_u32 seen;			/* CLOCK_MONOTONIC_COARSE >> 20 (about a millisecond); 0 = free entry */
@@ -158,8 +168,8 @@ struct lb_event {
 struct lb_decap_totals {
 	lb_u64 rx_packets, rx_bytes;
 	lb_u64 decapsulated_packets, decapsulated_bytes;	/* bytes without the outer header */
-	lb_u64 pass_packets;		/* not IPIP */
-	lb_u64 drop_packets;		/* IPIP that cannot be undone, or whose congestion mark would be lost */
+	lb_u64 pass_packets;		/* not encapsulated */
+	lb_u64 drop_packets;		/* an encapsulation that cannot be undone, or whose congestion mark would be lost */
 	lb_u64 pad[2];
 };
 

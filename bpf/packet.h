@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Bytes -> struct packet.  The only place that reads a received frame, with every bounds check
- * that this needs; touches no map.  What is no TCP or UDP over IPv4 is LB_PASS at once.  What is,
- * but has no ports that one can trust, gets its `odd` reason here: whether that matters is
+ * that this needs; touches no map.  What can be no TCP or UDP over IP is LB_PASS at once.  What may
+ * be, but has no ports that one can trust, gets its `odd` reason here: whether that matters is
  * find_vip()'s to say.
+ *
+ * The families part here and meet again behind it: struct packet is the same for both.
  */
 #ifndef REMORA_PACKET_H
 #define REMORA_PACKET_H
@@ -14,12 +16,25 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are taken apart as such");
 
 #define BE16(x) ((u16)__builtin_bswap16(x))
+#define BE32(x) ((u32)__builtin_bswap32(x))
 
 #define ETHERTYPE_IPV4 0x0800
+#define ETHERTYPE_IPV6 0x86dd
 #define PROTOCOL_IPIP 4
 #define PROTOCOL_TCP 6
 #define PROTOCOL_UDP 17
+#define PROTOCOL_IPV6 41
 #define FRAGMENT_BITS 0x3fff	/* more-fragments and the offset; not DF, not the reserved bit */
+
+/* Next headers behind which TCP or UDP may come (RFC 7045; ESP hides what it carries). */
+#define HEADER_HOP_BY_HOP 0
+#define HEADER_ROUTING 43
+#define HEADER_FRAGMENT 44
+#define HEADER_AUTHENTICATION 51
+#define HEADER_DESTINATION 60
+#define HEADER_MOBILITY 135
+#define HEADER_HIP 139
+#define HEADER_SHIM6 140
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
@@ -47,6 +62,15 @@ struct ipv4 {
 	u32 be_destination;
 };
 
+struct ipv6 {
+	u32 be_first;		/* version, traffic class, flow label */
+	u16 be_length;		/* of what is behind this header */
+	u8 next;
+	u8 hop_limit;
+	u32 be_source[4];
+	u32 be_destination[4];
+};
+
 struct tcp {
 	u32 be_ports;		/* source in the lower half, destination in the upper one */
 	u32 be_sequence;
@@ -69,46 +93,67 @@ struct udp {
 struct packet {
 	u64 length;		/* of the frame */
 	u64 ip_length;
-	u32 be_source;
-	u32 be_destination;
+	struct lb_vip_key to;	/* the destination; if odd, without port and protocol */
+	u32 be_source[4];	/* IPv4 in the first word */
 	u32 be_ports;		/* 0 if odd */
 	u32 odd;		/* enum lb_reason: why its ports are unknown; plain: REASON_NONE */
 	u8 protocol;
-	u8 tos;
+	u8 tos;			/* or traffic class */
 	u8 tcp_flags;		/* 0 for UDP */
+	u8 carried_as;		/* what an outer header calls it: PROTOCOL_IPIP, PROTOCOL_IPV6 */
 };
 
-static __always_inline u32 parse_tcp(const void *at, const void *end, struct packet *p)
+/* `behind`: size of the IP header in front of it. */
+static __always_inline u32 parse_tcp(const void *at, const void *end, u64 behind, struct packet *p)
 {
 	const struct tcp *tcp = at;
 	u64 header;
 
-	if ((const void *)(tcp + 1) > end || p->ip_length < sizeof(struct ipv4) + sizeof(*tcp))
+	if ((const void *)(tcp + 1) > end || p->ip_length < behind + sizeof(*tcp))
 		return REASON_MALFORMED;
 	header = (tcp->offset >> 4) * 4;
-	if (header < sizeof(*tcp) || header > p->ip_length - sizeof(struct ipv4))
+	if (header < sizeof(*tcp) || header > p->ip_length - behind)
 		return REASON_MALFORMED;
 	p->be_ports = tcp->be_ports;
 	p->tcp_flags = tcp->flags;
 	return REASON_NONE;
 }
 
-static __always_inline u32 parse_udp(const void *at, const void *end, struct packet *p)
+static __always_inline u32 parse_udp(const void *at, const void *end, u64 behind, struct packet *p)
 {
 	const struct udp *udp = at;
 	u64 length;
 
-	if ((const void *)(udp + 1) > end || p->ip_length < sizeof(struct ipv4) + sizeof(*udp))
+	if ((const void *)(udp + 1) > end || p->ip_length < behind + sizeof(*udp))
 		return REASON_MALFORMED;
 	length = BE16(udp->be_length);
-	if (length < sizeof(*udp) || length > p->ip_length - sizeof(struct ipv4))
+	if (length < sizeof(*udp) || length > p->ip_length - behind)
 		return REASON_MALFORMED;
 	p->be_ports = udp->be_ports;
 	return REASON_NONE;
 }
 
+static __always_inline u32 parse_ports(const void *at, const void *end, u64 behind,
+				       struct packet *p)
+{
+	u32 odd;
+
+	if (p->ip_length + ETHERNET_SIZE > p->length)
+		return REASON_MALFORMED;
+	if (p->protocol == PROTOCOL_TCP)
+		odd = parse_tcp(at, end, behind, p);
+	else
+		odd = parse_udp(at, end, behind, p);
+	if (!odd) {
+		p->to.be_port = p->be_ports >> 16;
+		p->to.protocol = p->protocol;
+	}
+	return odd;
+}
+
 /* What the header says about itself: everything but REASON_NONE ends the search for ports. */
-static __always_inline u32 parse_ports(const struct ipv4 *ip, const void *end, struct packet *p)
+static __always_inline u32 parse_behind_ipv4(const struct ipv4 *ip, const void *end,
+					     struct packet *p)
 {
 	if (ip->version_ihl > 0x45 && ip->version_ihl < 0x50)
 		return REASON_IP_OPTIONS;
@@ -117,28 +162,83 @@ static __always_inline u32 parse_ports(const struct ipv4 *ip, const void *end, s
 	if (ip->be_fragment & BE16(FRAGMENT_BITS))
 		return REASON_FRAGMENT;
 	p->ip_length = BE16(ip->be_length);
-	if (p->ip_length + ETHERNET_SIZE > p->length)
+	return parse_ports(ip + 1, end, sizeof(*ip), p);
+}
+
+static __always_inline int parse_ipv4(const struct ipv4 *ip, const void *end, struct packet *p)
+{
+	if ((const void *)(ip + 1) > end)
+		return LB_PASS;
+	if (ip->protocol != PROTOCOL_TCP && ip->protocol != PROTOCOL_UDP)
+		return LB_PASS;
+	p->protocol = ip->protocol;
+	p->tos = ip->tos;
+	p->carried_as = PROTOCOL_IPIP;
+	p->be_source[0] = ip->be_source;
+	p->to.be_address[0] = ip->be_destination;
+	p->to.version = 4;
+	p->odd = parse_behind_ipv4(ip, end, p);
+	return GO_ON;
+}
+
+static __always_inline bool is_extension(u8 next)
+{
+	switch (next) {
+	case HEADER_HOP_BY_HOP:
+	case HEADER_ROUTING:
+	case HEADER_FRAGMENT:
+	case HEADER_AUTHENTICATION:
+	case HEADER_DESTINATION:
+	case HEADER_MOBILITY:
+	case HEADER_HIP:
+	case HEADER_SHIM6:
+		return true;
+	}
+	return false;
+}
+
+static __always_inline u32 parse_behind_ipv6(const struct ipv6 *ip, const void *end,
+					     struct packet *p)
+{
+	if (BE32(ip->be_first) >> 28 != 6)
 		return REASON_MALFORMED;
-	return p->protocol == PROTOCOL_TCP ? parse_tcp(ip + 1, end, p) : parse_udp(ip + 1, end, p);
+	if (ip->next == HEADER_FRAGMENT)
+		return REASON_FRAGMENT;
+	if (ip->next != PROTOCOL_TCP && ip->next != PROTOCOL_UDP)
+		return REASON_EXTENSION_HEADER;
+	p->ip_length = sizeof(*ip) + BE16(ip->be_length);
+	return parse_ports(ip + 1, end, sizeof(*ip), p);
+}
+
+static __always_inline int parse_ipv6(const struct ipv6 *ip, const void *end, struct packet *p)
+{
+	if ((const void *)(ip + 1) > end)
+		return LB_PASS;
+	if (ip->next != PROTOCOL_TCP && ip->next != PROTOCOL_UDP && !is_extension(ip->next))
+		return LB_PASS;
+	p->protocol = ip->next;
+	p->tos = BE32(ip->be_first) >> 20;
+	p->carried_as = PROTOCOL_IPV6;
+	__builtin_memcpy(p->be_source, ip->be_source, sizeof(p->be_source));
+	__builtin_memcpy(p->to.be_address, ip->be_destination, sizeof(p->to.be_address));
+	p->to.version = 6;
+	p->odd = parse_behind_ipv6(ip, end, p);
+	return GO_ON;
 }
 
 static __always_inline int parse(struct xdp_md *ctx, struct packet *p)
 {
 	const void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	const struct ethernet *ethernet = data;
-	const struct ipv4 *ip = (const void *)(ethernet + 1);
 
 	p->length = end - data;
-	if ((const void *)(ip + 1) > end || ethernet->be_type != BE16(ETHERTYPE_IPV4))
+	if ((const void *)(ethernet + 1) > end)
 		return LB_PASS;
-	if (ip->protocol != PROTOCOL_TCP && ip->protocol != PROTOCOL_UDP)
-		return LB_PASS;
-	p->protocol = ip->protocol;
-	p->tos = ip->tos;
-	p->be_source = ip->be_source;
-	p->be_destination = ip->be_destination;
-	p->odd = parse_ports(ip, end, p);
-	return GO_ON;
+	if (ethernet->be_type == BE16(ETHERTYPE_IPV4))
+		return parse_ipv4((const void *)(ethernet + 1), end, p);
+	if (ethernet->be_type == BE16(ETHERTYPE_IPV6))
+		return parse_ipv6((const void *)(ethernet + 1), end, p);
+	return LB_PASS;
 }
 
 /* A client's first packet. SYN with ACK is nothing that a client sends: not a first packet. */

@@ -15,7 +15,7 @@ from console.rates import Sum, rate, share, total
 from console.records import FOREIGN, SILENT, STALE, UP, Drop, Node, Real, State, Vip
 from console.store import Agent, Liveness
 from shared.messages import DropRow, NodeSnapshot, RealRow, VipRow
-from shared.model import RING_SLOTS, Admin, Health
+from shared.model import RING_SLOTS, Admin, Health, host_port
 from shared.reasons import name_of
 
 Sight = tuple[Agent, Any, Any, float]
@@ -119,7 +119,7 @@ def _vip(name: str, views: list[Sight], now: float) -> Vip:
     return Vip(
         key=f"vip/{name}",
         name=name,
-        endpoint=f"{first.address}:{first.port}/{first.protocol}",
+        endpoint=f"{host_port(first.address, first.port)}/{first.protocol}",
         state=_vip_state(shown) if fresh else STALE,
         age=_age(fresh or views, "vip", now),
         stale=not fresh,

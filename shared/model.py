@@ -33,6 +33,11 @@ class Protocol(StrEnum):
     UDP = "udp"
 
 
+def host_port(address: str, port: int) -> str:
+    """`10.200.0.1:80`, `[2001:db8::1]:80` (RFC 5952 section 6)."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 class AddressError(ValueError):
     """An agent's address that cannot be one; the text says what would be."""
 

@@ -27,7 +27,7 @@ REASONS = (
     Reason(
         1,
         "fragment",
-        "an IPv4 fragment addressed to a VIP",
+        "a fragment addressed to a VIP",
         "a client or a tunnel on the way sends packets larger than the path's MTU",
         "lower the client side's MTU or MSS; only a first fragment has ports, so none is sent",
     ),
@@ -57,14 +57,15 @@ REASONS = (
         "too_big",
         "the packet does not fit the underlay's MTU once it is encapsulated",
         "the links to the reals have no room for the outer header",
-        "raise the MTU between node and reals by at least 20 bytes, or lower the VIP's MSS",
+        "raise the MTU between node and reals by what the encapsulation adds (20 to 48 bytes), "
+        "or lower the VIP's MSS",
     ),
     Reason(
         6,
         "encap_failed",
         "the outer header could not be put in front of the packet",
         "the driver leaves no headroom in front of XDP frames",
-        "use a driver with XDP headroom of at least 20 bytes, or generic mode",
+        "use a driver with XDP headroom of at least 48 bytes, or generic mode",
     ),
     Reason(
         7,
@@ -72,6 +73,13 @@ REASONS = (
         "a map had no entry where the program needs one",
         "agent and program disagree: this is a bug, or maps of another version",
         "restart the agent; report it with the output of `remora-agent check`",
+    ),
+    Reason(
+        8,
+        "extension_header",
+        "an IPv6 packet with an extension header other than Fragment addressed to a VIP",
+        "a scanner, or a sender that uses hop-by-hop or destination options or routing headers",
+        "none needed for scanners; such packets are not balanced yet, send without the headers",
     ),
 )
 

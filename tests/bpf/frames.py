@@ -6,21 +6,43 @@ from __future__ import annotations
 from functools import cache
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption
-from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6MLReport2,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6ND_RA,
+    ICMPv6PacketTooBig,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    RouterAlert,
+)
 from scapy.layers.l2 import ARP, Dot1Q, Ether
-from scapy.packet import Raw
+from scapy.packet import Packet, Raw
 
 OWN_MAC = "02:00:00:00:00:02"
 GATEWAY_MAC = "02:00:00:00:00:01"
 CLIENT_MAC = "02:00:00:00:00:99"
 VIP = "10.200.0.1"
 CLIENT = "192.0.2.7"
+VIP6 = "2001:db8:200::1"
+CLIENT6 = "2001:db8:c::7"
+
+
+def network(source: str, to: str, tos: int = 0, ttl: int = 57) -> Packet:
+    """The IP header of a client's packet; an empty source is the client of that family."""
+    if ":" in to:
+        return IPv6(src=source or CLIENT6, dst=to, tc=tos, hlim=ttl, fl=0x12345)
+    return IP(src=source or CLIENT, dst=to, tos=tos, ttl=ttl, id=4711)
 
 
 @cache
 def tcp(
     *,
-    source: str = CLIENT,
+    source: str = "",
     port: int = 40000,
     to: str = VIP,
     to_port: int = 80,
@@ -30,20 +52,22 @@ def tcp(
     ttl: int = 57,
 ) -> bytes:
     """A TCP packet from a client; scapy fills lengths and checksums."""
-    ip = IP(src=source, dst=to, tos=tos, ttl=ttl, id=4711)
+    ip = network(source, to, tos, ttl)
     return framed(ip / TCP(sport=port, dport=to_port, flags=flags, seq=1000) / Raw(payload))
 
 
 @cache
 def udp(
     *,
-    source: str = CLIENT,
+    source: str = "",
     port: int = 40000,
     to: str = VIP,
     to_port: int = 53,
     payload: bytes = b"question",
+    tos: int = 0,
 ) -> bytes:
-    return framed(IP(src=source, dst=to, ttl=57) / UDP(sport=port, dport=to_port) / Raw(payload))
+    ip = network(source, to, tos)
+    return framed(ip / UDP(sport=port, dport=to_port) / Raw(payload))
 
 
 def framed(packet: object) -> bytes:
@@ -51,15 +75,28 @@ def framed(packet: object) -> bytes:
     return bytes(Ether(src=GATEWAY_MAC, dst=OWN_MAC) / packet)
 
 
-def encapsulated(frame: bytes, *, source: str, real: str) -> bytes:
-    """What the node must send for `frame`: RFC 2003, TOS copied, TTL 64, DF, id 0."""
+def encapsulated(
+    frame: bytes, *, source: str, real: str, label: int = 0, ports: tuple[int, int] | None = None
+) -> bytes:
+    """What the node must send for `frame`: traffic class copied, TTL or hop limit 64, DF, id 0.
+
+    RFC 2003, RFC 2473, RFC 4213; with `ports` GUE: UDP without a checksum between the two.
+    """
     inner = frame[14:]
-    outer = IP(src=source, dst=real, ttl=64, id=0, flags="DF", tos=frame[15], proto=4)
+    ipv6 = inner[0] >> 4 == 6
+    tos = (inner[0] << 4 | inner[1] >> 4) & 255 if ipv6 else inner[1]
     # The IP packet ends where its header says; what the link padded stays behind it.
-    length = int.from_bytes(frame[16:18], "big")
-    return bytes(Ether(src=OWN_MAC, dst=GATEWAY_MAC) / outer / Raw(inner[:length])) + bytes(
-        inner[length:]
-    )
+    length = 40 + int.from_bytes(inner[4:6], "big") if ipv6 else int.from_bytes(inner[2:4], "big")
+    protocol = 17 if ports else 41 if ipv6 else 4
+    carried: Packet = Raw(inner[:length])
+    if ports:
+        carried = UDP(sport=ports[0], dport=ports[1], chksum=0) / carried
+    outer: Packet
+    if ":" in real:
+        outer = IPv6(src=source, dst=real, hlim=64, tc=tos, fl=label, nh=protocol)
+    else:
+        outer = IP(src=source, dst=real, ttl=64, id=0, flags="DF", tos=tos, proto=protocol)
+    return bytes(Ether(src=OWN_MAC, dst=GATEWAY_MAC) / outer / carried) + inner[length:]
 
 
 def with_options(to: str = VIP) -> bytes:
@@ -73,8 +110,74 @@ def fragment(*, to: str = VIP, offset: int = 0, more: bool = True, protocol: int
     return framed(head / Raw(bytes(UDP(sport=40000, dport=53)) + bytes(64)))
 
 
+def fragment6(*, to: str = VIP6, offset: int = 0, more: bool = True, next_: int = 17) -> bytes:
+    head = IPv6(src=CLIENT6, dst=to) / IPv6ExtHdrFragment(offset=offset, m=more, nh=next_, id=7)
+    return framed(head / Raw(bytes(UDP(sport=40000, dport=53)) + bytes(64)))
+
+
+def extended(header: str, to: str = VIP6) -> bytes:
+    """A TCP packet behind an extension header, by name."""
+    ip, tcp = IPv6(src=CLIENT6, dst=to), TCP(sport=40000, dport=80)
+    plain = {"authentication": 51, "mobility": 135, "hip": 139, "shim6": 140}
+    headers = {
+        "hop-by-hop": IPv6ExtHdrHopByHop(),
+        "routing": IPv6ExtHdrRouting(type=2, addresses=["2001:db8::9"]),
+        "destination-options": IPv6ExtHdrDestOpt(),
+    }
+    if header in plain:
+        ip.nh = plain[header]
+        return framed(ip / Raw(bytes([6, 0, *bytes(6)])) / tcp)
+    return framed(ip / headers[header] / tcp)
+
+
 def strangers() -> dict[str, bytes]:
     """Frames that are nothing to a balancer of VIP:80/tcp and VIP:53/udp, by name."""
+    return {**_strangers4(), **_strangers6()}
+
+
+def _strangers6() -> dict[str, bytes]:
+    """The same for VIP6."""
+    host = IPv6(src=CLIENT6, dst="2001:db8::1")
+    vip = IPv6(src=CLIENT6, dst=VIP6)
+    local = IPv6(src="fe80::1", dst="fe80::2", hlim=255)
+    return {
+        "neighbour-solicitation": framed(
+            IPv6(src="fe80::1", dst="ff02::1:ff00:2", hlim=255) / ICMPv6ND_NS(tgt="fe80::2")
+        ),
+        "neighbour-advertisement": framed(local / ICMPv6ND_NA(tgt="fe80::1")),
+        "solicitation-of-vip": framed(vip / ICMPv6ND_NS(tgt=VIP6)),
+        "router-advertisement": framed(
+            IPv6(src="fe80::1", dst="ff02::1", hlim=255) / ICMPv6ND_RA()
+        ),
+        "mld": framed(
+            IPv6(src="fe80::1", dst="ff02::16", hlim=1)
+            / IPv6ExtHdrHopByHop(options=[RouterAlert()])
+            / ICMPv6MLReport2()
+        ),
+        "link-local-bgp": framed(local / TCP(dport=179, flags="A")),
+        "link-local-web": framed(local / TCP(dport=80)),
+        "ping6-to-host": framed(host / ICMPv6EchoRequest(data=bytes(56))),
+        "ping6-to-vip": framed(vip / ICMPv6EchoRequest(data=bytes(56))),
+        "packet-too-big-to-vip": framed(vip / ICMPv6PacketTooBig(mtu=1400) / vip / TCP(sport=80)),
+        "nothing-to-vip": framed(IPv6(src=CLIENT6, dst=VIP6, nh=59) / Raw(bytes(40))),
+        "esp-to-vip": framed(IPv6(src=CLIENT6, dst=VIP6, nh=50) / Raw(bytes(40))),
+        "tcp6-to-host": framed(host / TCP(dport=80)),
+        "udp6-to-host": framed(host / UDP(dport=53)),
+        "other-port-of-vip6": framed(vip / TCP(dport=81)),
+        "other-protocol-of-vip6": framed(vip / UDP(dport=80)),
+        "fragment6-to-host": fragment6(to="2001:db8::1"),
+        "extended6-to-host": extended("routing", to="2001:db8::1"),
+        "the-words-of-vip": framed(IPv6(src=CLIENT6, dst="ac8:1::") / TCP(dport=80)),
+        "from-vip6": framed(IPv6(src=VIP6, dst=CLIENT6) / TCP(sport=80)),
+        "vlan-with-vip6": bytes(Ether() / Dot1Q(vlan=7) / vip / TCP(dport=80)),
+        "large6": framed(host / UDP(dport=53) / Raw(bytes(3000))),
+        "6in4-to-vip": framed(IP(dst=VIP, proto=41) / vip / TCP(dport=80)),
+        "6in6-to-vip": framed(IPv6(dst=VIP6, nh=41) / vip / TCP(dport=80)),
+        "4in6-to-vip": framed(IPv6(dst=VIP6, nh=4) / IP(dst=VIP) / TCP(dport=80)),
+    }
+
+
+def _strangers4() -> dict[str, bytes]:
     ip = IP(src=CLIENT, dst="198.51.100.1")
     to_vip = IP(src=CLIENT, dst=VIP)
     return {

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import abi, bpf_syscall, flowtable, maglev, mapped
-from agent.boundary import VipKey
+from agent.boundary import Encap, OwnedReal, VipKey
 from agent.dataplane import Control, DataPlane
 from agent.events import EventRing
 from shared import reasons
@@ -29,9 +29,13 @@ from tests.bpf import frames, oracle
 ABORTED, DROP, PASS, TX = range(4)
 KEY = bytes(range(7, 23))
 OUTER = IPv4Network("10.9.0.0/16")
+OUTER6 = IPv6Network("fd00:9:9:9::/64")
+GUE_PORT = 6081
 SETTINGS = Control(
     hash_key=KEY,
     outer_source=OUTER,
+    outer_source6=OUTER6,
+    gue_port=GUE_PORT,
     underlay_mtu=1500,
     event_rate=100,
     event_burst=10,
@@ -41,6 +45,8 @@ SETTINGS = Control(
 )
 WEB = VipKey(IPv4Address(frames.VIP), 80, Protocol.TCP)
 DNS = VipKey(IPv4Address(frames.VIP), 53, Protocol.UDP)
+WEB6 = VipKey(IPv6Address(frames.VIP6), 80, Protocol.TCP)
+DNS6 = VipKey(IPv6Address(frames.VIP6), 53, Protocol.UDP)
 
 
 class Outcome(NamedTuple):
@@ -67,9 +73,11 @@ class Service(NamedTuple):
     def address(self, real_num: int) -> str:
         return str(next(a for a, number in self.reals.items() if number == real_num))
 
-    def flow(self, port: int, source: str = frames.CLIENT) -> oracle.Flow:
+    def flow(self, port: int, source: str = "") -> oracle.Flow:
+        """A flow to it, from the client of its family unless another is named."""
         to = str(self.key.address)
-        return oracle.Flow(source, port, to, self.key.port, self.key.protocol.value)
+        ours = frames.CLIENT6 if self.key.address.version == 6 else frames.CLIENT
+        return oracle.Flow(source or ours, port, to, self.key.port, self.key.protocol.value)
 
     def predicted(self, port: int, down: frozenset[int] = frozenset()) -> int | None:
         """The real of a new flow from CLIENT, by the oracle."""
@@ -145,29 +153,32 @@ class Rig:
 
     @staticmethod
     def address(text: str) -> maglev.Address:
-        return IPv4Address(text)
+        return ip_address(text)
 
-    def serve(self, key: VipKey, weights: Mapping[str, int]) -> Service:
+    def serve(self, key: VipKey, weights: Mapping[str, int], encap: Encap = Encap.IPIP) -> Service:
         """Put a VIP with reals of these weights; weight 0: a real without a slot."""
-        members: dict[maglev.Address, int] = {IPv4Address(a): w for a, w in weights.items()}
+        members: dict[maglev.Address, int] = {ip_address(a): w for a, w in weights.items()}
         vip_num, self._next_vip = self._next_vip, self._next_vip + 1
         numbers: dict[maglev.Address, int] = {}
         for text in weights:
-            numbers[IPv4Address(text)] = self._next_real
-            self.put_real(self._next_real, vip_num, text)
+            numbers[ip_address(text)] = self._next_real
+            self.put_real(self._next_real, vip_num, text, encap=encap)
             self._next_real += 1
         service = Service(key, vip_num, numbers, [])
         self.place(service, members)
         self.dataplane.put_vip(key, vip_num)
         return service
 
-    def put_real(self, number: int, vip_num: int, address: str, generation: int = 1) -> None:
+    def put_real(
+        self,
+        number: int,
+        vip_num: int,
+        address: str,
+        generation: int = 1,
+        encap: Encap = Encap.IPIP,
+    ) -> None:
         self.dataplane.put_real(
-            real_num=number,
-            vip_num=vip_num,
-            address=IPv4Address(address),
-            generation=generation,
-            flags=0,
+            OwnedReal(number, vip_num, ip_address(address), generation, 0, encap)
         )
 
     def place(self, service: Service, members: Mapping[maglev.Address, int]) -> None:
@@ -185,7 +196,11 @@ class Rig:
     @contextmanager
     def tampered(self, key: VipKey, vip_num: int) -> Iterator[None]:
         """With a vip_num that the agent would never write."""
-        raw = abi.VipKey(be_port=socket.htons(key.port), protocol=oracle.PROTOCOL[key.protocol])
+        raw = abi.VipKey(
+            be_port=socket.htons(key.port),
+            protocol=oracle.PROTOCOL[key.protocol],
+            version=key.address.version,
+        )
         raw.be_address[0] = int.from_bytes(key.address.packed, "little")
         with self._pin("vips") as fd:
             before = bpf_syscall.map_lookup(fd, bytes(raw), 4)

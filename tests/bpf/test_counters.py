@@ -56,7 +56,11 @@ def test_c1_a_mixed_crowd_adds_up(rig: Rig) -> None:
     assert totals["drops"].sum() == totals["drop_packets"].sum() > 0
     misses = ("flow_miss_syn", "flow_miss_udp", "flow_miss_other")
     lookups = sum(int(totals[name].sum()) for name in ("flow_hits", *misses))
-    assert lookups == totals["tx_packets"].sum(), "C3: every packet sent was looked up once"
+    too_big = totals["drops"][:, 5].sum()
+    assert too_big > 0
+    assert lookups == totals["tx_packets"].sum() + too_big, (
+        "C3: one lookup for each that has a real"
+    )
 
 
 def test_c1_a_row_per_cpu(rig: Rig) -> None:

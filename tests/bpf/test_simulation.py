@@ -53,6 +53,22 @@ def test_it_says_verdict_reason_slot_real_and_output(listed: config.Config) -> N
     assert (large.verdict, large.reason, large.output) == ("drop", "too_big", asked[4])
 
 
+def test_ipv6_and_gue(bpffs: Path) -> None:
+    text = SAMPLE.read_text().replace("/sys/fs/bpf", str(bpffs))
+    text = text.replace('"10.200.0.1"', f'"{frames.VIP6}"').replace('"10.3.1.2"', '"fd00:3:1::2"')
+    listed = config.parse(text.replace('"ipip"', '"gue"'), "six.toml")
+    asked = [frames.tcp(to=frames.VIP6, port=port) for port in range(3000, 3040)]
+    done = simulation.simulate(listed, [*asked, frames.fragment6()])
+    assert {str(s.real) for s in done[:-1]} == {"fd00:3:1::2", *REALS[1:]}
+    assert done[-1].reason == "fragment"
+    for frame, said in zip(asked, done, strict=False):
+        assert str(said.vip) == f"[{frames.VIP6}]:80/tcp"
+        gue = str(said.real) == "fd00:3:1::2"
+        size = oracle.overhead(str(said.real), "gue" if gue else "ipip")
+        assert said.output[14 + size :] == frame[14:]
+        assert said.output[12:14] == (b"\x86\xdd" if gue else b"\x08\x00")
+
+
 def test_a_real_that_is_down_gets_nothing(listed: config.Config) -> None:
     asked = [frames.tcp(port=port) for port in range(2000, 2040)]
     all_up = simulation.simulate(listed, asked)

@@ -19,6 +19,7 @@ CORE = {
         "boundary",
         "capture",
         "commands",
+        "contradictions",
         "director",
         "guard",
         "health",

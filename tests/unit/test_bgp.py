@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import select
@@ -11,13 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
 
 from agent import bgp_pipe
-from agent.bgp import exabgp_config
+from agent.bgp import Speaker, exabgp_config, route
 from agent.config import Bgp, BgpPeer
 
 UP = {"type": "state", "neighbor": {"address": {"peer": "10.2.1.1"}, "state": "up"}}
@@ -136,18 +137,69 @@ def test_ends_with_exabgp(both: Both) -> None:
         assert agent.recv(10) == b""
 
 
-def test_exabgp_config() -> None:
-    listed = Bgp(
+V4, V6 = ip_address("10.200.0.1"), ip_address("2001:db8:200::1")
+
+
+def listed_bgp(peer: str, local: str, next_hop6: str | None = None) -> Bgp:
+    return Bgp(
         local_as=65001,
         router_id=IPv4Address("10.2.1.2"),
-        peers=(
-            BgpPeer(
-                address=IPv4Address("10.2.1.1"), local_address=IPv4Address("10.2.1.2"), asn=65000
-            ),
-        ),
+        next_hop6=IPv6Address(next_hop6) if next_hop6 else None,
+        peers=(BgpPeer(address=ip_address(peer), local_address=ip_address(local), asn=65000),),
     )
+
+
+def test_exabgp_config() -> None:
+    listed = listed_bgp("10.2.1.1", "10.2.1.2")
     text = exabgp_config(listed, Path("/run/remora/lb1/bgp.sock"))
     assert "neighbor 10.2.1.1 {" in text
     assert "bgp_pipe.py /run/remora/lb1/bgp.sock 30;" in text
     assert "hold-time 9;" in text
+    assert "family { ipv4 unicast; }" in text
     assert "graceful-restart" not in text
+
+
+@pytest.mark.parametrize(
+    ("listed", "families", "hop"),
+    [
+        (listed_bgp("10.2.1.1", "10.2.1.2", "fd00::2"), "ipv4 unicast; ipv6 unicast;", "fd00::2"),
+        (listed_bgp("fd00::1", "fd00::2"), "ipv6 unicast;", "self"),
+        (listed_bgp("fd00::1", "fd00::2", "fd00::3"), "ipv6 unicast;", "fd00::3"),
+    ],
+    ids=["v6-over-v4", "v6", "v6-named"],
+)
+def test_ipv6_routes_have_a_family_and_a_next_hop(listed: Bgp, families: str, hop: str) -> None:
+    assert f"family {{ {families} }}" in exabgp_config(listed, Path("/run/x.sock"))
+    assert route(listed, V6) == f"route 2001:db8:200::1/128 next-hop {hop}"
+    assert route(listed, V4) == "route 10.200.0.1/32 next-hop self"
+
+
+def test_h4_both_families_come_back_once(tmp_path: Path) -> None:
+    """H4: an agent that finds one IPv6 route standing announces the rest and repeats nothing."""
+
+    async def story() -> tuple[str, str]:
+        speaker = Speaker(
+            listed_bgp("10.2.1.1", "10.2.1.2", "fd00::2"), tmp_path, lambda fact: None
+        )
+        server = await asyncio.start_unix_server(speaker._on_bridge, tmp_path / "bgp.sock")
+        speaker.advertise(frozenset({V4, V6, ip_address("2001:db8:200::2")}))
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "bgp.sock")
+        hello = {"bridge": 1, "routes": ["2001:db8:200::1/128"], "peers": {}}
+        writer.write(json.dumps(hello).encode() + b"\n")
+        announced = await reader.readline() + await reader.readline()
+        writer.write(b"done\ndone\n")
+        speaker.advertise(frozenset({V4}))
+        withdrawn = await reader.readline() + await reader.readline()
+        writer.close()
+        server.close()
+        return announced.decode(), withdrawn.decode()
+
+    announced, withdrawn = asyncio.run(story())
+    assert announced == (
+        "announce route 10.200.0.1/32 next-hop self\n"
+        "announce route 2001:db8:200::2/128 next-hop fd00::2\n"
+    )
+    assert withdrawn == (
+        "withdraw route 2001:db8:200::1/128 next-hop fd00::2\n"
+        "withdraw route 2001:db8:200::2/128 next-hop fd00::2\n"
+    )

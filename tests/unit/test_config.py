@@ -62,8 +62,8 @@ def _with_node(node: dict[str, object]) -> str:
         ),
         ("port = 80 ", "prt = 80 ", "vips[0].prt: unknown key; did you mean 'port'"),
         ("port = 80 ", "port = 70000 ", "vips[0].port: expected `int` <= 65535, got 70000"),
-        ('"10.3.1.2"', '"10.3.1"', "vips[0].reals[0].address: expected an IPv4 address, got"),
-        ('"10.3.1.2"', "103", "expected an IPv4 address in quotes, got 103"),
+        ('"10.3.1.2"', '"10.3.1"', "vips[0].reals[0].address: expected an IP address, got"),
+        ('"10.3.1.2"', "103", "expected an IP address in quotes, got 103"),
         ("hz = 1.0", 'hz = "x"', "telemetry.hz: expected `float`, got 'x'"),
         ("= 262144", "= 262145", "must be a power of two, got 262145; use 262144 or 524288"),
         ('"00112233445566778899aabbccddeeff"', '"12"', "openssl rand -hex 16"),
@@ -71,7 +71,11 @@ def _with_node(node: dict[str, object]) -> str:
         ("[node]", "[nodes]", "nodes: unknown key; did you mean 'node'?"),
         ('= "tcp" ', '= "sctp" ', "vips[0].protocol: expected tcp or udp, got 'sctp'"),
         ('"http"', '"htpp"', "vips[0].check.kind: expected tcp or http, got 'htpp'"),
-        ('"auto" ', '"gw" ', "node.gateway: must be an IPv4 address or \"auto\", got 'gw'"),
+        (
+            '"auto" ',
+            '"gw" ',
+            'node.gateway: must be an IP address without a zone (%) or "auto", got',
+        ),
         ("quorum = 1", "quorum = 9", "vips[0].quorum: 9 reals are needed, 3 are listed"),
         ('name = "lb1"', 'name = "l b"', "node.name: expected letters"),
         ('"172.16.0.0/16"', '"172.16.0.1/16"', "expected an IPv4 network without host bits"),
@@ -96,6 +100,73 @@ def test_mistakes_name_key_value_and_remedy(good: str, bad: str, says: str) -> N
     assert str(caught.value).startswith("agent.toml: ")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value).split("not TOML")[0]
+
+
+SIX = (
+    TEXT.replace('"10.200.0.1"', '"2001:db8:200::1"')
+    .replace('"10.3.1.2"', '"fd00:3:1::2"')
+    .replace('encap = "ipip"', 'encap = "gue" ')
+)
+
+
+def test_ipv6_vips_and_reals() -> None:
+    vip = config.parse(SIX, "six.toml").vips[0]
+    assert str(vip.key) == "[2001:db8:200::1]:80/tcp"
+    assert [str(real.address) for real in vip.reals] == ["fd00:3:1::2", "10.3.2.2", "10.3.3.2"]
+    assert [real.encap.value for real in vip.reals] == ["gue", "ipip", "ipip"]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "says"),
+    [
+        ('encap = "gue"', 'encap = "vxlan"', "reals[0].encap: expected ipip or gue, got 'vxlan'"),
+        ('"fd00:3:1::2"', '"fd00:3:1:::2"', "reals[0].address: expected an IP address, got"),
+        ('"fd00:3:1::2"', '"2001:db8:200:0::1"', "is a VIP address: packets would loop"),
+        ('"fd00:3:1::2"', '"fe80::2"', "reals[0].address: fe80::2 is link-local"),
+        ('"fd00:3:1::2"', '"fe80::2%eth0"', "expected an IP address without a zone (%), got"),
+        ('"fd00:3:1::2"', '"::ffff:10.3.1.2"', "is IPv4-mapped, not an address by which"),
+        ('"fd00:3:1::2"', '"ff02::1"', "is multicast"),
+        ('"fd00:3:1::2"', '"100::7"', "reals[0].address: 100::7 lies in node.outer_source6"),
+        ('"2001:db8:200::1"', '"ff0e::1"', "vips[0].address: ff0e::1 is multicast"),
+        ('"2001:db8:200::1"', '"100::1"', "vips[0].address: 100::1 lies in node.outer_source6"),
+        ('"100::/64"', '"100::/56"', "node.outer_source6: must be a /64, got 100::/56"),
+        ('"100::/64"', '"100::1/64"', "expected an IPv6 network without host bits"),
+        ('"100::/64"', '"10.0.0.0/8"', "expected an IPv6 network without host bits"),
+        ('"100::/64"', '"fd00:2:1::/64"', "bgp.next_hop6: fd00:2:1::2 lies in node.outer_source6"),
+        ('"172.16.0.0/16"', '"10.2.0.0/16"', "bgp.peers[0].address: 10.2.1.1 lies in"),
+        ("gue_port = 9886", "gue_port = 0", "node.gue_port: expected `int` >= 1, got 0"),
+        ('next_hop6 = "fd00:2:1::2"', "", "bgp.next_hop6: needed to announce IPv6 VIPs over"),
+        ('next_hop6 = "fd00:2:1::2"', 'next_hop6 = "10.2.1.2"', "expected an IPv6 address"),
+        ('local_address = "10.2.1.2"', 'local_address = "fd00::2"', "are of two families"),
+    ],
+)
+def test_ipv6_mistakes_name_key_value_and_remedy(good: str, bad: str, says: str) -> None:
+    """P8 among them: no outer source is a machine's address."""
+    assert good in SIX
+    with pytest.raises(config.ConfigError) as caught:
+        config.parse(SIX.replace(good, bad), "agent.toml")
+    assert says in str(caught.value)
+
+
+def test_an_ipv6_session_announces_ipv6_vips_only() -> None:
+    """It needs no next_hop6: the session's own address is one."""
+    session = [
+        ('address = "10.2.1.1"', 'address = "fd00:2:1::1"'),
+        ('local_address = "10.2.1.2"', 'local_address = "fd00:2:1::2"'),
+        ('next_hop6 = "fd00:2:1::2"', ""),
+    ]
+    six, four = SIX, TEXT
+    for good, bad in session:
+        six, four = six.replace(good, bad), four.replace(good, bad)
+    assert config.parse(six, "six.toml").bgp
+    with pytest.raises(config.ConfigError, match=r"peers\[0\].address: an IPv6 session cannot"):
+        config.parse(four, "four.toml")
+
+
+@pytest.mark.parametrize("gateway", ["fe80::1", "2001:db8::1", "10.2.1.1"])
+def test_the_gateway_is_of_either_family(gateway: str) -> None:
+    listed = config.parse(TEXT.replace('"auto" ', f'"{gateway}" '), "agent.toml")
+    assert str(listed.node.gateway_address) == gateway
 
 
 def test_the_secret_is_not_shown() -> None:

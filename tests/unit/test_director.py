@@ -145,7 +145,7 @@ def test_repeating_a_done_command_is_unchanged(world: World) -> None:
     ("action", "words"),
     [
         (Drain(real="10.9.9.9"), "no real 10.9.9.9"),
-        (Drain(real="web1"), "not an IPv4 address"),
+        (Drain(real="web1"), "not an IP address"),
         (Drain(real=REALS[0], vip="mail"), "no VIP 'mail'"),
         (Weight(REALS[0], 0), "drain it"),
         (Weight(REALS[0], 1001), "1 to 1000"),
@@ -319,3 +319,37 @@ def test_any_story_ends_in_the_declared_state(steps: list[tuple[str, Any, Any]])
 
 def _command(action: Drain) -> Command:
     return Command(id="z", who="ann@jump", action=action)
+
+
+def test_ipv6_and_ipv4_side_by_side() -> None:
+    """A VIP of each family over reals of both: laid out, announced, drained by any text form."""
+    reals = ("10.3.1.2", "fd00:3:2::2")
+    text = TOML.replace("[[bgp.peers]]", 'next_hop6 = "fd00:2:1::2"\n[[bgp.peers]]', 1)
+    text += vip("web", "10.200.0.1", 80, reals) + vip("web6", "2001:db8:200::1", 80, reals)
+    world = World(text)
+    world.start()
+    for name in ("web", "web6"):
+        world.probe(*reals, ok=True, vip=name, times=2)
+    assert {str(a) for a in world.announced} == {"10.200.0.1", "2001:db8:200::1"}
+    assert world.share("fd00:3:2::2", "web6") > 30000
+    assert world.ask(Drain(real="FD00:3:2:0::2")).status == "applied"
+    assert (world.share("fd00:3:2::2"), world.share("fd00:3:2::2", "web6")) == (0, 0)
+    world.restart()
+    assert world.flags("fd00:3:2::2", "web6") == REAL_DRAINING
+
+
+def test_f5_another_encapsulation_after_a_restart_moves_nothing() -> None:
+    """The real's entry is written with the same number and generation; no ring is."""
+    world = World()
+    world.all_up()
+    before = dict(world.reals)
+    changed = ONE_VIP.replace(f'"{REALS[0]}"\n', f'"{REALS[0]}"\nencap = "gue"\n')
+    assert changed != ONE_VIP
+    world.restart(changed)
+    assert "PutReal" in world.history
+    assert "SetRing" not in world.history
+    now = {number: real.encap.value for number, real in world.reals.items()}
+    assert sorted(now.values()) == ["gue", "ipip", "ipip"]
+    assert {n: r._replace(encap=before[n].encap) for n, r in world.reals.items()} == before
+    world.restart(changed)
+    assert "PutReal" not in world.history

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
+from typing import Literal
 
 import pytest
 
@@ -59,6 +60,29 @@ def test_tcp() -> None:
 def test_refused() -> None:
     result = asyncio.run(probe(TARGET, Check(), 1))
     assert (result.ok, result.detail) == (False, "connection refused")
+
+
+@pytest.mark.parametrize(("kind", "detail"), [("tcp", "tcp connected"), ("http", "http 200")])
+def test_ipv6(kind: Literal["tcp", "http"], detail: str) -> None:
+    """The Host header has the brackets that RFC 3986 asks for."""
+    heard: list[bytes] = []
+
+    async def story() -> Probed:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if kind == "http":
+                heard.append(await reader.readuntil(b"\r\n\r\n"))
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "::1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            result = await probe(Target("web", ip_address("::1")), Check(kind=kind), port)
+        assert kind == "tcp" or f"Host: [::1]:{port}\r\n".encode() in heard[0]
+        return result
+
+    result = asyncio.run(story())
+    assert (result.ok, result.detail) == (True, detail)
 
 
 def test_a_hanging_real_delays_nobody() -> None:

@@ -25,6 +25,7 @@ def test_released_numbers_keep_their_names() -> None:
         5: "too_big",
         6: "encap_failed",
         7: "internal",
+        8: "extension_header",
     }
 
 

@@ -123,7 +123,7 @@ PORTS = struct.pack("!HH", 4000, 80)
         (frame(protocol=132), Ends("10.1.1.2", "10.200.0.1", "ip-132")),
         (frame(), Ends("10.1.1.2", "10.200.0.1", "tcp")),
         (bytes(20), Ends("?", "?", "?")),
-        (bytes(12) + b"\x86\xdd" + bytes(40), Ends("?", "?", "?")),
+        (bytes(12) + b"\x86\xdd" + bytes(39), Ends("?", "?", "?")),
     ],
 )
 def test_heads_in_words(head: bytes, expected: Ends) -> None:

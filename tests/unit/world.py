@@ -8,7 +8,7 @@ a ring that names a real of another VIP, a VIP without a ring.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class World:
         self.vips: dict[b.VipKey, int] = {}
         self.reals: dict[int, b.OwnedReal] = {}
         self.rings: dict[int, np.ndarray] = {}
-        self.announced: frozenset[IPv4Address] = frozenset()
+        self.announced: frozenset[maglev.Address] = frozenset()
         self.history: list[str] = []
         self.events: list[EventBody] = []
         self.answers: list[Answer] = []
@@ -94,7 +94,7 @@ class World:
     def probe(self, *reals: str, ok: bool, vip: str = "web", times: int = 1) -> None:
         for _ in range(times):
             for real in reals:
-                target = b.Target(vip, IPv4Address(real))
+                target = b.Target(vip, ip_address(real))
                 self.tell(b.Probed(target, ok, "http 200" if ok else "refused", 1.0))
 
     def all_up(self) -> None:
@@ -157,7 +157,7 @@ class World:
             case b.Reply(_, answer):
                 self.answers.append(answer)
 
-    def _advertise(self, addresses: frozenset[IPv4Address]) -> None:
+    def _advertise(self, addresses: frozenset[maglev.Address]) -> None:
         for address in addresses - self.announced:
             rings = [self.rings[n] for key, n in self.vips.items() if key.address == address]
             assert any(row.any() for row in rings), f"{address} attracted without a ring"
@@ -168,12 +168,12 @@ class World:
     def share(self, real: str, name: str = "web") -> int:
         """Slots of a real in the ring that the data plane has."""
         state = self.director.state.vips[name]
-        number = state.reals[IPv4Address(real)].number.real_num
+        number = state.reals[ip_address(real)].number.real_num
         return int(np.count_nonzero(self.rings[state.vip_num] == number))
 
     def flags(self, real: str, name: str = "web") -> int:
         state = self.director.state.vips[name]
-        return self.reals[state.reals[IPv4Address(real)].number.real_num].flags
+        return self.reals[state.reals[ip_address(real)].number.real_num].flags
 
 
 WEB = b.VipKey(IPv4Address("10.200.0.1"), 80, Protocol.TCP)

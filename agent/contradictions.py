@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong with a config though each of its values is right: one sentence each, with a remedy.
+
+Pure.  Values alone are checked by their types in config.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from agent.maglev import Address
+
+if TYPE_CHECKING:
+    from agent.config import Config, Vip
+
+MAX_REALS = 4095
+
+
+def contradictions(config: Config) -> Iterator[str]:
+    """What each value alone does not show, in words; the first is reported."""
+    yield from _node_problems(config)
+    yield from _vip_problems(config)
+    yield from _bgp_problems(config)
+    yield from _outer_source_problems(config)
+
+
+def _node_problems(config: Config) -> list[str]:
+    node = config.node
+    found = []
+    if node.flows_per_cpu & (node.flows_per_cpu - 1):
+        near = 1 << node.flows_per_cpu.bit_length() - 1
+        found.append(
+            f"node.flows_per_cpu: must be a power of two, got {node.flows_per_cpu}; "
+            f"use {near} or {2 * near}"
+        )
+    if not 8 <= node.outer_source.prefixlen <= 24:
+        found.append(
+            f"node.outer_source: prefix length must be 8 to 24, got {node.outer_source}: the host "
+            "bits spread the flows over the reals' receive queues"
+        )
+    if node.outer_source6.prefixlen != 64:
+        found.append(
+            f"node.outer_source6: must be a /64, got {node.outer_source6}: the lower half of the "
+            "address is the flow's"
+        )
+    try:
+        zone = getattr(node.gateway_address, "scope_id", None)
+    except ValueError:
+        zone = ""
+    if zone is not None:
+        found.append(
+            'node.gateway: must be an IP address without a zone (%) or "auto", '
+            f"got {node.gateway!r}"
+        )
+    for key in ("bpffs", "run_dir", "state_dir"):
+        value = getattr(node, key)
+        if not re.fullmatch(r"/[!-~]+", value):
+            found.append(f"node.{key}: must be an absolute path without spaces, got {value!r}")
+    if len(node.run_dir) > 80:
+        found.append(
+            f"node.run_dir: {len(node.run_dir)} characters; a socket path has room for 80, "
+            "use a shorter one such as /run/remora"
+        )
+    return found
+
+
+def _vip_problems(config: Config) -> list[str]:
+    found = []
+    seen: dict[object, int] = {}
+    addresses: set[Address] = {vip.address for vip in config.vips}
+    for i, vip in enumerate(config.vips):
+        where = f"vips[{i}]"
+        for what, value in (("name", vip.name), ("address, port, protocol", vip.key)):
+            if value in seen:
+                found.append(f"{where}: {what} {value} stands in vips[{seen[value]}] already")
+            seen[value] = i
+        if trouble := _no_host(vip.address):
+            found.append(f"{where}.address: {vip.address} is {trouble}; use a global or unique one")
+        if vip.quorum > len(vip.reals):
+            found.append(
+                f"{where}.quorum: {vip.quorum} reals are needed, {len(vip.reals)} are listed: "
+                "the VIP could never be announced"
+            )
+        if vip.check.timeout > vip.check.interval:
+            found.append(
+                f"{where}.check.timeout: {vip.check.timeout} is longer than the interval "
+                f"({vip.check.interval}); make it shorter"
+            )
+        found += _real_problems(vip, where, addresses)
+    total = sum(len(vip.reals) for vip in config.vips)
+    if total > MAX_REALS:
+        found.append(f"vips: {total} reals in all, at most {MAX_REALS} fit the maps")
+    return found
+
+
+def _real_problems(vip: Vip, where: str, vip_addresses: set[Address]) -> list[str]:
+    found = []
+    listed: set[Address] = set()
+    for j, real in enumerate(vip.reals):
+        key = f"{where}.reals[{j}].address"
+        if real.address in listed:
+            found.append(f"{key}: {real.address} is listed twice; raise its weight instead")
+        if real.address in vip_addresses:
+            found.append(f"{key}: {real.address} is a VIP address: packets would loop; use its own")
+        if trouble := _no_host(real.address):
+            found.append(
+                f"{key}: {real.address} is {trouble}, not an address by which packets reach a "
+                "machine; use such a one"
+            )
+        listed.add(real.address)
+    return found
+
+
+def _no_host(address: Address) -> str:
+    """Why no packet can be sent to a machine by this address from afar; else empty."""
+    for trouble in ("multicast", "unspecified", "loopback", "link_local"):
+        if getattr(address, f"is_{trouble}"):
+            return trouble.replace("_", "-")
+    return "IPv4-mapped" if getattr(address, "ipv4_mapped", None) else ""
+
+
+def _bgp_problems(config: Config) -> list[str]:
+    """Each VIP's route needs sessions that carry its family, and a next hop of it."""
+    if config.bgp is None:
+        return []
+    families = {vip.address.version for vip in config.vips}
+    found = []
+    for i, peer in enumerate(config.bgp.peers):
+        where = f"bgp.peers[{i}]"
+        if peer.address.version != peer.local_address.version:
+            found.append(
+                f"{where}.local_address: {peer.local_address} and {peer.address} are of two "
+                "families; a session has one"
+            )
+        if peer.address.version == 6 and 4 in families:
+            found.append(
+                f"{where}.address: an IPv6 session cannot announce IPv4 VIPs; "
+                "name the peer by its IPv4 address (it carries IPv6 VIPs too, see bgp.next_hop6)"
+            )
+        if peer.address.version == 4 and 6 in families and config.bgp.next_hop6 is None:
+            found.append(
+                f"bgp.next_hop6: needed to announce IPv6 VIPs over the IPv4 session with "
+                f"{peer.address}; add this node's IPv6 address towards the router"
+            )
+    return found
+
+
+def _outer_source_problems(config: Config) -> list[str]:
+    """No machine may have an address that goes out as a flow's outer source (P8)."""
+    node = config.node
+    return [
+        f"{key}: {address} lies in node.{name} ({network}); choose a prefix that no machine uses"
+        for key, address in _machines(config)
+        for name, network in (
+            ("outer_source", node.outer_source),
+            ("outer_source6", node.outer_source6),
+        )
+        if address in network
+    ]
+
+
+def _machines(config: Config) -> Iterator[tuple[str, Address]]:
+    """Every address in the file that is some machine's, by its key."""
+    for i, vip in enumerate(config.vips):
+        yield f"vips[{i}].address", vip.address
+        for j, real in enumerate(vip.reals):
+            yield f"vips[{i}].reals[{j}].address", real.address
+    if config.node.gateway_address:
+        yield "node.gateway", config.node.gateway_address
+    if config.bgp is None:
+        return
+    if config.bgp.next_hop6:
+        yield "bgp.next_hop6", config.bgp.next_hop6
+    for i, peer in enumerate(config.bgp.peers):
+        yield f"bgp.peers[{i}].address", peer.address
+        yield f"bgp.peers[{i}].local_address", peer.local_address
