@@ -23,11 +23,16 @@ protocol kernel {{
   ipv4 {{ import none; export where source = RTS_BGP; }};
   merge paths on limit 8;
 }}
+protocol kernel kernel6 {{
+  ipv6 {{ import none; export where source = RTS_BGP; }};
+  merge paths on limit 8;
+}}
 template bgp node {{
   local as {router_as};
   hold time 3; keepalive time 1;
   connect retry time 1; connect delay time 1; error wait time 1, 2;
   ipv4 {{ import where net ~ [ 10.200.0.0/16{{32,32}} ]; export none; }};
+  ipv6 {{ import where net ~ [ fd00:200::/32{{128,128}} ]; export none; }};
 }}
 """
 
@@ -72,8 +77,9 @@ def sessions(place: Path) -> tuple[Session, ...]:
 
 def routes(vip_address: str) -> frozenset[str]:
     """The nodes to which the router's kernel sends packets for a VIP address."""
+    family = "-6" if ":" in vip_address else "-4"
     answer = subprocess.run(
-        ["ip", "-n", t.ROUTER, "-j", "route", "show", f"{vip_address}/32"],
+        ["ip", "-n", t.ROUTER, family, "-j", "route", "show", vip_address],
         text=True,
         capture_output=True,
         check=True,

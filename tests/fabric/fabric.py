@@ -86,15 +86,18 @@ class Fabric:
 
     # ---- traffic
 
-    def request(self, source_port: int = 0, seconds: float = PATIENCE) -> str:
-        """One HTTP request to the VIP `web` from the client: the real that answered."""
+    def request(self, source_port: int = 0, seconds: float = PATIENCE, *, vip: str = t.WEB) -> str:
+        """One HTTP request to a VIP's port 80 from the client: the real that answered."""
+        family, source = socket.AF_INET, t.CLIENT_ADDRESS
+        if ":" in vip:
+            family, source = socket.AF_INET6, t.CLIENT_ADDRESS6
         with netns.inside(t.CLIENT):
-            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            connection = socket.socket(family, socket.SOCK_STREAM)
         with connection:
             connection.settimeout(seconds)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            connection.bind((t.CLIENT_ADDRESS, source_port))
-            connection.connect((t.WEB, t.WEB_PORT))
+            connection.bind((source, source_port))
+            connection.connect((vip, t.WEB_PORT))
             connection.sendall(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")
             answer = b"".join(iter(lambda: connection.recv(4096), b""))
         return answer.partition(b"\r\n\r\n")[2].split()[0].decode()

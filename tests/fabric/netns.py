@@ -31,6 +31,9 @@ _ROUTER_SYSCTLS = {
     "net/ipv4/fib_multipath_hash_policy": "3",
     "net/ipv4/fib_multipath_hash_fields": str(0x37),
     "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv6/conf/all/forwarding": "1",
+    "net/ipv6/fib_multipath_hash_policy": "3",
+    "net/ipv6/fib_multipath_hash_fields": str(0x37),
 }
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -48,7 +51,8 @@ def build() -> None:
     for machine in t.MACHINES:
         _connect(machine)
     for name in t.REALS:
-        ip(f"addr add {t.WEB}/32 dev lo", f"addr add {t.ECHO}/32 dev lo", netns=name)
+        vips = (f"{t.WEB}/32", f"{t.ECHO}/32", f"{t.MIXED}/32", f"{t.WEB6}/128")
+        ip(*(f"addr add {vip} dev lo" for vip in vips), netns=name)
     _flows_to_cpus(t.CLIENT)
     for name in t.NODES:
         with inside(t.ROUTER):
@@ -123,13 +127,16 @@ def _connect(machine: t.Machine) -> None:
     ip(
         f"link add {machine.name} {size} type veth peer name eth0 {size} netns {machine.name}",
         f"addr add {machine.router_address}/24 dev {machine.name}",
+        f"addr add {machine.router_address6}/64 dev {machine.name}",
         f"link set {machine.name} up",
         netns=t.ROUTER,
     )
     ip(
         f"addr add {machine.address}/24 dev eth0",
+        f"addr add {machine.address6}/64 dev eth0",
         "link set eth0 up",
         f"route add default via {machine.router_address}",
+        f"route add default via {machine.router_address6}",
         netns=machine.name,
     )
 

@@ -40,7 +40,7 @@ async def serve(name: str) -> None:
 
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(lambda: _Echo(name), local_addr=(t.ECHO, t.ECHO_PORT))
-    server = await asyncio.start_server(answer, "0.0.0.0", t.WEB_PORT, backlog=1024)
+    server = await asyncio.start_server(answer, None, t.WEB_PORT, backlog=1024)
     async with server:
         await server.serve_forever()
 

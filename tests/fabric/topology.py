@@ -5,7 +5,8 @@
     client 10.1.1.2 -- router (BIRD, ECMP) -- lb2 |      the reals answer the client directly (DSR)
                          +-- 10.3.1.0/24 -- r1 .. r3
 
-The router is .1 in every network, the other end .2.  VIP addresses are on the reals' lo.
+The router is .1 in every network, the other end .2; 10.2.1.0/24 is also fd00:2:1::/64, and so on.
+VIP addresses are on the reals' lo.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ NODES = ("lb1", "lb2")
 REALS = ("r1", "r2", "r3")
 
 CLIENT_ADDRESS = "10.1.1.2"
+CLIENT_ADDRESS6 = "fd00:1:1::2"
 WEB = "10.200.0.1"
 """VIP `web`, port 80/tcp."""
 ECHO = "10.200.0.2"
 """VIP `echo`, port 53/udp."""
+WEB6, MIXED = "fd00:200::1", "10.200.0.3"
+"""VIP addresses that no agent serves until a test configures it so."""
 WEB_PORT, ECHO_PORT = 80, 53
 
 CLIENT_MTU = 1500
@@ -46,6 +50,18 @@ class Machine(NamedTuple):
     @property
     def router_address(self) -> str:
         return f"10.{self.network}.1"
+
+    @property
+    def address6(self) -> str:
+        return f"{self._prefix6}::2"
+
+    @property
+    def router_address6(self) -> str:
+        return f"{self._prefix6}::1"
+
+    @property
+    def _prefix6(self) -> str:
+        return f"fd00:{self.network.replace('.', ':')}"
 
 
 def node(name: str) -> Machine:
