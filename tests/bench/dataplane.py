@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agent import abi, flowtable, loader, maglev
+from agent.boundary import Encap
 from shared.model import RING_SLOTS
 from tests.bench.restorer import measure
 from tests.bpf import frames
-from tests.bpf.rig import SETTINGS, WEB, Rig
+from tests.bpf.rig import DNS, DNS6, SETTINGS, WEB, WEB6, Rig
 from tests.fabric import enclosure
 
 FLOWS_PER_CPU = 262144
@@ -42,13 +43,20 @@ def packets(rig: Rig) -> list[Figure]:
     rig.reset()
     rig.dataplane.configure(replace(SETTINGS, trace_all=False, event_rate=20, event_burst=40))
     rig.serve(WEB, {f"10.3.{n}.2": 100 for n in range(1, 33)})
+    rig.serve(WEB6, {f"fd00:3:{n}::2": 100 for n in range(1, 33)})
+    for key in (DNS, DNS6):
+        rig.serve(key, {f"fd00:3:{n}::2": 100 for n in range(1, 33)}, Encap.GUE)
     known, opening = frames.tcp(flags="A", payload=bytes(64)), frames.tcp(flags="S")
+    known6 = frames.tcp(to=frames.VIP6, flags="A", payload=bytes(64))
     stranger = frames.tcp(to="198.51.100.1", flags="A", payload=bytes(64))
     cases = [
         ("existing flow, 1 flow", known, 1),
         ("existing flow, 1,024 flows", known, 1024),
         ("existing flow, 65,536 flows", known, 65536),
         ("new flow, 2^30 flows", opening, 1 << 30),
+        ("existing IPv6 flow, 6in6", known6, 1),
+        ("existing flow, GUE over IPv6", frames.udp(payload=bytes(64)), 1),
+        ("existing IPv6 flow, GUE over IPv6", frames.udp(to=frames.VIP6, payload=bytes(64)), 1),
         ("not a VIP, pass", stranger, 1),
         ("fragment, drop", frames.fragment(), 1),
     ]
