@@ -44,7 +44,7 @@ def attached(ifindex: int) -> Attached | None:
     if struct.unpack_from("=H", reply, 4)[0] == _NLMSG_ERROR:
         code = -struct.unpack_from("=i", reply, 16)[0]
         raise OSError(code, os.strerror(code))
-    xdp = _attributes(_attributes(reply[32:]).get(_IFLA_XDP, b""))
+    xdp = attributes(attributes(reply[32:]).get(_IFLA_XDP, b""))
     mode = xdp.get(_XDP_ATTACHED, b"\0")[0]
     if mode == 0:
         return None
@@ -52,7 +52,8 @@ def attached(ifindex: int) -> Attached | None:
     return Attached(_ATTACHED.get(mode, str(mode)), prog_id)
 
 
-def _attributes(raw: bytes) -> dict[int, bytes]:
+def attributes(raw: bytes) -> dict[int, bytes]:
+    """Netlink attributes: type -> content."""
     found, at = {}, 0
     while at + 4 <= len(raw):
         length, kind = struct.unpack_from("=HH", raw, at)

@@ -12,15 +12,22 @@ import json
 import socket
 import sys
 import time
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.boundary import EffectError
+from agent.surveyed import Link, Network, WayTo
 
 ARP_COMPLETE = 0x02
 RESOLVE = 5.0
 """Seconds that the next hop has to answer ARP at start."""
+
+
+NEIGHBOUR = 1.5
+"""Seconds that a real's next hop has, in preflight."""
+MAIN_TABLE, UNICAST = 254, 1  # linux/rtnetlink.h
 
 
 class WayOut(NamedTuple):
@@ -100,9 +107,15 @@ def _default_gateway(kernel: Any, index: int, interface: str) -> str:  # noqa: A
     )
 
 
-def _hardware_address(kernel: Any, index: int, interface: str, hop: str) -> str:  # noqa: ANN401
+def _hardware_address(
+    kernel: Any,  # noqa: ANN401
+    index: int,
+    interface: str,
+    hop: str,
+    seconds: float = RESOLVE,
+) -> str:
     """The next hop's MAC, asked for by a packet to it (the kernel resolves, we read)."""
-    deadline = time.monotonic() + RESOLVE
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         for entry in kernel.get_neighbours(family=socket.AF_INET, ifindex=index, dst=hop):
             if entry.get("lladdr"):
@@ -113,6 +126,93 @@ def _hardware_address(kernel: Any, index: int, interface: str, hop: str) -> str:
     raise EffectError(
         f"gateway {hop}: does not answer ARP on {interface}; check the address and the link"
     )
+
+
+# ---- for preflight, which is short-lived itself: pyroute2 in this process
+
+
+def link_of(interface: str) -> Link | None:
+    """An interface as the kernel has it; None: there is none of that name here."""
+    from pyroute2 import IPRoute  # noqa: PLC0415
+
+    with IPRoute() as kernel:
+        index = kernel.link_lookup(ifname=interface)
+        if not index:
+            return None
+        link = kernel.get_links(index[0])[0]
+        return Link(
+            ifindex=index[0],
+            up=link.get("state") == "up",
+            carrier=bool(link.get("carrier")),
+            mtu=int(link.get("mtu")),
+            kind=str(link.get(("linkinfo", "kind")) or ""),
+        )
+
+
+def network() -> Network:
+    """Every address, route and IPIP device of this network namespace."""
+    from pyroute2 import IPRoute  # noqa: PLC0415
+
+    with IPRoute() as kernel:
+        links = {link["index"]: link for link in kernel.get_links()}
+        names = {index: str(link.get("ifname")) for index, link in links.items()}
+        addresses = [
+            (names[a["index"]], f"{a.get('local') or a.get('address')}/{a['prefixlen']}")
+            for a in kernel.get_addr()
+        ]
+        routes = [
+            (names.get(route.get("oif") or 0, ""), destination)
+            for route in kernel.get_routes(table=MAIN_TABLE)
+            if (destination := _destination(route)) is not None
+        ]
+        tunnels = [
+            (names[index], link.get("state") == "up")
+            for index, link in links.items()
+            if link.get(("linkinfo", "kind")) == "ipip" and _takes_from_anywhere(link)
+        ]
+    return Network(tuple(addresses), tuple(routes), tuple(tunnels))
+
+
+def paths(destinations: Iterable[str]) -> dict[str, WayTo | None]:
+    """The kernel's way to each address, the next hop asked for its MAC; None: no route."""
+    from pyroute2 import IPRoute, NetlinkError  # noqa: PLC0415
+
+    found: dict[str, WayTo | None] = {}
+    hops: dict[tuple[int, str], bool] = {}
+    with IPRoute() as kernel:
+        names = {link["index"]: str(link.get("ifname")) for link in kernel.get_links()}
+        for destination in destinations:
+            try:
+                route = kernel.route("get", dst=destination)[0]
+            except NetlinkError:
+                found[destination] = None
+                continue
+            index, gateway = int(route.get("oif")), str(route.get("gateway") or "")
+            hop = index, gateway or destination
+            if hop not in hops:
+                hops[hop] = _answers(kernel, *hop, names[index])
+            found[destination] = WayTo(names[index], gateway, hops[hop])
+    return found
+
+
+def _answers(kernel: Any, index: int, hop: str, interface: str) -> bool:  # noqa: ANN401
+    try:
+        return bool(_hardware_address(kernel, index, interface, hop, seconds=NEIGHBOUR))
+    except (EffectError, OSError):
+        return False
+
+
+def _destination(route: Any) -> str | None:  # noqa: ANN401
+    """`10.0.0.0/8`; None: a route that says nothing of who is there (unreachable, multicast)."""
+    if route["type"] != UNICAST:
+        return None
+    any_address = "::" if route["family"] == socket.AF_INET6 else "0.0.0.0"
+    return f"{route.get('dst') or any_address}/{route['dst_len']}"
+
+
+def _takes_from_anywhere(link: Any) -> bool:  # noqa: ANN401
+    remote = link.get(("linkinfo", "data", "ipip_remote"))
+    return remote in (None, "0.0.0.0")
 
 
 if __name__ == "__main__":
