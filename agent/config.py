@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -62,6 +62,18 @@ class Telemetry(Table, frozen=True, kw_only=True):
     events_per_second: Annotated[int, Meta(ge=0, le=10000)] = 20
 
 
+class Metrics(Table, frozen=True, kw_only=True):
+    listen: str = "127.0.0.1:9469"
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+
 class BgpPeer(Table, frozen=True, kw_only=True):
     address: IPv4Address
     local_address: IPv4Address
@@ -108,6 +120,7 @@ class Vip(Table, frozen=True, kw_only=True):
 class Config(Table, frozen=True, kw_only=True):
     node: Node
     telemetry: Telemetry = Telemetry()
+    metrics: Metrics | None = None
     bgp: Bgp | None = None
     vips: Annotated[tuple[Vip, ...], Meta(min_length=1, max_length=MAX_VIPS)]
 
@@ -192,6 +205,7 @@ _TABLES: dict[str, type[Table]] = {
     "": Config,
     "node": Node,
     "telemetry": Telemetry,
+    "metrics": Metrics,
     "bgp": Bgp,
     "bgp.peers": BgpPeer,
     "vips": Vip,
@@ -221,7 +235,22 @@ def _look(raw: object, path: str) -> object:
 
 def _contradictions(config: Config) -> list[str]:
     """What each value alone does not show, in words; the first is reported."""
-    return [*_node_problems(config), *_vip_problems(config)]
+    return [*_node_problems(config), *_metrics_problems(config), *_vip_problems(config)]
+
+
+def _metrics_problems(config: Config) -> list[str]:
+    if config.metrics is None:
+        return []
+    try:
+        ip_address(config.metrics.host)
+        if 1 <= config.metrics.port <= 65535:
+            return []
+    except ValueError:
+        pass
+    return [
+        f'metrics.listen: must be ADDRESS:PORT such as "127.0.0.1:9469" or "[::1]:9469", '
+        f"got {config.metrics.listen!r}"
+    ]
 
 
 def _node_problems(config: Config) -> list[str]:

@@ -20,7 +20,7 @@ import socket
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from agent import boundary as b
 from agent import loader, netlink
@@ -37,6 +37,9 @@ from agent.server import Server
 from agent.snapshot import Origin, Reading, snapshots
 from shared.messages import Answer, DropEvent, Event, EventBody, Look, LostEvent, Replay, Snapshot
 from shared.reasons import name_of
+
+if TYPE_CHECKING:
+    from agent.metrics import Exporter
 
 log = logging.getLogger("remora")
 
@@ -109,6 +112,7 @@ class Agent:
         self.prober = Prober({vip.name: vip for vip in config.vips}, tell)
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
         self.ring = EventRing(pins(node))
+        self.metrics = _exporter(config)
         self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self.event_sequence = 0
         self.sequence = 0
@@ -145,6 +149,8 @@ class Agent:
         if self.speaker:
             await self.speaker.stop()
         self.prober.close()
+        if self.metrics:
+            await asyncio.to_thread(self.metrics.close)
         await self.server.close()
         self.journal.close()
         self.ring.close()
@@ -251,7 +257,10 @@ class Agent:
             self.sequence += 1
             live = self.dataplane.live_flows(self.config.node.flow_idle)
             self.inbox.put_nowait(b.Counted(live))
-            await self.server.publish(*self._snapshots())
+            made = self._snapshots()
+            if self.metrics:
+                self.metrics.show(made)
+            await self.server.publish(*made)
             due = max(due + every, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
@@ -336,6 +345,16 @@ class Agent:
             log.warning("gateway %s is now at %s", self.path.gateway, mac.hex(":"))
             self.path = self.path._replace(gateway_mac=mac)
             self.dataplane.configure(control(self.config, self.path))
+
+
+def _exporter(config: Config) -> Exporter | None:
+    if config.metrics is None:
+        return None
+    from agent.metrics import Exporter  # noqa: PLC0415  # 5 MB for those who want it
+
+    exporter = Exporter(config.metrics)
+    log.info("metrics listen=%s", config.metrics.listen)
+    return exporter
 
 
 def _is_question(fact: Asked) -> bool:

@@ -20,6 +20,7 @@ CORE = {
         "capture",
         "commands",
         "director",
+        "exposition",
         "findings",
         "guard",
         "health",
@@ -67,6 +68,7 @@ IMPURE = {
 OWNERS = {
     "bcc": ("agent/loader.py",),
     "msgpack": ("shared/codec.py",),
+    "prometheus_client": ("agent/metrics.py",),
     "pyroute2": ("agent/netlink.py",),
     "textual": ("console/app.py", "console/screens/", "console/widgets/"),
     "rich": ("console/app.py", "console/screens/", "console/widgets/"),
