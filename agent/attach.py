@@ -100,11 +100,7 @@ def _adopt(path: Path, ifindex: int, mode: str, program: int) -> bool:
             bpf.link_detach(link)  # the interface was made anew, or the mode is another now
             path.unlink()
             return False
-        old = bpf.program_by_id(info.prog_id)
-        try:
-            bpf.link_update(link, program, old)
-        finally:
-            os.close(old)
+        bpf.link_update(link, program)
     except OSError as error:
         raise LoadError(f"{path}: the program cannot be replaced: {error.strerror}") from error
     finally:
@@ -140,7 +136,10 @@ def _foreign(ifindex: int) -> str:
     now = attached(ifindex)
     if now is None:
         return "an XDP program"
-    fd = bpf.program_by_id(now.prog_id)
+    try:
+        fd = bpf.program_by_id(now.prog_id)
+    except OSError:  # needs CAP_SYS_ADMIN, which the agent may well not have
+        return f"another {now.mode} XDP program (id {now.prog_id})"
     info = bpf.program_info(fd)
     os.close(fd)
     return f"another {now.mode} XDP program, {info.name!r} (id {info.id}, tag {info.tag})"

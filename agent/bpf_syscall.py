@@ -21,7 +21,6 @@ _PROG_LOAD = 5
 _OBJ_PIN, _OBJ_GET, _TEST_RUN, _PROG_BY_ID, _INFO = 6, 7, 10, 13, 15
 _LINK_CREATE, _LINK_UPDATE, _LINK_DETACH = 28, 29, 34
 _ATTACH_XDP = 37
-_F_REPLACE = 4
 
 _libc = c.CDLL(None, use_errno=True)
 _libc.syscall.restype = c.c_long
@@ -289,9 +288,10 @@ def link_xdp(program: int, ifindex: int, flags: int) -> int:
     return _bpf(_LINK_CREATE, _LinkCreateAttr(program, ifindex, _ATTACH_XDP, flags))
 
 
-def link_update(link: int, program: int, expected: int) -> None:
-    """Replace the link's program, atomically, if it still is `expected`."""
-    _bpf(_LINK_UPDATE, _LinkUpdateAttr(link, program, _F_REPLACE, expected))
+def link_update(link: int, program: int) -> None:
+    """Replace the link's program, atomically, whichever it is: naming the expected one would take
+    CAP_SYS_ADMIN (a descriptor by its number), and who holds the link is its only owner."""
+    _bpf(_LINK_UPDATE, _LinkUpdateAttr(link, program, 0, 0))
 
 
 def link_detach(link: int) -> None:

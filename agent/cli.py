@@ -132,11 +132,9 @@ def _check(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     listed = config.read(options.config)
-    logging.basicConfig(
-        level=logging.DEBUG if options.debug else logging.INFO,
-        format="%(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    from agent import supervisor
+
+    supervisor.log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
     from agent import runtime
     from agent.boundary import EffectError
     from agent.loader import LoadError

@@ -16,7 +16,6 @@ import logging
 import os
 import resource
 import signal
-import socket
 import time
 from collections import deque
 from pathlib import Path
@@ -32,9 +31,11 @@ from agent.dataplane import Control, DataPlane
 from agent.director import Director
 from agent.events import EventRing
 from agent.journal import Journal, journal_path, recall
+from agent.logline import in_fields
 from agent.prober import Prober
 from agent.server import Server
 from agent.snapshot import Origin, Reading, snapshots
+from agent.supervisor import notify, watchdog
 from shared.messages import Answer, DropEvent, Event, EventBody, Look, LostEvent, Replay, Snapshot
 from shared.reasons import name_of
 
@@ -116,6 +117,8 @@ class Agent:
         self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self.event_sequence = 0
         self.sequence = 0
+        self.turns = 0
+        """Batches of facts that were dealt with."""
         self.origin = Origin(dataplane.boot, version(), time.monotonic(), dataplane.program_tag)
 
     async def run(self) -> None:
@@ -132,7 +135,13 @@ class Agent:
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(work())
-                for work in (self._consume, self._publish, self._drain, self._watch_gateway)
+                for work in (
+                    self._consume,
+                    self._publish,
+                    self._drain,
+                    self._watch_gateway,
+                    self._reassure,
+                )
             ]
             notify("READY=1")
             log.info("ready node=%s pid=%d", self.config.node.name, os.getpid())
@@ -194,6 +203,7 @@ class Agent:
             await asyncio.sleep(0)  # others first: checks, commands, telemetry
         for question in questions:
             await self._answer(question)
+        self.turns += 1
 
     async def _perform(self, effects: list[Effect]) -> None:
         for i, effect in enumerate(effects):
@@ -228,7 +238,7 @@ class Agent:
             case b.Remember():
                 self.journal.write(effect)
             case b.Emit(body):
-                log.info("event %s", body)
+                log.info("%s", in_fields(body))
                 await self._emit(body)
             case b.Reply(sender, answer):
                 await self.server.reply(sender, answer)
@@ -333,6 +343,16 @@ class Agent:
         lost = LostEvent(missing, "older than what the agent keeps")
         return (self._event(lost, first - 1), *kept)
 
+    async def _reassure(self) -> None:
+        """Ping the watchdog while facts are dealt with: a loop that turns is not enough."""
+        limit = watchdog(os.environ, os.getpid())
+        seen = -1
+        while limit is not None:
+            if self.turns != seen or self.inbox.empty():
+                notify("WATCHDOG=1")
+            seen = self.turns
+            await asyncio.sleep(limit / 3)
+
     # ---- the way out
 
     async def _watch_gateway(self) -> None:
@@ -388,17 +408,3 @@ def only_one(run_dir: Path) -> Any:  # noqa: ANN401  # a context
         except BlockingIOError:
             raise EffectError(f"run_dir {run_dir}: another agent is running here") from None
         yield
-
-
-def notify(state: str) -> None:
-    """Tell the supervisor (sd_notify(3): one datagram to $NOTIFY_SOCKET)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor,
-        contextlib.suppress(OSError),
-    ):
-        supervisor.sendto(state.encode(), address)

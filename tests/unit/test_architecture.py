@@ -24,6 +24,7 @@ CORE = {
         "findings",
         "guard",
         "health",
+        "logline",
         "maglev",
         "preflight",
         "preflight_host",
