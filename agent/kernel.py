@@ -7,7 +7,6 @@ Nothing stays behind: every descriptor is closed, nothing is pinned or attached;
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import platform
@@ -60,26 +59,29 @@ def attach_for_a_moment(ifindex: int, mode: str) -> str:
 
 
 def program_name(prog_id: int) -> str:
-    """Name of a loaded program; its number where that is all one may see."""
+    """Name of a loaded program; empty where it has none, or one may not ask."""
     try:
         fd = bpf.program_by_id(prog_id)
     except OSError:
-        return f"program {prog_id}"
+        return ""
     try:
-        return bpf.program_info(fd).name or f"program {prog_id}"
+        return bpf.program_info(fd).name
     finally:
         os.close(fd)
 
 
-def linked_program(pin: Path) -> int:
-    """Number of the program behind a pinned link; 0: there is none."""
-    with contextlib.suppress(OSError):
+def linked_program(pin: Path) -> int | None:
+    """Number of the program behind a pinned link; 0: there is none; None: we may not look."""
+    try:
         fd = bpf.obj_get(str(pin))
-        try:
-            return bpf.link_info(fd).prog_id
-        finally:
-            os.close(fd)
-    return 0
+    except FileNotFoundError:
+        return 0
+    except OSError:
+        return None
+    try:
+        return bpf.link_info(fd).prog_id
+    finally:
+        os.close(fd)
 
 
 def _spec(kind: int, key: int, value: int, entries: int, flags: int) -> MapSpec:

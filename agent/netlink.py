@@ -8,6 +8,7 @@ short-lived child (`python -m agent.netlink`), as it does with the compiler.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import sys
@@ -26,7 +27,7 @@ RESOLVE = 5.0
 
 
 NEIGHBOUR = 1.5
-"""Seconds that a real's next hop has, in preflight."""
+"""Seconds that the reals' next hops have, in preflight."""
 MAIN_TABLE, UNICAST = 254, 1  # linux/rtnetlink.h
 
 
@@ -107,15 +108,9 @@ def _default_gateway(kernel: Any, index: int, interface: str) -> str:  # noqa: A
     )
 
 
-def _hardware_address(
-    kernel: Any,  # noqa: ANN401
-    index: int,
-    interface: str,
-    hop: str,
-    seconds: float = RESOLVE,
-) -> str:
+def _hardware_address(kernel: Any, index: int, interface: str, hop: str) -> str:  # noqa: ANN401
     """The next hop's MAC, asked for by a packet to it (the kernel resolves, we read)."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + RESOLVE
     while time.monotonic() < deadline:
         for entry in kernel.get_neighbours(family=socket.AF_INET, ifindex=index, dst=hop):
             if entry.get("lladdr"):
@@ -174,32 +169,47 @@ def network() -> Network:
 
 
 def paths(destinations: Iterable[str]) -> dict[str, WayTo | None]:
-    """The kernel's way to each address, the next hop asked for its MAC; None: no route."""
-    from pyroute2 import IPRoute, NetlinkError  # noqa: PLC0415
+    """The kernel's way to each address, each next hop asked for its MAC; None: no route."""
+    from pyroute2 import IPRoute  # noqa: PLC0415
 
-    found: dict[str, WayTo | None] = {}
-    hops: dict[tuple[int, str], bool] = {}
     with IPRoute() as kernel:
         names = {link["index"]: str(link.get("ifname")) for link in kernel.get_links()}
-        for destination in destinations:
-            try:
-                route = kernel.route("get", dst=destination)[0]
-            except NetlinkError:
-                found[destination] = None
-                continue
-            index, gateway = int(route.get("oif")), str(route.get("gateway") or "")
-            hop = index, gateway or destination
-            if hop not in hops:
-                hops[hop] = _answers(kernel, *hop, names[index])
-            found[destination] = WayTo(names[index], gateway, hops[hop])
-    return found
+        ways = {destination: _way(kernel, destination) for destination in destinations}
+        hops = {(way[0], way[1] or to) for to, way in ways.items() if way}
+        answering = _answering(kernel, hops)
+    return {
+        to: WayTo(names[way[0]], way[1], (way[0], way[1] or to) in answering) if way else None
+        for to, way in ways.items()
+    }
 
 
-def _answers(kernel: Any, index: int, hop: str, interface: str) -> bool:  # noqa: ANN401
+def _way(kernel: Any, destination: str) -> tuple[int, str] | None:  # noqa: ANN401
+    """(interface number, gateway or nothing); None: no route."""
+    from pyroute2 import NetlinkError  # noqa: PLC0415
+
     try:
-        return bool(_hardware_address(kernel, index, interface, hop, seconds=NEIGHBOUR))
-    except (EffectError, OSError):
-        return False
+        route = kernel.route("get", dst=destination)[0]
+    except NetlinkError:
+        return None
+    return int(route.get("oif")), str(route.get("gateway") or "")
+
+
+def _answering(kernel: Any, hops: set[tuple[int, str]]) -> set[tuple[int, str]]:  # noqa: ANN401
+    """Those whose MAC is known, or becomes known in time; all are asked together."""
+    deadline = time.monotonic() + NEIGHBOUR
+    while True:
+        known = {
+            (entry["ifindex"], str(entry.get("dst")))
+            for entry in kernel.get_neighbours()
+            if entry.get("lladdr")
+        }
+        if hops <= known or time.monotonic() > deadline:
+            return hops & known
+        for _, hop in hops - known:
+            family = socket.AF_INET6 if ":" in hop else socket.AF_INET
+            with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as prompt:
+                prompt.sendto(b"", (hop, 9))  # discard: any packet makes the kernel ask
+        time.sleep(0.05)
 
 
 def _destination(route: Any) -> str | None:  # noqa: ANN401

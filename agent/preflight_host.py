@@ -118,7 +118,8 @@ def _compiler(compiler: Compiler, pins: Pins) -> Finding:
         return Finding(check, "", Level.NOTE, "not tried: there is no bpffs to pin in", why, fix)
     if compiler.error:
         what = compiler.error.strip().splitlines()[0]
-        fix = "apt-get install python3-bpfcc"
+        gone = "is missing" in what
+        fix = "apt-get install python3-bpfcc" if gone else "remora-agent run -c FILE (all it says)"
         return Finding(check, "", Level.FAIL, what, why, fix)
     return ok(check, "", f"bcc compiled and loaded a program in {compiler.ms:.0f} ms", why)
 

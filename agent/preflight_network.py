@@ -55,6 +55,9 @@ def _xdp(node: Node, device: Device) -> Finding:
     check, name = "xdp", device.name
     why = "the data plane is an XDP program on this interface"
     generic = f'set node.xdp_mode = "generic" (slower), or use a NIC whose driver has XDP: {name}'
+    if device.xdp and device.xdp_ours is None:
+        what = f"runs a program ({device.xdp}); whose, only root may see"
+        return Finding(check, name, Level.NOTE, what, why, "sudo remora-agent preflight ...")
     if device.xdp and not device.xdp_ours:
         what = f"runs somebody else's program already: {device.xdp}"
         return Finding(check, name, Level.FAIL, what, why, f"ip link set dev {name} xdp off")

@@ -65,6 +65,9 @@ def _decapsulation(survey: RealSurvey, device: Device) -> Finding:
     check, why = "decap", "something must take the outer header off"
     if device.xdp_ours:
         return ok(check, device.name, f"an XDP program does it: {device.xdp}", why)
+    if device.xdp_ours is None:
+        what = f"an XDP program ({device.xdp}); which, only root may see"
+        return Finding(check, device.name, Level.NOTE, what, why, "sudo remora-agent preflight ...")
     for name, up in survey.network.tunnels:
         if up:
             return ok(check, name, "an ipip device that takes packets from any node", why)

@@ -33,7 +33,7 @@ from agent.surveyed import (
     RealSurvey,
 )
 
-AT_ONCE = 64
+AT_ONCE = 256
 """Checks under way together."""
 BGP_PORT = 179
 CONNECT = 2.0
@@ -125,13 +125,19 @@ def _device(name: str, own: Path | None, *, probe: str) -> Device | None:
     )
 
 
-def _xdp(index: int, own: Path | None) -> tuple[str, bool]:
+def _xdp(index: int, own: Path | None) -> tuple[str, bool | None]:
     now = attached(index)
     if now is None:
         return "", False
     name = kernel.program_name(now.prog_id)
-    ours = name == DECAP if own is None else kernel.linked_program(own) == now.prog_id
-    return f"{name}, {now.mode}", ours
+    return f"{name or f'program {now.prog_id}'}, {now.mode}", _ours(name, now.prog_id, own)
+
+
+def _ours(name: str, prog_id: int, own: Path | None) -> bool | None:
+    if own is None:
+        return name == DECAP if name else None
+    linked = kernel.linked_program(own)
+    return None if linked is None else linked == prog_id
 
 
 async def _gateway(listed: Node) -> Gateway:
@@ -155,9 +161,7 @@ def _compiler(listed: Node) -> Compiler:
     place = Path(listed.bpffs) / "remora" / listed.name
     if host.filesystem(Path(listed.bpffs)) != "bpf":
         return Compiler("", 0.0, tried=False)
-    for left in place.glob("preflight-*"):  # of one that was killed
-        if not Path(f"/proc/{left.name.removeprefix('preflight-')}").exists():
-            _remove(left)
+    _sweep(place)
     pins = place / f"preflight-{os.getpid()}"
     try:
         loaded = loader.load(loader.Request(pins=pins, sources=("pass.c",)))
@@ -166,6 +170,14 @@ def _compiler(listed: Node) -> Compiler:
         return Compiler(str(error), 0.0)
     finally:
         _remove(pins)
+
+
+def _sweep(place: Path) -> None:
+    """What a killed preflight left.  Who may not look there cannot compile either, and is told."""
+    with contextlib.suppress(OSError):
+        for left in place.glob("preflight-*"):
+            if not Path(f"/proc/{left.name.removeprefix('preflight-')}").exists():
+                _remove(left)
 
 
 def _remove(pins: Path) -> None:

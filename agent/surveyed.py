@@ -49,7 +49,8 @@ class Device(NamedTuple):
     """The driver says that it does XDP (netdev genetlink, Linux 6.3)."""
     xdp: str
     """Mode and name of an attached program; empty: none."""
-    xdp_ours: bool
+    xdp_ours: bool | None
+    """On a node: this agent's; on a real: one that decapsulates."""
     attach_error: str | None
     """None: attaching was not tried."""
     features: Mapping[str, bool]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -27,9 +27,9 @@ class Said(NamedTuple):
     text: str
 
 
-def preflight(where: str, *words: str) -> Said:
+def preflight(where: str, *words: str, under: Sequence[str] = ()) -> Said:
     done = subprocess.run(
-        ["ip", "netns", "exec", where, *REMORA_AGENT, "preflight", "--json", *words],
+        ["ip", "netns", "exec", where, *under, *REMORA_AGENT, "preflight", "--json", *words],
         capture_output=True,
         text=True,
         timeout=60,
@@ -47,8 +47,8 @@ def preflight(where: str, *words: str) -> Said:
     return Said(done.returncode, levels, done.stdout)
 
 
-def on_node(fabric: Fabric, node: str, *words: str) -> Said:
-    return preflight(node, "-c", str(fabric.agents[node].config), *words)
+def on_node(fabric: Fabric, node: str, *words: str, under: Sequence[str] = ()) -> Said:
+    return preflight(node, "-c", str(fabric.agents[node].config), *words, under=under)
 
 
 def on_real(real: str, vip: str = f"{t.WEB}:{t.WEB_PORT}") -> Said:
@@ -98,6 +98,18 @@ def test_a_node_that_serves_is_ready_and_is_not_disturbed(fabric: Fabric) -> Non
     assert after[1] == before[1]
     assert after[0].peers == before[0].peers
     assert (after[0].program, after[0].boot) == (before[0].program, before[0].boot)
+
+
+def test_whoever_is_not_root_is_told_so(fabric: Fabric) -> None:
+    """And gets the other findings all the same."""
+    under = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    said = on_node(fabric, "lb1", under=under)
+    assert said.status == 1
+    for check in ("root", "bpf", "compiler"):
+        assert said.levels[check] == "fail", check
+    assert said.levels["xdp"] == "note", "not: somebody else's, take it off"
+    for check in ("mtu", "gateway", "route", "check", "bgp-peer"):
+        assert said.levels[check] == "ok", check
 
 
 def test_a_node_s_mtu_and_prefix(fabric: Fabric) -> None:
