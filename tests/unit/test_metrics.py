@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import urllib.error
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -163,6 +165,29 @@ def test_a_scrape_over_loopback(exporter: Exporter, made: tuple[Snapshot, ...]) 
     found = parsed(scrape(exporter))
     assert value(found, "remora_rx_packets_total") == 123
     assert {name for name, _ in found} == {family.name for family in FAMILIES}
+
+
+def test_what_prometheus_itself_asks_for(exporter: Exporter, made: tuple[Snapshot, ...]) -> None:
+    """OpenMetrics, compressed: the same samples."""
+    exporter.show(made)
+    plain = parsed(scrape(exporter))
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{exporter.port}/metrics",
+        headers={
+            "Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
+            "Accept-Encoding": "gzip",
+        },
+    )
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+        text = gzip.decompress(answer.read()).decode()
+    assert text.endswith("# EOF\n")
+    found = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+        for sample in family.samples
+    }
+    assert found == plain
 
 
 def test_a_scrape_can_ask_for_some(exporter: Exporter, made: tuple[Snapshot, ...]) -> None:
