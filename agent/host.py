@@ -94,9 +94,13 @@ def rps(interface: str) -> bool | None:
 
 
 def irq_cpus(interface: str) -> dict[int, str]:
-    """The device's message-signalled interrupts -> CPUs that take them (`3`)."""
+    """The device's message-signalled interrupts -> CPUs that take them (`3`).
+
+    A virtio device's are those of the PCI device above it.
+    """
     found = {}
-    for irq in Path(f"/sys/class/net/{interface}/device/msi_irqs").glob("*"):
+    device = Path(f"/sys/class/net/{interface}/device")
+    for irq in (*device.glob("msi_irqs/*"), *device.glob("../msi_irqs/*")):
         try:
             cpus = Path(f"/proc/irq/{irq.name}/effective_affinity_list").read_text().strip()
         except OSError:

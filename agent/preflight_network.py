@@ -156,12 +156,16 @@ def _ring(device: Device) -> Iterator[Finding]:
 
 
 def _irqs(device: Device, cpus: int) -> Iterator[Finding]:
-    """The effective affinity of each queue's interrupt is one CPU: two on one leave one idle."""
+    """The effective affinity of each queue's interrupt is one CPU: two on one leave one idle.
+
+    Some devices have one more, for themselves, which may share.
+    """
     if len(device.irq_cpus) < 2 or cpus < 2:
         return
+    queues = device.rx_queues or len(device.irq_cpus) - 1
     check, why = "irq-affinity", "queues whose interrupts share a CPU share its capacity"
     used = set(device.irq_cpus.values())
-    if len(used) < min(len(device.irq_cpus), cpus):
+    if len(used) < min(queues, len(device.irq_cpus), cpus):
         what = f"{len(device.irq_cpus)} interrupts on CPUs {', '.join(sorted(used))} only"
         pins = "; ".join(
             f"echo {i % cpus} > /proc/irq/{irq}/smp_affinity_list"

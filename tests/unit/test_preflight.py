@@ -203,6 +203,12 @@ def test_node(changed: dict[str, Any], check: str, level: str, what: str, fix: s
     assert exit_code(findings) == int(level == "fail")
 
 
+def test_a_device_s_own_interrupt_may_share_a_cpu() -> None:
+    four = {39: "0", 40: "0", 41: "1", 42: "2"}
+    node = NODE._replace(cpus=3, **device(rx_queues=3, irq_cpus=four))
+    assert notable(judge_node(CONFIG, node)) == {}
+
+
 def test_locked_memory_counts_on_old_kernels_only() -> None:
     old = NODE._replace(**kernel(release="5.10.0"))
     found = notable(judge_node(CONFIG, old))
