@@ -44,7 +44,7 @@ def attached(ifindex: int) -> Attached | None:
     if struct.unpack_from("=H", reply, 4)[0] == _NLMSG_ERROR:
         code = -struct.unpack_from("=i", reply, 16)[0]
         raise OSError(code, os.strerror(code))
-    xdp = _attributes(_attributes(reply[32:]).get(_IFLA_XDP, b""))
+    xdp = attributes(attributes(reply[32:]).get(_IFLA_XDP, b""))
     mode = xdp.get(_XDP_ATTACHED, b"\0")[0]
     if mode == 0:
         return None
@@ -52,7 +52,8 @@ def attached(ifindex: int) -> Attached | None:
     return Attached(_ATTACHED.get(mode, str(mode)), prog_id)
 
 
-def _attributes(raw: bytes) -> dict[int, bytes]:
+def attributes(raw: bytes) -> dict[int, bytes]:
+    """Netlink attributes: type -> content."""
     found, at = {}, 0
     while at + 4 <= len(raw):
         length, kind = struct.unpack_from("=HH", raw, at)
@@ -99,11 +100,7 @@ def _adopt(path: Path, ifindex: int, mode: str, program: int) -> bool:
             bpf.link_detach(link)  # the interface was made anew, or the mode is another now
             path.unlink()
             return False
-        old = bpf.program_by_id(info.prog_id)
-        try:
-            bpf.link_update(link, program, old)
-        finally:
-            os.close(old)
+        bpf.link_update(link, program)
     except OSError as error:
         raise LoadError(f"{path}: the program cannot be replaced: {error.strerror}") from error
     finally:
@@ -139,7 +136,10 @@ def _foreign(ifindex: int) -> str:
     now = attached(ifindex)
     if now is None:
         return "an XDP program"
-    fd = bpf.program_by_id(now.prog_id)
+    try:
+        fd = bpf.program_by_id(now.prog_id)
+    except OSError:  # needs CAP_SYS_ADMIN, which the agent may well not have
+        return f"another {now.mode} XDP program (id {now.prog_id})"
     info = bpf.program_info(fd)
     os.close(fd)
     return f"another {now.mode} XDP program, {info.name!r} (id {info.id}, tag {info.tag})"

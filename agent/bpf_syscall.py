@@ -17,10 +17,10 @@ from agent.abi import MapSpec
 
 _NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT = 0, 1, 2, 3, 4
+_PROG_LOAD = 5
 _OBJ_PIN, _OBJ_GET, _TEST_RUN, _PROG_BY_ID, _INFO = 6, 7, 10, 13, 15
 _LINK_CREATE, _LINK_UPDATE, _LINK_DETACH = 28, 29, 34
 _ATTACH_XDP = 37
-_F_REPLACE = 4
 
 _libc = c.CDLL(None, use_errno=True)
 _libc.syscall.restype = c.c_long
@@ -111,6 +111,8 @@ class ProgramId(NamedTuple):
     tag: str
     """Hash of the instructions, 16 hex digits."""
     name: str
+    jited: bool
+    """Compiled to machine code."""
 
 
 class LinkTarget(NamedTuple):
@@ -132,7 +134,7 @@ def map_info(fd: int) -> MapShape:
 def program_info(fd: int) -> ProgramId:
     i = _ProgramId()
     _info(fd, i)
-    return ProgramId(i.id, bytes(i.tag).hex(), i.name.decode())
+    return ProgramId(i.id, bytes(i.tag).hex(), i.name.decode(), i.jited_size > 0)
 
 
 def link_info(fd: int) -> LinkTarget:
@@ -148,6 +150,35 @@ class _IdAttr(c.Structure):
 
 def program_by_id(number: int) -> int:
     return _bpf(_PROG_BY_ID, _IdAttr(number, 0, 0))
+
+
+class _LoadAttr(c.Structure):
+    _fields_ = [
+        ("type", c.c_uint32),
+        ("count", c.c_uint32),
+        ("instructions", c.c_uint64),
+        ("license", c.c_uint64),
+        ("log_level", c.c_uint32),
+        ("log_size", c.c_uint32),
+        ("log", c.c_uint64),
+        ("kernel_version", c.c_uint32),
+        ("flags", c.c_uint32),
+        ("name", c.c_char * 16),
+    ]
+
+
+def program_load(kind: int, name: str, instructions: bytes) -> int:
+    """Load a program without maps, 8 bytes per instruction; kind: BPF_PROG_TYPE_XDP 6."""
+    code = c.create_string_buffer(instructions, len(instructions))
+    licence = c.create_string_buffer(b"GPL")
+    attr = _LoadAttr(
+        type=kind,
+        count=len(instructions) // 8,
+        instructions=c.addressof(code),
+        license=c.addressof(licence),
+        name=name.encode()[:15],
+    )
+    return _bpf(_PROG_LOAD, attr)
 
 
 # ---- maps
@@ -257,9 +288,10 @@ def link_xdp(program: int, ifindex: int, flags: int) -> int:
     return _bpf(_LINK_CREATE, _LinkCreateAttr(program, ifindex, _ATTACH_XDP, flags))
 
 
-def link_update(link: int, program: int, expected: int) -> None:
-    """Replace the link's program, atomically, if it still is `expected`."""
-    _bpf(_LINK_UPDATE, _LinkUpdateAttr(link, program, _F_REPLACE, expected))
+def link_update(link: int, program: int) -> None:
+    """Replace the link's program, atomically, whichever it is: naming the expected one would take
+    CAP_SYS_ADMIN (a descriptor by its number), and who holds the link is its only owner."""
+    _bpf(_LINK_UPDATE, _LinkUpdateAttr(link, program, 0, 0))
 
 
 def link_detach(link: int) -> None:

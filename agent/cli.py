@@ -23,6 +23,7 @@ examples:
   remora-agent check /etc/remora/agent.toml      is the config right? says what to change
   remora-agent run -c /etc/remora/agent.toml     serve until SIGTERM, then withdraw the routes
   remora-agent simulate -c FILE --hex 0200...    where would this frame go? (the same program)
+  remora-agent preflight -c FILE                 what must be put right before traffic? says how
   remora-agent detach -c FILE                    take the data plane off the interface
 """
 
@@ -71,8 +72,35 @@ def _parser() -> argparse.ArgumentParser:
         metavar="REAL",
         help="count this real (an address) as down; all others count as up (repeatable)",
     )
+    _preflight_options(verbs.add_parser("preflight", help="look whether this machine is ready"))
     _verb(verbs, "detach", _detach, "take the program off the interface and remove its maps")
     return parser
+
+
+def _preflight_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Look whether this machine is ready for traffic; changes nothing."
+    parser.epilog = "exit codes: 0 ready, 1 at least one failure, 2 usage or config"
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="of the node")
+    parser.add_argument("--role", choices=("node", "real"), default="node")
+    parser.add_argument(
+        "--vip",
+        metavar="ADDRESS[:PORT[/tcp|udp]]",
+        help="on a real: the VIP address that it serves, and where its service listens",
+    )
+    parser.add_argument(
+        "--interface",
+        default="",
+        metavar="NAME",
+        help="on a real: where packets arrive (default: the default route's)",
+    )
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="on a node whose interface has no program: attach one for a moment "
+        "(a NIC may lose packets meanwhile)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    parser.set_defaults(verb=_preflight)
 
 
 def _verb(
@@ -104,11 +132,9 @@ def _check(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     listed = config.read(options.config)
-    logging.basicConfig(
-        level=logging.DEBUG if options.debug else logging.INFO,
-        format="%(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    from agent import supervisor
+
+    supervisor.log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
     from agent import runtime
     from agent.boundary import EffectError
     from agent.loader import LoadError
@@ -143,6 +169,29 @@ def _simulate(options: argparse.Namespace) -> int:
 
 def _frames(given: Sequence[str]) -> list[str]:
     return sys.stdin.read().split() if list(given) == ["-"] else list(given)
+
+
+def _preflight(options: argparse.Namespace) -> int:
+    from agent.preflight import findings, rules, survey
+
+    if options.role == "real":
+        try:
+            vip, wanted = rules.service(options.vip or "")
+        except ValueError as error:
+            return _fail(f"--vip: {error}", 2)
+        found = rules.judge_real(survey.real(vip, options.interface), wanted)
+        name = vip
+    elif options.config is None:
+        return _fail("preflight of a node needs -c FILE (of a real: --role real --vip ADDRESS)", 2)
+    else:
+        listed = config.read(options.config)
+        name = listed.node.name
+        found = rules.judge_node(listed, survey.node(listed, probe=options.probe))
+    if options.json:
+        print(json.dumps(findings.as_json(options.role, name, found), indent=1))
+    else:
+        print(findings.as_text(found))
+    return findings.exit_code(found)
 
 
 def _detach(options: argparse.Namespace) -> int:

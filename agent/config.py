@@ -76,6 +76,18 @@ class Telemetry(Table, frozen=True, kw_only=True):
     events_per_second: Annotated[int, Meta(ge=0, le=10000)] = 20
 
 
+class Metrics(Table, frozen=True, kw_only=True):
+    listen: str = "127.0.0.1:9469"
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+
 class BgpPeer(Table, frozen=True, kw_only=True):
     address: Address
     local_address: Address
@@ -124,6 +136,7 @@ class Vip(Table, frozen=True, kw_only=True):
 class Config(Table, frozen=True, kw_only=True):
     node: Node
     telemetry: Telemetry = Telemetry()
+    metrics: Metrics | None = None
     bgp: Bgp | None = None
     vips: Annotated[tuple[Vip, ...], Meta(min_length=1, max_length=MAX_VIPS)]
 
@@ -218,6 +231,7 @@ _TABLES: dict[str, type[Table]] = {
     "": Config,
     "node": Node,
     "telemetry": Telemetry,
+    "metrics": Metrics,
     "bgp": Bgp,
     "bgp.peers": BgpPeer,
     "vips": Vip,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from agent.maglev import Address
@@ -21,9 +22,25 @@ MAX_REALS = 4095
 def contradictions(config: Config) -> Iterator[str]:
     """What each value alone does not show, in words; the first is reported."""
     yield from _node_problems(config)
+    yield from _metrics_problems(config)
     yield from _vip_problems(config)
     yield from _bgp_problems(config)
     yield from _outer_source_problems(config)
+
+
+def _metrics_problems(config: Config) -> Iterator[str]:
+    if config.metrics is None:
+        return
+    try:
+        ip_address(config.metrics.host)
+        if 1 <= config.metrics.port <= 65535:
+            return
+    except ValueError:
+        pass
+    yield (
+        'metrics.listen: must be ADDRESS:PORT such as "127.0.0.1:9469" or "[::1]:9469", '
+        f"got {config.metrics.listen!r}"
+    )
 
 
 def _node_problems(config: Config) -> list[str]:

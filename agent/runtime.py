@@ -16,11 +16,10 @@ import logging
 import os
 import resource
 import signal
-import socket
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from agent import boundary as b
 from agent import loader, netlink
@@ -32,11 +31,16 @@ from agent.dataplane import Control, DataPlane
 from agent.director import Director
 from agent.events import EventRing
 from agent.journal import Journal, journal_path, recall
+from agent.logline import in_fields
 from agent.prober import Prober
 from agent.server import Server
 from agent.snapshot import Origin, Reading, snapshots
+from agent.supervisor import notify, watchdog
 from shared.messages import Answer, DropEvent, Event, EventBody, Look, LostEvent, Replay, Snapshot
 from shared.reasons import name_of
+
+if TYPE_CHECKING:
+    from agent.metrics import Exporter
 
 log = logging.getLogger("remora")
 
@@ -111,9 +115,12 @@ class Agent:
         self.prober = Prober({vip.name: vip for vip in config.vips}, tell)
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
         self.ring = EventRing(pins(node))
+        self.metrics = _exporter(config)
         self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self.event_sequence = 0
         self.sequence = 0
+        self.turns = 0
+        """Batches of facts that were dealt with."""
         self.origin = Origin(dataplane.boot, version(), time.monotonic(), dataplane.program_tag)
 
     async def run(self) -> None:
@@ -130,7 +137,13 @@ class Agent:
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(work())
-                for work in (self._consume, self._publish, self._drain, self._watch_gateway)
+                for work in (
+                    self._consume,
+                    self._publish,
+                    self._drain,
+                    self._watch_gateway,
+                    self._reassure,
+                )
             ]
             notify("READY=1")
             log.info("ready node=%s pid=%d", self.config.node.name, os.getpid())
@@ -147,6 +160,8 @@ class Agent:
         if self.speaker:
             await self.speaker.stop()
         self.prober.close()
+        if self.metrics:
+            await asyncio.to_thread(self.metrics.close)
         await self.server.close()
         self.journal.close()
         self.ring.close()
@@ -190,6 +205,7 @@ class Agent:
             await asyncio.sleep(0)  # others first: checks, commands, telemetry
         for question in questions:
             await self._answer(question)
+        self.turns += 1
 
     async def _perform(self, effects: list[Effect]) -> None:
         for i, effect in enumerate(effects):
@@ -224,7 +240,7 @@ class Agent:
             case b.Remember():
                 self.journal.write(effect)
             case b.Emit(body):
-                log.info("event %s", body)
+                log.info("%s", in_fields(body))
                 await self._emit(body)
             case b.Reply(sender, answer):
                 await self.server.reply(sender, answer)
@@ -253,7 +269,10 @@ class Agent:
             self.sequence += 1
             live = self.dataplane.live_flows(self.config.node.flow_idle)
             self.inbox.put_nowait(b.Counted(live))
-            await self.server.publish(*self._snapshots())
+            made = self._snapshots()
+            if self.metrics:
+                self.metrics.show(made)
+            await self.server.publish(*made)
             due = max(due + every, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
@@ -326,6 +345,16 @@ class Agent:
         lost = LostEvent(missing, "older than what the agent keeps")
         return (self._event(lost, first - 1), *kept)
 
+    async def _reassure(self) -> None:
+        """Ping the watchdog while facts are dealt with: a loop that turns is not enough."""
+        limit = watchdog(os.environ, os.getpid())
+        seen = -1
+        while limit is not None:
+            if self.turns != seen or self.inbox.empty():
+                notify("WATCHDOG=1")
+            seen = self.turns
+            await asyncio.sleep(limit / 3)
+
     # ---- the way out
 
     async def _watch_gateway(self) -> None:
@@ -338,6 +367,16 @@ class Agent:
             log.warning("gateway %s is now at %s", self.path.gateway, mac.hex(":"))
             self.path = self.path._replace(gateway_mac=mac)
             self.dataplane.configure(control(self.config, self.path))
+
+
+def _exporter(config: Config) -> Exporter | None:
+    if config.metrics is None:
+        return None
+    from agent.metrics import Exporter  # noqa: PLC0415  # 5 MB for those who want it
+
+    exporter = Exporter(config.metrics)
+    log.info("metrics listen=%s", config.metrics.listen)
+    return exporter
 
 
 def _is_question(fact: Asked) -> bool:
@@ -371,17 +410,3 @@ def only_one(run_dir: Path) -> Any:  # noqa: ANN401  # a context
         except BlockingIOError:
             raise EffectError(f"run_dir {run_dir}: another agent is running here") from None
         yield
-
-
-def notify(state: str) -> None:
-    """Tell the supervisor (sd_notify(3): one datagram to $NOTIFY_SOCKET)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with (
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor,
-        contextlib.suppress(OSError),
-    ):
-        supervisor.sendto(state.encode(), address)

@@ -122,19 +122,19 @@ class Agent:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
+    def start(self, *under: str) -> None:
         """Start it; returns when it is ready.  Raises DeadlineError with its last words."""
-        self.launch()
+        self.launch(*under)
         self.await_ready()
 
-    def launch(self) -> None:
-        """Start it without waiting."""
+    def launch(self, *under: str) -> None:
+        """Start it without waiting; `under` a command that becomes it, such as setpriv."""
         self._notify.unlink(missing_ok=True)
         self._ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._ready.bind(str(self._notify))
         environment = {**os.environ, "NOTIFY_SOCKET": str(self._notify)}
         with self.log.open("ab") as log:
-            command = [*REMORA_AGENT, "run", "-c", str(self.config)]
+            command = [*under, *REMORA_AGENT, "run", "-c", str(self.config)]
             self._process = netns.spawn(self.name, command, log=log, env=environment)
 
     def await_ready(self, seconds: float = START) -> None:

@@ -27,6 +27,7 @@ def test_sample_shows_every_key_and_its_default() -> None:
     tables = [
         (config.Node, raw["node"]),
         (config.Telemetry, raw["telemetry"]),
+        (config.Metrics, raw["metrics"]),
         (config.Bgp, raw["bgp"]),
         (config.BgpPeer, raw["bgp"]["peers"][0]),
         (config.Vip, raw["vips"][0]),
@@ -35,6 +36,7 @@ def test_sample_shows_every_key_and_its_default() -> None:
     ]
     for table, shown in tables:
         assert set(table.__struct_fields__) == set(shown), table.__name__
+    assert config.Metrics().listen == raw["metrics"]["listen"]
     shown_node = raw["node"]
     required = {"name", "interface", "hash_key", "run_dir", "state_dir"}
     minimal = {key: shown_node[key] for key in required}
@@ -83,6 +85,9 @@ def _with_node(node: dict[str, object]) -> str:
         ('"10.3.1.2"', '"10.200.0.1"', "is a VIP address: packets would loop"),
         ("timeout = 1.0", "timeout = 3.0", "check.timeout: 3.0 is longer than the interval"),
         ("hold_time = 9", "hold_time = 2", "bgp.peers[0].hold_time: expected `int` >= 3, got 2"),
+        ('"127.0.0.1:9469"', '"9469"', 'must be ADDRESS:PORT such as "127.0.0.1:9469"'),
+        ('"127.0.0.1:9469"', '"localhost:9469"', "got 'localhost:9469'"),
+        ('"127.0.0.1:9469"', '"127.0.0.1:99999"', "got '127.0.0.1:99999'"),
         ("[node]", "[node", "not TOML"),
         ('address = "10.200.0.1"', "", "vips[0].address: missing; add it"),
         ('path = "/healthz"', 'path = "/a b"', "vips[0].check.path: expected an absolute path"),

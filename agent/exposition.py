@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots -> Prometheus metrics: the one table of names, labels and help texts.  Pure.
+
+Names follow Prometheus' conventions (prometheus.io/docs/practices/naming): `remora_` in front, the
+unit in the name, `_total` on counters.  Nothing here is a rate.  Counters start again from zero
+when the maps are made anew, which is what a Prometheus counter may do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from shared.messages import (
+    CpuSnapshot,
+    DropSnapshot,
+    FlowtableSnapshot,
+    NodeSnapshot,
+    RealRow,
+    RealSnapshot,
+    Snapshot,
+    VipRow,
+    VipSnapshot,
+)
+from shared.model import Admin, Health
+
+Sample = tuple[tuple[str, ...], float]
+"""Label values in the family's order, and the value."""
+
+
+class Seen(NamedTuple):
+    """One snapshot of every topic, of the same moment."""
+
+    node: NodeSnapshot
+    vip: VipSnapshot
+    real: RealSnapshot
+    cpu: CpuSnapshot
+    flowtable: FlowtableSnapshot
+    drop: DropSnapshot
+
+
+class Family(NamedTuple):
+    name: str
+    """As it is exposed; a counter's ends in `_total`."""
+    kind: Literal["counter", "gauge"]
+    help: str
+    labels: tuple[str, ...]
+    samples: Callable[[Seen], Iterable[Sample]]
+
+
+def seen(snapshots: Sequence[Snapshot]) -> Seen:
+    """The snapshots that are published together, in whatever order.  Raises KeyError."""
+    by_kind = {type(snapshot): snapshot for snapshot in snapshots}
+    kinds = Seen.__annotations__
+    return Seen(*(by_kind[_KINDS[topic]] for topic in kinds))  # type: ignore[arg-type]
+
+
+_KINDS: dict[str, type[Snapshot]] = {
+    "node": NodeSnapshot,
+    "vip": VipSnapshot,
+    "real": RealSnapshot,
+    "cpu": CpuSnapshot,
+    "flowtable": FlowtableSnapshot,
+    "drop": DropSnapshot,
+}
+
+
+def _one(read: Callable[[Seen], float]) -> Callable[[Seen], Iterable[Sample]]:
+    return lambda s: [((), read(s))]
+
+
+def _node(field: str) -> Callable[[Seen], Iterable[Sample]]:
+    return _one(lambda s: getattr(s.node, field))
+
+
+def _flowtable(field: str) -> Callable[[Seen], Iterable[Sample]]:
+    return _one(lambda s: getattr(s.flowtable, field))
+
+
+def _vips(read: Callable[[VipRow], float]) -> Callable[[Seen], Iterable[Sample]]:
+    return lambda s: [((row.name,), read(row)) for row in s.vip.vips]
+
+
+def _reals(read: Callable[[RealRow], float]) -> Callable[[Seen], Iterable[Sample]]:
+    return lambda s: (((row.vip, row.address), read(row)) for row in s.real.reals)
+
+
+def _cpus(field: str) -> Callable[[Seen], Iterable[Sample]]:
+    return lambda s: [((str(cpu),), n) for cpu, n in enumerate(getattr(s.cpu, field))]
+
+
+def _real_states(
+    states: Iterable[str], read: Callable[[RealRow], str]
+) -> Callable[[Seen], Iterator[Sample]]:
+    """One sample per state, 1 for the one that holds: the ecosystem's state set."""
+    every = tuple(states)
+
+    def samples(s: Seen) -> Iterator[Sample]:
+        for row in s.real.reals:
+            for state in every:
+                yield (row.vip, row.address, state), float(read(row) == state)
+
+    return samples
+
+
+def _wall(s: Seen, at: float) -> float:
+    """Agent-monotonic seconds -> Unix time."""
+    return s.node.wall - (s.node.at - at)
+
+
+_NODE = (
+    Family(
+        "remora_node_info", "gauge", "The node, always 1; what it runs is in the labels.",
+        ("node", "version", "interface", "xdp_mode", "program"),
+        lambda s: [((s.node.node, s.node.version, s.node.interface, s.node.xdp_mode,
+                     s.node.program), 1)],
+    ),
+    Family("remora_snapshot_timestamp_seconds", "gauge",
+           "Unix time when these values were read; it stands still when the agent does.", (),
+           _node("wall")),
+    Family("remora_start_time_seconds", "gauge", "Unix time when the agent started.", (),
+           _one(lambda s: _wall(s, s.node.started))),
+    Family("remora_agent_cpu_seconds_total", "counter",
+           "Processor time of the agent; the data plane's is not in it.", (),
+           _node("cpu_seconds")),
+    Family("remora_agent_resident_memory_bytes", "gauge", "Resident memory of the agent.", (),
+           _node("rss_bytes")),
+    Family("remora_node_admin_state", "gauge",
+           "1 for the state that operators gave the node, 0 for the others.", ("state",),
+           lambda s: [((state,), float(s.node.admin == state)) for state in Admin]),
+    Family("remora_revision", "gauge", "Goes up with every change that was applied.", (),
+           _node("revision")),
+    Family("remora_rx_packets_total", "counter", "Packets that the program saw.", (),
+           _node("rx_packets")),
+    Family("remora_rx_bytes_total", "counter", "Bytes that the program saw, from the Ethernet "
+           "header on.", (), _node("rx_bytes")),
+    Family("remora_tx_packets_total", "counter", "Packets sent to reals.", (),
+           _node("tx_packets")),
+    Family("remora_tx_bytes_total", "counter", "Bytes sent to reals, outer header included.", (),
+           _node("tx_bytes")),
+    Family("remora_pass_packets_total", "counter", "Packets for no VIP, left to the host.", (),
+           _node("pass_packets")),
+    Family("remora_drop_packets_total", "counter", "Packets to VIPs that were dropped, whatever "
+           "the reason.", (), _node("drop_packets")),
+)  # fmt: skip
+_DROPS = (
+    Family("remora_drops_total", "counter", "Packets dropped, by reason (`remora reasons`).",
+           ("reason",), lambda s: [((row.name,), row.packets) for row in s.drop.drops]),
+    Family("remora_drop_events_total", "counter",
+           "Events of dropped packets: sent, suppressed by the event rate, lost to a full ring.",
+           ("result",),
+           lambda s: [(("sent",), s.drop.events), (("suppressed",), s.drop.suppressed),
+                      (("lost",), s.drop.lost)]),
+)  # fmt: skip
+_CPUS = tuple(
+    Family(f"remora_cpu_{field}_total", "counter", text, ("cpu",), _cpus(field))
+    for field, text in (
+        ("rx_packets", "Packets that the program saw on this CPU."),
+        ("rx_bytes", "Bytes that the program saw on this CPU."),
+        ("tx_packets", "Packets sent to reals by this CPU."),
+        ("pass_packets", "Packets left to the host by this CPU."),
+        ("drop_packets", "Packets dropped by this CPU."),
+        ("flow_hits", "Packets that found their flow in this CPU's flow table."),
+        ("flow_misses", "Packets that did not."),
+    )
+)
+_FLOWS = (
+    Family("remora_flowtable_capacity_flows", "gauge",
+           "Flow table entries, over the CPUs that received packets.", (),
+           _flowtable("capacity")),
+    Family("remora_flowtable_occupied_flows", "gauge", "Entries in use.", (),
+           _flowtable("occupied")),
+    Family("remora_flowtable_live_flows", "gauge",
+           "Flows seen within `flow_idle` that are not closing.", (), _flowtable("live")),
+    Family("remora_flowtable_hits_total", "counter", "Packets that found their flow.", (),
+           _flowtable("hits")),
+    Family("remora_flowtable_misses_total", "counter",
+           "Packets that did not, by cause: a new TCP connection, UDP, anything else.",
+           ("cause",),
+           lambda s: [(("syn",), s.flowtable.miss_syn), (("udp",), s.flowtable.miss_udp),
+                      (("other",), s.flowtable.miss_other)]),
+    Family("remora_flowtable_stale_total", "counter",
+           "Flows found whose real was down or no longer theirs: placed anew.", (),
+           _flowtable("stale")),
+    Family("remora_flowtable_evictions_total", "counter",
+           "Live flows that lost their entry to a new one.", (), _flowtable("evictions")),
+)  # fmt: skip
+_VIPS = (
+    Family("remora_vip_info", "gauge", "The VIP, always 1; where it is, is in the labels.",
+           ("vip", "address", "port", "protocol"),
+           lambda s: [((v.name, v.address, str(v.port), v.protocol), 1) for v in s.vip.vips]),
+    Family("remora_vip_ring_info", "gauge",
+           "The VIP's ring, always 1: equal digests on all nodes that place every flow alike.",
+           ("vip", "digest"), lambda s: [((v.name, v.ring_digest), 1) for v in s.vip.vips]),
+    Family("remora_vip_packets_total", "counter", "Packets sent to the VIP's reals.", ("vip",),
+           _vips(lambda v: v.packets)),
+    Family("remora_vip_bytes_total", "counter", "Bytes sent to the VIP's reals.", ("vip",),
+           _vips(lambda v: v.bytes)),
+    Family("remora_vip_new_flows_total", "counter", "Flows that began.", ("vip",),
+           _vips(lambda v: v.new_flows)),
+    Family("remora_vip_drops_total", "counter", "Packets to the VIP that were dropped.", ("vip",),
+           _vips(lambda v: v.drops)),
+    Family("remora_vip_reals", "gauge", "Reals in the config.", ("vip",), _vips(lambda v: v.reals)),
+    Family("remora_vip_reals_serving", "gauge", "Reals that take new flows.", ("vip",),
+           _vips(lambda v: v.reals_up)),
+    Family("remora_vip_quorum", "gauge", "Reals that must take new flows for the VIP to be "
+           "announced.", ("vip",), _vips(lambda v: v.quorum)),
+    Family("remora_vip_announced", "gauge", "1 while the VIP's address is announced by this node.",
+           ("vip",), _vips(lambda v: v.announced)),
+    Family("remora_vip_ring_changes_total", "counter", "Rings that took effect.", ("vip",),
+           _vips(lambda v: v.ring_changes)),
+)  # fmt: skip
+_REAL = ("vip", "real")
+_REALS = (
+    Family("remora_real_packets_total", "counter", "Packets sent to the real.", _REAL,
+           _reals(lambda r: r.packets)),
+    Family("remora_real_bytes_total", "counter", "Bytes sent to the real.", _REAL,
+           _reals(lambda r: r.bytes)),
+    Family("remora_real_new_flows_total", "counter", "Flows that began.", _REAL,
+           _reals(lambda r: r.new_flows)),
+    Family("remora_real_live_flows", "gauge", "Flows seen lately that are not closing.", _REAL,
+           _reals(lambda r: r.live_flows)),
+    Family("remora_real_health_state", "gauge",
+           "1 for what the checks say of the real, 0 for the others.", (*_REAL, "state"),
+           _real_states(Health, lambda r: r.health)),
+    Family("remora_real_admin_state", "gauge",
+           "1 for the state that operators gave the real, 0 for the others.", (*_REAL, "state"),
+           _real_states(Admin, lambda r: r.admin)),
+    Family("remora_real_weight", "gauge", "Configured or overridden share.", _REAL,
+           _reals(lambda r: r.weight)),
+    Family("remora_real_effective_weight", "gauge", "Share in force: 0 while it takes no new "
+           "flows.", _REAL, _reals(lambda r: r.effective_weight)),
+    Family("remora_real_ring_slots", "gauge", "Slots of the VIP's 65,537 that are the real's.",
+           _REAL, _reals(lambda r: r.slots)),
+    Family("remora_real_check_duration_seconds", "gauge", "Time that the last check took.", _REAL,
+           _reals(lambda r: r.check_ms / 1000)),
+    Family("remora_real_changed_timestamp_seconds", "gauge",
+           "Unix time of the last change of state, health or weight; 0: none yet.", _REAL,
+           lambda s: (((r.vip, r.address), _wall(s, r.changed) if r.changed else 0)
+                      for r in s.real.reals)),
+)  # fmt: skip
+_PEER = ("peer", "asn")
+_BGP = (
+    Family("remora_bgp_peer_up", "gauge", "1 while the session is established.", _PEER,
+           lambda s: [((p.address, str(p.asn)), float(p.state == "up")) for p in s.node.peers]),
+    Family("remora_bgp_peer_changed_timestamp_seconds", "gauge",
+           "Unix time of the session's last change.", _PEER,
+           lambda s: [((p.address, str(p.asn)), _wall(s, p.since))
+                      for p in s.node.peers]),
+)  # fmt: skip
+
+FAMILIES: tuple[Family, ...] = (
+    *_NODE,
+    *_DROPS,
+    *_CPUS,
+    *_FLOWS,
+    *_VIPS,
+    *_REALS,
+    *_BGP,
+)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a machine says of itself in /proc and /sys: mounts, sockets, limits, clock, queues.
+
+Reads only (a directory is tried with a file that is gone at once).  What is not there is None.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import struct
+import tempfile
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+
+from agent.preflight.surveyed import Limits, Listener, Place
+
+_ESTABLISHED, _UNCONNECTED, _LISTEN = 0x01, 0x07, 0x0A  # include/net/tcp_states.h
+_TIMEX = 208
+_STATUS_AT, _UNSYNCHRONISED = 40, 0x0040  # linux/timex.h: int status, STA_UNSYNC
+_TIME_ERROR = 5
+
+
+def filesystem(path: Path) -> str:
+    """The type of the filesystem that holds `path`; empty: there is no such directory."""
+    if not path.is_dir():
+        return ""
+    found, longest = "", -1
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, kind, *_ = line.split(" ")
+        mount = Path(point.replace("\\040", " "))
+        if mount in (path, *path.parents) and len(mount.parts) >= longest:
+            found, longest = kind, len(mount.parts)
+    return found
+
+
+def place(key: str, path: Path) -> Place:
+    """Whether a file can be made in a directory, or the directory itself where its parent is."""
+    ground = next(p for p in (path, *path.parents) if p.exists())
+    if ground == path:
+        try:
+            with tempfile.TemporaryFile(dir=path, prefix="preflight-"):
+                return Place(key, str(path), "")
+        except OSError as error:
+            return Place(key, str(path), f"cannot be written: {error.strerror}")
+    if ground.is_dir() and os.access(ground, os.W_OK | os.X_OK):
+        return Place(key, str(path), "")
+    return Place(key, str(path), f"cannot be made: {ground} is not writable or no directory")
+
+
+def limits() -> Limits:
+    locked = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    return Limits(
+        files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        memlock=None if locked == resource.RLIM_INFINITY else locked,
+    )
+
+
+def clock_synchronised() -> bool | None:
+    """adjtimex(2), which nobody needs a privilege to read."""
+    state = ctypes.create_string_buffer(_TIMEX)  # struct timex; modes 0: read only
+    result = ctypes.CDLL(None).adjtimex(state)
+    if result < 0:
+        return None
+    (status,) = struct.unpack_from("=i", state, _STATUS_AT)
+    return result != _TIME_ERROR and not status & _UNSYNCHRONISED
+
+
+def rp_filter(interface: str) -> int | None:
+    """In force: the larger of `all` and the interface's."""
+    return _larger("rp_filter", interface)
+
+
+def _larger(name: str, interface: str) -> int | None:
+    """Documentation/networking/ip-sysctl.rst says it of both."""
+    each = [_number(Path(f"/proc/sys/net/ipv4/conf/{i}/{name}")) for i in ("all", interface)]
+    known = [value for value in each if value is not None]
+    return max(known) if known else None
+
+
+def arp_ignore(interface: str) -> int | None:
+    """In force: the larger of `all` and the interface's."""
+    return _larger("arp_ignore", interface)
+
+
+def rps(interface: str) -> bool | None:
+    """Whether receive packet steering is on for any queue."""
+    masks = sorted(Path(f"/sys/class/net/{interface}/queues").glob("rx-*/rps_cpus"))
+    if not masks:
+        return None
+    return any(mask.read_text().strip().strip("0,") for mask in masks)
+
+
+def irq_cpus(interface: str) -> dict[int, str]:
+    """The device's message-signalled interrupts -> CPUs that take them (`3`).
+
+    A virtio device's are those of the PCI device above it.
+    """
+    found = {}
+    device = Path(f"/sys/class/net/{interface}/device")
+    for irq in (*device.glob("msi_irqs/*"), *device.glob("../msi_irqs/*")):
+        try:
+            cpus = Path(f"/proc/irq/{irq.name}/effective_affinity_list").read_text().strip()
+        except OSError:
+            continue
+        if cpus:
+            found[int(irq.name)] = cpus
+    return found
+
+
+# ---- sockets
+
+
+def listeners(address: IPv4Address | IPv6Address) -> tuple[Listener, ...]:
+    """The sockets that take packets for an address: bound to it, or to any.
+
+    One bound to any IPv6 address counts for IPv4 too, as it does unless the program forbade it.
+    """
+    found = set()
+    for protocol, state in (("tcp", _LISTEN), ("udp", _UNCONNECTED)):
+        for local, port, _, _, seen in _sockets(protocol):
+            if seen == state and local in (address, IPv4Address(0), IPv6Address(0)):
+                found.add(Listener(protocol, port))
+    return tuple(sorted(found))
+
+
+def connected(address: str, port: int) -> bool:
+    """Whether this machine has a TCP connection to there, by whichever side it was opened."""
+    peer = ip_address(address)
+    return any(
+        remote == peer and port in (local_port, remote_port) and state == _ESTABLISHED
+        for _, local_port, remote, remote_port, state in _sockets("tcp")
+    )
+
+
+_Address = IPv4Address | IPv6Address
+
+
+def _sockets(protocol: str) -> Iterator[tuple[_Address, int, _Address, int, int]]:
+    """Local address and port, remote address and port, state: of each socket of the namespace."""
+    for name in (protocol, f"{protocol}6"):
+        try:
+            lines = Path("/proc/net", name).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            _, local, remote, state, *_ = line.split()
+            yield *_end(local), *_end(remote), int(state, 16)
+
+
+def _end(text: str) -> tuple[_Address, int]:
+    """`0100007F:0050`: words in the host's byte order."""
+    raw, port = text.split(":")
+    words = [int(raw[i : i + 8], 16) for i in range(0, len(raw), 8)]
+    packed = struct.pack(f"={len(words)}I", *words)
+    address = IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped, int(port, 16)
+    return address, int(port, 16)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Preflight on machines that serve, and on the same ones with one thing broken."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.fabric import netns
+from tests.fabric import topology as t
+from tests.fabric.agents import REMORA_AGENT
+from tests.fabric.fabric import Fabric
+
+pytestmark = pytest.mark.root
+
+
+class Said(NamedTuple):
+    status: int
+    levels: dict[str, str]
+    """check -> its worst level."""
+    text: str
+
+
+def preflight(where: str, *words: str, under: Sequence[str] = ()) -> Said:
+    done = subprocess.run(
+        ["ip", "netns", "exec", where, *under, *REMORA_AGENT, "preflight", "--json", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stderr == ""
+    answer = json.loads(done.stdout)
+    order = ("ok", "note", "warn", "fail")
+    levels: dict[str, str] = {}
+    for finding in answer["findings"]:
+        check, level = finding["check"], finding["level"]
+        levels[check] = max(level, levels.get(check, "ok"), key=order.index)
+    assert answer["ok"] is (done.returncode == 0) is ("fail" not in levels.values())
+    return Said(done.returncode, levels, done.stdout)
+
+
+def on_node(fabric: Fabric, node: str, *words: str, under: Sequence[str] = ()) -> Said:
+    return preflight(node, "-c", str(fabric.agents[node].config), *words, under=under)
+
+
+def on_real(real: str, vip: str = f"{t.WEB}:{t.WEB_PORT}") -> Said:
+    return preflight(real, "--role", "real", "--vip", vip)
+
+
+def not_ok(said: Said) -> dict[str, str]:
+    """Without the clock, which is the test machine's own, and ARP: the fabric is routed."""
+    return {
+        check: level
+        for check, level in said.levels.items()
+        if level != "ok" and check not in ("clock", "arp")
+    }
+
+
+@contextmanager
+def broken(where: str, breaking: str, mending: str) -> Iterator[None]:
+    netns.ip(breaking, netns=where)
+    try:
+        yield
+    finally:
+        netns.ip(mending, netns=where)
+
+
+@contextmanager
+def strict(where: str) -> Iterator[None]:
+    path = Path("/proc/sys/net/ipv4/conf/eth0/rp_filter")
+    with netns.inside(where):
+        was = path.read_text()
+        path.write_text("1")
+    try:
+        yield
+    finally:
+        with netns.inside(where):
+            path.write_text(was)
+
+
+def test_a_node_that_serves_is_ready_and_is_not_disturbed(fabric: Fabric) -> None:
+    """Its own program is known as such, its BGP session stands, no pin stays behind."""
+    pins = fabric.place / "bpffs" / "remora" / "lb1"
+    before = fabric.look("lb1").node, sorted(path.name for path in pins.iterdir())
+    said = on_node(fabric, "lb1", "--probe")
+    after = fabric.look("lb1").node, sorted(path.name for path in pins.iterdir())
+    assert (said.status, not_ok(said)) == (0, {})
+    assert {"xdp", "compiler", "route", "check", "bgp-peer", "exabgp"} <= said.levels.keys()
+    assert "runs this node's program: lb, native" in said.text
+    assert after[1] == before[1]
+    assert after[0].peers == before[0].peers
+    assert (after[0].program, after[0].boot) == (before[0].program, before[0].boot)
+
+
+def test_whoever_is_not_root_is_told_so(fabric: Fabric) -> None:
+    """And gets the other findings all the same."""
+    under = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    said = on_node(fabric, "lb1", under=under)
+    assert said.status == 1
+    for check in ("root", "bpf", "compiler"):
+        assert said.levels[check] == "fail", check
+    assert said.levels["xdp"] == "note", "not: somebody else's, take it off"
+    for check in ("mtu", "gateway", "route", "check", "bgp-peer"):
+        assert said.levels[check] == "ok", check
+
+
+def test_a_node_s_mtu_and_prefix(fabric: Fabric) -> None:
+    with (
+        broken(
+            "lb1", f"link set eth0 mtu {t.UNDERLAY_MTU - 1}", f"link set eth0 mtu {t.UNDERLAY_MTU}"
+        ),
+        broken("lb1", "addr add 172.16.9.9/24 dev lo", "addr del 172.16.9.9/24 dev lo"),
+    ):
+        said = on_node(fabric, "lb1")
+    assert (said.status, not_ok(said)) == (1, {"mtu": "fail", "outer-source": "fail"})
+    assert f"ip link set dev eth0 mtu {t.UNDERLAY_MTU}" in said.text
+
+
+def test_a_node_s_rp_filter_and_reals(fabric: Fabric) -> None:
+    fabric.stop_service("r2")
+    try:
+        with strict("lb1"):
+            said = on_node(fabric, "lb1")
+    finally:
+        fabric.start_service("r2")
+    assert (said.status, not_ok(said)) == (0, {"rp_filter": "note", "check": "warn"})
+    assert "connection refused" in said.text
+
+
+def test_a_fresh_interface_is_probed_only_when_asked(fabric: Fabric) -> None:
+    """And what was attached for it is gone afterwards."""
+    agent = fabric.agents["lb2"]
+    assert agent.stop() == 0
+    detach = ["ip", "netns", "exec", "lb2", *REMORA_AGENT, "detach", "-c", str(agent.config)]
+    subprocess.run(detach, check=True, capture_output=True)
+    try:
+        looked, probed = on_node(fabric, "lb2"), on_node(fabric, "lb2", "--probe")
+        again = on_node(fabric, "lb2")
+    finally:
+        agent.start()
+    for said in (looked, probed, again):
+        assert (said.status, not_ok(said)) == (0, {})
+    assert "free, its driver has native XDP" in looked.text
+    assert "a program was attached in native mode, and taken off" in probed.text
+    assert "free, its driver has native XDP" in again.text
+
+
+@pytest.mark.parametrize("vip", [f"{t.WEB}:80", f"{t.ECHO}:53/udp", t.WEB])
+def test_a_real_that_serves_is_ready(fabric: Fabric, vip: str) -> None:
+    assert fabric.request() in t.REALS
+    said = on_real("r1", vip)
+    assert (said.status, not_ok(said)) == (0, {})
+    assert "an XDP program does it: decap, native" in said.text
+
+
+def test_a_real_without_the_vip(fabric: Fabric) -> None:
+    with broken("r1", f"addr del {t.WEB}/32 dev lo", f"addr add {t.WEB}/32 dev lo"):
+        said = on_real("r1")
+    assert (said.status, not_ok(said)) == (1, {"vip-address": "fail"})
+    assert f"ip addr add {t.WEB}/32 dev lo" in said.text
+
+
+def test_a_real_with_a_small_mtu(fabric: Fabric) -> None:
+    with broken("r1", "link set eth0 mtu 1500", f"link set eth0 mtu {t.UNDERLAY_MTU}"):
+        said = on_real("r1")
+    assert (said.status, not_ok(said)) == (0, {"mtu": "warn"})
+
+
+def test_a_real_that_filters_strictly(fabric: Fabric) -> None:
+    """Harmless while the way to clients is by the same interface, and said nevertheless."""
+    router = t.real("r1").router_address
+    with strict("r1"):
+        lucky = on_real("r1")
+        half = "0.0.0.0/0"
+        with broken("r1", f"route del {half} via {router}", f"route add default via {router}"):
+            unlucky = preflight(
+                "r1", "--role", "real", "--vip", f"{t.WEB}:80", "--interface", "eth0"
+            )
+    assert (lucky.status, not_ok(lucky)) == (0, {"rp_filter": "note"})
+    assert (unlucky.status, not_ok(unlucky)) == (1, {"rp_filter": "fail"})
+
+
+def test_a_real_without_its_service(fabric: Fabric) -> None:
+    said = on_real("r1", f"{t.WEB}:8080")
+    assert (said.status, not_ok(said)) == (1, {"service": "fail"})

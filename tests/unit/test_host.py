@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What preflight reads of this very machine: things that the test made, or that every Linux has."""
+
+from __future__ import annotations
+
+import os
+import socket
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import pytest
+
+from agent.preflight import read_ethtool, read_host, read_netdev
+from agent.preflight.surveyed import Listener
+
+HERE = IPv4Address("127.0.0.1")
+
+
+def test_listeners_on_an_address_and_on_any() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("0.0.0.0", 0)) as every,
+        socket.create_server(("127.0.0.2", 0)) as other,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+    ):
+        datagrams.bind(("127.0.0.1", 0))
+        found = read_host.listeners(HERE)
+        assert Listener("tcp", one.getsockname()[1]) in found
+        assert Listener("tcp", every.getsockname()[1]) in found
+        assert Listener("udp", datagrams.getsockname()[1]) in found
+        assert Listener("tcp", other.getsockname()[1]) not in found
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="a kernel without IPv6")
+def test_one_on_any_ipv6_address_takes_ipv4_too() -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        here = Listener("tcp", server.getsockname()[1])
+        assert here in read_host.listeners(HERE)
+        assert here in read_host.listeners(IPv6Address("::1"))
+
+
+def test_connected_from_either_side() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not read_host.connected("127.0.0.1", port), "listening is no connection"
+        with socket.create_connection(("127.0.0.1", port)):
+            assert read_host.connected("127.0.0.1", port)
+            assert not read_host.connected("127.0.0.2", port)
+
+
+def test_directories(tmp_path: Path) -> None:
+    assert read_host.place("run_dir", tmp_path).error == ""
+    assert read_host.place("run_dir", tmp_path / "made" / "later").error == ""
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+    (tmp_path / "file").touch()
+    assert "no directory" in read_host.place("run_dir", tmp_path / "file" / "below").error
+    # /proc refuses even root, who may write in a directory without w
+    assert "cannot be written" in read_host.place("run_dir", Path("/proc/self")).error
+
+
+def test_filesystems(tmp_path: Path) -> None:
+    assert read_host.filesystem(Path("/proc")) == "proc"
+    assert read_host.filesystem(Path("/proc/self")) == "proc"
+    assert read_host.filesystem(tmp_path) not in ("", "proc")
+    assert read_host.filesystem(tmp_path / "missing") == ""
+
+
+def test_limits_and_clock() -> None:
+    assert read_host.limits().files >= 64
+    assert read_host.clock_synchronised() in (True, False)
+
+
+def test_sysctls_of_an_interface() -> None:
+    assert read_host.rp_filter("lo") in (0, 1, 2)
+    assert read_host.arp_ignore("lo") in range(9)
+    assert read_host.irq_cpus("lo") == {}, "no device"
+
+
+def test_ethtool_on_the_loopback() -> None:
+    """Its features are the kernel's own; it has neither queues to set nor a ring."""
+    features = read_ethtool.features("lo")
+    assert features["rx-gro"] in (True, False)
+    assert features["loopback"] is True
+    assert len(features) > 20
+    assert read_ethtool.rx_queues("lo") is None
+    assert read_ethtool.rx_ring("lo") is None
+    assert read_ethtool.features("no-such-device") == {}
+    assert read_ethtool.driver("no-such-device") == ""
+
+
+def test_native_xdp_of_the_loopback() -> None:
+    assert read_netdev.has_native_xdp(socket.if_nametoindex("lo")) in (False, None)
+    assert read_netdev.has_native_xdp(0x7FFFFFFF) is None
+
+
+def test_nothing_is_left_open() -> None:
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208
+    test_ethtool_on_the_loopback()
+    test_native_xdp_of_the_loopback()
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
