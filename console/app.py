@@ -8,6 +8,7 @@ drawn because a message came.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Protocol
@@ -18,11 +19,13 @@ os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
 os.environ.setdefault("TEXTUAL_FPS", "10")
 
 from textual import on
-from textual.app import App
 from textual.message import Message
 from textual.screen import Screen
 
+from console import crash
 from console.client import Client
+from console.exits import Exit
+from console.pace import FRAME, Pace
 from console.problems import problems
 from console.screens.drops import DropsScreen
 from console.screens.fleet import FleetScreen
@@ -35,10 +38,9 @@ from console.screens.vips import VipsScreen
 from console.settings import Settings
 from console.store import Inbox, Missing, Store
 from console.view import View
+from console.widgets.terminal import Render, TerminalApp
 from shared.messages import Replay
 
-FRAME = 0.5
-"""Seconds between frames."""
 ALWAYS = frozenset({"node", "vip", "event"})
 """Topics that the header's totals and alerts need on every screen."""
 
@@ -57,7 +59,7 @@ class Source(Sender, Protocol):
     def follow(self, topics: Iterable[str]) -> None: ...
 
 
-class RemoraApp(App[None]):
+class RemoraApp(TerminalApp):
     CSS_PATH = "console.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar = []
@@ -76,8 +78,9 @@ class RemoraApp(App[None]):
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         frame_every: float | None = FRAME,
+        render: Render = "diff",
     ) -> None:
-        super().__init__()
+        super().__init__(render=render)
         self.source = source
         self.cluster = cluster
         self.store = Store(source.addresses)
@@ -85,6 +88,7 @@ class RemoraApp(App[None]):
         self._wall = wall
         self._frame_every = frame_every
         self._frozen: View | None = None
+        self._pace = Pace()
 
     def on_mount(self) -> None:
         if os.environ.get("NO_COLOR"):
@@ -96,21 +100,32 @@ class RemoraApp(App[None]):
         for address in self.source.addresses:
             self.source.send(address, Replay(0))
         if self._frame_every is not None:
-            self.set_interval(self._frame_every, self.frame)
+            self.set_interval(self._frame_every, self._tick)
+        self.watch_terminal()
 
     def _wake(self) -> None:
         """Called in the client's thread."""
         if self.is_running:
             self.post_message(self.Answered())
 
+    def _tick(self) -> None:
+        """What comes is filed at every tick, or rates would have holes; frames follow the pace."""
+        now = self._clock()
+        self._pace.sample(now, self.written, held=self.held_back)
+        self._file()
+        if self._pace.due(now) and not self.held_back:
+            self.draw()
+
     @on(Answered)
     def frame(self) -> None:
-        """Files what came and draws the top screen; a held display leaves all with the client."""
-        if not self.screen_stack:
-            return  # a reply on the way out
-        if self._frozen is not None:
-            self.draw()
-            return
+        """Files what came and draws the top screen, now."""
+        self._file()
+        self.draw()
+
+    def _file(self) -> None:
+        """Takes what came; a held display leaves all with the client."""
+        if not self.screen_stack or self._frozen is not None:
+            return  # the first: a reply on the way out
         inbox = self.source.take()
         self.source.ask(self.store.take(inbox))
         if isinstance(self.screen, PlanDialog):
@@ -118,13 +133,14 @@ class RemoraApp(App[None]):
             for reply in inbox.replies:
                 self.screen.take(reply)
             self._hold_behind(self.screen_stack[-2])
-        self.draw()
 
     def _hold_behind(self, screen: Screen[Any]) -> None:
         if isinstance(screen, LiveScreen) and screen.composed and screen.planned is not None:
             screen.hold(self._held_view(screen.planned))
 
     def draw(self) -> None:
+        if not self.screen_stack:
+            return
         screen = self.screen
         if not isinstance(screen, LiveScreen) or not screen.composed:
             return
@@ -138,7 +154,7 @@ class RemoraApp(App[None]):
     def _view(self) -> View:
         now = self._clock()
         found = tuple(problems(list(self.store.agents.values()), now))
-        return View(self.store, now, self._wall(), self.cluster, found)
+        return View(self.store, now, self._wall(), self.cluster, found, slow=self._pace.slow)
 
     def _held_view(self, frozen: View) -> View:
         return frozen._replace(held=self._clock() - frozen.now)
@@ -188,18 +204,33 @@ class RemoraApp(App[None]):
     def _dialog_closed(self, _: None) -> None:
         self.call_after_refresh(self.draw)
 
+    @on(LiveScreen.Repaint)
+    def _repaint(self) -> None:
+        self.repaint()
+
     @on(LiveScreen.Freeze)
     def _freeze(self) -> None:
         self._frozen = self._held_view(self._view()) if self._frozen is None else None
         self.frame()
 
 
-def run(settings: Settings, who: str) -> int:
+def run(settings: Settings, who: str, render: Render = "diff") -> int:
     """The console on a terminal until the operator leaves; returns the exit code."""
     client = Client(settings.agents, who)
-    app = RemoraApp(client, settings.cluster)
+    app = RemoraApp(client, settings.cluster, render=render)
     try:
         app.run()
     finally:
         client.close()
-    return app.return_code or 0
+    return _told(app.failure) if app.failure else app.return_code or Exit.DONE
+
+
+def _told(failure: str) -> int:
+    """One line, on the terminal as it was before; all else is in a file."""
+    last = failure.rstrip().rpartition("\n")[2]
+    try:
+        where = f"report: {crash.write(failure)}"
+    except OSError as error:
+        where = f"no report could be written: {error.strerror}"
+    print(f"remora: the console failed, the nodes did not: {last}; {where}", file=sys.stderr)
+    return Exit.FAILED

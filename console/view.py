@@ -32,6 +32,8 @@ class View(NamedTuple):
     """Worst first."""
     held: float | None = None
     """Seconds for which the display has been held; None: it is live."""
+    slow: bool = False
+    """The terminal cannot take more: frames are rarer."""
 
     @property
     def agents(self) -> list[Agent]:
@@ -77,9 +79,14 @@ def header(view: View, width: int) -> TextLine:
         Cell(f"alerts {alerts} ", "bad" if alerts else ""),
     ]
     mode = "LIVE" if view.held is None else f"FROZEN {fmt.age(view.held)}"
-    right = f"{mode} {fmt.clock(view.wall)}Z "
+    pace = "0.5 Hz slow link  " if view.slow else ""
+    right = f"{pace}{mode} {fmt.clock(view.wall)}Z "
     gap = width - sum(len(cell.text) for cell in left) - len(right)
-    return (*left, Cell(" " * max(1, gap)), Cell(right, "ok" if view.held is None else "warn"))
+    return (
+        *left,
+        Cell(" " * max(1, gap)),
+        Cell(right, "warn" if view.slow or view.held is not None else "ok"),
+    )
 
 
 def alerts(view: View, room: int) -> list[TextLine]:

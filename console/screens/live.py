@@ -55,6 +55,9 @@ class LiveScreen(Screen[None]):
     class Freeze(Message):
         """Hold the display, or go on."""
 
+    class Repaint(Message):
+        """The terminal may show something else: send everything again."""
+
     def __init__(self) -> None:
         super().__init__()
         self.view: View | None = None
@@ -184,7 +187,7 @@ class LiveScreen(Screen[None]):
         self.post_message(self.Freeze())
 
     def action_repaint(self) -> None:
-        self.refresh(layout=True)
+        self.post_message(self.Repaint())
 
     def action_help(self) -> None:
         self.post_message(self.Opened("help"))
