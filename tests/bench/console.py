@@ -199,7 +199,9 @@ class Probed(RemoraApp):
             # Start-up is not what is asked for.
             if late > worst and self._clock() - self.born > 2:
                 worst = late
-            self.file.write_text(f"{worst:.0f}")
+            # Replaced whole, as it is read at any time.
+            self.file.with_suffix(".new").write_text(f"{worst:.0f}")
+            self.file.with_suffix(".new").replace(self.file)
 
     born = time.monotonic()
     file: Path
@@ -211,6 +213,8 @@ def probe(file: str, render: Render, *addresses: str) -> None:
     app.file = Path(file)
     app.run()
     client.close()
+    if app.failure:
+        raise SystemExit(app.failure)
 
 
 def cli(*words: str) -> int:
