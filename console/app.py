@@ -8,9 +8,9 @@ drawn because a message came.
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 # Read once, when Textual is imported.
@@ -22,13 +22,18 @@ from textual import on
 from textual.message import Message
 from textual.screen import Screen
 
-from console import crash
+from console import command, crash
+from console.alerts import Watch
 from console.client import Client
 from console.exits import Exit
+from console.objects import ObjectError
 from console.pace import FRAME, Pace
 from console.problems import problems
+from console.screens.alerts import AlertsScreen
+from console.screens.bgp import BgpScreen
 from console.screens.drops import DropsScreen
 from console.screens.fleet import FleetScreen
+from console.screens.heat import HeatScreen
 from console.screens.help import HelpScreen
 from console.screens.live import LiveScreen
 from console.screens.node import NodeScreen
@@ -37,12 +42,22 @@ from console.screens.vip import VipScreen
 from console.screens.vips import VipsScreen
 from console.settings import Settings
 from console.store import Inbox, Missing, Store
-from console.view import View
+from console.view import View, named_target
 from console.widgets.terminal import Render, TerminalApp
 from shared.messages import Replay
 
 ALWAYS = frozenset({"node", "vip", "event"})
 """Topics that the header's totals and alerts need on every screen."""
+
+
+PLACES: Mapping[str, Callable[[], LiveScreen]] = {
+    "vips": VipsScreen,
+    "drops": DropsScreen,
+    "heat": HeatScreen,
+    "bgp": BgpScreen,
+    "alerts": AlertsScreen,
+}
+"""What the digits lead to; the fleet is below them all."""
 
 
 class Source(Sender, Protocol):
@@ -60,7 +75,7 @@ class Source(Sender, Protocol):
 
 
 class RemoraApp(TerminalApp):
-    CSS_PATH = "console.tcss"
+    CSS_PATH = Path(__file__).with_name("console.tcss")
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar = []
 
@@ -89,6 +104,8 @@ class RemoraApp(TerminalApp):
         self._frame_every = frame_every
         self._frozen: View | None = None
         self._pace = Pace()
+        self._watch = Watch()
+        self._history = command.History()
 
     def on_mount(self) -> None:
         if os.environ.get("NO_COLOR"):
@@ -154,7 +171,15 @@ class RemoraApp(TerminalApp):
     def _view(self) -> View:
         now = self._clock()
         found = tuple(problems(list(self.store.agents.values()), now))
-        return View(self.store, now, self._wall(), self.cluster, found, slow=self._pace.slow)
+        return View(
+            self.store,
+            now,
+            self._wall(),
+            self.cluster,
+            found,
+            self._watch.take(found, now),
+            slow=self._pace.slow,
+        )
 
     def _held_view(self, frozen: View) -> View:
         return frozen._replace(held=self._clock() - frozen.now)
@@ -173,11 +198,11 @@ class RemoraApp(TerminalApp):
             case "node":
                 self.push_screen(NodeScreen(message.name))
             case "vip":
-                self.push_screen(VipScreen(message.name))
+                self.push_screen(VipScreen(message.name, message.row))
             case place:
                 self._top()
                 if place != "fleet":
-                    self.push_screen({"vips": VipsScreen, "drops": DropsScreen}[place]())
+                    self.push_screen(PLACES[place]())
         self.call_after_refresh(self._arrived)
 
     def _top(self) -> None:
@@ -197,12 +222,67 @@ class RemoraApp(TerminalApp):
 
     @on(LiveScreen.Planned)
     def _plan(self, message: LiveScreen.Planned) -> None:
+        self._open_plan(PlanDialog(self.source, message.verb, message.target))
+
+    def _open_plan(self, dialog: PlanDialog) -> None:
         if isinstance(self.screen, LiveScreen):
             self.screen.planned = self.screen.view
-        self.push_screen(PlanDialog(self.source, message.verb, message.target), self._dialog_closed)
+        self.push_screen(dialog, self._dialog_closed)
 
     def _dialog_closed(self, _: None) -> None:
         self.call_after_refresh(self.draw)
+
+    # ---- command bar
+
+    @on(LiveScreen.CommandWanted)
+    def _command(self) -> None:
+        if isinstance(self.screen, LiveScreen):
+            # Reals are named there, whatever the screen shows.
+            self._follow(self.screen.TOPICS | {"real"})
+            self.screen.open_command(self._history)
+
+    @on(LiveScreen.Commanded)
+    def _commanded(self, message: LiveScreen.Commanded) -> None:
+        """A line that cannot be done stays in the bar, to be mended."""
+        screen = self.screen
+        if not isinstance(screen, LiveScreen):
+            return
+        wrong = self._do(screen, message.text) if message.text else ""
+        self._history.add(message.text)
+        if wrong:
+            screen.say(wrong, "bad")
+            return
+        screen.close_command()
+        self._follow(screen.TOPICS)
+
+    def _do(self, screen: LiveScreen, text: str) -> str:
+        """Does it, or returns why not."""
+        view = screen.view
+        if view is None:
+            return "nothing is known yet"
+        try:
+            order = command.parse(text, view.agents)
+        except ObjectError as error:
+            return str(error)
+        if isinstance(order, command.Plan):
+            return self._do_plan(view, order)
+        if order.place == "quit":
+            self.exit()
+            return ""
+        name = next((a.address for a in view.agents if a.name == order.name), order.name)
+        self._open(LiveScreen.Opened(order.place, name if order.place == "node" else order.name))
+        return ""
+
+    def _do_plan(self, view: View, order: command.Plan) -> str:
+        if view.held is not None:
+            return "the display is held: p goes on, then plan"
+        target = named_target(view, order.target)
+        if isinstance(target, str):
+            return target
+        if order.weight is not None:
+            target = target._replace(weight=order.weight)
+        self._open_plan(PlanDialog(self.source, order.verb, target, why=order.reason, at_once=True))
+        return ""
 
     @on(LiveScreen.Repaint)
     def _repaint(self) -> None:
@@ -222,15 +302,4 @@ def run(settings: Settings, who: str, render: Render = "diff") -> int:
         app.run()
     finally:
         client.close()
-    return _told(app.failure) if app.failure else app.return_code or Exit.DONE
-
-
-def _told(failure: str) -> int:
-    """One line, on the terminal as it was before; all else is in a file."""
-    last = failure.rstrip().rpartition("\n")[2]
-    try:
-        where = f"report: {crash.write(failure)}"
-    except OSError as error:
-        where = f"no report could be written: {error.strerror}"
-    print(f"remora: the console failed, the nodes did not: {last}; {where}", file=sys.stderr)
-    return Exit.FAILED
+    return crash.tell(app.failure) if app.failure else app.return_code or Exit.DONE

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from console.exits import Exit
 
 
 def directory(environment: Mapping[str, str]) -> Path:
@@ -33,6 +36,17 @@ def write(failure: str, environment: Mapping[str, str] = os.environ) -> Path:
         return _written(place / name, text)
     except OSError:
         return _written(Path(tempfile.mkdtemp(prefix="remora-")) / name, text)
+
+
+def tell(failure: str) -> int:
+    """One line, on the terminal as it was before; all else is in a file.  Returns the exit code."""
+    last = failure.rstrip().rpartition("\n")[2]
+    try:
+        where = f"report: {write(failure)}"
+    except OSError as error:
+        where = f"no report could be written: {error.strerror}"
+    print(f"remora: the console failed, the nodes did not: {last}; {where}", file=sys.stderr)
+    return Exit.FAILED
 
 
 def _written(path: Path, text: str) -> Path:
