@@ -127,6 +127,7 @@ class TerminalApp(App[None]):
         driver: Any = self._driver
         if not hasattr(driver, "_sigcont_application"):
             return
+        self._make_blocking()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
         loop.add_signal_handler(signal.SIGCONT, self._continued)
@@ -138,6 +139,20 @@ class TerminalApp(App[None]):
         if not os.isatty(driver.fileno):
             # Reading from a terminal that hung up returns at once: staying would eat a processor.
             self.exit(return_code=Exit.FAILED)
+        elif self._make_blocking():
+            self.repaint()
+
+    def _make_blocking(self) -> bool:
+        """True when another program on this terminal had made it non-blocking.
+
+        Then what its buffer does not take is lost without an error.
+        """
+        driver: Any = self._driver
+        output = driver._file.fileno()
+        if os.get_blocking(output):
+            return False
+        os.set_blocking(output, True)
+        return True
 
     def _terminate(self) -> None:
         # A second one ends the process, should the terminal take no goodbye.

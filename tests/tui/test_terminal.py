@@ -142,6 +142,21 @@ def test_it_leaves_when_the_terminal_is_gone(start: Start) -> None:
     assert process.ended() == 1
 
 
+def test_a_terminal_that_another_program_left_non_blocking(start: Start) -> None:
+    """What its buffer does not take would be lost; it is mended, and all drawn again."""
+    process = start("import os; os.set_blocking(2, False)")
+    process.sees(b"quit")
+    assert os.get_blocking(process.slave)
+    os.set_blocking(process.slave, False)
+    while process.read(0.2):
+        pass
+    process.seen = b""
+    process.sees(b"quit")
+    assert os.get_blocking(process.slave)
+    process.press(b"q")
+    assert process.ended() == 0
+
+
 def test_a_termination_restores_the_terminal(start: Start) -> None:
     process = start()
     process.sees(b"Fleet")
