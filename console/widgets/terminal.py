@@ -38,7 +38,7 @@ class TerminalApp(App[None]):
     def __init__(self, *, render: Render = "diff") -> None:
         super().__init__()
         self.written = 0
-        """Characters of frames given to the terminal so far (those of `stock` are not counted)."""
+        """Bytes of frames given to the terminal so far (those of `stock` are not counted)."""
         self.held_back = False
         """The terminal does not read: frames are passed over."""
         self.failure = ""
@@ -88,7 +88,7 @@ class TerminalApp(App[None]):
             self._shadow.forget()
         text += self._move_pointer(moved=bool(text))
         if text:
-            self.written += len(text)
+            self.written += len(text.encode())
             driver.write(f"{SYNC_START}{text}{SYNC_END}" if self._sync_available else text)
 
     def _move_pointer(self, *, moved: bool) -> str:
