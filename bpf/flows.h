@@ -36,14 +36,14 @@ static __always_inline struct lb_flow *find_flow(struct lb_flow_set *set, u64 ta
  * ports.  The copy must reach the real that has the connection; the new one had better not go to a
  * real that drains.  After FIN or RST it is the new one.  On a draining real the age decides: no
  * copy of a SYN comes a minute after the flow's last packet, while a client's port is rarely used
- * again within one.
+ * again within one.  (A SYN that was refused leaves an opening flow that nothing ever closes.)
  */
 static __always_inline bool keeps_flow(const struct lb_flow *flow, const struct lb_real *real,
 				       const struct packet *p, u32 now)
 {
 	if (flow->generation != real->generation)
 		return false;
-	if (!opens(p) || flow->state == LB_FLOW_OPENING)
+	if (!opens(p))
 		return true;
 	if (flow->state == LB_FLOW_CLOSING)
 		return false;

@@ -82,7 +82,7 @@ def page() -> str:
     lines = [
         "# Conformance",
         "",
-        "What remora promises, and the tests that hold it.  `python -m tests.conformance` writes it",
+        "What remora promises, and the tests that hold it. `python -m tests.conformance` writes it",
         "from the tests' names and docstrings; a test fails when this page is out of step.",
         "",
         "| | invariant | held by (below `tests/`) |",

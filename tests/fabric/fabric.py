@@ -132,7 +132,9 @@ class Fabric:
     def capture(self, namespace: str, interface: str, *expression: str) -> Iterator[Path]:
         """tcpdump while the block runs; the file is complete after it."""
         path = self.place / f"{namespace}-{interface}.pcap"
-        command = ["tcpdump", "-i", interface, "-U", "-w", str(path), "--immediate-mode"]
+        # In immediate mode every slot of the kernel buffer is as long as a packet may be: with the
+        # default length it has eight slots, and a busy machine loses packets.
+        command = ["tcpdump", "-i", interface, "-U", "-w", str(path), "--immediate-mode", "-s256"]
         process = netns.spawn(
             namespace, [*command, *expression], log=subprocess.PIPE, stdout=subprocess.DEVNULL
         )

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The next hop changes its hardware address, as when a router fails over."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from tests.fabric import load, netns
+from tests.fabric import topology as t
+from tests.fabric.fabric import Fabric
+from tests.fabric.waiting import until
+
+pytestmark = pytest.mark.root
+
+NODE = "lb1"
+ANOTHER = "02:00:00:00:be:ef"
+
+
+def _mac() -> str:
+    shown = subprocess.run(
+        ["ip", "-n", t.ROUTER, "-j", "link", "show", NODE], capture_output=True, check=True
+    )
+    return str(json.loads(shown.stdout)[0]["address"])
+
+
+def _served_by(fabric: Fabric) -> bool:
+    """Whether requests by way of the node are answered."""
+    with fabric.only_via(NODE), fabric.load(rate=50) as running:
+        until(lambda: len(running.records()) >= 10, 30, "10 requests")
+        return not load.failures(running.stop())
+
+
+def test_the_node_follows_its_gateway_to_another_mac(fabric: Fabric) -> None:
+    """Within the agent's look-out (2 s) and the kernel's own discovery, without a restart."""
+    before = _mac()
+    netns.ip(f"link set {NODE} address {ANOTHER}", netns=t.ROUTER)
+    try:
+        until(lambda: _served_by(fabric), 60, "the node sends to the new address")
+    finally:
+        netns.ip(f"link set {NODE} address {before}", netns=t.ROUTER)
+    until(lambda: _served_by(fabric), 60, "and back")
