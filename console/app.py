@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 # Read once, when Textual is imported.
@@ -18,14 +19,21 @@ os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
 os.environ.setdefault("TEXTUAL_FPS", "10")
 
 from textual import on
-from textual.app import App
 from textual.message import Message
 from textual.screen import Screen
 
+from console import command, crash
+from console.alerts import Watch
 from console.client import Client
+from console.exits import Exit
+from console.objects import ObjectError
+from console.pace import FRAME, Pace
 from console.problems import problems
+from console.screens.alerts import AlertsScreen
+from console.screens.bgp import BgpScreen
 from console.screens.drops import DropsScreen
 from console.screens.fleet import FleetScreen
+from console.screens.heat import HeatScreen
 from console.screens.help import HelpScreen
 from console.screens.live import LiveScreen
 from console.screens.node import NodeScreen
@@ -34,13 +42,22 @@ from console.screens.vip import VipScreen
 from console.screens.vips import VipsScreen
 from console.settings import Settings
 from console.store import Inbox, Missing, Store
-from console.view import View
+from console.view import View, named_target
+from console.widgets.terminal import Render, TerminalApp
 from shared.messages import Replay
 
-FRAME = 0.5
-"""Seconds between frames."""
 ALWAYS = frozenset({"node", "vip", "event"})
 """Topics that the header's totals and alerts need on every screen."""
+
+
+PLACES: Mapping[str, Callable[[], LiveScreen]] = {
+    "vips": VipsScreen,
+    "drops": DropsScreen,
+    "heat": HeatScreen,
+    "bgp": BgpScreen,
+    "alerts": AlertsScreen,
+}
+"""What the digits lead to; the fleet is below them all."""
 
 
 class Source(Sender, Protocol):
@@ -57,8 +74,8 @@ class Source(Sender, Protocol):
     def follow(self, topics: Iterable[str]) -> None: ...
 
 
-class RemoraApp(App[None]):
-    CSS_PATH = "console.tcss"
+class RemoraApp(TerminalApp):
+    CSS_PATH = Path(__file__).with_name("console.tcss")
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar = []
 
@@ -76,8 +93,9 @@ class RemoraApp(App[None]):
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         frame_every: float | None = FRAME,
+        render: Render = "diff",
     ) -> None:
-        super().__init__()
+        super().__init__(render=render)
         self.source = source
         self.cluster = cluster
         self.store = Store(source.addresses)
@@ -85,6 +103,9 @@ class RemoraApp(App[None]):
         self._wall = wall
         self._frame_every = frame_every
         self._frozen: View | None = None
+        self._pace = Pace()
+        self._watch = Watch()
+        self._history = command.History()
 
     def on_mount(self) -> None:
         if os.environ.get("NO_COLOR"):
@@ -96,21 +117,32 @@ class RemoraApp(App[None]):
         for address in self.source.addresses:
             self.source.send(address, Replay(0))
         if self._frame_every is not None:
-            self.set_interval(self._frame_every, self.frame)
+            self.set_interval(self._frame_every, self._tick)
+        self.watch_terminal()
 
     def _wake(self) -> None:
         """Called in the client's thread."""
         if self.is_running:
             self.post_message(self.Answered())
 
+    def _tick(self) -> None:
+        """What comes is filed at every tick, or rates would have holes; frames follow the pace."""
+        now = self._clock()
+        self._pace.sample(now, self.written, held=self.held_back)
+        self._file()
+        if self._pace.due(now) and not self.held_back:
+            self.draw()
+
     @on(Answered)
     def frame(self) -> None:
-        """Files what came and draws the top screen; a held display leaves all with the client."""
-        if not self.screen_stack:
-            return  # a reply on the way out
-        if self._frozen is not None:
-            self.draw()
-            return
+        """Files what came and draws the top screen, now."""
+        self._file()
+        self.draw()
+
+    def _file(self) -> None:
+        """Takes what came; a held display leaves all with the client."""
+        if not self.screen_stack or self._frozen is not None:
+            return  # the first: a reply on the way out
         inbox = self.source.take()
         self.source.ask(self.store.take(inbox))
         if isinstance(self.screen, PlanDialog):
@@ -118,13 +150,14 @@ class RemoraApp(App[None]):
             for reply in inbox.replies:
                 self.screen.take(reply)
             self._hold_behind(self.screen_stack[-2])
-        self.draw()
 
     def _hold_behind(self, screen: Screen[Any]) -> None:
         if isinstance(screen, LiveScreen) and screen.composed and screen.planned is not None:
             screen.hold(self._held_view(screen.planned))
 
     def draw(self) -> None:
+        if not self.screen_stack:
+            return
         screen = self.screen
         if not isinstance(screen, LiveScreen) or not screen.composed:
             return
@@ -138,7 +171,15 @@ class RemoraApp(App[None]):
     def _view(self) -> View:
         now = self._clock()
         found = tuple(problems(list(self.store.agents.values()), now))
-        return View(self.store, now, self._wall(), self.cluster, found)
+        return View(
+            self.store,
+            now,
+            self._wall(),
+            self.cluster,
+            found,
+            self._watch.take(found, now),
+            slow=self._pace.slow,
+        )
 
     def _held_view(self, frozen: View) -> View:
         return frozen._replace(held=self._clock() - frozen.now)
@@ -157,11 +198,11 @@ class RemoraApp(App[None]):
             case "node":
                 self.push_screen(NodeScreen(message.name))
             case "vip":
-                self.push_screen(VipScreen(message.name))
+                self.push_screen(VipScreen(message.name, message.row))
             case place:
                 self._top()
                 if place != "fleet":
-                    self.push_screen({"vips": VipsScreen, "drops": DropsScreen}[place]())
+                    self.push_screen(PLACES[place]())
         self.call_after_refresh(self._arrived)
 
     def _top(self) -> None:
@@ -181,12 +222,71 @@ class RemoraApp(App[None]):
 
     @on(LiveScreen.Planned)
     def _plan(self, message: LiveScreen.Planned) -> None:
+        self._open_plan(PlanDialog(self.source, message.verb, message.target))
+
+    def _open_plan(self, dialog: PlanDialog) -> None:
         if isinstance(self.screen, LiveScreen):
             self.screen.planned = self.screen.view
-        self.push_screen(PlanDialog(self.source, message.verb, message.target), self._dialog_closed)
+        self.push_screen(dialog, self._dialog_closed)
 
     def _dialog_closed(self, _: None) -> None:
         self.call_after_refresh(self.draw)
+
+    # ---- command bar
+
+    @on(LiveScreen.CommandWanted)
+    def _command(self) -> None:
+        if isinstance(self.screen, LiveScreen):
+            # Reals are named there, whatever the screen shows.
+            self._follow(self.screen.TOPICS | {"real"})
+            self.screen.open_command(self._history)
+
+    @on(LiveScreen.Commanded)
+    def _commanded(self, message: LiveScreen.Commanded) -> None:
+        """A line that cannot be done stays in the bar, to be mended."""
+        screen = self.screen
+        if not isinstance(screen, LiveScreen):
+            return
+        wrong = self._do(screen, message.text) if message.text else ""
+        self._history.add(message.text)
+        if wrong:
+            screen.say(wrong, "bad")
+            return
+        screen.close_command()
+        self._follow(screen.TOPICS)
+
+    def _do(self, screen: LiveScreen, text: str) -> str:
+        """Does it, or returns why not."""
+        view = screen.view
+        if view is None:
+            return "nothing is known yet"
+        try:
+            order = command.parse(text, view.agents)
+        except ObjectError as error:
+            return str(error)
+        if isinstance(order, command.Plan):
+            return self._do_plan(view, order)
+        if order.place == "quit":
+            self.exit()
+            return ""
+        name = next((a.address for a in view.agents if a.name == order.name), order.name)
+        self._open(LiveScreen.Opened(order.place, name if order.place == "node" else order.name))
+        return ""
+
+    def _do_plan(self, view: View, order: command.Plan) -> str:
+        if view.held is not None:
+            return "the display is held: p goes on, then plan"
+        target = named_target(view, order.target)
+        if isinstance(target, str):
+            return target
+        if order.weight is not None:
+            target = target._replace(weight=order.weight)
+        self._open_plan(PlanDialog(self.source, order.verb, target, why=order.reason, at_once=True))
+        return ""
+
+    @on(LiveScreen.Repaint)
+    def _repaint(self) -> None:
+        self.repaint()
 
     @on(LiveScreen.Freeze)
     def _freeze(self) -> None:
@@ -194,12 +294,12 @@ class RemoraApp(App[None]):
         self.frame()
 
 
-def run(settings: Settings, who: str) -> int:
+def run(settings: Settings, who: str, render: Render = "diff") -> int:
     """The console on a terminal until the operator leaves; returns the exit code."""
     client = Client(settings.agents, who)
-    app = RemoraApp(client, settings.cluster)
+    app = RemoraApp(client, settings.cluster, render=render)
     try:
         app.run()
     finally:
         client.close()
-    return app.return_code or 0
+    return crash.tell(app.failure) if app.failure else app.return_code or Exit.DONE

@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from console.exits import Exit, VerbError
 
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_connection(top, suffix="")
+    _add_render(top, suffix="", default="diff")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs")
     _add_reading(verbs)
     _add_changing(verbs, "drain", "no new flows; those it has stay until they end")
@@ -64,7 +65,8 @@ def parser() -> argparse.ArgumentParser:
     _add_changing(verbs, "weight", "share of new flows, 1 to 1000")
     verb = _add(verbs, "reasons", "why packets are dropped: meaning, cause, remedy")
     verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
-    _add(verbs, "console", "the full-screen console (also without a verb)")
+    console = _add(verbs, "console", "the full-screen console (also without a verb)")
+    _add_render(console, suffix="_after", default=None)
     _add(verbs, "version", "the version")
     return top
 
@@ -89,6 +91,17 @@ def _add_connection(to: argparse.ArgumentParser, *, suffix: str) -> None:
             help="how long to wait for an agent (2)",
         )
         to.add_argument("--no-input", action="store_true", help="never ask; as without a terminal")
+
+
+def _add_render(to: argparse.ArgumentParser, *, suffix: str, default: str | None) -> None:
+    to.add_argument(
+        "--render",
+        choices=("diff", "stock"),
+        default=default,
+        dest=f"render{suffix}",
+        help="of the console: only cells that changed (diff), or Textual's own output (stock), "
+        "should a terminal show the first wrongly",
+    )
 
 
 def _add(
@@ -189,7 +202,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     settings = load(arguments.agents, arguments.config)
     if arguments.verb in (None, "console"):
-        return _console(settings)
+        return _console(settings, getattr(arguments, "render_after", None) or arguments.render)
     return _with_session(arguments, settings, _verb(arguments.verb))
 
 
@@ -244,7 +257,7 @@ def who() -> str:
     return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
 
 
-def _console(settings: Settings) -> int:
+def _console(settings: Settings, render: Literal["diff", "stock"]) -> int:
     if os.environ.get("TERM", "dumb") in ("dumb", "") or not sys.stdout.isatty():
         raise VerbError(
             "the console needs a terminal (TERM is dumb or output is no terminal): "
@@ -253,4 +266,4 @@ def _console(settings: Settings) -> int:
         )
     from console.app import run  # textual: 200 ms
 
-    return run(settings, who())
+    return run(settings, who(), render)

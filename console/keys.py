@@ -22,21 +22,30 @@ class Key(NamedTuple):
     group: str
 
 
+PLACE, MOVE = "Place", "Move"
+"""Groups whose texts are short: two stand side by side in the help."""
+
 KEYS = (
     Key("enter", "enter", "Enter", "open", "open what is under the cursor", "Go"),
     Key("up", "escape", "Esc", "back", "one level up; closes what is open", "Go"),
-    Key("fleet", "1", "1", "fleet", "all nodes, totals, what is wrong", "Go"),
-    Key("vips", "3", "3", "VIPs", "all VIPs over all nodes", "Go"),
-    Key("drops", "4", "4", "drops", "dropped packets by reason, live tail of events", "Go"),
-    Key("cursor(1)", "j,down", "j ↓", "", "next row", "Move"),
-    Key("cursor(-1)", "k,up", "k ↑", "", "previous row", "Move"),
-    Key("page(1)", "pagedown", "PgDn", "", "a page down", "Move"),
-    Key("page(-1)", "pageup", "PgUp", "", "a page up", "Move"),
-    Key("edge(-1)", "g,home", "g", "", "first row", "Move"),
-    Key("edge(1)", "G,end", "G", "", "last row", "Move"),
+    Key("fleet", "1", "1", "fleet", "nodes, totals, what is wrong", PLACE),
+    Key("vips", "3", "3", "VIPs", "VIPs over all nodes", PLACE),
+    Key("drops", "4", "4", "drops", "drops by reason, events", PLACE),
+    Key("heat", "5", "5", "heat", "packets of every CPU", PLACE),
+    Key("bgp", "6", "6", "BGP", "sessions, routes, checks", PLACE),
+    Key("alerts", "8", "8", "alerts", "what is wrong, in full", PLACE),
+    Key("cursor(1)", "j,down", "j ↓", "", "next row", MOVE),
+    Key("cursor(-1)", "k,up", "k ↑", "", "previous row", MOVE),
+    Key("page(1)", "pagedown", "PgDn", "", "a page down", MOVE),
+    Key("page(-1)", "pageup", "PgUp", "", "a page up", MOVE),
+    Key("edge(-1)", "g,home", "g", "", "first row", MOVE),
+    Key("edge(1)", "G,end", "G", "", "last row", MOVE),
+    Key("command", "colon", ":", "cmd", "command: drain, weight, a place; Tab completes", "Go"),
     Key("filter", "slash", "/", "filter", "rows with all these words; !word: without", "Look"),
     Key("sort", "o", "o", "sort", "sort by the next column", "Look"),
     Key("reverse", "O", "O", "", "the other way round", "Look"),
+    Key("metric", "m", "m", "metric", "heat: the next metric", "Look"),
+    Key("pane", "tab", "Tab", "other table", "BGP: sessions or checks", "Look"),
     Key("freeze", "p", "p", "pause", "hold the display; data go on behind it", "Look"),
     Key("repaint", "ctrl+l", "^L", "", "draw the whole screen again", "Look"),
     Key("plan('drain')", "D", "D", "drain…", "no new flows; those there are stay", "Plan"),

@@ -111,18 +111,24 @@ def _vips(agent: Agent) -> Sequence[VipRow]:
     return agent.vips.vips if agent.vips else ()
 
 
-def _known(kind: Kind, agents: Sequence[Agent]) -> str:
+def names(kind: Kind, agents: Sequence[Agent]) -> list[str]:
+    """All objects of a kind that the agents told of, as an operator writes them."""
     match kind:
         case "node":
-            names = {f"node/{agent.name}" for agent in agents}
+            found = {f"node/{agent.name}" for agent in agents}
         case "vip":
-            names = {f"vip/{row.name}" for a in agents if a.vips for row in a.vips.vips}
+            found = {f"vip/{row.name}" for agent in agents for row in _vips(agent)}
         case "real":
-            names = {f"real/{r.address}@{r.vip}" for a in agents if a.reals for r in a.reals.reals}
-    some = sorted(names)[:6]
+            found = {f"real/{r.address}@{r.vip}" for a in agents if a.reals for r in a.reals.reals}
+    return sorted(found)
+
+
+def _known(kind: Kind, agents: Sequence[Agent]) -> str:
+    all_ = names(kind, agents)
+    some = all_[:6]
     if not some:
         return f"no {kind} is known"
-    return f"there is {', '.join(some)}" + (" and more" if len(names) > len(some) else "")
+    return f"there is {', '.join(some)}" + (" and more" if len(all_) > len(some) else "")
 
 
 def _words(kinds: Sequence[Kind]) -> str:

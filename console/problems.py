@@ -6,8 +6,8 @@ A drain is an operator's wish and no problem.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from console import format as fmt
 from console import rows
@@ -16,12 +16,37 @@ from console.store import Agent, Liveness
 from shared.messages import RealRow
 from shared.model import Admin, Health
 
+Kind = Literal[
+    "silent",
+    "stale",
+    "foreign",
+    "wire",
+    "ring",
+    "peer",
+    "quorum",
+    "announce",
+    "health",
+    "mixed",
+]
+
 
 class Problem(NamedTuple):
     critical: bool
     subject: str
     """`node/lb1`, `vip/web`, `real/10.3.1.2@web`"""
     text: str
+    kind: Kind
+    age: float | None = None
+    """Seconds that it has lasted, where the agents say so."""
+    at_least: bool = False
+    """It may have begun before that."""
+    with_whom: str = ""
+    """Of a node's session: the neighbour."""
+
+    @property
+    def key(self) -> str:
+        """The same for as long as it lasts, another for every other problem."""
+        return f"{self.kind} {self.subject} {self.with_whom}"
 
 
 def problems(agents: Sequence[Agent], now: float) -> list[Problem]:
@@ -38,15 +63,30 @@ def _of_nodes(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
     for agent, node in zip(agents, rows.nodes(agents, now), strict=True):
         name = f"node/{node.name}"
         if node.liveness is not Liveness.LIVE:
-            yield Problem(True, name, _absence(node))
+            yield Problem(True, name, _absence(node), ABSENT[node.liveness], node.age)
             continue
         if agent.wire_errors:
-            yield Problem(False, name, f"{agent.wire_errors} messages could not be read")
+            yield Problem(False, name, f"{agent.wire_errors} messages could not be read", "wire")
         if node.ring_differs:
-            yield Problem(True, name, "ring differs from the others: flows that move here break")
-        for peer in node.snapshot.peers if node.snapshot else ():
-            if peer.state == "down":
-                yield Problem(True, name, f"BGP to {peer.address} is down: {peer.detail}")
+            text = "ring differs from the others: flows that move here break"
+            yield Problem(True, name, text, "ring")
+        yield from _of_peers(node, name)
+
+
+def _of_peers(node: Node, name: str) -> Iterator[Problem]:
+    snapshot = node.snapshot
+    for peer in snapshot.peers if snapshot else ():
+        if snapshot and peer.state == "down":
+            age = max(0.0, snapshot.at - peer.since + (node.age or 0.0))
+            text = f"BGP to {peer.address} is down: {peer.detail}"
+            yield Problem(True, name, text, "peer", age, with_whom=peer.address)
+
+
+ABSENT: Mapping[Liveness, Kind] = {
+    Liveness.SILENT: "silent",
+    Liveness.STALE: "stale",
+    Liveness.FOREIGN: "foreign",
+}
 
 
 def _absence(node: Node) -> str:
@@ -67,9 +107,10 @@ def _of_vip(vip: Vip, agents: Sequence[Agent], now: float) -> Iterator[Problem]:
             True,
             vip.key,
             f"{vip.reals_up} of {vip.reals} reals take new flows, its quorum is {vip.quorum}",
+            "quorum",
         )
     elif silent:
-        yield Problem(False, vip.key, f"not announced by {', '.join(silent)}")
+        yield Problem(False, vip.key, f"not announced by {', '.join(silent)}", "announce")
 
 
 def _keeps_back(agent: Agent, vip: str, now: float) -> bool:
@@ -85,17 +126,24 @@ def _keeps_back(agent: Agent, vip: str, now: float) -> bool:
 def _of_reals(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
     """Without rates and shares: this runs over every real of the fleet at every frame."""
     seen: dict[tuple[str, str], list[RealRow]] = {}
+    since: dict[tuple[str, str], float] = {}
     for agent in agents:
         if agent.reals is not None and agent.fresh(now, "real"):
             for row in agent.reals.reals:
                 seen.setdefault((row.vip, row.address), []).append(row)
+                if row.health is not Health.UP:
+                    # Of admin, health or weight: its health has been so for no less.
+                    age = agent.reals.at - row.changed + (agent.age(now, "real") or 0.0)
+                    since[row.vip, row.address] = max(age, since.get((row.vip, row.address), 0.0))
     for (vip, address), found in seen.items():
         ailing = [row for row in found if row.health is not Health.UP]
         drained = sum(row.admin is Admin.DRAINING for row in found)
         if ailing:
             everywhere = len(ailing) == len(found)
             where = "" if everywhere else f" on {len(ailing)} of {len(found)} nodes"
-            yield Problem(False, f"real/{address}@{vip}", f"not up{where}: {ailing[0].check}")
+            text = f"not up{where}: {ailing[0].check}"
+            age = since[vip, address]
+            yield Problem(False, f"real/{address}@{vip}", text, "health", age, at_least=True)
         elif 0 < drained < len(found):
             text = f"drained on {drained} of {len(found)} nodes only"
-            yield Problem(False, f"real/{address}@{vip}", text)
+            yield Problem(False, f"real/{address}@{vip}", text, "mixed")

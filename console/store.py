@@ -17,6 +17,7 @@ from console.rates import HISTORY_SECONDS, Samples, rate
 from shared.codec import topic_of
 from shared.messages import (
     Answer,
+    CpuSnapshot,
     DropSnapshot,
     Event,
     Message,
@@ -118,6 +119,10 @@ class Agent:
     def drops(self) -> DropSnapshot | None:
         return self._latest("drop", DropSnapshot)
 
+    @property
+    def cpus(self) -> CpuSnapshot | None:
+        return self._latest("cpu", CpuSnapshot)
+
     def _latest(self, topic: str, kind: type[M]) -> M | None:
         samples = self._samples.get(topic)
         latest = samples.latest if samples else None
@@ -194,6 +199,8 @@ def packets_of(message: Message | None) -> Mapping[str, int]:
             return {f"real/{row.address}@{row.vip}": row.packets for row in message.reals}
         case DropSnapshot():
             return {f"drop/{row.reason}": row.packets for row in message.drops}
+        case CpuSnapshot():
+            return {f"cpu/{number}": packets for number, packets in enumerate(message.rx_packets)}
     return {}
 
 

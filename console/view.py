@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from console import format as fmt
 from console import rows
+from console.alerts import Alert
 from console.columns import Cell
+from console.objects import Object
 from console.plan import Answered
 from console.problems import Problem
 from console.rates import HISTORY_SECONDS, Sum, total
@@ -30,8 +32,12 @@ class View(NamedTuple):
     cluster: str
     problems: tuple[Problem, ...] = ()
     """Worst first."""
+    alerts: tuple[Alert, ...] = ()
+    """The same with their ages."""
     held: float | None = None
     """Seconds for which the display has been held; None: it is live."""
+    slow: bool = False
+    """The terminal cannot take more: frames are rarer."""
 
     @property
     def agents(self) -> list[Agent]:
@@ -77,9 +83,14 @@ def header(view: View, width: int) -> TextLine:
         Cell(f"alerts {alerts} ", "bad" if alerts else ""),
     ]
     mode = "LIVE" if view.held is None else f"FROZEN {fmt.age(view.held)}"
-    right = f"{mode} {fmt.clock(view.wall)}Z "
+    pace = "0.5 Hz slow link  " if view.slow else ""
+    right = f"{pace}{mode} {fmt.clock(view.wall)}Z "
     gap = width - sum(len(cell.text) for cell in left) - len(right)
-    return (*left, Cell(" " * max(1, gap)), Cell(right, "ok" if view.held is None else "warn"))
+    return (
+        *left,
+        Cell(" " * max(1, gap)),
+        Cell(right, "warn" if view.slow or view.held is not None else "ok"),
+    )
 
 
 def alerts(view: View, room: int) -> list[TextLine]:
@@ -90,7 +101,7 @@ def alerts(view: View, room: int) -> list[TextLine]:
     shown = found if len(found) <= room else found[: room - 1]
     lines = [_alert(problem) for problem in shown]
     if len(shown) < len(found):
-        lines.append(line(f" and {len(found) - len(shown)} more: remora status", "dim"))
+        lines.append(line(f" and {len(found) - len(shown)} more: 8", "dim"))
     return lines
 
 
@@ -266,12 +277,31 @@ def node_target(view: View, node: Node) -> Target | str:
     return Target("node", node.name, "", agents_of(view, [node.address]), 0)
 
 
+def node_target_of(view: View, address: str) -> Target | str:
+    """As node_target, of the node whose agent has this address."""
+    return node_target(view, rows.nodes([view.store.agents[address]], view.now)[0])
+
+
 def real_target(view: View, real: Real) -> Target | str:
     """As node_target, for a real on every live node that carries it."""
     if real.stale or not real.agents:
         return f"{real.address}: its values are {fmt.age(real.age)} old: no action on them"
     agents = agents_of(view, real.agents)
     return Target("real", real.address, real.vip, agents, real.weights[-1])
+
+
+def named_target(view: View, wanted: Object) -> Target | str:
+    """As node_target and real_target, for a name; a real without a VIP is that of all VIPs."""
+    if wanted.kind == "node":
+        address = next((a.address for a in view.agents if a.name == wanted.name), "")
+        return node_target_of(view, address) if address else f"{wanted}: there is none"
+    reals = rows.reals(view.agents, view.now, vip=wanted.vip)
+    found = [real_target(view, real) for real in reals if real.address == wanted.name]
+    targets = [target for target in found if isinstance(target, Target)]
+    if len(targets) < len(found) or not targets:
+        return next((t for t in found if isinstance(t, str)), f"{wanted}: there is none")
+    agents = tuple(dict.fromkeys(agent for target in targets for agent in target.agents))
+    return targets[0]._replace(vip=wanted.vip, agents=agents)
 
 
 def result_lines(answers: Sequence[Answered]) -> list[TextLine]:

@@ -22,6 +22,10 @@ class FleetScreen(LiveScreen):
         "plan('drain')",
         "plan('undrain')",
         "filter",
+        "command",
+        "heat",
+        "bgp",
+        "alerts",
         "sort",
         "freeze",
     )

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
 from console.columns import Cell
-from console.keys import KEYS
+from console.keys import KEYS, MOVE, PLACE, Key
 from console.view import TextLine, line
 from console.widgets.painted import Painted
 
@@ -28,10 +28,17 @@ class HelpScreen(ModalScreen[None]):
 
 
 def help_lines() -> list[TextLine]:
-    lines: list[TextLine] = []
-    for key in KEYS:
-        lines.append((Cell(f" {key.shown:<6}", "strong"), Cell(f"{key.group:<5} {key.help}")))
+    short = [key for key in KEYS if key.group in (PLACE, MOVE)]
+    lines = [
+        (*_entry(one, 30), *_entry(other, 0))
+        for one, other in zip(short[::2], short[1::2], strict=True)
+    ]
+    lines += [_entry(key, 0) for key in KEYS if key not in short]
     return [
         *lines,
         line(" upper case opens a plan; only its button sends.  ? marks old values", "dim"),
     ]
+
+
+def _entry(key: Key, width: int) -> TextLine:
+    return (Cell(f" {key.shown:<6}", "strong"), Cell(key.help.ljust(width)))

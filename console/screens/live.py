@@ -18,8 +18,10 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from console.columns import Cell
+from console.command import History, completions
 from console.keys import KEYS, footer
 from console.view import Target, View, header, line
+from console.widgets.command_line import CommandLine
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
 
@@ -45,15 +47,30 @@ class LiveScreen(Screen[None]):
             self.target = target
 
     class Opened(Message):
-        """Another place: `fleet`, `vips`, `drops`, `up`, `node ADDRESS`, `vip NAME`."""
+        """Another place: one of the keys' places, `up`, `node ADDRESS` or `vip NAME`."""
 
-        def __init__(self, place: str, name: str = "") -> None:
+        def __init__(self, place: str, name: str = "", row: str = "") -> None:
             super().__init__()
             self.place = place
             self.name = name
+            self.row = row
+            """Key of the row that the cursor is wanted on; empty: the first."""
+
+    class CommandWanted(Message):
+        """The operator wants to type one."""
+
+    class Commanded(Message):
+        """A line was given to the command bar; an empty one: the bar was closed."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
 
     class Freeze(Message):
         """Hold the display, or go on."""
+
+    class Repaint(Message):
+        """The terminal may show something else: send everything again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,6 +106,7 @@ class LiveScreen(Screen[None]):
         yield Painted(id="crumb")
         yield from self.body()
         yield Painted(id="message")
+        yield CommandLine(id="command")
         yield Input(id="filter", placeholder="words; !word excludes; Enter keeps, Esc clears")
         yield Painted(id="keys")
 
@@ -180,11 +198,26 @@ class LiveScreen(Screen[None]):
     def action_drops(self) -> None:
         self.post_message(self.Opened("drops"))
 
+    def action_heat(self) -> None:
+        self.post_message(self.Opened("heat"))
+
+    def action_bgp(self) -> None:
+        self.post_message(self.Opened("bgp"))
+
+    def action_alerts(self) -> None:
+        self.post_message(self.Opened("alerts"))
+
+    def action_metric(self) -> None:
+        self.say("only heat (5) has metrics")
+
+    def action_pane(self) -> None:
+        self.say("there is one table here; BGP and health (6) has two")
+
     def action_freeze(self) -> None:
         self.post_message(self.Freeze())
 
     def action_repaint(self) -> None:
-        self.refresh(layout=True)
+        self.post_message(self.Repaint())
 
     def action_help(self) -> None:
         self.post_message(self.Opened("help"))
@@ -207,6 +240,35 @@ class LiveScreen(Screen[None]):
         else:
             self.say("")
             self.post_message(self.Planned(verb, target))
+
+    # ---- command bar
+
+    def action_command(self) -> None:
+        self.post_message(self.CommandWanted())
+
+    def open_command(self, history: History) -> None:
+        self.say("")
+        self.query_one("#command", CommandLine).open(self._completions, history)
+
+    def close_command(self) -> None:
+        self.query_one("#command", CommandLine).close()
+        self.table.focus()
+
+    def _completions(self, text: str) -> list[str]:
+        return completions(text, self.view.agents) if self.view else []
+
+    @on(CommandLine.Choices)
+    def _choices(self, message: CommandLine.Choices) -> None:
+        self.say("  ".join(message.choices), "dim")
+
+    @on(Input.Submitted, "#command")
+    def _command_given(self, event: Input.Submitted) -> None:
+        self.post_message(self.Commanded(event.value.strip()))
+
+    @on(CommandLine.Closed)
+    def _command_closed(self) -> None:
+        self.say("")
+        self.post_message(self.Commanded(""))
 
     # ---- filter
 

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from console import columns, rows
 from console.records import Vip
 from console.screens.live import LiveScreen
-from console.view import Target, View, node_lines, node_target, rule
+from console.view import Target, View, node_lines, node_target_of, rule
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
 
@@ -38,8 +38,7 @@ class NodeScreen(LiveScreen):
         self.table.show(rows.vips([agent], view.now))
 
     def target(self, view: View) -> Target | str:
-        found = rows.nodes([view.store.agents[self.address]], view.now)
-        return node_target(view, found[0])
+        return node_target_of(view, self.address)
 
     def open(self) -> LiveScreen.Opened | None:
         vip: Vip | None = self.table.current

@@ -48,8 +48,13 @@ class PlanDialog(ModalScreen[None]):
     AUTO_FOCUS = "#cancel"
     BINDINGS = [("escape", "dismiss", "close")]  # noqa: RUF012  # Textual's own declaration
 
-    def __init__(self, client: Sender, verb: str, target: Target) -> None:
+    def __init__(
+        self, client: Sender, verb: str, target: Target, *, why: str = "", at_once: bool = False
+    ) -> None:
+        """`at_once`: the weight was said already."""
         super().__init__()
+        self._why = why
+        self._at_once = at_once
         self.client = client
         self.verb = verb
         self.target = target
@@ -70,7 +75,7 @@ class PlanDialog(ModalScreen[None]):
             yield Painted(id="plan")
             with Horizontal(classes="field"):
                 yield Label("reason")
-                yield Input(id="why", placeholder="for the nodes' journals")
+                yield Input(self._why, id="why", placeholder="for the nodes' journals")
             yield Painted(id="cli")
             with Horizontal(id="buttons"):
                 yield Button(Content("[ Cancel ]"), id="cancel", compact=True)
@@ -82,7 +87,7 @@ class PlanDialog(ModalScreen[None]):
         for field in self.query(Input):
             field.cursor_blink = False
         # There is nothing to plan until the operator has said which weight.
-        if self.verb == "weight":
+        if self.verb == "weight" and not self._at_once:
             self._show([line(" say the weight (1 to 1000), then Plan", "dim")])
             self._show_cli()
         else:
@@ -103,9 +108,10 @@ class PlanDialog(ModalScreen[None]):
         self._plan()
 
     @on(Input.Changed, "#weight")
-    def _other_weight(self) -> None:
+    def _other_weight(self, event: Input.Changed) -> None:
         """The button always does what the plan on show says."""
-        self._set_go(enabled=False)
+        if event.value != str(self.weight):
+            self._set_go(enabled=False)
 
     @on(Input.Changed, "#why")
     def _other_reason(self) -> None:

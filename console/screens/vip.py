@@ -25,9 +25,10 @@ class VipScreen(LiveScreen):
         "freeze",
     )
 
-    def __init__(self, vip: str) -> None:
+    def __init__(self, vip: str, row: str = "") -> None:
         super().__init__()
         self.vip = vip
+        self._row = row
 
     def crumb(self) -> str:
         return f"VIPs › {self.vip} › reals"
@@ -38,7 +39,11 @@ class VipScreen(LiveScreen):
         yield Painted(id="detail")
 
     def draw(self, view: View) -> None:
-        self.table.show(rows.reals(view.agents, view.now, vip=self.vip))
+        found = rows.reals(view.agents, view.now, vip=self.vip)
+        if self._row and found:
+            self.table.select(self._row)
+            self._row = ""
+        self.table.show(found)
         real: Real | None = self.table.current
         title = f"{real.address} per node" if real else "-"
         self.pane("detail_rule", [rule(title, self.size.width)])

@@ -46,8 +46,20 @@ class LineTable(Painted, Generic[R]):
         self._sort: Column[R] | None = None
         self._reverse = False
         self.words = ""
+        self.active = True
+        """Keys move its cursor: not so of the other table of a screen that has two."""
 
     # ---- what it shows
+
+    def use(self, columns: Sequence[Column[R]]) -> None:
+        """Other columns from the next `show` on."""
+        if self._sort not in columns:
+            self._sort = None
+        self._columns = columns
+
+    def select(self, key: str) -> None:
+        """The cursor to this row, now or when it appears."""
+        self._key = key
 
     def show(self, records: Sequence[R]) -> None:
         self._records = records
@@ -139,7 +151,7 @@ class LineTable(Painted, Generic[R]):
         self.paint(lines)
 
     def _row(self, row: R, columns: Sequence[Column[R]]) -> TextLine:
-        chosen = _key(row) == self._key
+        chosen = self.active and _key(row) == self._key
         cells = [Cell(">" if chosen else " ")]
         for column in columns:
             text, tone = column.cell(row)

@@ -3,12 +3,15 @@
 
 The console runs under a pty of 140x40 against two agents on real sockets (64 VIPs x 32 reals each,
 1 Hz, every rate changing).  The parent counts the bytes written to the terminal and the console's
-own processor time; the agents' work is in the parent and not counted.
+own processor time; the agents' work is in the parent and not counted.  Both outputs are measured:
+differences, and Textual's own.  At the end the terminal is not read for half a minute: how long
+did the console's event loop, and with it keys and answers, stand still?
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import fcntl
 import json
 import os
@@ -25,6 +28,9 @@ import threading
 import time
 from pathlib import Path
 
+from console.app import RemoraApp
+from console.client import Client
+from console.widgets.terminal import Render
 from shared.messages import RealSnapshot, Snapshot, VipRow, VipSnapshot
 from shared.model import RING_SLOTS, Protocol
 from tests.tui.fake_agent import FakeAgent
@@ -32,7 +38,8 @@ from tests.tui.recorded import Fleet
 
 VIPS, REALS = 64, 32
 COLUMNS, LINES = 140, 40
-SETTLE, MEASURE = 3.0, 8.0
+SETTLE, MEASURE, STALLED = 3.0, 8.0, 30.0
+RENDERS: tuple[Render, ...] = ("diff", "stock")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -90,13 +97,12 @@ class Large(Fleet):
 class Terminal:
     """The console on a pty; `read` is what a terminal does."""
 
-    def __init__(self, addresses: list[str]) -> None:
+    def __init__(self, *words: str) -> None:
         self.started = time.monotonic()
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
-            words = [w for address in addresses for w in ("-a", address)]
-            os.execv(sys.executable, [sys.executable, "-m", "console", *words])
+            os.execv(sys.executable, [sys.executable, "-m", *words])
         size = struct.pack("HHHH", LINES, COLUMNS, 0, 0)
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, size)
 
@@ -125,7 +131,9 @@ class Terminal:
 
     def close(self) -> None:
         os.kill(self.pid, signal.SIGTERM)
-        os.waitpid(self.pid, 0)
+        # Its goodbye is read, or it would wait for that.
+        while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+            self.read(0.1)
         os.close(self.fd)
 
 
@@ -141,8 +149,9 @@ def measure(terminal: Terminal) -> dict[str, float]:
     }
 
 
-def console(addresses: list[str]) -> dict[str, object]:
-    terminal = Terminal(addresses)
+def console(addresses: list[str], render: Render) -> dict[str, object]:
+    words = [w for address in addresses for w in ("-a", address)]
+    terminal = Terminal("console", *words, "--render", render)
     try:
         seen = terminal.read(20, until=b"NODE")
         if b"NODE" not in seen:
@@ -156,6 +165,56 @@ def console(addresses: list[str]) -> dict[str, object]:
         return figures
     finally:
         terminal.close()
+
+
+def stalled(addresses: list[str], render: Render) -> dict[str, object]:
+    """The terminal stops reading for STALLED seconds."""
+    with tempfile.TemporaryDirectory() as place:
+        lag = Path(place) / "lag"
+        terminal = Terminal("tests.bench.console", "--probe", str(lag), render, *addresses)
+        try:
+            terminal.read(20, until=b"NODE")
+            terminal.press(b"3\r")
+            terminal.read(SETTLE)
+            before = float(lag.read_text())
+            time.sleep(STALLED)
+            terminal.read(SETTLE)
+            return {"lag_ms_before": before, "lag_ms_stalled": float(lag.read_text())}
+        finally:
+            terminal.close()
+
+
+class Probed(RemoraApp):
+    """Writes down the longest time for which its event loop stood still."""
+
+    def on_ready(self) -> None:
+        self.probing = asyncio.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        worst = 0.0
+        while True:
+            start = time.monotonic()
+            await asyncio.sleep(0.01)
+            late = 1000 * (time.monotonic() - start - 0.01)
+            # Start-up is not what is asked for.
+            if late > worst and self._clock() - self.born > 2:
+                worst = late
+            # Replaced whole, as it is read at any time.
+            self.file.with_suffix(".new").write_text(f"{worst:.0f}")
+            self.file.with_suffix(".new").replace(self.file)
+
+    born = time.monotonic()
+    file: Path
+
+
+def probe(file: str, render: Render, *addresses: str) -> None:
+    client = Client(addresses, "bench@here")
+    app = Probed(client, "bench", render=render)
+    app.file = Path(file)
+    app.run()
+    client.close()
+    if app.failure:
+        raise SystemExit(app.failure)
 
 
 def cli(*words: str) -> int:
@@ -189,7 +248,8 @@ def figures() -> dict[str, object]:
                     "python_ms": bare(),
                     "version_ms": cli("version"),
                     "status_ms": cli(*words, "status", "--short"),
-                    **console(addresses),
+                    **{f"render_{r}": console(addresses, r) for r in RENDERS},
+                    **{f"stalled_{r}": stalled(addresses, r) for r in RENDERS},
                 }
             finally:
                 over.set()
@@ -206,7 +266,11 @@ def bare() -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.parse_args()
+    parser.add_argument("--probe", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.probe:
+        probe(*options.probe)
+        return 0
     print(json.dumps(figures(), indent=2))
     return 0
 

@@ -57,6 +57,8 @@ class Fleet:
     flows: dict[tuple[str, str], int] = field(default_factory=dict)
     revision: int = 7
     peers_up: bool = True
+    cpus: tuple[int, ...] = (1, 1)
+    """Parts of the packets that each CPU takes; 0: none ever."""
     empty: bool = False
 
     def at(self, second: float) -> tuple[Snapshot, ...]:
@@ -191,17 +193,21 @@ class Fleet:
         )
 
     def _cpus(self, second: float) -> tuple[CpuSnapshot, FlowtableSnapshot]:
-        share = int(600 * second)
-        two = (share, share)
+        share = 50 + int(600 * second)
+        taken = tuple(share * part for part in self.cpus)
         cpu = CpuSnapshot(
             **self._head(second),  # type: ignore[arg-type]
-            rx_packets=two,
-            rx_bytes=two,
-            tx_packets=two,
-            pass_packets=(0, 0),
-            drop_packets=(0, 0),
-            flow_hits=two,
-            flow_misses=(0, 0),
+            rx_packets=taken,
+            rx_bytes=taken,
+            tx_packets=taken,
+            pass_packets=(0,) * len(taken),
+            drop_packets=tuple(
+                t // 100 if number % 3 == 1 else 0 for number, t in enumerate(taken)
+            ),
+            flow_hits=tuple(
+                t * 9 // 10 if number % 4 == 1 else t for number, t in enumerate(taken)
+            ),
+            flow_misses=tuple(t // 10 if number % 4 == 1 else 0 for number, t in enumerate(taken)),
         )
         flowtable = FlowtableSnapshot(
             **self._head(second),  # type: ignore[arg-type]

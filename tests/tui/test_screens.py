@@ -14,6 +14,8 @@ import pytest
 from textual.pilot import Pilot
 
 from console.app import RemoraApp
+from console.screens.plan import PlanDialog
+from shared.messages import Drain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.playback import SECONDS, recorded
@@ -62,6 +64,12 @@ def empty() -> RemoraApp:
     return recorded({LB1: Fleet("lb1", empty=True)})
 
 
+def skewed(cpus: int = 8) -> RemoraApp:
+    """lb2 has one CPU with far more than its share, and one that never took a packet."""
+    even, uneven = (4,) * cpus, (3, 0, 2, 20, *(3 + n % 5 for n in range(cpus - 4)))
+    return recorded({LB1: Fleet("lb1", cpus=even), LB2: Fleet("lb2", cpus=uneven)})
+
+
 def mixed() -> RemoraApp:
     """Drained on one node only, another down, one at half its weight on one node."""
     one = Fleet("lb1", admin={WEB1: Admin.DRAINING}, health={("web", "10.3.2.2"): Health.DOWN})
@@ -85,6 +93,25 @@ STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
     "vips": (plain, ("3",)),
     "vip": (plain, ("3", "enter")),
     "drops": (plain, ("4",)),
+    "heat": (skewed, ("5", "j")),
+    "heat_share": (skewed, ("5", "m")),
+    "heat_misses": (skewed, ("5", "m", "m")),
+    "heat_many": (lambda: skewed(64), ("5", "j")),
+    "heat_folded": (lambda: skewed(256), ("5", "j")),
+    "heat_lost": (lost, ("5",)),
+    "heat_nobody": (nobody, ("5",)),
+    "bgp": (plain, ("6",)),
+    "bgp_mixed": (mixed, ("6",)),
+    "bgp_checks": (mixed, ("6", "tab")),
+    "bgp_lost": (lost, ("6",)),
+    "bgp_nobody": (nobody, ("6",)),
+    "bgp_empty": (empty, ("6",)),
+    "alerts": (plain, ("8",)),
+    "alerts_mixed": (mixed, ("8", "j", "j")),
+    "alerts_lost": (lost, ("8",)),
+    "alerts_nobody": (nobody, ("8",)),
+    "command": (plain, ("colon", *"drain node/lb", "tab")),
+    "command_wrong": (plain, ("colon", *"drian lb1", "enter")),
     "help": (plain, ("question_mark",)),
     "filter": (plain, ("slash", "l", "b", "2")),
     "sorted": (plain, ("o", "o", "O")),
@@ -103,7 +130,23 @@ STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
 }
 
 
-SMALL_ONLY = ("filter", "sorted", "frozen", "vips_nobody", "drops_nobody", "node_empty")
+SMALL_ONLY = (
+    "filter",
+    "sorted",
+    "frozen",
+    "vips_nobody",
+    "drops_nobody",
+    "node_empty",
+    "heat_share",
+    "heat_misses",
+    "heat_nobody",
+    "bgp_checks",
+    "bgp_nobody",
+    "bgp_empty",
+    "alerts_nobody",
+    "command",
+    "command_wrong",
+)
 """Nothing in them depends on the layout beyond what the other pictures show."""
 PICTURES = [(s, size) for s in STATES for size in SIZES if size == SIZES[0] or s not in SMALL_ONLY]
 
@@ -199,6 +242,125 @@ async def test_a_held_display_opens_no_plan_and_changes_nothing() -> None:
         assert "LIVE" in painted(app, "#header")
 
 
+async def test_heat_shows_every_metric_and_what_is_hot() -> None:
+    app = skewed()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await keys("5", "j")(pilot)
+        seen = []
+        for _ in range(5):
+            seen.append(painted(app, "#crumb").split("sort")[0].strip())
+            assert "· " in painted(app, "LineTable"), "the CPU that takes nothing"
+            await keys("m")(pilot)
+        assert seen[0] == seen[4] == "Heat › packets/s"
+        assert len(set(seen)) == 4
+        lines = painted(app, "#cpus").splitlines()
+        assert lines[0].startswith(" cpu3"), "the busiest first"
+        assert "1 took no packet" in lines[-1]
+
+
+async def test_a_cpu_that_goes_idle_and_a_node_with_fewer_are_not_guessed() -> None:
+    app = recorded({LB1: Fleet("lb1", cpus=(1, 1)), LB2: Fleet("lb2", cpus=(1, 1, 1))}, seconds=1)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await keys("5")(pilot)
+        one, two = painted(app, "LineTable").splitlines()[1:3]
+        assert one.count("-") >= 4, "one sample: no rate is known"
+        assert two.count("-") == one.count("-") + 1
+
+
+async def test_tab_moves_the_keys_to_the_other_table() -> None:
+    """D is about the row that the keys move, never about the table that they left."""
+    app = plain()
+    source: Any = app.source
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("6", "j")(pilot)
+        assert ">lb2" in painted(app, "#sessions")
+        assert ">" not in painted(app, "#checks").replace("->", "")
+        await keys("tab", "j")(pilot)
+        assert ">" not in painted(app, "#sessions")
+        assert ">10.3.2.2" in painted(app, "#checks")
+        await keys("D")(pilot)
+        planned = [action for _, action, dry_run in source.sent if dry_run]
+        assert planned == [Drain(real="10.3.2.2", vip="web")] * 2
+        await keys("escape", "enter")(pilot)
+        assert "web › reals" in painted(app, "#crumb")
+        assert ">10.3.2.2" in painted(app, "LineTable")
+
+
+async def test_an_alert_leads_to_its_row() -> None:
+    app = mixed()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await keys("8")(pilot)
+        while ">" not in (row := line_with(app, "not up on 1 of 2"))[:1]:
+            await keys("j")(pilot)
+        assert "15m+" in row, "since the last change that the agents tell of"
+        assert "next" in painted(app, "#detail")
+        await keys("enter")(pilot)
+        assert ">10.3.2.2" in painted(app, "LineTable")
+        await keys("escape")(pilot)
+        while not line_with(app, "BGP to 10.2.1.1").startswith(">"):
+            await keys("k")(pilot)
+        await keys("enter")(pilot)
+        assert "Fleet › lb2" in painted(app, "#crumb")
+
+
+def line_with(app: RemoraApp, text: str) -> str:
+    return next(one for one in painted(app, "LineTable").splitlines() if text in one)
+
+
+async def test_the_command_bar_goes_to_places_and_keeps_what_was_wrong() -> None:
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("colon", *"vip we", "tab", "enter")(pilot)
+        assert "web › reals" in painted(app, "#crumb")
+        await keys("colon", *"node lb2", "enter")(pilot)
+        assert "Fleet › lb2" in painted(app, "#crumb")
+        await keys("colon", *"alert", "enter")(pilot)
+        assert "no such command" in painted(app, "#message")
+        await keys("s", "enter")(pilot)
+        assert painted(app, "#crumb").startswith(" Alerts")
+        await keys("colon", "up", "up", "up", "down", "enter")(pilot)
+        assert "no such command" in painted(app, "#message"), "what was wrong is remembered too"
+        await keys("escape")(pilot)
+        assert painted(app, "#crumb").startswith(" Alerts"), "only the bar was closed"
+        assert painted(app, "#message") == ""
+        await keys("1")(pilot)
+        assert painted(app, "#crumb").startswith(" Fleet"), "keys are keys again"
+
+
+async def test_a_command_opens_the_plan_and_sends_nothing_more() -> None:
+    """Upper-case keys and commands lead to the same dialog; only its button sends."""
+    app = plain()
+    source: Any = app.source
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("colon")(pilot)
+        assert "real" in source.topics, "names of reals are wanted on any screen"
+        await keys(*"weight real/10.3.1.2@web 50 --reason disk", "enter")(pilot)
+        assert isinstance(app.screen, PlanDialog)
+        assert app.focused is not None
+        assert app.focused.id == "cancel"
+        cli = painted(app, "#cli")
+        assert "remora weight real/10.3.1.2@web 50 --reason 'disk'" in cli
+        asked = [action for _, action, dry_run in source.sent if dry_run]
+        assert asked == [Weight(real="10.3.1.2", weight=50, vip="web")] * 2
+        await keys("escape")(pilot)
+        assert "real" not in source.topics
+        await keys("colon", *"drain 10.3.1.2", "enter")(pilot)
+        assert [a for _, a, dry_run in source.sent if dry_run][2:] == [Drain(real="10.3.1.2")] * 2
+    changing = (Drain, Weight)
+    assert all(dry for _, action, dry in source.sent if isinstance(action, changing))
+
+
+async def test_a_command_on_old_values_or_a_held_display_opens_no_plan() -> None:
+    """K4: as the keys."""
+    app = lost()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("colon", *"drain lb2", "enter")(pilot)
+        assert "no action on values that are not live" in painted(app, "#message")
+        await keys("escape", "p", "colon", *"drain lb1", "enter")(pilot)
+        assert "display is held" in painted(app, "#message")
+        assert not isinstance(app.screen, PlanDialog)
+
+
 async def test_resize_there_and_back() -> None:
     app = plain()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -219,5 +381,7 @@ async def test_lower_case_never_sends() -> None:
     app = plain()
     source: Any = app.source
     async with app.run_test(size=(80, 24)) as pilot:
-        await keys(*"jkgopq134", "enter", "escape", "slash", "d", "u", "w", "enter")(pilot)
+        await keys(*"jkgompq134568", "tab", "enter", "escape", "slash", "d", "u", "w", "enter")(
+            pilot
+        )
     assert {type(action).__name__ for _, action, _ in source.sent} == {"Replay"}

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often the display is drawn anew: less often where the terminal cannot keep up.  Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+
+FRAME = 0.5
+"""Seconds between frames."""
+SLOW_FRAME = 2.0
+"""The same on a slow link."""
+WINDOW = 10.0
+"""Seconds over which what is written is averaged."""
+MOST = 20_000
+"""Bytes per second to the terminal above which frames become rarer."""
+CALM = MOST * FRAME / SLOW_FRAME * 0.8
+"""Bytes per second at the slow pace under which the fast one would be fine again."""
+
+
+class Pace:
+    """Decides from what was written whether a frame is due; time and bytes are its caller's."""
+
+    def __init__(self) -> None:
+        self.slow = False
+        self._samples: deque[tuple[float, int]] = deque()
+        self._held = float("-inf")
+        self._drawn = float("-inf")
+
+    def sample(self, now: float, written: int, *, held: bool) -> None:
+        """`written`: bytes since the start; `held`: the terminal is not reading."""
+        self._samples.append((now, written))
+        while self._samples[-1][0] - self._samples[0][0] > WINDOW:
+            self._samples.popleft()
+        if held:
+            self._held = now
+        if self.slow:
+            self.slow = now - self._held <= WINDOW or self.bytes_per_second > CALM
+        else:
+            self.slow = held or self.bytes_per_second > MOST
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Over the whole window, also before that much time has passed."""
+        return (self._samples[-1][1] - self._samples[0][1]) / WINDOW if self._samples else 0.0
+
+    def due(self, now: float) -> bool:
+        """True once per frame."""
+        # The clock that asks is not exact: a tick that comes a little early is taken.
+        if self.slow and now - self._drawn < SLOW_FRAME - FRAME / 2:
+            return False
+        self._drawn = now
+        return True

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""6: BGP sessions, where each VIP is announced, and what the checks of the reals last said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.widgets import Input
+
+from console.bgp import CHECKS, SESSIONS, Check, Session, announced_lines, checks, sessions
+from console.screens.live import LARGE, LiveScreen
+from console.view import Target, View, node_target_of, real_target, rule
+from console.widgets.painted import Painted
+from console.widgets.table import LineTable
+
+SESSIONS_WIDTH = 84
+"""Columns of the left pane where two stand side by side, as in console.tcss."""
+
+
+class BgpScreen(LiveScreen):
+    TOPICS = frozenset({"real"})
+    FOOTER = (
+        "enter",
+        "up",
+        "pane",
+        "fleet",
+        "plan('drain')",
+        "plan('undrain')",
+        "filter",
+        "sort",
+        "freeze",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chosen = "sessions"
+
+    def crumb(self) -> str:
+        return f"BGP and health › {self._chosen}"
+
+    def body(self) -> ComposeResult:
+        with Container(classes="panes", id="routing"):
+            with Vertical(classes="pane", id="left_sessions"):
+                yield LineTable[Session](
+                    SESSIONS, empty="no node has told of a BGP neighbour", id="sessions"
+                )
+            with Vertical(classes="pane", id="right_announced"):
+                yield Painted(id="announced_rule", classes="section")
+                yield Painted(id="announced")
+        yield Painted(id="checks_rule", classes="section")
+        yield LineTable[Check](CHECKS, empty="no node has told of a real", id="checks")
+
+    @property
+    def table(self) -> LineTable[Any]:
+        """The one that the keys move; Tab changes it."""
+        return self.query_one(f"#{self._chosen}", LineTable)
+
+    def draw(self, view: View) -> None:
+        for table in self.query(LineTable):
+            table.active = table.id == self._chosen
+        self.query_one("#sessions", LineTable).show(sessions(view.agents, view.now))
+        self.query_one("#checks", LineTable).show(checks(view.agents, view.now))
+        large = self.size.width >= LARGE
+        width = self.size.width - SESSIONS_WIDTH if large else self.size.width
+        self.pane("announced_rule", [rule("announced where: ● yes  · no  ? old", width)])
+        room = self.query_one("#announced", Painted).size.height
+        self.pane("announced", announced_lines(view.agents, view.now, width, room))
+        self.pane("checks_rule", [rule("checks of every real", self.size.width)])
+
+    def target(self, view: View) -> Target | str:
+        row: Session | Check | None = self.table.current
+        if isinstance(row, Check):
+            return real_target(view, row.real)
+        return node_target_of(view, row.agent) if row else "nothing under the cursor"
+
+    def open(self) -> LiveScreen.Opened | None:
+        row: Session | Check | None = self.table.current
+        if isinstance(row, Check):
+            return self.Opened("vip", row.real.vip, row.real.key)
+        return self.Opened("node", row.agent) if row else None
+
+    def action_pane(self) -> None:
+        """A filter belongs to the table that it was typed for."""
+        self._chosen = "checks" if self._chosen == "sessions" else "sessions"
+        self.query_one("#filter", Input).value = self.table.words
+        self._redraw()

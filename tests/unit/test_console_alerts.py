@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long a problem has lasted, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from console.alerts import NEXT, Watch, alert_lines, columns
+from console.problems import Kind, Problem, problems
+from console.recording import inbox
+from console.store import Agent, Store
+from shared.model import Admin, Health
+from tests.tui.recorded import LB1, LB2, Fleet, records
+
+RING = Problem(True, "node/lb1", "ring differs", "ring")
+PEER = Problem(True, "node/lb1", "BGP to 10.2.1.1 is down", "peer", 120.0, with_whom="10.2.1.1")
+HEALTH = Problem(False, "real/10.3.1.2@web", "not up", "health", 30.0, at_least=True)
+
+
+def world() -> list[Agent]:
+    one = Fleet(
+        "lb1",
+        admin={("web", "10.3.1.2"): Admin.DRAINING},
+        health={("web", "10.3.2.2"): Health.DOWN},
+        peers_up=False,
+    )
+    store = Store((LB1, LB2, "ipc:///run/remora/lb3"))
+    store.take(inbox(records({LB1: one, LB2: Fleet("lb2")}, range(3))))
+    return list(store.agents.values())
+
+
+def test_every_kind_has_a_next_step() -> None:
+    assert set(NEXT) == set(get_args(Kind))
+
+
+def test_an_age_is_what_the_agents_say_or_since_it_was_first_seen() -> None:
+    watch = Watch()
+    watch.take([RING], 100.0)
+    ring, peer, health = watch.take([RING, PEER, HEALTH], 104.0)
+    assert (ring.age, ring.at_least) == (4.0, True)
+    assert (peer.age, peer.at_least) == (120.0, False)
+    assert (health.age, health.at_least) == (30.0, True)
+    assert watch.take([HEALTH], 200.0)[0].age == 96.0, "longer than the agents can tell"
+
+
+def test_one_that_went_away_and_came_back_is_new() -> None:
+    watch = Watch()
+    watch.take([RING], 100.0)
+    watch.take([], 101.0)
+    assert watch.take([RING], 110.0)[0].age == 0.0
+
+
+def test_keys_tell_all_problems_apart_and_stay() -> None:
+    found = problems(world(), 2.5)
+    assert {p.kind for p in found} == {"silent", "ring", "peer", "health", "mixed"}
+    keys = [problem.key for problem in found]
+    assert len(set(keys)) == len(keys)
+    assert [problem.key for problem in problems(world(), 3.5)] == keys
+
+
+def test_the_text_gets_the_room_that_is_left() -> None:
+    for width in (80, 140, 200):
+        room = 1 + sum(column.width + 1 for column in columns(width))
+        assert room <= width
+        assert columns(width) is columns(width), "sorting by a column outlives a frame"
+
+
+def test_in_full() -> None:
+    (alert,) = Watch().take([PEER], 1.0)
+    text = "\n".join("".join(cell.text for cell in one) for one in alert_lines(alert))
+    assert "node/lb1" in text
+    assert "BGP to 10.2.1.1 is down" in text
+    assert NEXT["peer"] in text

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command bar's grammar: the same words and names as the CLI."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from console.command import Go, History, Plan, completions, parse
+from console.exits import VerbError
+from console.objects import Object
+from console.recording import inbox
+from console.store import Agent, Store
+from tests.tui.recorded import LB1, LB2, Fleet, records
+
+
+@pytest.fixture
+def agents() -> list[Agent]:
+    store = Store((LB1, LB2))
+    store.take(inbox(records({LB1: Fleet("lb1"), LB2: Fleet("lb2")}, range(2))))
+    return list(store.agents.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        ("fleet", Go("fleet")),
+        ("alerts", Go("alerts")),
+        ("quit", Go("quit")),
+        ("node lb1", Go("node", "lb1")),
+        ("node node/lb1", Go("node", "lb1")),
+        ("vip web", Go("vip", "web")),
+        ("drain lb2", Plan("drain", Object("node", "lb2"), None, "")),
+        ("drain real/10.3.1.2@web", Plan("drain", Object("real", "10.3.1.2", "web"), None, "")),
+        ("remora undrain 10.3.1.2", Plan("undrain", Object("real", "10.3.1.2"), None, "")),
+        ("weight 10.3.1.2@web 50", Plan("weight", Object("real", "10.3.1.2", "web"), 50, "")),
+        (
+            "drain lb1 --reason 'disk swap'",
+            Plan("drain", Object("node", "lb1"), None, "disk swap"),
+        ),
+        ("drain --reason=disk lb1", Plan("drain", Object("node", "lb1"), None, "disk")),
+    ],
+)
+def test_what_a_line_means(text: str, order: Go | Plan, agents: list[Agent]) -> None:
+    assert parse(text, agents) == order
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no such command"),
+        ("dran lb1", "dran: no such command; there is fleet"),
+        ("drain", "takes one name, got 0"),
+        ("drain lb1 lb2", "takes one name, got 2"),
+        ("drain lb9", "lb9: no real or node of that name"),
+        ("drain vip/web", "this verb takes real/NAME or node/NAME"),
+        ("weight 10.3.1.2@web", "a number from 1 to 1000"),
+        ("weight 10.3.1.2@web 0", "a number from 1 to 1000"),
+        ("weight lb1 5", "a node has no weight"),
+        ("drain lb1 --yes", "--yes: here only --reason TEXT"),
+        ("drain lb1 --reason", "--reason: here only --reason TEXT"),
+        ("fleet --reason x", "only a plan has a reason"),
+        ("fleet now", "fleet takes nothing more"),
+        ("vip smtp", "there is none; there is vip/dns, vip/web"),
+        ("drain 'lb1", "no closing quotation"),
+    ],
+)
+def test_what_cannot_be_done_says_what_would(text: str, says: str, agents: list[Agent]) -> None:
+    with pytest.raises(VerbError, match=re.escape(says)):
+        parse(text, agents)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("dr", ["drops", "drain"]),
+        ("dra", ["drain"]),
+        ("drain no", ["drain node/lb1", "drain node/lb2"]),
+        ("drain real/10.3.1.2@", ["drain real/10.3.1.2@dns", "drain real/10.3.1.2@web"]),
+        ("weight node", []),
+        ("vip ", ["vip dns", "vip web"]),
+        ("drain node/lb1 ", ["drain node/lb1 --reason"]),
+        ("fleet x", []),
+        ("remora al", ["remora alerts"]),
+    ],
+)
+def test_completion_knows_the_names(text: str, found: list[str], agents: list[Agent]) -> None:
+    assert completions(text, agents) == found
+
+
+def test_every_completion_of_a_first_word_is_a_command(agents: list[Agent]) -> None:
+    """Alone it may want a name; it is never unknown."""
+    assert [w for w in completions("", agents) if "no such command" in _refusal(w, agents)] == []
+
+
+def _refusal(text: str, agents: list[Agent]) -> str:
+    try:
+        parse(text, agents)
+    except VerbError as refusal:
+        return str(refusal)
+    return ""
+
+
+def test_history_keeps_what_was_being_typed() -> None:
+    history = History()
+    assert history.older("dra") == "dra", "nothing there yet"
+    history.add("fleet")
+    history.add("drain lb1")
+    history.add("drain lb1")
+    assert [history.older("x"), history.older(""), history.older("")] == [
+        "drain lb1",
+        "fleet",
+        "fleet",
+    ]
+    assert [history.newer(""), history.newer(""), history.newer("y")] == ["drain lb1", "x", "y"]
