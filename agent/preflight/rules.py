@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must be right on a machine before traffic: survey -> findings.  Pure.
 
-Rules only; who reads the machine is agent/survey.py.  A fact that is not known is a note at most.
+Rules only; survey.py reads the machine.  A fact that is not known is a note at most.
 """
 
 from __future__ import annotations
