@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every decision of the agent: facts in, effects out.
 
-Rule 1: all that changes NodeState happens here or in commands.py, called from here.
+Rule 1: all that changes NodeState happens here, or in adoption.py and commands.py, which are called
+from here.
 Rule 2: no clock, no I/O, no logging: `now` is an argument (seconds, monotonic).
 Rule 3: nothing is done by difference to what was asked before: `_settle` compares what should be
 with what was written, so the same code serves a start, a failure, a command and a retry.
@@ -19,7 +20,7 @@ from typing import assert_never
 import numpy as np
 
 from agent import commands, maglev, rib
-from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
+from agent.adoption import Layout, adopt
 from agent.boundary import (
     Adopted,
     Advertise,
@@ -29,26 +30,21 @@ from agent.boundary import (
     Emit,
     Fact,
     Failed,
-    FreeReal,
-    OwnedReal,
     PeerChanged,
     Probe,
     Probed,
-    PutReal,
-    PutVip,
     Remember,
-    RemoveVip,
     Reply,
     SetFlags,
     SetRing,
     Stopping,
     Tick,
 )
-from agent.config import Config, Vip
-from agent.health import Verdict, judge
-from agent.state import NodeState, PeerState, RealNumbers, RealState, VipState
+from agent.config import Config
+from agent.health import judge
+from agent.state import NodeState, VipState
 from shared.messages import Answer, ChangeEvent, HealthEvent, PeerEvent, RouteEvent
-from shared.model import Admin, Health
+from shared.model import Admin
 
 REMEMBERED_ANSWERS = 1024
 """Answers kept for commands that are sent again."""
@@ -75,14 +71,10 @@ class Director:
     def __init__(self, listed: Config, fill: maglev.Fill = maglev.fill) -> None:
         self.state = NodeState(listed)
         self._fill = fill
-        self._numbers = RealNumbers((), MAX_REALS)
         self._answers: OrderedDict[str, Answer] = OrderedDict()
-        self._before: tuple[Effect, ...] = ()
-        """Layout that must stand before the rings: removed VIPs, new reals."""
-        self._behind: tuple[Effect, ...] = ()
-        """Layout that must follow the rings: new VIPs, freed reals."""
-        self._laid_out = True
-        self._adopted = False
+        self._layout: Layout | None = None
+        """None: not adopted yet."""
+        self._laid_out = False
         self._stopping = False
         self._retry_at = 0.0
         self.unsettled = False
@@ -97,12 +89,12 @@ class Director:
             self._undo = []
         for fact in facts:
             after += self._on(fact, now)
-        if not self._adopted or now < self._retry_at:
+        if self._layout is None or now < self._retry_at:
             return after
         # A command's rings are all written before it is answered, and so are those of a start.
         at_once = any(isinstance(fact, Asked | Adopted) for fact in facts)
         budget = Budget(len(self.state.vips) if at_once else RINGS_AT_ONCE)
-        effects = self._settle(budget)
+        effects = self._settle(self._layout, budget)
         self.unsettled = budget.left < 0
         return [*effects, *after]
 
@@ -122,7 +114,8 @@ class Director:
                         real.live_flows = int(live_flows[real.number.real_num])
                 return []
             case Adopted():
-                return self._on_adopted(fact, now)
+                self._layout = adopt(self.state, fact, now)
+                return [Probe(self.state.targets())]
             case Failed():
                 return self._on_failed(fact, now)
             case Stopping():
@@ -223,69 +216,6 @@ class Director:
             ]
         return effects
 
-    # ---- start
-
-    def _on_adopted(self, fact: Adopted, now: float) -> list[Effect]:
-        """Lay the config over what the maps hold.  Nothing moves that need not (F5)."""
-        state = self.state
-        self._numbers = RealNumbers(fact.reals, MAX_REALS)
-        owned = {(r.vip_num, r.address): r for r in fact.reals if r.vip_num}
-        listed = {vip.key for vip in state.listed.vips}
-        gone = [key for key in fact.vips if key not in listed]
-        taken = set(fact.vips.values())
-        free = iter(sorted(set(range(1, MAX_VIPS)) - taken))
-        for vip in state.listed.vips:
-            vip_num = fact.vips.get(vip.key) or next(free)
-            state.vips[vip.name] = self._lay_out(vip, vip_num, owned, fact, now)
-        if state.listed.bgp:
-            state.peers = {
-                str(peer.address): PeerState(peer.asn, since=now) for peer in state.listed.bgp.peers
-            }
-        state.revision = fact.revision
-        commands.apply(state, fact.overrides, now, revision=fact.revision)
-        kept = {r.number.real_num for v in state.vips.values() for r in v.reals.values()}
-        freed = [r.real_num for r in owned.values() if r.real_num not in kept]
-        for real_num in freed:
-            self._numbers.give_back(real_num)
-        reals = [r for v in state.vips.values() for r in v.reals.values()]
-        self._before = (
-            *(RemoveVip(key) for key in gone),
-            *(PutReal(r.number._replace(flags=r.flags)) for r in reals if r.written is None),
-        )
-        self._behind = (
-            *(PutVip(v.listed.key, v.vip_num) for v in state.vips.values()),
-            *(FreeReal(real_num) for real_num in freed),
-        )
-        self._laid_out = False
-        self._adopted = True
-        return [Probe(state.targets())]
-
-    def _lay_out(
-        self,
-        vip: Vip,
-        vip_num: int,
-        owned: dict[tuple[int, maglev.Address], OwnedReal],
-        fact: Adopted,
-        now: float,
-    ) -> VipState:
-        """A VIP's state from the config, with the numbers, flags and ring that the maps have."""
-        row = fact.rings.get(vip_num) if vip.key in fact.vips else None
-        in_ring = set(np.unique(row).tolist()) if row is not None else set()
-        reals: dict[maglev.Address, RealState] = {}
-        for listed in vip.reals:
-            mine = owned.get((vip_num, listed.address)) if row is not None else None
-            number = mine or self._numbers.take(vip_num, listed.address, listed.encap)
-            as_written = mine is not None and mine.encap is listed.encap
-            reals[listed.address] = RealState(
-                listed,
-                number._replace(encap=listed.encap),
-                str(listed.address),
-                verdict=_as_before(mine, in_ring),
-                changed=now,
-                written=number.flags if as_written else None,
-            )
-        return VipState(vip, vip_num, reals, row)
-
     # ---- what should be, against what was written
 
     def _routes(self) -> frozenset[maglev.Address]:
@@ -304,18 +234,18 @@ class Director:
             node_enabled=state.admin is Admin.ENABLED and not self._stopping,
         )
 
-    def _settle(self, budget: Budget) -> list[Effect]:
+    def _settle(self, layout: Layout, budget: Budget) -> list[Effect]:
         state = self.state
         kept = state.announced & self._routes()
         effects: list[Effect] = []
         if kept != state.announced:
             effects.append(Advertise(kept))
         if not self._laid_out:
-            effects += self._before
+            effects += layout.before
         for vip in state.vips.values():
             effects += self._settle_vip(vip, budget)
         if not self._laid_out:
-            effects += self._behind
+            effects += layout.behind
             self._laid_out = True
         wanted = self._routes()  # now that the rings are there
         if wanted != kept:
@@ -353,14 +283,3 @@ class Director:
             *(Emit(RouteEvent(str(a), announced=False, why=why)) for a in was - wanted),
             *(Emit(RouteEvent(str(a), announced=True, why="quorum met")) for a in wanted - was),
         ]
-
-
-def _as_before(mine: OwnedReal | None, in_ring: set[int]) -> Verdict:
-    """The health that the maps imply: a restarted agent moves no flow before it has a reason."""
-    if mine is None:
-        return Verdict(Health.UNKNOWN)
-    if mine.flags & REAL_DOWN:
-        return Verdict(Health.DOWN)
-    if mine.flags & REAL_DRAINING or mine.real_num in in_ring:
-        return Verdict(Health.UP)
-    return Verdict(Health.UNKNOWN)

@@ -11,21 +11,17 @@ import asyncio
 import contextlib
 import ctypes
 import fcntl
-import importlib.metadata
 import logging
 import os
-import resource
 import signal
 import time
-from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
 from agent import boundary as b
 from agent import loader, netlink
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
-from agent.capture import ends
 from agent.config import Config, Node
 from agent.dataplane import Control, DataPlane
 from agent.director import Director
@@ -34,26 +30,14 @@ from agent.journal import Journal, journal_path, recall
 from agent.logline import in_fields
 from agent.prober import Prober
 from agent.server import Server
-from agent.snapshot import Origin, Reading, snapshots
 from agent.supervisor import notify, watchdog
-from shared.messages import Answer, DropEvent, Event, EventBody, Look, LostEvent, Replay, Snapshot
-from shared.reasons import name_of
-
-if TYPE_CHECKING:
-    from agent.metrics import Exporter
+from agent.telemetry import Telemetry
+from shared.messages import Answer, Look, Replay
 
 log = logging.getLogger("remora")
 
-KEPT_EVENTS = 4096
-DRAIN_EVERY = 0.1
-"""Seconds between two looks into the event ring; the data plane never wakes us (it costs 6 us)."""
 WATCH_GATEWAY = 2.0
 M_MMAP_THRESHOLD = -3  # malloc.h
-PAGE = resource.getpagesize()
-
-
-def version() -> str:
-    return importlib.metadata.version("remora")
 
 
 def control(config: Config, path: netlink.WayOut) -> Control:
@@ -114,14 +98,11 @@ class Agent:
         self.server = Server(node.name, Path(node.run_dir), tell)
         self.prober = Prober({vip.name: vip for vip in config.vips}, tell)
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
-        self.ring = EventRing(pins(node))
-        self.metrics = _exporter(config)
-        self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
-        self.event_sequence = 0
-        self.sequence = 0
+        self.telemetry = Telemetry(
+            self.director.state, dataplane, EventRing(pins(node)), self.server, tell
+        )
         self.turns = 0
         """Batches of facts that were dealt with."""
-        self.origin = Origin(dataplane.boot, version(), time.monotonic(), dataplane.program_tag)
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT."""
@@ -139,8 +120,8 @@ class Agent:
                 tasks.create_task(work())
                 for work in (
                     self._consume,
-                    self._publish,
-                    self._drain,
+                    self.telemetry.publish,
+                    self.telemetry.drain,
                     self._watch_gateway,
                     self._reassure,
                 )
@@ -160,11 +141,9 @@ class Agent:
         if self.speaker:
             await self.speaker.stop()
         self.prober.close()
-        if self.metrics:
-            await asyncio.to_thread(self.metrics.close)
+        await self.telemetry.close()
         await self.server.close()
         self.journal.close()
-        self.ring.close()
         self.dataplane.close()
         log.info("stopped: routes withdrawn, data plane left in place")
 
@@ -241,7 +220,7 @@ class Agent:
                 self.journal.write(effect)
             case b.Emit(body):
                 log.info("%s", in_fields(body))
-                await self._emit(body)
+                await self.telemetry.emit(body)
             case b.Reply(sender, answer):
                 await self.server.reply(sender, answer)
             case _:
@@ -255,95 +234,14 @@ class Agent:
             node=self.config.node.name,
             status="ok",
             revision=self.director.state.revision,
-            snapshots=self._snapshots() if isinstance(command.action, Look) else (),
-            events=self._since(command.action) if isinstance(command.action, Replay) else (),
+            snapshots=self.telemetry.snapshots() if isinstance(command.action, Look) else (),
+            events=(
+                self.telemetry.since(command.action.sequence)
+                if isinstance(command.action, Replay)
+                else ()
+            ),
         )
         await self.server.reply(question.sender, answer)
-
-    # ---- telemetry
-
-    async def _publish(self) -> None:
-        every = 1 / self.config.telemetry.hz
-        due = time.monotonic()
-        while True:
-            self.sequence += 1
-            live = self.dataplane.live_flows(self.config.node.flow_idle)
-            self.inbox.put_nowait(b.Counted(live))
-            made = self._snapshots()
-            if self.metrics:
-                self.metrics.show(made)
-            await self.server.publish(*made)
-            due = max(due + every, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
-
-    def _snapshots(self) -> tuple[Snapshot, ...]:
-        return snapshots(self.director.state, self._read(), self.origin, self.sequence)
-
-    def _read(self) -> Reading:
-        capacity, occupied, live = self.dataplane.occupancy(self.config.node.flow_idle)
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
-        return Reading(
-            at=time.monotonic(),
-            wall=time.time(),
-            totals=self.dataplane.totals(),
-            vips=self.dataplane.vip_totals(),
-            reals=self.dataplane.real_totals(),
-            capacity=capacity,
-            occupied=occupied,
-            live=live,
-            cpu_seconds=time.process_time(),
-            rss_bytes=resident,
-        )
-
-    async def _drain(self) -> None:
-        while True:
-            records = self.ring.drain()
-            for record in records if records is not None else ():
-                await self._emit(self._drop_event(record))
-            await asyncio.sleep(DRAIN_EVERY)
-
-    def _drop_event(self, record: Any) -> DropEvent:  # noqa: ANN401  # one numpy record of lb_event
-        head = bytes(record["head"])[: int(record["length"])]
-        source, destination, protocol = ends(head)
-        vip_num = int(record["vip_num"])
-        names = {v.vip_num: name for name, v in self.director.state.vips.items()}
-        return DropEvent(
-            reason=int(record["reason"]),
-            name=name_of(int(record["reason"])),
-            vip=names.get(vip_num, ""),
-            source=source,
-            destination=destination,
-            protocol=protocol,
-            length=int(record["length"]),
-            cpu=int(record["cpu"]),
-            rx_queue=int(record["rx_queue"]),
-            head=head,
-        )
-
-    async def _emit(self, body: EventBody) -> None:
-        event = self._event(body, self.event_sequence)
-        self.event_sequence += 1
-        self.events.append(event)
-        await self.server.publish(event)
-
-    def _event(self, body: EventBody, sequence: int) -> Event:
-        return Event(
-            node=self.config.node.name,
-            boot=self.origin.boot,
-            sequence=sequence,
-            at=time.monotonic(),
-            wall=time.time(),
-            body=body,
-        )
-
-    def _since(self, asked: Replay) -> tuple[Event, ...]:
-        kept = tuple(event for event in self.events if event.sequence >= asked.sequence)
-        first = kept[0].sequence if kept else self.event_sequence
-        missing = first - asked.sequence
-        if missing <= 0:
-            return kept
-        lost = LostEvent(missing, "older than what the agent keeps")
-        return (self._event(lost, first - 1), *kept)
 
     async def _reassure(self) -> None:
         """Ping the watchdog while facts are dealt with: a loop that turns is not enough."""
@@ -367,16 +265,6 @@ class Agent:
             log.warning("gateway %s is now at %s", self.path.gateway, mac.hex(":"))
             self.path = self.path._replace(gateway_mac=mac)
             self.dataplane.configure(control(self.config, self.path))
-
-
-def _exporter(config: Config) -> Exporter | None:
-    if config.metrics is None:
-        return None
-    from agent.metrics import Exporter  # noqa: PLC0415  # 5 MB for those who want it
-
-    exporter = Exporter(config.metrics)
-    log.info("metrics listen=%s", config.metrics.listen)
-    return exporter
 
 
 def _is_question(fact: Asked) -> bool:

@@ -16,6 +16,7 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 
 CORE = {
     "agent": (
+        "adoption",
         "boundary",
         "capture",
         "commands",

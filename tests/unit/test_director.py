@@ -249,6 +249,21 @@ def test_removed_vip_is_gone(world: World) -> None:
     assert {r.vip_num for r in world.reals.values()} == {0, 2}
 
 
+def test_another_config_of_as_many_vips_finds_numbers() -> None:
+    """Numbers of removed VIPs serve again when there are no others: 260 VIPs become 260 others."""
+    one = [vip(f"a{n}", f"10.200.{n // 250}.{n % 250 + 1}", 80, REALS[:1]) for n in range(260)]
+    other = [vip(f"b{n}", f"10.201.{n // 250}.{n % 250 + 1}", 80, REALS[:1]) for n in range(260)]
+    world = World(TOML + "".join(one))
+    world.all_up()
+    world.restart(TOML + "".join(other))
+    for target in sorted(world.targets):
+        world.tell(b.Probed(target, True, "http 200", 1.0))
+    assert {str(key.address)[:6] for key in world.vips} == {"10.201"}
+    assert len(set(world.vips.values())) == 260
+    assert sum(real.vip_num != 0 for real in world.reals.values()) == 260
+    assert len(world.announced) == 260
+
+
 def test_stopping_withdraws_everything(world: World) -> None:
     world.tell(b.Stopping())
     assert world.announced == frozenset()

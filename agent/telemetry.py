@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent tells the world: snapshots at their rate, events as they come, both over ZeroMQ.
+
+Reads counters and the event ring, keeps the last events for those who missed some, and decides
+nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import resource
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.boundary import Counted
+from agent.capture import ends
+from agent.config import Config
+from agent.dataplane import DataPlane
+from agent.events import EventRing
+from agent.server import Server
+from agent.snapshot import Origin, Reading, snapshots
+from agent.state import NodeState
+from shared.messages import DropEvent, Event, EventBody, LostEvent, Snapshot
+from shared.reasons import name_of
+
+if TYPE_CHECKING:
+    from agent.metrics import Exporter
+
+log = logging.getLogger("remora")
+
+KEPT_EVENTS = 4096
+DRAIN_EVERY = 0.1
+"""Seconds between two looks into the event ring; the data plane never wakes us (it costs 6 us)."""
+PAGE = resource.getpagesize()
+
+
+class Telemetry:
+    """The node's voice.  publish() and drain() run until they are cancelled."""
+
+    def __init__(
+        self,
+        state: NodeState,
+        dataplane: DataPlane,
+        ring: EventRing,
+        server: Server,
+        tell: Callable[[Counted], None],
+    ) -> None:
+        self._state = state
+        self._config = state.listed
+        self._dataplane = dataplane
+        self._ring = ring
+        self._server = server
+        self._tell = tell
+        self._exporter = _exporter(state.listed)
+        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._next_event = 0
+        self._sequence = 0
+        version = importlib.metadata.version("remora")
+        self._origin = Origin(dataplane.boot, version, time.monotonic(), dataplane.program_tag)
+
+    async def close(self) -> None:
+        if self._exporter:
+            await asyncio.to_thread(self._exporter.close)
+        self._ring.close()
+
+    # ---- snapshots
+
+    async def publish(self) -> None:
+        every = 1 / self._config.telemetry.hz
+        due = time.monotonic()
+        while True:
+            self._sequence += 1
+            self._tell(Counted(self._dataplane.live_flows(self._config.node.flow_idle)))
+            made = self.snapshots()
+            if self._exporter:
+                self._exporter.show(made)
+            await self._server.publish(*made)
+            due = max(due + every, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """One of every topic, as of now."""
+        return snapshots(self._state, self._read(), self._origin, self._sequence)
+
+    def _read(self) -> Reading:
+        capacity, occupied, live = self._dataplane.occupancy(self._config.node.flow_idle)
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+        return Reading(
+            at=time.monotonic(),
+            wall=time.time(),
+            totals=self._dataplane.totals(),
+            vips=self._dataplane.vip_totals(),
+            reals=self._dataplane.real_totals(),
+            capacity=capacity,
+            occupied=occupied,
+            live=live,
+            cpu_seconds=time.process_time(),
+            rss_bytes=resident,
+        )
+
+    # ---- events
+
+    async def drain(self) -> None:
+        """The data plane's events, by a timer."""
+        while True:
+            records = self._ring.drain()
+            if records is not None:
+                names = {vip.vip_num: name for name, vip in self._state.vips.items()}
+                for record in records:
+                    await self.emit(_drop_event(record, names))
+            await asyncio.sleep(DRAIN_EVERY)
+
+    async def emit(self, body: EventBody) -> None:
+        event = self._event(body, self._next_event)
+        self._next_event += 1
+        self._events.append(event)
+        await self._server.publish(event)
+
+    def since(self, sequence: int) -> tuple[Event, ...]:
+        """The events from a number on; what is not kept any more is one LostEvent in front."""
+        kept = tuple(event for event in self._events if event.sequence >= sequence)
+        first = kept[0].sequence if kept else self._next_event
+        missing = first - sequence
+        if missing <= 0:
+            return kept
+        lost = LostEvent(missing, "older than what the agent keeps")
+        return (self._event(lost, first - 1), *kept)
+
+    def _event(self, body: EventBody, sequence: int) -> Event:
+        return Event(
+            node=self._config.node.name,
+            boot=self._origin.boot,
+            sequence=sequence,
+            at=time.monotonic(),
+            wall=time.time(),
+            body=body,
+        )
+
+
+def _drop_event(record: Any, names: dict[int, str]) -> DropEvent:  # noqa: ANN401  # one struct lb_event
+    head = bytes(record["head"])[: int(record["length"])]
+    source, destination, protocol = ends(head)
+    return DropEvent(
+        reason=int(record["reason"]),
+        name=name_of(int(record["reason"])),
+        vip=names.get(int(record["vip_num"]), ""),
+        source=source,
+        destination=destination,
+        protocol=protocol,
+        length=int(record["length"]),
+        cpu=int(record["cpu"]),
+        rx_queue=int(record["rx_queue"]),
+        head=head,
+    )
+
+
+def _exporter(config: Config) -> Exporter | None:
+    if config.metrics is None:
+        return None
+    from agent.metrics import Exporter  # noqa: PLC0415  # 5 MB for those who want it
+
+    exporter = Exporter(config.metrics)
+    log.info("metrics listen=%s", config.metrics.listen)
+    return exporter
