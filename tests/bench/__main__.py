@@ -18,10 +18,13 @@ PARTS = ("dataplane", "agent", "console")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object per part")
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=PARTS)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     options = parser.parse_args()
+    unknown = set(options.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     failed = 0
-    for part in options.parts:
+    for part in options.parts or PARTS:
         command = [sys.executable, "-m", f"tests.bench.{part}", "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -43,7 +46,7 @@ def _table(part: str, figures: object, indent: str = "  ") -> None:
         if isinstance(value, dict | list):
             _table(str(name), value, indent + "  ")
         else:
-            print(f"{indent}{name:<{44 - len(indent)}}{value}", flush=True)
+            print(f"{indent}{name:<{52 - len(indent)}}{value}", flush=True)
 
 
 if __name__ == "__main__":
