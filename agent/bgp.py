@@ -157,7 +157,7 @@ class Speaker:
         beside = Path(sys.executable).with_name("exabgp")
         program = str(beside) if beside.exists() else shutil.which("exabgp")
         if program is None:
-            raise EffectError("exabgp: not found; install it with `pip install 'remora[agent]'`")
+            raise EffectError("exabgp: not found; install remora with its `agent` extra")
         pid = self._fork(program)
         self._pid_file.write_text(f"{pid}\n")
         self._watch(pid)

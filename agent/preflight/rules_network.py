@@ -259,7 +259,7 @@ def _overlap(one: str, other: str) -> bool:
 def exabgp(version: str) -> Finding:
     check, why = "exabgp", "it announces the VIPs' addresses"
     if not version:
-        fix = "pip install 'remora[agent]' (into the agent's own environment)"
+        fix = "pip install 'exabgp>=5.0.15,<5.1' (into the agent's own environment)"
         return Finding(check, "", Level.FAIL, "not found, or it does not run", why, fix)
     found = re.search(r"\d+(\.\d+)+", version)
     if found and not found[0].startswith("5."):

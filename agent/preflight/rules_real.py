@@ -97,8 +97,8 @@ def _rp_filter(survey: RealSurvey, device: Device) -> Iterator[Finding]:
                 yield Finding(check, name, Level.FAIL, "strict", why, fix)
     if device.rp_filter is None:
         return
-    home = any(
-        name == device.name and destination.endswith("/0")
+    home = any(  # rp_filter is about IPv4 only
+        name == device.name and destination == "0.0.0.0/0"
         for name, destination in survey.network.routes
     )
     fix = f"sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.{device.name}.rp_filter=2"

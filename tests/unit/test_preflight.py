@@ -174,7 +174,7 @@ NODE_TABLE: list[tuple[dict[str, Any], str, str, str, str]] = [
     (path(REALS[0], WayTo("eth0", "", neighbour=True)), "route", "note", "detour", "router"),
     (failing(REALS[1]), "check", "warn", "connection refused", "nc -vz 10.3.2.2 80"),
     (failing(*REALS), "check", "fail", "0 of 3 reals answer", "[vips.check]"),
-    ({"exabgp": ""}, "exabgp", "fail", "not found", "pip install 'remora[agent]'"),
+    ({"exabgp": ""}, "exabgp", "fail", "not found", "pip install 'exabgp>=5.0.15,<5.1'"),
     ({"exabgp": "ExaBGP : 4.2.25"}, "exabgp", "fail", "version 4.2.25", "exabgp>=5.0.15"),
     ({"peers": (PeerAnswer("10.2.1.1", "10.2.1.2", "connection refused"),)}, "bgp-peer", "fail",
      "port 179 from 10.2.1.2: connection refused", "nc -vz -s 10.2.1.2 10.2.1.1 179"),
