@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes as c
 from typing import NamedTuple
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 MAX_VIPS = 512
 MAX_REALS = 4096
 RING_SLOTS = 65537
@@ -119,8 +119,9 @@ class Totals(c.Structure):
         ("events", c.c_uint64),
         ("events_suppressed", c.c_uint64),
         ("events_lost", c.c_uint64),
+        ("icmp_forwarded", c.c_uint64),
         ("drops", c.c_uint64 * REASON_COUNT),
-        ("pad", c.c_uint64 * 6),
+        ("pad", c.c_uint64 * 5),
     ]
 
 

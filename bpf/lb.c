@@ -9,6 +9,7 @@
 #include "lb_abi.h"
 #include "lb_maps.h"
 #include "packet.h"
+#include "icmp.h"
 #include "hash.h"
 #include "flows.h"
 #include "encap.h"
@@ -106,6 +107,8 @@ static __always_inline struct lb_real *place_by_ring(struct decision *d)
 
 static __always_inline u32 miss_cause(const struct packet *p)
 {
+	if (p->quoted)
+		return QUOTED_MISS;
 	if (p->protocol == PROTOCOL_UDP)
 		return MISS_UDP;
 	return opens(p) ? MISS_SYN : MISS_OTHER;
@@ -119,25 +122,31 @@ static __always_inline struct lb_flow *make_room(struct lb_flow_set *set, struct
 	return entry;
 }
 
+/* In any CPU's table. */
+static __always_inline struct lb_flow *search_flow(u64 hash)
+{
+	struct lb_flow *there = NULL;
+
+	for (u32 cpu = 0; cpu < SEARCHED_CPUS; cpu++) {
+		struct lb_flow_set *other = flow_set_of(cpu, hash);
+
+		there = other ? find_flow(other, hash) : NULL;
+		if (there)
+			break;
+	}
+	return there;
+}
+
 /*
  * Fetches the flow from the CPU that had it: its packets come by another queue now.  Without this it
  * would follow the ring, which may have changed since it began, and leave a copy that looks alive.
  * No lock: at worst the other CPU is just renewing the entry, and the copy stays after all.
  */
-static __always_inline struct lb_flow *fetch_flow(struct lb_flow_set *set, struct decision *d, u32 now)
+static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct lb_flow_set *set,
+						  struct decision *d, u32 now)
 {
-	struct lb_flow *there = NULL, *here;
+	struct lb_flow *here = make_room(set, d, now);
 
-	for (u32 cpu = 0; cpu < SEARCHED_CPUS; cpu++) {
-		struct lb_flow_set *other = flow_set_of(cpu, d->hash);
-
-		there = other ? find_flow(other, d->hash) : NULL;
-		if (there)
-			break;
-	}
-	if (!there)
-		return NULL;
-	here = make_room(set, d, now);
 	*here = *there;
 	there->seen = 0;
 	d->moved = true;
@@ -155,6 +164,7 @@ static __always_inline int settle(const struct packet *p, struct decision *d,
 	return GO_ON;
 }
 
+/* An ICMP error looks and leaves no trace: it is the router's packet, and comes by any queue. */
 static __always_inline int place(const struct packet *p, struct decision *d)
 {
 	u32 now = flow_clock();
@@ -169,14 +179,18 @@ static __always_inline int place(const struct packet *p, struct decision *d)
 	if (!set)
 		return drop(d, REASON_INTERNAL);
 	flow = find_flow(set, d->hash);
-	if (!flow && !opens(p))
-		flow = fetch_flow(set, d, now);
+	if (!flow && !opens(p)) {
+		flow = search_flow(d->hash);
+		if (flow && !p->quoted)
+			flow = fetch_flow(flow, set, d, now);
+	}
 	if (flow) {
 		d->real_num = flow->real_num;
 		real = usable_real(flow->real_num, d->vip_num);
 		if (real && keeps_flow(flow, real, p, now)) {
-			d->lookup = HIT;
-			touch_flow(flow, p, now);
+			d->lookup = p->quoted ? QUOTED_HIT : HIT;
+			if (!p->quoted)
+				touch_flow(flow, p, now);
 			return settle(p, d, real, real->encap);
 		}
 		d->stale = true;
@@ -187,7 +201,7 @@ static __always_inline int place(const struct packet *p, struct decision *d)
 		return LB_DROP;
 	encap = real->encap;
 	/* Neither a flow at its end nor one of which nothing was sent is worth another's place. */
-	if (!closes(p) && fits(p, encap))
+	if (!closes(p) && !p->quoted && fits(p, encap))
 		store_flow(flow ? flow : make_room(set, d, now), d->hash, d->real_num,
 			   real->generation, p, now);
 	return settle(p, d, real, encap);
@@ -253,7 +267,7 @@ static __always_inline void record(struct xdp_md *ctx, const struct packet *p,
 	event->real_num = d->real_num;
 	event->cpu = d->cpu;
 	event->rx_queue = ctx->rx_queue_index;
-	event->flow_hit = d->lookup == HIT;
+	event->flow_hit = d->lookup == HIT || d->lookup == QUOTED_HIT;
 	copy_head(ctx, event);
 	totals->events++;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);	/* a wake-up costs microseconds */
@@ -266,6 +280,8 @@ static __always_inline void count_lookup(const struct decision *d, struct lb_tot
 		totals->flow_hits++;
 		return;
 	}
+	if (d->lookup == QUOTED_HIT || d->lookup == QUOTED_MISS)
+		return;
 	totals->flow_miss_syn += d->lookup == MISS_SYN;
 	totals->flow_miss_udp += d->lookup == MISS_UDP;
 	totals->flow_miss_other += d->lookup == MISS_OTHER;
@@ -305,6 +321,8 @@ static __always_inline int conclude(struct xdp_md *ctx, const struct packet *p,
 	if (verdict == LB_SEND) {
 		totals->tx_packets++;
 		totals->tx_bytes += p->length;
+		if (p->quoted)
+			totals->icmp_forwarded++;
 		count_sent(p, d, vip);
 		count_sent(p, d, real_share(d->cpu, d->real_num));
 		if (CONTROL->flags & LB_TRACE_ALL)
@@ -328,6 +346,8 @@ int lb(struct xdp_md *ctx)
 
 	d.cpu = bpf_get_smp_processor_id();
 	verdict = parse(ctx, &p);
+	if (verdict == ASIDE)
+		verdict = parse_icmp(ctx, &p);
 	if (verdict == GO_ON)
 		verdict = find_vip(&p, &d);
 	if (verdict == GO_ON)

@@ -13,7 +13,7 @@
 
 #include "reasons.h"
 
-#define LB_ABI_VERSION 2
+#define LB_ABI_VERSION 3
 
 #define LB_MAX_VIPS 512		/* vip_num 0 is none */
 #define LB_MAX_REALS 4096	/* real_num 0 is none; a real behind two VIPs has two numbers */
@@ -126,8 +126,9 @@ struct lb_totals {
 	lb_u64 events;			/* written to the ring buffer */
 	lb_u64 events_suppressed;	/* over the rate: counted, not written */
 	lb_u64 events_lost;		/* the ring buffer was full */
+	lb_u64 icmp_forwarded;		/* of tx: ICMP errors, to the real of the flow that they quote; no lookups */
 	lb_u64 drops[REASON_COUNT];	/* packets, by enum lb_reason */
-	lb_u64 pad[6];			/* to a multiple of the cache line */
+	lb_u64 pad[5];			/* to a multiple of the cache line */
 };
 
 /* Maps `vip_totals` [cpu * LB_MAX_VIPS + vip_num] and `real_totals` [cpu * LB_MAX_REALS + real_num]. */
