@@ -32,6 +32,9 @@ FLOW_CLOSING = 2
 PASS = 0
 SEND = 1
 DROP = 2
+ANSWER = 3
+BUCKET_TOO_BIG = REASON_COUNT
+BUCKETS = REASON_COUNT + 1
 FILL_NOBODY = 0xFFFF
 FILL_MORE = 0
 FILL_DONE = 1
@@ -54,6 +57,9 @@ class Control(c.Structure):
         ("own_mac", c.c_uint8 * 6),
         ("flags", c.c_uint16),
         ("be_gue_port", c.c_uint16),
+        ("icmp_ahead", c.c_uint64),
+        ("icmp_interval", c.c_uint32),
+        ("pad", c.c_uint32),
     ]
 
 
@@ -120,8 +126,10 @@ class Totals(c.Structure):
         ("events_suppressed", c.c_uint64),
         ("events_lost", c.c_uint64),
         ("icmp_forwarded", c.c_uint64),
+        ("icmp_sent", c.c_uint64),
+        ("icmp_suppressed", c.c_uint64),
         ("drops", c.c_uint64 * REASON_COUNT),
-        ("pad", c.c_uint64 * 5),
+        ("pad", c.c_uint64 * 3),
     ]
 
 
@@ -219,6 +227,9 @@ CONSTANTS: dict[str, int] = {
     "LB_PASS": PASS,
     "LB_SEND": SEND,
     "LB_DROP": DROP,
+    "LB_ANSWER": ANSWER,
+    "LB_BUCKET_TOO_BIG": BUCKET_TOO_BIG,
+    "LB_BUCKETS": BUCKETS,
     "LB_MAP_CONTROL": 1,
     "LB_MAP_VIPS": 2,
     "LB_MAP_SERVICES": 3,
@@ -291,7 +302,7 @@ def map_specs(sizes: Sizes) -> dict[int, MapSpec]:
         n["LB_MAP_TOTALS"]: _array("totals", Totals, sizes.cpus),
         n["LB_MAP_VIP_TOTALS"]: _array("vip_totals", Share, sizes.cpus * MAX_VIPS),
         n["LB_MAP_REAL_TOTALS"]: _array("real_totals", Share, sizes.cpus * MAX_REALS),
-        n["LB_MAP_BUCKETS"]: _array("buckets", Bucket, sizes.cpus * REASON_COUNT),
+        n["LB_MAP_BUCKETS"]: _array("buckets", Bucket, sizes.cpus * BUCKETS),
         n["LB_MAP_EVENTS"]: MapSpec("events", RINGBUF, 0, 0, EVENTS_BYTES, 0),
         n["LB_MAP_DECAP_TOTALS"]: _array("decap_totals", DecapTotals, sizes.cpus),
         n["LB_MAP_FILL"]: _array("fill", Fill, 1),

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * ICMP and ICMPv6 to a VIP; touches no map.
+ * ICMP and ICMPv6 to a VIP, and what we say ourselves; touches no map.
  *
  * An error (RFC 792, RFC 4443) is about a packet that a real sent: it quotes that packet's headers and
  * is addressed to its source, the VIP.  Turned around, the quote is the client's flow, and the error
  * goes where that flow goes (RFC 7690 says what breaks otherwise: path MTU discovery).  The quote may
  * be as short as eight bytes behind its IP header.
+ *
+ * A packet that does not fit is answered with the MTU that would: the VIP tells the client, as a
+ * router would (RFC 1191, RFC 8201).  The answer leaves, like everything, by the gateway: a MAC address
+ * that a stranger put into a frame is not worth an answer to it.
  */
 #ifndef REMORA_ICMP_H
 #define REMORA_ICMP_H
@@ -13,13 +17,28 @@
 #include <linux/types.h>
 #include "lb_abi.h"
 #include "packet.h"
+#include "encap.h"
 
 #define ICMP_UNREACHABLE 3	/* code 4: fragmentation needed */
 #define ICMP_TIME_EXCEEDED 11
 #define ICMP_PARAMETER_PROBLEM 12
 #define ICMPV6_UNREACHABLE 1	/* the four errors: 1 to 4 */
 #define ICMPV6_PARAMETER_PROBLEM 4
+#define ICMPV6_TOO_BIG 2
+#define FRAGMENTATION_NEEDED 4
 #define FRAGMENT_OFFSET 0x1fff
+#define DONT_FRAGMENT 0x4000
+#define INTERNETWORK_CONTROL 0xc0	/* traffic class of an ICMPv4 error: RFC 1812 section 4.3.2.5 */
+#define LEAST_MTU6 1280
+
+/*
+ * What an answer quotes, IP header included: fixed, and there is always so much in a packet that is
+ * too big.  IPv4: at most 576 bytes in all (RFC 1812), and an ICMP message of 512 is one checksum
+ * call.  IPv6: 1,280 in all (RFC 4443).
+ */
+#define CHECKED_AT_ONCE 512	/* bpf_csum_diff() takes no more on older kernels */
+#define QUOTED4 (CHECKED_AT_ONCE - sizeof(struct icmp))
+#define QUOTED6 (LEAST_MTU6 - sizeof(struct ipv6) - sizeof(struct icmp))
 
 struct icmp {
 	u8 type;
@@ -157,6 +176,128 @@ static __always_inline int parse_icmp(struct xdp_md *ctx, struct packet *p)
 	if (ethernet->be_type == BE16(ETHERTYPE_IPV4))
 		return parse_icmp4((const void *)(ethernet + 1), end, p);
 	return parse_icmp6((const void *)(ethernet + 1), end, p);
+}
+
+/* One machine's address, to which something may be said (RFC 1122 section 3.2.2, RFC 4443 2.4 e). */
+static __always_inline bool from_one_host(const struct packet *p)
+{
+	u8 first = p->be_source[0];
+
+	if (p->carried_as == PROTOCOL_IPV6)	/* not multicast; ::, ::1, ::ffff:0:0 and their like */
+		return first != 0xff && (p->be_source[0] | p->be_source[1]);
+	return first != 0 && first != 127 && first < 224;
+}
+
+/* Whether the sender of a packet that is too big learns it. What came to many is nobody's to answer. */
+static __always_inline bool wants_to_know(struct xdp_md *ctx, const struct packet *p)
+{
+	const struct ethernet *ethernet = (void *)(long)ctx->data;
+	const struct ipv4 *ip = (const void *)(ethernet + 1);
+
+	if ((const void *)(ip + 1) > (void *)(long)ctx->data_end)
+		return false;
+	if (p->quoted || !from_one_host(p) || ethernet->destination[0] & 1)
+		return false;
+	if (p->carried_as == PROTOCOL_IPV6)
+		return p->ip_length > LEAST_MTU6;
+	return ip->be_fragment & BE16(DONT_FRAGMENT);
+}
+
+static __always_inline u16 folded(u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* Of an IPv6 answer: the pseudo-header's addresses and the message lie in one piece. */
+static __always_inline u16 check6(void *addresses, u64 length)
+{
+	u64 rest = 2 * sizeof(((struct ipv6 *)0)->be_source) + length - 2 * CHECKED_AT_ONCE;
+	u32 sum = BE16(length) + BE16(PROTOCOL_ICMPV6);
+
+	sum = bpf_csum_diff(NULL, 0, addresses, CHECKED_AT_ONCE, sum);
+	sum = bpf_csum_diff(NULL, 0, addresses + CHECKED_AT_ONCE, CHECKED_AT_ONCE, sum);
+	return folded(bpf_csum_diff(NULL, 0, addresses + 2 * CHECKED_AT_ONCE, rest, sum));
+}
+
+/* A frame of `header` bytes to write and `quoted` of the packet behind Ethernet: its data, or NULL. */
+static __always_inline void *quote(struct xdp_md *ctx, const struct packet *p,
+				   const struct lb_control *control, u64 header, u64 quoted)
+{
+	const u32 *macs = (const u32 *)control->gateway_mac;
+	u32 *frame;
+
+	if (p->ip_length < quoted)	/* cannot be: such a packet fits */
+		return NULL;
+	if (bpf_xdp_adjust_tail(ctx, (int)(ETHERNET_SIZE + quoted) - (int)p->length))
+		return NULL;
+	if (bpf_xdp_adjust_head(ctx, -(int)header))
+		return NULL;
+	frame = (void *)(long)ctx->data;
+	if ((void *)frame + ETHERNET_SIZE + header + quoted > (void *)(long)ctx->data_end)
+		return NULL;
+	frame[0] = macs[0];
+	frame[1] = macs[1];
+	frame[2] = macs[2];
+	return frame;
+}
+
+static __always_inline bool too_big4(struct xdp_md *ctx, const struct packet *p,
+				     const struct lb_control *control, u64 mtu)
+{
+	u64 header = sizeof(struct ipv4) + sizeof(struct icmp);
+	void *frame = quote(ctx, p, control, header, QUOTED4);
+	struct icmp *icmp;
+
+	if (!frame)
+		return false;
+	icmp = frame + ETHERNET_SIZE + sizeof(struct ipv4);
+	((struct ethernet *)frame)->be_type = BE16(ETHERTYPE_IPV4);
+	write_ipv4(frame + ETHERNET_SIZE, header + QUOTED4, INTERNETWORK_CONTROL, PROTOCOL_ICMP,
+		   p->to.be_address[0], p->be_source[0]);
+	icmp->type = ICMP_UNREACHABLE;
+	icmp->code = FRAGMENTATION_NEEDED;
+	icmp->check = 0;
+	icmp->be_rest = BE32((u32)mtu);
+	icmp->check = folded(bpf_csum_diff(NULL, 0, (void *)icmp, CHECKED_AT_ONCE, 0));
+	return true;
+}
+
+static __always_inline bool too_big6(struct xdp_md *ctx, const struct packet *p,
+				     const struct lb_control *control, u64 mtu)
+{
+	u64 header = sizeof(struct ipv6) + sizeof(struct icmp);
+	void *frame = quote(ctx, p, control, header, QUOTED6);
+	struct icmp *icmp;
+	struct ipv6 *ip;
+
+	if (!frame)
+		return false;
+	ip = frame + ETHERNET_SIZE;
+	icmp = (void *)(ip + 1);
+	((struct ethernet *)frame)->be_type = BE16(ETHERTYPE_IPV6);
+	ip->be_first = BE32(6u << 28);
+	ip->be_length = BE16(sizeof(*icmp) + QUOTED6);
+	ip->next = PROTOCOL_ICMPV6;
+	ip->hop_limit = OUTER_TTL;
+	__builtin_memcpy(ip->be_source, p->to.be_address, sizeof(ip->be_source));
+	__builtin_memcpy(ip->be_destination, p->be_source, sizeof(ip->be_destination));
+	icmp->type = ICMPV6_TOO_BIG;
+	icmp->code = 0;
+	icmp->check = 0;
+	icmp->be_rest = BE32((u32)mtu);
+	icmp->check = check6(ip->be_source, sizeof(*icmp) + QUOTED6);
+	return true;
+}
+
+/* Makes the packet the answer that it is too big; `room`: what the encapsulation leaves of the MTU. */
+static __always_inline bool write_too_big(struct xdp_md *ctx, const struct packet *p,
+					  const struct lb_control *control, u64 room)
+{
+	if (p->carried_as == PROTOCOL_IPV6)
+		return too_big6(ctx, p, control, room < LEAST_MTU6 ? LEAST_MTU6 : room);
+	return too_big4(ctx, p, control, room);
 }
 
 #endif

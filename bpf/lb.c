@@ -9,10 +9,10 @@
 #include "lb_abi.h"
 #include "lb_maps.h"
 #include "packet.h"
-#include "icmp.h"
 #include "hash.h"
 #include "flows.h"
 #include "encap.h"
+#include "icmp.h"
 
 /*
  * Tried when the slot's real is down, for the milliseconds until the ring is rebuilt: with one of
@@ -34,6 +34,7 @@ struct decision {
 	bool stale;
 	bool moved;
 	bool evicted;
+	bool suppressed;	/* an answer that the rate forbids */
 	u32 encap;		/* of the real: bits of enum lb_encap */
 	const struct lb_real *real;
 };
@@ -157,10 +158,10 @@ static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct 
 static __always_inline int settle(const struct packet *p, struct decision *d,
 				  const struct lb_real *real, u32 encap)
 {
+	d->encap = encap;
 	if (!fits(p, encap))
 		return drop(d, REASON_TOO_BIG);
 	d->real = real;
-	d->encap = encap;
 	return GO_ON;
 }
 
@@ -215,20 +216,46 @@ static __always_inline int push_encap(struct xdp_md *ctx, const struct packet *p
 	return LB_SEND;
 }
 
-/* Takes a token of this CPU's and reason's bucket. */
-static __always_inline bool may_record(const struct decision *d)
+/* One token per `interval` (ns; 0: never), and as many beside it as fit into `ahead`. */
+static __always_inline bool take_token(struct lb_bucket *bucket, u64 interval, u64 ahead)
 {
-	struct lb_bucket *bucket = bucket_of(d->cpu, d->reason);
 	u64 now, due;
 
-	if (!bucket || !CONTROL->event_interval)
+	if (!bucket || !interval)
 		return false;
 	now = bpf_ktime_get_coarse_ns();
 	due = bucket->due > now ? bucket->due : now;
-	if (due - now > CONTROL->event_ahead)
+	if (due - now > ahead)
 		return false;
-	bucket->due = due + CONTROL->event_interval;
+	bucket->due = due + interval;
 	return true;
+}
+
+static __always_inline bool may_record(const struct decision *d)
+{
+	return take_token(bucket_of(d->cpu, d->reason), CONTROL->event_interval,
+			  CONTROL->event_ahead);
+}
+
+static __always_inline bool may_answer(struct decision *d, u32 bucket)
+{
+	d->suppressed = !take_token(bucket_of(d->cpu, bucket), CONTROL->icmp_interval,
+				    CONTROL->icmp_ahead);
+	return !d->suppressed;
+}
+
+/* Instead of the drop, if its sender can be told and the rate permits. */
+static __always_inline int answer_too_big(struct xdp_md *ctx, const struct packet *p,
+					  struct decision *d)
+{
+	u64 room = CONTROL->underlay_mtu - overhead(d->encap);
+
+	if (!wants_to_know(ctx, p) || !may_answer(d, LB_BUCKET_TOO_BIG))
+		return LB_DROP;
+	if (!write_too_big(ctx, p, CONTROL, room))
+		return LB_DROP;
+	d->reason = REASON_NONE;
+	return LB_ANSWER;
 }
 
 /* The frame as it is now, behind whatever conclude() did to it. */
@@ -299,6 +326,17 @@ static __always_inline void count_sent(const struct packet *p, const struct deci
 		share->flows++;
 }
 
+static __always_inline int conclude_answer(struct xdp_md *ctx, const struct packet *p,
+					   const struct decision *d, struct lb_totals *totals)
+{
+	totals->tx_packets++;
+	totals->tx_bytes += p->length;
+	totals->icmp_sent++;
+	if (CONTROL->flags & LB_TRACE_ALL)
+		record(ctx, p, d, LB_ANSWER, totals);
+	return XDP_TX;
+}
+
 static __always_inline int conclude(struct xdp_md *ctx, const struct packet *p,
 				    const struct decision *d, int verdict)
 {
@@ -329,9 +367,12 @@ static __always_inline int conclude(struct xdp_md *ctx, const struct packet *p,
 			record(ctx, p, d, verdict, totals);
 		return XDP_TX;
 	}
+	if (verdict == LB_ANSWER)
+		return conclude_answer(ctx, p, d, totals);
 	totals->drop_packets++;
 	totals->drop_bytes += p->length;
 	totals->drops[d->reason & (REASON_COUNT - 1)]++;
+	totals->icmp_suppressed += d->suppressed;
 	if (vip)
 		vip->drops++;
 	record(ctx, p, d, verdict, totals);
@@ -354,6 +395,8 @@ int lb(struct xdp_md *ctx)
 		verdict = admit(&p, &d);
 	if (verdict == GO_ON)
 		verdict = place(&p, &d);
+	if (verdict == LB_DROP && d.reason == REASON_TOO_BIG)
+		verdict = answer_too_big(ctx, &p, &d);
 	if (verdict == GO_ON)
 		verdict = push_encap(ctx, &p, &d);
 	return conclude(ctx, &p, &d, verdict);

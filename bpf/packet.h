@@ -44,7 +44,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are taken apart
 #define TCP_ACK 0x10
 
 /* Verdicts of a stage: none yet; none yet, and off the straight way. */
-enum { GO_ON = LB_DROP + 1, ASIDE };
+enum { GO_ON = LB_ANSWER + 1, ASIDE };
 
 struct ethernet {
 	u8 destination[6];
