@@ -59,6 +59,8 @@ class Control:
     event_burst: int
     icmp_rate: int
     """ICMP messages of our own per second, CPU and kind, as many at once; 0: none is sent."""
+    answer_ping: bool
+    """Pings to VIP addresses; else they are the host's."""
     gateway_mac: bytes
     own_mac: bytes
     trace_all: bool = False
@@ -318,7 +320,8 @@ def _control(control: Control) -> abi.Control:
         underlay_mtu=control.underlay_mtu,
         gateway_mac=(c.c_uint8 * 6).from_buffer_copy(control.gateway_mac),
         own_mac=(c.c_uint8 * 6).from_buffer_copy(control.own_mac),
-        flags=abi.TRACE_ALL if control.trace_all else 0,
+        flags=(abi.TRACE_ALL if control.trace_all else 0)
+        | (abi.ANSWER_PING if control.answer_ping else 0),
         be_gue_port=socket.htons(control.gue_port),
         icmp_ahead=icmp_interval * max(0, control.icmp_rate - 1),
         icmp_interval=icmp_interval,

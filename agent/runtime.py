@@ -65,6 +65,7 @@ def control(config: Config, path: netlink.WayOut) -> Control:
         event_rate=rate,
         event_burst=2 * rate,
         icmp_rate=node.icmp_per_second,
+        answer_ping=node.answer_ping,
         gateway_mac=path.gateway_mac,
         own_mac=path.own_mac,
     )

@@ -19,11 +19,15 @@
 #include "packet.h"
 #include "encap.h"
 
+#define ICMP_ECHO_REPLY 0
 #define ICMP_UNREACHABLE 3	/* code 4: fragmentation needed */
+#define ICMP_ECHO_REQUEST 8
 #define ICMP_TIME_EXCEEDED 11
 #define ICMP_PARAMETER_PROBLEM 12
 #define ICMPV6_UNREACHABLE 1	/* the four errors: 1 to 4 */
 #define ICMPV6_PARAMETER_PROBLEM 4
+#define ICMPV6_ECHO_REQUEST 128
+#define ICMPV6_ECHO_REPLY 129
 #define ICMPV6_TOO_BIG 2
 #define FRAGMENTATION_NEEDED 4
 #define FRAGMENT_OFFSET 0x1fff
@@ -139,7 +143,8 @@ static __always_inline int parse_icmp4(const struct ipv4 *ip, const void *end, s
 	if (icmp->type == ICMP_UNREACHABLE || icmp->type == ICMP_TIME_EXCEEDED ||
 	    icmp->type == ICMP_PARAMETER_PROBLEM)
 		return parse_quote4((const void *)(icmp + 1), end, behind, p);
-	return LB_PASS;
+	p->odd = REASON_PING_LIMIT;
+	return icmp->type == ICMP_ECHO_REQUEST ? GO_ON : LB_PASS;
 }
 
 static __always_inline int parse_icmp6(const struct ipv6 *ip, const void *end, struct packet *p)
@@ -162,10 +167,14 @@ static __always_inline int parse_icmp6(const struct ipv6 *ip, const void *end, s
 		return GO_ON;
 	if (icmp->type >= ICMPV6_UNREACHABLE && icmp->type <= ICMPV6_PARAMETER_PROBLEM)
 		return parse_quote6((const void *)(icmp + 1), end, behind, p);
-	return LB_PASS;
+	p->odd = REASON_PING_LIMIT;
+	return icmp->type == ICMPV6_ECHO_REQUEST ? GO_ON : LB_PASS;
 }
 
-/* For what parse() set ASIDE. An odd one has the address as its `to`, as in packet.h. */
+/*
+ * For what parse() set ASIDE.  An odd one has the address as its `to`, as in packet.h.  So has a ping,
+ * which is odd as well: the drop that it is heading for is what the limit leaves of its answer.
+ */
 static __always_inline int parse_icmp(struct xdp_md *ctx, struct packet *p)
 {
 	const void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -188,15 +197,23 @@ static __always_inline bool from_one_host(const struct packet *p)
 	return first != 0 && first != 127 && first < 224;
 }
 
-/* Whether the sender of a packet that is too big learns it. What came to many is nobody's to answer. */
+/* What came to many is nobody's to answer, nor is an error. */
+static __always_inline bool answerable(struct xdp_md *ctx, const struct packet *p)
+{
+	const struct ethernet *ethernet = (void *)(long)ctx->data;
+
+	if ((const void *)(ethernet + 1) > (void *)(long)ctx->data_end)
+		return false;
+	return !p->quoted && from_one_host(p) && !(ethernet->destination[0] & 1);
+}
+
+/* Whether the sender of a packet that is too big learns it. */
 static __always_inline bool wants_to_know(struct xdp_md *ctx, const struct packet *p)
 {
 	const struct ethernet *ethernet = (void *)(long)ctx->data;
 	const struct ipv4 *ip = (const void *)(ethernet + 1);
 
-	if ((const void *)(ip + 1) > (void *)(long)ctx->data_end)
-		return false;
-	if (p->quoted || !from_one_host(p) || ethernet->destination[0] & 1)
+	if ((const void *)(ip + 1) > (void *)(long)ctx->data_end || !answerable(ctx, p))
 		return false;
 	if (p->carried_as == PROTOCOL_IPV6)
 		return p->ip_length > LEAST_MTU6;
@@ -298,6 +315,43 @@ static __always_inline bool write_too_big(struct xdp_md *ctx, const struct packe
 	if (p->carried_as == PROTOCOL_IPV6)
 		return too_big6(ctx, p, control, room < LEAST_MTU6 ? LEAST_MTU6 : room);
 	return too_big4(ctx, p, control, room);
+}
+
+/* The type changes, the code does not: the checksum by its difference (RFC 1624, equation 3). */
+static __always_inline void reply(struct icmp *icmp, u8 type)
+{
+	icmp->check = folded((u16)~icmp->check + (u16)~icmp->type + type);
+	icmp->type = type;
+}
+
+/* In place; the pseudo-header's checksum does not mind that the addresses change places. */
+static __always_inline bool write_echo_reply(struct xdp_md *ctx, const struct packet *p,
+					     const struct lb_control *control)
+{
+	const u32 *macs = (const u32 *)control->gateway_mac;
+	u32 *frame = (void *)(long)ctx->data;
+	void *data = (void *)frame + ETHERNET_SIZE;
+	struct ipv6 *ip = data;
+
+	/* The smallest of both families; a ping over IPv6 is longer and checked below. */
+	if (data + sizeof(struct ipv4) + sizeof(struct icmp) > (void *)(long)ctx->data_end)
+		return false;
+	if (p->carried_as == PROTOCOL_IPIP) {
+		write_ipv4(data, p->ip_length, p->tos, PROTOCOL_ICMP, p->to.be_address[0],
+			   p->be_source[0]);
+		reply(data + sizeof(struct ipv4), ICMP_ECHO_REPLY);
+	} else {
+		if ((void *)(ip + 1) + sizeof(struct icmp) > (void *)(long)ctx->data_end)
+			return false;
+		ip->hop_limit = OUTER_TTL;
+		__builtin_memcpy(ip->be_source, p->to.be_address, sizeof(ip->be_source));
+		__builtin_memcpy(ip->be_destination, p->be_source, sizeof(ip->be_destination));
+		reply((void *)(ip + 1), ICMPV6_ECHO_REPLY);
+	}
+	frame[0] = macs[0];
+	frame[1] = macs[1];
+	frame[2] = macs[2];
+	return true;
 }
 
 #endif

@@ -244,7 +244,6 @@ static __always_inline bool may_answer(struct decision *d, u32 bucket)
 	return !d->suppressed;
 }
 
-/* Instead of the drop, if its sender can be told and the rate permits. */
 static __always_inline int answer_too_big(struct xdp_md *ctx, const struct packet *p,
 					  struct decision *d)
 {
@@ -252,10 +251,31 @@ static __always_inline int answer_too_big(struct xdp_md *ctx, const struct packe
 
 	if (!wants_to_know(ctx, p) || !may_answer(d, LB_BUCKET_TOO_BIG))
 		return LB_DROP;
-	if (!write_too_big(ctx, p, CONTROL, room))
+	return write_too_big(ctx, p, CONTROL, room) ? LB_ANSWER : LB_DROP;
+}
+
+static __always_inline int answer_ping(struct xdp_md *ctx, const struct packet *p,
+				       struct decision *d)
+{
+	if (!(CONTROL->flags & LB_ANSWER_PING) || !answerable(ctx, p))
+		return LB_PASS;
+	if (!may_answer(d, LB_BUCKET_PING))
 		return LB_DROP;
-	d->reason = REASON_NONE;
-	return LB_ANSWER;
+	return write_echo_reply(ctx, p, CONTROL) ? LB_ANSWER : LB_DROP;
+}
+
+/* What would be dropped, but its sender can be told and the rate permits. */
+static __always_inline int answer(struct xdp_md *ctx, const struct packet *p, struct decision *d)
+{
+	int verdict = LB_DROP;
+
+	if (d->reason == REASON_TOO_BIG)
+		verdict = answer_too_big(ctx, p, d);
+	else if (d->reason == REASON_PING_LIMIT)
+		verdict = answer_ping(ctx, p, d);
+	if (verdict == LB_ANSWER)
+		d->reason = REASON_NONE;
+	return verdict;
 }
 
 /* The frame as it is now, behind whatever conclude() did to it. */
@@ -395,8 +415,8 @@ int lb(struct xdp_md *ctx)
 		verdict = admit(&p, &d);
 	if (verdict == GO_ON)
 		verdict = place(&p, &d);
-	if (verdict == LB_DROP && d.reason == REASON_TOO_BIG)
-		verdict = answer_too_big(ctx, &p, &d);
+	if (verdict == LB_DROP)
+		verdict = answer(ctx, &p, &d);
 	if (verdict == GO_ON)
 		verdict = push_encap(ctx, &p, &d);
 	return conclude(ctx, &p, &d, verdict);

@@ -48,6 +48,7 @@ struct lb_control {
 
 enum lb_control_flag {
 	LB_TRACE_ALL = 1,		/* an event for every packet to a VIP, without a limit (simulation) */
+	LB_ANSWER_PING = 2,		/* pings to a VIP's address are answered; else they are the host's */
 };
 
 /* Key of the hash map `vips`. {address, 0, 0} marks the VIP address itself: what is sent to it
@@ -152,7 +153,8 @@ struct lb_bucket {
 
 enum lb_bucket_number {
 	LB_BUCKET_TOO_BIG = REASON_COUNT,
-	LB_BUCKETS = REASON_COUNT + 1,
+	LB_BUCKET_PING = REASON_COUNT + 1,
+	LB_BUCKETS = REASON_COUNT + 2,
 };
 
 enum lb_verdict {

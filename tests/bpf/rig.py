@@ -40,6 +40,7 @@ SETTINGS = Control(
     event_rate=100,
     event_burst=10,
     icmp_rate=0,
+    answer_ping=False,
     gateway_mac=bytes.fromhex(frames.GATEWAY_MAC.replace(":", "")),
     own_mac=bytes.fromhex(frames.OWN_MAC.replace(":", "")),
     trace_all=True,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -52,6 +53,20 @@ def download() -> tuple[str, bytes]:
         answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
     return head.split(b"X-Real: ")[1].split()[0].decode(), body
+
+
+@pytest.mark.parametrize("node", t.NODES)
+def test_p10_a_vip_is_pinged(fabric: Fabric, node: str) -> None:
+    """P10: by the client's own ping, which checks what comes; one answer each."""
+    with fabric.only_via(node):
+        done = subprocess.run(
+            ["ip", "netns", "exec", t.CLIENT, "ping", "-c", "5", "-i", "0.2", "-W", "2", t.WEB],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "5 packets transmitted, 5 received, 0% packet loss" in done.stdout, done
+    assert "DUP" not in done.stdout
 
 
 def test_p3_a_download_over_a_narrow_path_completes(narrow: Fabric) -> None:

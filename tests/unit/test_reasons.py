@@ -27,6 +27,7 @@ def test_released_numbers_keep_their_names() -> None:
         7: "internal",
         8: "extension_header",
         9: "icmp_quote",
+        10: "ping_limit",
     }
 
 
