@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes as c
 from typing import NamedTuple
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 MAX_VIPS = 512
 MAX_REALS = 4096
 RING_SLOTS = 65537
@@ -22,6 +22,7 @@ CAPTURE = 96
 REASON_COUNT = 32
 
 TRACE_ALL = 1
+ANSWER_PING = 2
 REAL_DOWN = 1
 REAL_DRAINING = 2
 ENCAP_IPV6 = 1
@@ -32,6 +33,10 @@ FLOW_CLOSING = 2
 PASS = 0
 SEND = 1
 DROP = 2
+ANSWER = 3
+BUCKET_TOO_BIG = REASON_COUNT
+BUCKET_PING = REASON_COUNT + 1
+BUCKETS = REASON_COUNT + 2
 FILL_NOBODY = 0xFFFF
 FILL_MORE = 0
 FILL_DONE = 1
@@ -54,6 +59,9 @@ class Control(c.Structure):
         ("own_mac", c.c_uint8 * 6),
         ("flags", c.c_uint16),
         ("be_gue_port", c.c_uint16),
+        ("icmp_ahead", c.c_uint64),
+        ("icmp_interval", c.c_uint32),
+        ("pad", c.c_uint32),
     ]
 
 
@@ -119,8 +127,11 @@ class Totals(c.Structure):
         ("events", c.c_uint64),
         ("events_suppressed", c.c_uint64),
         ("events_lost", c.c_uint64),
+        ("icmp_forwarded", c.c_uint64),
+        ("icmp_sent", c.c_uint64),
+        ("icmp_suppressed", c.c_uint64),
         ("drops", c.c_uint64 * REASON_COUNT),
-        ("pad", c.c_uint64 * 6),
+        ("pad", c.c_uint64 * 3),
     ]
 
 
@@ -208,6 +219,7 @@ CONSTANTS: dict[str, int] = {
     "LB_CAPTURE": CAPTURE,
     "REASON_COUNT": REASON_COUNT,
     "LB_TRACE_ALL": TRACE_ALL,
+    "LB_ANSWER_PING": ANSWER_PING,
     "LB_REAL_DOWN": REAL_DOWN,
     "LB_REAL_DRAINING": REAL_DRAINING,
     "LB_ENCAP_IPV6": ENCAP_IPV6,
@@ -218,6 +230,10 @@ CONSTANTS: dict[str, int] = {
     "LB_PASS": PASS,
     "LB_SEND": SEND,
     "LB_DROP": DROP,
+    "LB_ANSWER": ANSWER,
+    "LB_BUCKET_TOO_BIG": BUCKET_TOO_BIG,
+    "LB_BUCKET_PING": BUCKET_PING,
+    "LB_BUCKETS": BUCKETS,
     "LB_MAP_CONTROL": 1,
     "LB_MAP_VIPS": 2,
     "LB_MAP_SERVICES": 3,
@@ -290,7 +306,7 @@ def map_specs(sizes: Sizes) -> dict[int, MapSpec]:
         n["LB_MAP_TOTALS"]: _array("totals", Totals, sizes.cpus),
         n["LB_MAP_VIP_TOTALS"]: _array("vip_totals", Share, sizes.cpus * MAX_VIPS),
         n["LB_MAP_REAL_TOTALS"]: _array("real_totals", Share, sizes.cpus * MAX_REALS),
-        n["LB_MAP_BUCKETS"]: _array("buckets", Bucket, sizes.cpus * REASON_COUNT),
+        n["LB_MAP_BUCKETS"]: _array("buckets", Bucket, sizes.cpus * BUCKETS),
         n["LB_MAP_EVENTS"]: MapSpec("events", RINGBUF, 0, 0, EVENTS_BYTES, 0),
         n["LB_MAP_DECAP_TOTALS"]: _array("decap_totals", DecapTotals, sizes.cpus),
         n["LB_MAP_FILL"]: _array("fill", Fill, 1),

@@ -58,6 +58,8 @@ class Node(Table, frozen=True, kw_only=True):
     outer_source: IPv4Network = IPv4Network("172.16.0.0/16")
     outer_source6: IPv6Network = IPv6Network("100::/64")
     gue_port: Port = 9886
+    answer_ping: bool = True
+    icmp_per_second: Annotated[int, Meta(ge=0, le=100000)] = 100
     hash_key: Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$")]
     flows_per_cpu: Annotated[int, Meta(ge=1024, le=1 << 24)] = 262144
     flow_idle: Annotated[float, Meta(ge=1, le=86400)] = 300.0

@@ -57,6 +57,10 @@ class Control:
     event_rate: int
     """Drop events per second, CPU and reason; 0: none, all are counted as suppressed."""
     event_burst: int
+    icmp_rate: int
+    """ICMP messages of our own per second, CPU and kind, as many at once; 0: none is sent."""
+    answer_ping: bool
+    """Pings to VIP addresses; else they are the host's."""
     gateway_mac: bytes
     own_mac: bytes
     trace_all: bool = False
@@ -304,7 +308,8 @@ def _encap(address: Address, encap: Encap) -> int:
 
 def _control(control: Control) -> abi.Control:
     network = control.outer_source
-    interval = _NANOSECONDS // control.event_rate if control.event_rate else 0
+    interval = _interval(control.event_rate)
+    icmp_interval = _interval(control.icmp_rate)
     return abi.Control(
         hash_key=(c.c_uint64 * 2).from_buffer_copy(control.hash_key),
         be_outer_source=_be(network.network_address),
@@ -315,9 +320,17 @@ def _control(control: Control) -> abi.Control:
         underlay_mtu=control.underlay_mtu,
         gateway_mac=(c.c_uint8 * 6).from_buffer_copy(control.gateway_mac),
         own_mac=(c.c_uint8 * 6).from_buffer_copy(control.own_mac),
-        flags=abi.TRACE_ALL if control.trace_all else 0,
+        flags=(abi.TRACE_ALL if control.trace_all else 0)
+        | (abi.ANSWER_PING if control.answer_ping else 0),
         be_gue_port=socket.htons(control.gue_port),
+        icmp_ahead=icmp_interval * max(0, control.icmp_rate - 1),
+        icmp_interval=icmp_interval,
     )
+
+
+def _interval(rate: int) -> int:
+    """Nanoseconds per token; 0: there are none."""
+    return _NANOSECONDS // rate if rate else 0
 
 
 def _raw(key: VipKey) -> bytes:

@@ -52,6 +52,8 @@ def control(config: Config, path: netlink.WayOut) -> Control:
         underlay_mtu=node.underlay_mtu,
         event_rate=rate,
         event_burst=2 * rate,
+        icmp_rate=node.icmp_per_second,
+        answer_ping=node.answer_ping,
         gateway_mac=path.gateway_mac,
         own_mac=path.own_mac,
     )

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from agent import abi, loader, pinned
 from agent import boundary as b
 from agent import bpf_syscall as bpf
-from agent import loader, pinned
 from agent.boundary import Effect, EffectError, Fact, Target, VipKey
 from agent.config import Config
 from agent.dataplane import Control, DataPlane
@@ -48,7 +48,7 @@ class Simulated:
     """What became of one frame."""
 
     verdict: str
-    """send | pass | drop"""
+    """send | answer (an ICMP message of the node's own) | pass | drop"""
     reason: str
     """Of a drop, by name; else empty."""
     vip: VipKey | None
@@ -130,6 +130,8 @@ def run(where: Scratch, frame: bytes) -> Simulated:
     if events is None:  # everything but a packet to a VIP
         return Simulated(verdict, "", None, None, None, flow_hit=False, output=done.output)
     event = events[0]
+    if event["verdict"] == abi.ANSWER:
+        verdict = "answer"
     owned = where.dataplane.owned()
     placed = verdict == "send"
     return Simulated(
@@ -164,6 +166,8 @@ def simulate(
                 underlay_mtu=node.underlay_mtu,
                 event_rate=0,
                 event_burst=0,
+                icmp_rate=node.icmp_per_second,
+                answer_ping=node.answer_ping,
                 gateway_mac=_NO_MAC,
                 own_mac=_NO_MAC,
                 trace_all=True,

@@ -12,7 +12,8 @@
 
 #define REUSE_AFTER 57220	/* flow_clock() units: 60 s */
 
-enum lookup { NO_LOOKUP, HIT, MISS_SYN, MISS_UDP, MISS_OTHER };
+/* The last two are of ICMP errors, which only look. */
+enum lookup { NO_LOOKUP, HIT, MISS_SYN, MISS_UDP, MISS_OTHER, QUOTED_HIT, QUOTED_MISS };
 
 /* About milliseconds; never 0, which marks a free entry. Wraps after 52 days: only compare. */
 static __always_inline u32 flow_clock(void)

@@ -12,6 +12,7 @@
 #include "hash.h"
 #include "flows.h"
 #include "encap.h"
+#include "icmp.h"
 
 /*
  * Tried when the slot's real is down, for the milliseconds until the ring is rebuilt: with one of
@@ -33,6 +34,7 @@ struct decision {
 	bool stale;
 	bool moved;
 	bool evicted;
+	bool suppressed;	/* an answer that the rate forbids */
 	u32 encap;		/* of the real: bits of enum lb_encap */
 	const struct lb_real *real;
 };
@@ -106,6 +108,8 @@ static __always_inline struct lb_real *place_by_ring(struct decision *d)
 
 static __always_inline u32 miss_cause(const struct packet *p)
 {
+	if (p->quoted)
+		return QUOTED_MISS;
 	if (p->protocol == PROTOCOL_UDP)
 		return MISS_UDP;
 	return opens(p) ? MISS_SYN : MISS_OTHER;
@@ -119,25 +123,31 @@ static __always_inline struct lb_flow *make_room(struct lb_flow_set *set, struct
 	return entry;
 }
 
+/* In any CPU's table. */
+static __always_inline struct lb_flow *search_flow(u64 hash)
+{
+	struct lb_flow *there = NULL;
+
+	for (u32 cpu = 0; cpu < SEARCHED_CPUS; cpu++) {
+		struct lb_flow_set *other = flow_set_of(cpu, hash);
+
+		there = other ? find_flow(other, hash) : NULL;
+		if (there)
+			break;
+	}
+	return there;
+}
+
 /*
  * Fetches the flow from the CPU that had it: its packets come by another queue now.  Without this it
  * would follow the ring, which may have changed since it began, and leave a copy that looks alive.
  * No lock: at worst the other CPU is just renewing the entry, and the copy stays after all.
  */
-static __always_inline struct lb_flow *fetch_flow(struct lb_flow_set *set, struct decision *d, u32 now)
+static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct lb_flow_set *set,
+						  struct decision *d, u32 now)
 {
-	struct lb_flow *there = NULL, *here;
+	struct lb_flow *here = make_room(set, d, now);
 
-	for (u32 cpu = 0; cpu < SEARCHED_CPUS; cpu++) {
-		struct lb_flow_set *other = flow_set_of(cpu, d->hash);
-
-		there = other ? find_flow(other, d->hash) : NULL;
-		if (there)
-			break;
-	}
-	if (!there)
-		return NULL;
-	here = make_room(set, d, now);
 	*here = *there;
 	there->seen = 0;
 	d->moved = true;
@@ -148,13 +158,14 @@ static __always_inline struct lb_flow *fetch_flow(struct lb_flow_set *set, struc
 static __always_inline int settle(const struct packet *p, struct decision *d,
 				  const struct lb_real *real, u32 encap)
 {
+	d->encap = encap;
 	if (!fits(p, encap))
 		return drop(d, REASON_TOO_BIG);
 	d->real = real;
-	d->encap = encap;
 	return GO_ON;
 }
 
+/* An ICMP error looks and leaves no trace: it is the router's packet, and comes by any queue. */
 static __always_inline int place(const struct packet *p, struct decision *d)
 {
 	u32 now = flow_clock();
@@ -169,14 +180,18 @@ static __always_inline int place(const struct packet *p, struct decision *d)
 	if (!set)
 		return drop(d, REASON_INTERNAL);
 	flow = find_flow(set, d->hash);
-	if (!flow && !opens(p))
-		flow = fetch_flow(set, d, now);
+	if (!flow && !opens(p)) {
+		flow = search_flow(d->hash);
+		if (flow && !p->quoted)
+			flow = fetch_flow(flow, set, d, now);
+	}
 	if (flow) {
 		d->real_num = flow->real_num;
 		real = usable_real(flow->real_num, d->vip_num);
 		if (real && keeps_flow(flow, real, p, now)) {
-			d->lookup = HIT;
-			touch_flow(flow, p, now);
+			d->lookup = p->quoted ? QUOTED_HIT : HIT;
+			if (!p->quoted)
+				touch_flow(flow, p, now);
 			return settle(p, d, real, real->encap);
 		}
 		d->stale = true;
@@ -187,7 +202,7 @@ static __always_inline int place(const struct packet *p, struct decision *d)
 		return LB_DROP;
 	encap = real->encap;
 	/* Neither a flow at its end nor one of which nothing was sent is worth another's place. */
-	if (!closes(p) && fits(p, encap))
+	if (!closes(p) && !p->quoted && fits(p, encap))
 		store_flow(flow ? flow : make_room(set, d, now), d->hash, d->real_num,
 			   real->generation, p, now);
 	return settle(p, d, real, encap);
@@ -201,20 +216,66 @@ static __always_inline int push_encap(struct xdp_md *ctx, const struct packet *p
 	return LB_SEND;
 }
 
-/* Takes a token of this CPU's and reason's bucket. */
-static __always_inline bool may_record(const struct decision *d)
+/* One token per `interval` (ns; 0: never), and as many beside it as fit into `ahead`. */
+static __always_inline bool take_token(struct lb_bucket *bucket, u64 interval, u64 ahead)
 {
-	struct lb_bucket *bucket = bucket_of(d->cpu, d->reason);
 	u64 now, due;
 
-	if (!bucket || !CONTROL->event_interval)
+	if (!bucket || !interval)
 		return false;
 	now = bpf_ktime_get_coarse_ns();
 	due = bucket->due > now ? bucket->due : now;
-	if (due - now > CONTROL->event_ahead)
+	if (due - now > ahead)
 		return false;
-	bucket->due = due + CONTROL->event_interval;
+	bucket->due = due + interval;
 	return true;
+}
+
+static __always_inline bool may_record(const struct decision *d)
+{
+	return take_token(bucket_of(d->cpu, d->reason), CONTROL->event_interval,
+			  CONTROL->event_ahead);
+}
+
+static __always_inline bool may_answer(struct decision *d, u32 bucket)
+{
+	d->suppressed = !take_token(bucket_of(d->cpu, bucket), CONTROL->icmp_interval,
+				    CONTROL->icmp_ahead);
+	return !d->suppressed;
+}
+
+static __always_inline int answer_too_big(struct xdp_md *ctx, const struct packet *p,
+					  struct decision *d)
+{
+	u64 room = CONTROL->underlay_mtu - overhead(d->encap);
+
+	if (!wants_to_know(ctx, p) || !may_answer(d, LB_BUCKET_TOO_BIG))
+		return LB_DROP;
+	return write_too_big(ctx, p, CONTROL, room) ? LB_ANSWER : LB_DROP;
+}
+
+static __always_inline int answer_ping(struct xdp_md *ctx, const struct packet *p,
+				       struct decision *d)
+{
+	if (!(CONTROL->flags & LB_ANSWER_PING) || !answerable(ctx, p))
+		return LB_PASS;
+	if (!may_answer(d, LB_BUCKET_PING))
+		return LB_DROP;
+	return write_echo_reply(ctx, p, CONTROL) ? LB_ANSWER : LB_DROP;
+}
+
+/* What would be dropped, but its sender can be told and the rate permits. */
+static __always_inline int answer(struct xdp_md *ctx, const struct packet *p, struct decision *d)
+{
+	int verdict = LB_DROP;
+
+	if (d->reason == REASON_TOO_BIG)
+		verdict = answer_too_big(ctx, p, d);
+	else if (d->reason == REASON_PING_LIMIT)
+		verdict = answer_ping(ctx, p, d);
+	if (verdict == LB_ANSWER)
+		d->reason = REASON_NONE;
+	return verdict;
 }
 
 /* The frame as it is now, behind whatever conclude() did to it. */
@@ -253,7 +314,7 @@ static __always_inline void record(struct xdp_md *ctx, const struct packet *p,
 	event->real_num = d->real_num;
 	event->cpu = d->cpu;
 	event->rx_queue = ctx->rx_queue_index;
-	event->flow_hit = d->lookup == HIT;
+	event->flow_hit = d->lookup == HIT || d->lookup == QUOTED_HIT;
 	copy_head(ctx, event);
 	totals->events++;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);	/* a wake-up costs microseconds */
@@ -266,6 +327,8 @@ static __always_inline void count_lookup(const struct decision *d, struct lb_tot
 		totals->flow_hits++;
 		return;
 	}
+	if (d->lookup == QUOTED_HIT || d->lookup == QUOTED_MISS)
+		return;
 	totals->flow_miss_syn += d->lookup == MISS_SYN;
 	totals->flow_miss_udp += d->lookup == MISS_UDP;
 	totals->flow_miss_other += d->lookup == MISS_OTHER;
@@ -281,6 +344,17 @@ static __always_inline void count_sent(const struct packet *p, const struct deci
 	share->bytes += p->length;
 	if (d->lookup == MISS_SYN || d->lookup == MISS_UDP)
 		share->flows++;
+}
+
+static __always_inline int conclude_answer(struct xdp_md *ctx, const struct packet *p,
+					   const struct decision *d, struct lb_totals *totals)
+{
+	totals->tx_packets++;
+	totals->tx_bytes += p->length;
+	totals->icmp_sent++;
+	if (CONTROL->flags & LB_TRACE_ALL)
+		record(ctx, p, d, LB_ANSWER, totals);
+	return XDP_TX;
 }
 
 static __always_inline int conclude(struct xdp_md *ctx, const struct packet *p,
@@ -305,15 +379,20 @@ static __always_inline int conclude(struct xdp_md *ctx, const struct packet *p,
 	if (verdict == LB_SEND) {
 		totals->tx_packets++;
 		totals->tx_bytes += p->length;
+		if (p->quoted)
+			totals->icmp_forwarded++;
 		count_sent(p, d, vip);
 		count_sent(p, d, real_share(d->cpu, d->real_num));
 		if (CONTROL->flags & LB_TRACE_ALL)
 			record(ctx, p, d, verdict, totals);
 		return XDP_TX;
 	}
+	if (verdict == LB_ANSWER)
+		return conclude_answer(ctx, p, d, totals);
 	totals->drop_packets++;
 	totals->drop_bytes += p->length;
 	totals->drops[d->reason & (REASON_COUNT - 1)]++;
+	totals->icmp_suppressed += d->suppressed;
 	if (vip)
 		vip->drops++;
 	record(ctx, p, d, verdict, totals);
@@ -328,12 +407,16 @@ int lb(struct xdp_md *ctx)
 
 	d.cpu = bpf_get_smp_processor_id();
 	verdict = parse(ctx, &p);
+	if (verdict == ASIDE)
+		verdict = parse_icmp(ctx, &p);
 	if (verdict == GO_ON)
 		verdict = find_vip(&p, &d);
 	if (verdict == GO_ON)
 		verdict = admit(&p, &d);
 	if (verdict == GO_ON)
 		verdict = place(&p, &d);
+	if (verdict == LB_DROP)
+		verdict = answer(ctx, &p, &d);
 	if (verdict == GO_ON)
 		verdict = push_encap(ctx, &p, &d);
 	return conclude(ctx, &p, &d, verdict);

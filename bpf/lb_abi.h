@@ -13,7 +13,7 @@
 
 #include "reasons.h"
 
-#define LB_ABI_VERSION 2
+#define LB_ABI_VERSION 3
 
 #define LB_MAX_VIPS 512		/* vip_num 0 is none */
 #define LB_MAX_REALS 4096	/* real_num 0 is none; a real behind two VIPs has two numbers */
@@ -41,10 +41,14 @@ struct lb_control {
 	lb_u8 own_mac[6];
 	lb_u16 flags;			/* enum lb_control_flag */
 	lb_u16 be_gue_port;		/* UDP port on which the reals take GUE */
+	lb_u64 icmp_ahead;		/* as event_ahead, for ICMP messages of our own */
+	lb_u32 icmp_interval;		/* ns per message, CPU and kind; 0 = none is sent */
+	lb_u32 pad;
 };
 
 enum lb_control_flag {
 	LB_TRACE_ALL = 1,		/* an event for every packet to a VIP, without a limit (simulation) */
+	LB_ANSWER_PING = 2,		/* pings to a VIP's address are answered; else they are the host's */
 };
 
 /* Key of the hash map `vips`. {address, 0, 0} marks the VIP address itself: what is sent to it
@@ -113,7 +117,7 @@ struct lb_flow_set {
  * rx = tx + pass + drop, in packets and in bytes; drop = sum of drops[]; hits + misses = lookups. */
 struct lb_totals {
 	lb_u64 rx_packets, rx_bytes;	/* all that the program saw */
-	lb_u64 tx_packets, tx_bytes;	/* encapsulated and sent (bytes as received, without the outer header) */
+	lb_u64 tx_packets, tx_bytes;	/* encapsulated and sent, or answered (bytes as received) */
 	lb_u64 pass_packets, pass_bytes;	/* not for a VIP: left to the host untouched */
 	lb_u64 drop_packets, drop_bytes;
 	lb_u64 flow_hits;		/* found in the flow table */
@@ -126,8 +130,11 @@ struct lb_totals {
 	lb_u64 events;			/* written to the ring buffer */
 	lb_u64 events_suppressed;	/* over the rate: counted, not written */
 	lb_u64 events_lost;		/* the ring buffer was full */
+	lb_u64 icmp_forwarded;		/* of tx: ICMP errors, to the real of the flow that they quote; no lookups */
+	lb_u64 icmp_sent;		/* of tx: answered by an ICMP message of our own */
+	lb_u64 icmp_suppressed;		/* of drop: would have been answered, but over the rate */
 	lb_u64 drops[REASON_COUNT];	/* packets, by enum lb_reason */
-	lb_u64 pad[6];			/* to a multiple of the cache line */
+	lb_u64 pad[3];			/* to a multiple of the cache line */
 };
 
 /* Maps `vip_totals` [cpu * LB_MAX_VIPS + vip_num] and `real_totals` [cpu * LB_MAX_REALS + real_num]. */
@@ -137,16 +144,24 @@ struct lb_share {
 	lb_u64 drops;			/* (of a VIP) */
 };
 
-/* Token bucket of one (CPU, reason), as a virtual schedule (GCRA, ITU-T I.371): one word and no division.
- * Map `buckets` [cpu * REASON_COUNT + reason]. */
+/* Token bucket of one (CPU, reason or kind of message), as a virtual schedule (GCRA, ITU-T I.371): one word and no division.
+ * Map `buckets` [cpu * LB_BUCKETS + number]: of drop events by
+ * reason, then of what we say ourselves. */
 struct lb_bucket {
 	lb_u64 due;			/* ns: when the bucket is full again */
+};
+
+enum lb_bucket_number {
+	LB_BUCKET_TOO_BIG = REASON_COUNT,
+	LB_BUCKET_PING = REASON_COUNT + 1,
+	LB_BUCKETS = REASON_COUNT + 2,
 };
 
 enum lb_verdict {
 	LB_PASS = 0,
 	LB_SEND = 1,
 	LB_DROP = 2,
+	LB_ANSWER = 3,			/* an ICMP message of our own went back in its place */
 };
 
 /* A dropped (or, with LB_TRACE_ALL, any) packet to a VIP. Ring buffer `events`, fixed size. */

@@ -65,9 +65,9 @@ static __always_inline struct lb_share *real_share(u32 cpu, u32 real_num)
 	return bpf_map_lookup_elem(MAP(LB_MAP_REAL_TOTALS), &index);
 }
 
-static __always_inline struct lb_bucket *bucket_of(u32 cpu, u32 reason)
+static __always_inline struct lb_bucket *bucket_of(u32 cpu, u32 number)
 {
-	u32 index = cpu * REASON_COUNT + reason;
+	u32 index = cpu * LB_BUCKETS + number;
 
 	return bpf_map_lookup_elem(MAP(LB_MAP_BUCKETS), &index);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Bytes -> struct packet.  The only place that reads a received frame, with every bounds check
- * that this needs; touches no map.  What can be no TCP or UDP over IP is LB_PASS at once.  What may
- * be, but has no ports that one can trust, gets its `odd` reason here: whether that matters is
+ * that this needs; touches no map.  What can be no TCP or UDP over IP is LB_PASS at once, or ASIDE
+ * (ICMP: icmp.h reads on).  What may be, but has no ports that one can trust, gets its `odd` reason here: whether that matters is
  * find_vip()'s to say.
  *
  * The families part here and meet again behind it: struct packet is the same for both.
@@ -20,10 +20,12 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are taken apart
 
 #define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_IPV6 0x86dd
+#define PROTOCOL_ICMP 1
 #define PROTOCOL_IPIP 4
 #define PROTOCOL_TCP 6
 #define PROTOCOL_UDP 17
 #define PROTOCOL_IPV6 41
+#define PROTOCOL_ICMPV6 58
 #define FRAGMENT_BITS 0x3fff	/* more-fragments and the offset; not DF, not the reserved bit */
 
 /* Next headers behind which TCP or UDP may come (RFC 7045; ESP hides what it carries). */
@@ -41,7 +43,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are taken apart
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 
-enum { GO_ON = LB_DROP + 1 };	/* a stage's verdict: none yet */
+/* Verdicts of a stage: none yet; none yet, and off the straight way. */
+enum { GO_ON = LB_ANSWER + 1, ASIDE };
 
 struct ethernet {
 	u8 destination[6];
@@ -101,6 +104,7 @@ struct packet {
 	u8 tos;			/* or traffic class */
 	u8 tcp_flags;		/* 0 for UDP */
 	u8 carried_as;		/* what an outer header calls it: PROTOCOL_IPIP, PROTOCOL_IPV6 */
+	bool quoted;		/* an ICMP error: ports and addresses are of the client's flow it is about */
 };
 
 /* `behind`: size of the IP header in front of it. */
@@ -152,8 +156,7 @@ static __always_inline u32 parse_ports(const void *at, const void *end, u64 behi
 }
 
 /* What the header says about itself: everything but REASON_NONE ends the search for ports. */
-static __always_inline u32 parse_behind_ipv4(const struct ipv4 *ip, const void *end,
-					     struct packet *p)
+static __always_inline u32 odd_ipv4(const struct ipv4 *ip)
 {
 	if (ip->version_ihl > 0x45 && ip->version_ihl < 0x50)
 		return REASON_IP_OPTIONS;
@@ -161,6 +164,16 @@ static __always_inline u32 parse_behind_ipv4(const struct ipv4 *ip, const void *
 		return REASON_MALFORMED;
 	if (ip->be_fragment & BE16(FRAGMENT_BITS))
 		return REASON_FRAGMENT;
+	return REASON_NONE;
+}
+
+static __always_inline u32 parse_behind_ipv4(const struct ipv4 *ip, const void *end,
+					     struct packet *p)
+{
+	u32 odd = odd_ipv4(ip);
+
+	if (odd)
+		return odd;
 	p->ip_length = BE16(ip->be_length);
 	return parse_ports(ip + 1, end, sizeof(*ip), p);
 }
@@ -170,7 +183,7 @@ static __always_inline int parse_ipv4(const struct ipv4 *ip, const void *end, st
 	if ((const void *)(ip + 1) > end)
 		return LB_PASS;
 	if (ip->protocol != PROTOCOL_TCP && ip->protocol != PROTOCOL_UDP)
-		return LB_PASS;
+		return ip->protocol == PROTOCOL_ICMP ? ASIDE : LB_PASS;
 	p->protocol = ip->protocol;
 	p->tos = ip->tos;
 	p->carried_as = PROTOCOL_IPIP;
@@ -215,7 +228,7 @@ static __always_inline int parse_ipv6(const struct ipv6 *ip, const void *end, st
 	if ((const void *)(ip + 1) > end)
 		return LB_PASS;
 	if (ip->next != PROTOCOL_TCP && ip->next != PROTOCOL_UDP && !is_extension(ip->next))
-		return LB_PASS;
+		return ip->next == PROTOCOL_ICMPV6 ? ASIDE : LB_PASS;
 	p->protocol = ip->next;
 	p->tos = BE32(ip->be_first) >> 20;
 	p->carried_as = PROTOCOL_IPV6;

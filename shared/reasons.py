@@ -81,6 +81,20 @@ REASONS = (
         "a scanner, or a sender that uses hop-by-hop or destination options or routing headers",
         "none needed for scanners; such packets are not balanced yet, send without the headers",
     ),
+    Reason(
+        9,
+        "icmp_quote",
+        "an ICMP error to a VIP that does not quote the ports of a TCP or UDP packet",
+        "a scanner, a device that cuts quotes short, or an error about a ping or a later fragment",
+        "none needed if rare; else find the router that sends them: path MTU discovery fails there",
+    ),
+    Reason(
+        10,
+        "ping_limit",
+        "a ping to a VIP over the rate at which pings are answered",
+        "a flood of pings, or many monitors behind one router",
+        "none needed: no service is touched; else raise icmp_per_second",
+    ),
 )
 
 BY_NUMBER = {reason.number: reason for reason in REASONS}

@@ -39,6 +39,8 @@ SETTINGS = Control(
     underlay_mtu=1500,
     event_rate=100,
     event_burst=10,
+    icmp_rate=0,
+    answer_ping=False,
     gateway_mac=bytes.fromhex(frames.GATEWAY_MAC.replace(":", "")),
     own_mac=bytes.fromhex(frames.OWN_MAC.replace(":", "")),
     trace_all=True,
@@ -107,7 +109,7 @@ class Rig:
             self.flows,
             self._view("vip_totals", abi.Share, sizes * abi.MAX_VIPS),
             self._view("real_totals", abi.Share, sizes * abi.MAX_REALS),
-            self._view("buckets", abi.Bucket, sizes * abi.REASON_COUNT),
+            self._view("buckets", abi.Bucket, sizes * abi.BUCKETS),
         ]
 
     def _entries(self, name: str) -> int:

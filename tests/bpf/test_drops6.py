@@ -12,7 +12,7 @@ import pytest
 
 from agent import abi
 from agent.boundary import Encap
-from tests.bpf import frames, oracle
+from tests.bpf import frames, icmp_frames, oracle
 from tests.bpf.rig import DNS, DNS6, DROP, PASS, TX, WEB, WEB6, Rig
 
 pytestmark = pytest.mark.root
@@ -131,10 +131,11 @@ def test_p6_fuzz_both_families(rig: Rig, encap: Encap) -> None:
     seeds = [frames.tcp(payload=b"x" * 30), frames.udp(), frames.fragment(), frames.with_options()]
     seeds += [tcp(), udp(), frames.tcp(to=frames.VIP6, payload=b"x" * 30), frames.fragment6()]
     seeds += [frames.extended(name) for name in HEADERS]
+    seeds += icmp_frames.errors_of(WEB, WEB6)
     seeds += [*seeds[:8], *frames.strangers().values()]
     seen = set()
     for _ in range(20000):
-        frame = bytearray(chance.choice(seeds)[: chance.choice([54, 58, 62, 74, 128, 4000])])
+        frame = bytearray(chance.choice(seeds)[: chance.choice([54, 58, 62, 74, 90, 128, 4000])])
         for _ in range(chance.randrange(4)):
             # Mostly in the headers, where it matters.
             at = chance.randrange(min(len(frame), 80))
@@ -146,5 +147,5 @@ def test_p6_fuzz_both_families(rig: Rig, encap: Encap) -> None:
             assert out.output[14 + size :] == bytes(frame[14:])
         else:
             assert out.output == bytes(frame)
-    reasons = ("malformed", "fragment", "extension_header", "ip_options")
+    reasons = ("malformed", "fragment", "extension_header", "ip_options", "icmp_quote")
     assert {(TX, ""), (PASS, ""), *((DROP, reason) for reason in reasons)} <= seen

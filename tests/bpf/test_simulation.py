@@ -6,6 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import ICMP, IP, TCP
+from scapy.packet import Raw
 
 from agent import config, simulation
 from agent.boundary import EffectError
@@ -51,6 +53,17 @@ def test_it_says_verdict_reason_slot_real_and_output(listed: config.Config) -> N
     assert (fragment.verdict, fragment.reason, fragment.real) == ("drop", "fragment", None)
     assert (stranger.verdict, stranger.vip, stranger.output) == ("pass", None, asked[3])
     assert (large.verdict, large.reason, large.output) == ("drop", "too_big", asked[4])
+
+
+def test_what_the_node_would_say_itself(listed: config.Config) -> None:
+    ip = IP(src=frames.CLIENT, dst=frames.VIP, flags="DF")
+    large = frames.framed(ip / TCP(dport=80) / Raw(bytes(1460)))
+    ping = frames.framed(ip / ICMP(type=8) / Raw(bytes(56)))
+    told, answered = simulation.simulate(listed, [large, ping])
+    assert (told.verdict, told.reason, str(told.vip)) == ("answer", "", f"{frames.VIP}:80/tcp")
+    assert told.output[34:36] == b"\x03\x04"
+    assert (answered.verdict, answered.vip, answered.real) == ("answer", None, None)
+    assert answered.output[26:35] == ping[30:34] + ping[26:30] + b"\0"
 
 
 def test_ipv6_and_gue(bpffs: Path) -> None:

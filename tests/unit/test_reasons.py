@@ -26,6 +26,8 @@ def test_released_numbers_keep_their_names() -> None:
         6: "encap_failed",
         7: "internal",
         8: "extension_header",
+        9: "icmp_quote",
+        10: "ping_limit",
     }
 
 

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * ICMP and ICMPv6 to a VIP, and what we say ourselves; touches no map.
+ *
+ * An error (RFC 792, RFC 4443) is about a packet that a real sent: it quotes that packet's headers and
+ * is addressed to its source, the VIP.  Turned around, the quote is the client's flow, and the error
+ * goes where that flow goes (RFC 7690 says what breaks otherwise: path MTU discovery).  The quote may
+ * be as short as eight bytes behind its IP header.
+ *
+ * A packet that does not fit is answered with the MTU that would: the VIP tells the client, as a
+ * router would (RFC 1191, RFC 8201).  The answer leaves, like everything, by the gateway: a MAC address
+ * that a stranger put into a frame is not worth an answer to it.
+ */
+#ifndef REMORA_ICMP_H
+#define REMORA_ICMP_H
+
+#include <linux/types.h>
+#include "lb_abi.h"
+#include "packet.h"
+#include "encap.h"
+
+#define ICMP_ECHO_REPLY 0
+#define ICMP_UNREACHABLE 3	/* code 4: fragmentation needed */
+#define ICMP_ECHO_REQUEST 8
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETER_PROBLEM 12
+#define ICMPV6_UNREACHABLE 1	/* the four errors: 1 to 4 */
+#define ICMPV6_PARAMETER_PROBLEM 4
+#define ICMPV6_ECHO_REQUEST 128
+#define ICMPV6_ECHO_REPLY 129
+#define ICMPV6_TOO_BIG 2
+#define FRAGMENTATION_NEEDED 4
+#define FRAGMENT_OFFSET 0x1fff
+#define DONT_FRAGMENT 0x4000
+#define INTERNETWORK_CONTROL 0xc0	/* traffic class of an ICMPv4 error: RFC 1812 section 4.3.2.5 */
+#define LEAST_MTU6 1280
+
+/*
+ * What an answer quotes, IP header included: fixed, and there is always so much in a packet that is
+ * too big.  IPv4: at most 576 bytes in all (RFC 1812), and an ICMP message of 512 is one checksum
+ * call.  IPv6: 1,280 in all (RFC 4443).
+ */
+#define CHECKED_AT_ONCE 512	/* bpf_csum_diff() takes no more on older kernels */
+#define QUOTED4 (CHECKED_AT_ONCE - sizeof(struct icmp))
+#define QUOTED6 (LEAST_MTU6 - sizeof(struct ipv6) - sizeof(struct icmp))
+
+struct icmp {
+	u8 type;
+	u8 code;
+	u16 check;
+	u32 be_rest;
+};
+
+struct quoted_ports {
+	u32 be_ports;
+	u32 rest;		/* eight bytes are quoted at least */
+};
+
+/* The quoted packet's ports, turned around, or REASON_ICMP_QUOTE. `behind`: what is in front of `at`. */
+static __always_inline u32 turn_ports(const void *at, const void *end, u64 behind, u8 protocol,
+				      struct packet *p)
+{
+	const struct quoted_ports *ports = at;
+
+	if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_UDP)
+		return REASON_ICMP_QUOTE;
+	if ((const void *)(ports + 1) > end || behind + sizeof(*ports) > p->ip_length)
+		return REASON_ICMP_QUOTE;
+	p->be_ports = ports->be_ports << 16 | ports->be_ports >> 16;
+	p->to.be_port = p->be_ports >> 16;
+	p->to.protocol = protocol;
+	p->protocol = protocol;
+	p->quoted = true;
+	return REASON_NONE;
+}
+
+/* An error goes to the source of what it quotes: one that does not is no router's, and not ours. */
+static __always_inline int parse_quote4(const struct ipv4 *quote, const void *end, u64 behind,
+					struct packet *p)
+{
+	u64 header;
+
+	p->odd = REASON_ICMP_QUOTE;
+	if ((const void *)(quote + 1) > end)
+		return GO_ON;
+	if (quote->be_source != p->to.be_address[0])
+		return LB_PASS;
+	header = (quote->version_ihl & 15) * 4;
+	if (quote->version_ihl >> 4 != 4 || header < sizeof(*quote))
+		return GO_ON;
+	if (quote->be_fragment & BE16(FRAGMENT_OFFSET))
+		return GO_ON;
+	p->be_source[0] = quote->be_destination;
+	p->odd = turn_ports((const void *)quote + header, end, behind + header, quote->protocol, p);
+	return GO_ON;
+}
+
+static __always_inline int parse_quote6(const struct ipv6 *quote, const void *end, u64 behind,
+					struct packet *p)
+{
+	p->odd = REASON_ICMP_QUOTE;
+	if ((const void *)(quote + 1) > end)
+		return GO_ON;
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		if (quote->be_source[i] != p->to.be_address[i])
+			return LB_PASS;
+	if (BE32(quote->be_first) >> 28 != 6)
+		return GO_ON;
+	__builtin_memcpy(p->be_source, quote->be_destination, sizeof(p->be_source));
+	p->odd = turn_ports(quote + 1, end, behind + sizeof(*quote), quote->next, p);
+	return GO_ON;
+}
+
+/* Whether an ICMP header is there, `behind` an IP header. */
+static __always_inline u32 odd_icmp(const struct icmp *icmp, const void *end, u64 behind,
+				    const struct packet *p)
+{
+	if (p->ip_length + ETHERNET_SIZE > p->length || p->ip_length < behind + sizeof(*icmp))
+		return REASON_MALFORMED;
+	return (const void *)(icmp + 1) > end ? REASON_MALFORMED : REASON_NONE;
+}
+
+static __always_inline int parse_icmp4(const struct ipv4 *ip, const void *end, struct packet *p)
+{
+	const struct icmp *icmp = (const void *)(ip + 1);
+	u64 behind = sizeof(*ip) + sizeof(*icmp);
+
+	if ((const void *)(ip + 1) > end)
+		return LB_PASS;
+	p->protocol = PROTOCOL_ICMP;
+	p->tos = ip->tos;
+	p->carried_as = PROTOCOL_IPIP;
+	p->ip_length = BE16(ip->be_length);
+	p->be_source[0] = ip->be_source;
+	p->to.be_address[0] = ip->be_destination;
+	p->to.version = 4;
+	p->odd = odd_ipv4(ip);
+	if (!p->odd)
+		p->odd = odd_icmp(icmp, end, sizeof(*ip), p);
+	if (p->odd)
+		return GO_ON;
+	if (icmp->type == ICMP_UNREACHABLE || icmp->type == ICMP_TIME_EXCEEDED ||
+	    icmp->type == ICMP_PARAMETER_PROBLEM)
+		return parse_quote4((const void *)(icmp + 1), end, behind, p);
+	p->odd = REASON_PING_LIMIT;
+	return icmp->type == ICMP_ECHO_REQUEST ? GO_ON : LB_PASS;
+}
+
+static __always_inline int parse_icmp6(const struct ipv6 *ip, const void *end, struct packet *p)
+{
+	const struct icmp *icmp = (const void *)(ip + 1);
+	u64 behind = sizeof(*ip) + sizeof(*icmp);
+
+	if ((const void *)(ip + 1) > end)
+		return LB_PASS;
+	p->protocol = PROTOCOL_ICMPV6;
+	p->tos = BE32(ip->be_first) >> 20;
+	p->carried_as = PROTOCOL_IPV6;
+	p->ip_length = sizeof(*ip) + BE16(ip->be_length);
+	__builtin_memcpy(p->be_source, ip->be_source, sizeof(p->be_source));
+	__builtin_memcpy(p->to.be_address, ip->be_destination, sizeof(p->to.be_address));
+	p->to.version = 6;
+	p->odd = BE32(ip->be_first) >> 28 == 6 ? odd_icmp(icmp, end, sizeof(*ip), p) :
+						 REASON_MALFORMED;
+	if (p->odd)
+		return GO_ON;
+	if (icmp->type >= ICMPV6_UNREACHABLE && icmp->type <= ICMPV6_PARAMETER_PROBLEM)
+		return parse_quote6((const void *)(icmp + 1), end, behind, p);
+	p->odd = REASON_PING_LIMIT;
+	return icmp->type == ICMPV6_ECHO_REQUEST ? GO_ON : LB_PASS;
+}
+
+/*
+ * For what parse() set ASIDE.  An odd one has the address as its `to`, as in packet.h.  So has a ping,
+ * which is odd as well: the drop that it is heading for is what the limit leaves of its answer.
+ */
+static __always_inline int parse_icmp(struct xdp_md *ctx, struct packet *p)
+{
+	const void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	const struct ethernet *ethernet = data;
+
+	if ((const void *)(ethernet + 1) > end)
+		return LB_PASS;
+	if (ethernet->be_type == BE16(ETHERTYPE_IPV4))
+		return parse_icmp4((const void *)(ethernet + 1), end, p);
+	return parse_icmp6((const void *)(ethernet + 1), end, p);
+}
+
+/* One machine's address, to which something may be said (RFC 1122 section 3.2.2, RFC 4443 2.4 e). */
+static __always_inline bool from_one_host(const struct packet *p)
+{
+	u8 first = p->be_source[0];
+
+	if (p->carried_as == PROTOCOL_IPV6)	/* not multicast; ::, ::1, ::ffff:0:0 and their like */
+		return first != 0xff && (p->be_source[0] | p->be_source[1]);
+	return first != 0 && first != 127 && first < 224;
+}
+
+/* What came to many is nobody's to answer, nor is an error. */
+static __always_inline bool answerable(struct xdp_md *ctx, const struct packet *p)
+{
+	const struct ethernet *ethernet = (void *)(long)ctx->data;
+
+	if ((const void *)(ethernet + 1) > (void *)(long)ctx->data_end)
+		return false;
+	return !p->quoted && from_one_host(p) && !(ethernet->destination[0] & 1);
+}
+
+/* Whether the sender of a packet that is too big learns it. */
+static __always_inline bool wants_to_know(struct xdp_md *ctx, const struct packet *p)
+{
+	const struct ethernet *ethernet = (void *)(long)ctx->data;
+	const struct ipv4 *ip = (const void *)(ethernet + 1);
+
+	if ((const void *)(ip + 1) > (void *)(long)ctx->data_end || !answerable(ctx, p))
+		return false;
+	if (p->carried_as == PROTOCOL_IPV6)
+		return p->ip_length > LEAST_MTU6;
+	return ip->be_fragment & BE16(DONT_FRAGMENT);
+}
+
+static __always_inline u16 folded(u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* Of an IPv6 answer: the pseudo-header's addresses and the message lie in one piece. */
+static __always_inline u16 check6(void *addresses, u64 length)
+{
+	u64 rest = 2 * sizeof(((struct ipv6 *)0)->be_source) + length - 2 * CHECKED_AT_ONCE;
+	u32 sum = BE16(length) + BE16(PROTOCOL_ICMPV6);
+
+	sum = bpf_csum_diff(NULL, 0, addresses, CHECKED_AT_ONCE, sum);
+	sum = bpf_csum_diff(NULL, 0, addresses + CHECKED_AT_ONCE, CHECKED_AT_ONCE, sum);
+	return folded(bpf_csum_diff(NULL, 0, addresses + 2 * CHECKED_AT_ONCE, rest, sum));
+}
+
+/* A frame of `header` bytes to write and `quoted` of the packet behind Ethernet: its data, or NULL. */
+static __always_inline void *quote(struct xdp_md *ctx, const struct packet *p,
+				   const struct lb_control *control, u64 header, u64 quoted)
+{
+	const u32 *macs = (const u32 *)control->gateway_mac;
+	u32 *frame;
+
+	if (p->ip_length < quoted)	/* cannot be: such a packet fits */
+		return NULL;
+	if (bpf_xdp_adjust_tail(ctx, (int)(ETHERNET_SIZE + quoted) - (int)p->length))
+		return NULL;
+	if (bpf_xdp_adjust_head(ctx, -(int)header))
+		return NULL;
+	frame = (void *)(long)ctx->data;
+	if ((void *)frame + ETHERNET_SIZE + header + quoted > (void *)(long)ctx->data_end)
+		return NULL;
+	frame[0] = macs[0];
+	frame[1] = macs[1];
+	frame[2] = macs[2];
+	return frame;
+}
+
+static __always_inline bool too_big4(struct xdp_md *ctx, const struct packet *p,
+				     const struct lb_control *control, u64 mtu)
+{
+	u64 header = sizeof(struct ipv4) + sizeof(struct icmp);
+	void *frame = quote(ctx, p, control, header, QUOTED4);
+	struct icmp *icmp;
+
+	if (!frame)
+		return false;
+	icmp = frame + ETHERNET_SIZE + sizeof(struct ipv4);
+	((struct ethernet *)frame)->be_type = BE16(ETHERTYPE_IPV4);
+	write_ipv4(frame + ETHERNET_SIZE, header + QUOTED4, INTERNETWORK_CONTROL, PROTOCOL_ICMP,
+		   p->to.be_address[0], p->be_source[0]);
+	icmp->type = ICMP_UNREACHABLE;
+	icmp->code = FRAGMENTATION_NEEDED;
+	icmp->check = 0;
+	icmp->be_rest = BE32((u32)mtu);
+	icmp->check = folded(bpf_csum_diff(NULL, 0, (void *)icmp, CHECKED_AT_ONCE, 0));
+	return true;
+}
+
+static __always_inline bool too_big6(struct xdp_md *ctx, const struct packet *p,
+				     const struct lb_control *control, u64 mtu)
+{
+	u64 header = sizeof(struct ipv6) + sizeof(struct icmp);
+	void *frame = quote(ctx, p, control, header, QUOTED6);
+	struct icmp *icmp;
+	struct ipv6 *ip;
+
+	if (!frame)
+		return false;
+	ip = frame + ETHERNET_SIZE;
+	icmp = (void *)(ip + 1);
+	((struct ethernet *)frame)->be_type = BE16(ETHERTYPE_IPV6);
+	ip->be_first = BE32(6u << 28);
+	ip->be_length = BE16(sizeof(*icmp) + QUOTED6);
+	ip->next = PROTOCOL_ICMPV6;
+	ip->hop_limit = OUTER_TTL;
+	__builtin_memcpy(ip->be_source, p->to.be_address, sizeof(ip->be_source));
+	__builtin_memcpy(ip->be_destination, p->be_source, sizeof(ip->be_destination));
+	icmp->type = ICMPV6_TOO_BIG;
+	icmp->code = 0;
+	icmp->check = 0;
+	icmp->be_rest = BE32((u32)mtu);
+	icmp->check = check6(ip->be_source, sizeof(*icmp) + QUOTED6);
+	return true;
+}
+
+/* Makes the packet the answer that it is too big; `room`: what the encapsulation leaves of the MTU. */
+static __always_inline bool write_too_big(struct xdp_md *ctx, const struct packet *p,
+					  const struct lb_control *control, u64 room)
+{
+	if (p->carried_as == PROTOCOL_IPV6)
+		return too_big6(ctx, p, control, room < LEAST_MTU6 ? LEAST_MTU6 : room);
+	return too_big4(ctx, p, control, room);
+}
+
+/* The type changes, the code does not: the checksum by its difference (RFC 1624, equation 3). */
+static __always_inline void reply(struct icmp *icmp, u8 type)
+{
+	icmp->check = folded((u16)~icmp->check + (u16)~icmp->type + type);
+	icmp->type = type;
+}
+
+/* In place; the pseudo-header's checksum does not mind that the addresses change places. */
+static __always_inline bool write_echo_reply(struct xdp_md *ctx, const struct packet *p,
+					     const struct lb_control *control)
+{
+	const u32 *macs = (const u32 *)control->gateway_mac;
+	u32 *frame = (void *)(long)ctx->data;
+	void *data = (void *)frame + ETHERNET_SIZE;
+	struct ipv6 *ip = data;
+
+	/* The smallest of both families; a ping over IPv6 is longer and checked below. */
+	if (data + sizeof(struct ipv4) + sizeof(struct icmp) > (void *)(long)ctx->data_end)
+		return false;
+	if (p->carried_as == PROTOCOL_IPIP) {
+		write_ipv4(data, p->ip_length, p->tos, PROTOCOL_ICMP, p->to.be_address[0],
+			   p->be_source[0]);
+		reply(data + sizeof(struct ipv4), ICMP_ECHO_REPLY);
+	} else {
+		if ((void *)(ip + 1) + sizeof(struct icmp) > (void *)(long)ctx->data_end)
+			return false;
+		ip->hop_limit = OUTER_TTL;
+		__builtin_memcpy(ip->be_source, p->to.be_address, sizeof(ip->be_source));
+		__builtin_memcpy(ip->be_destination, p->be_source, sizeof(ip->be_destination));
+		reply((void *)(ip + 1), ICMPV6_ECHO_REPLY);
+	}
+	frame[0] = macs[0];
+	frame[1] = macs[1];
+	frame[2] = macs[2];
+	return true;
+}
+
+#endif
