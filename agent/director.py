@@ -89,7 +89,10 @@ class Director:
             self._undo = []
         for fact in facts:
             after += self._on(fact, now)
-        if self._layout is None or now < self._retry_at:
+        # Nobody waits for a retry but the retry: a command is answered when it is written, a stop
+        # withdraws at once.
+        urgent = any(isinstance(fact, Asked | Stopping) for fact in facts)
+        if self._layout is None or (now < self._retry_at and not urgent):
             return after
         # A command's rings are all written before it is answered, and so are those of a start.
         at_once = any(isinstance(fact, Asked | Adopted) for fact in facts)

@@ -218,6 +218,28 @@ def test_failed_write_is_tried_again_not_in_a_spin(world: World) -> None:
     assert len(tries) == 2
 
 
+def test_answered_means_written_even_right_after_a_failure(world: World) -> None:
+    """K5: a command in the second before the retry is tried at once, and fails or is written."""
+    world.refuse = lambda effect: isinstance(effect, b.SetRing)
+    world.probe(REALS[0], ok=False, times=3)
+    answer = world.ask(Drain(real=REALS[1]), id="a")
+    assert answer.status == "failed"
+    assert world.director.state.revision == 0
+    world.refuse = lambda effect: False
+    answer = world.ask(Drain(real=REALS[1]), id="b")
+    assert answer.status == "applied"
+    assert world.share(REALS[1]) == 0
+    assert world.share(REALS[2]) == SLOTS
+
+
+def test_h2_a_stop_right_after_a_failure_withdraws(world: World) -> None:
+    world.refuse = lambda effect: isinstance(effect, b.SetRing)
+    world.probe(REALS[0], ok=False, times=3)
+    world.refuse = lambda effect: False
+    world.tell(b.Stopping())
+    assert world.announced == frozenset()
+
+
 def test_f5_restart_moves_nothing(world: World) -> None:
     """F5: a new agent that finds the maps of the old one writes no ring and no flag."""
     world.ask(Drain(real=REALS[0]))
