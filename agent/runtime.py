@@ -98,7 +98,7 @@ class Agent:
         self.director = Director(config, dataplane.fill)
         self.journal = Journal(journal_path(node.state_dir))
         self.server = Server(node.name, Path(node.run_dir), tell)
-        self.prober = Prober({vip.name: vip for vip in config.vips}, tell)
+        self.prober = Prober(tell)
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
         self.telemetry = Telemetry(
             self.director.state, dataplane, EventRing(pins(node)), self.server, tell
@@ -216,8 +216,8 @@ class Agent:
             case b.Advertise(addresses):
                 if self.speaker:
                     self.speaker.advertise(addresses)
-            case b.Probe(targets):
-                self.prober.declare(targets)
+            case b.Probe(checks):
+                self.prober.declare(checks)
             case b.Remember():
                 self.journal.write(effect)
             case b.Emit(body):
