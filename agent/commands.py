@@ -16,7 +16,19 @@ import msgspec
 from agent import guard, maglev
 from agent.boundary import Override
 from agent.state import NodeState, RealState, VipState
-from shared.messages import Action, Answer, Change, Command, Drain, Look, Replay, Undrain, Weight
+from shared.messages import (
+    Action,
+    Answer,
+    Batch,
+    Change,
+    Command,
+    Drain,
+    Look,
+    Replay,
+    RingOf,
+    Undrain,
+    Weight,
+)
 from shared.model import Admin
 
 MAX_WEIGHT = 1000
@@ -47,8 +59,12 @@ def in_words(action: Action) -> str:
             return f"{verb} {'node' if action.node else _object(real, vip)}"
         case Weight(real=real, weight=weight, vip=vip):
             return f"weight {_object(real, vip)} {weight}"
+        case Batch(actions):
+            return ", ".join(in_words(each) for each in actions)
         case Look():
             return "look"
+        case RingOf(vip):
+            return f"ring of {vip}"
         case Replay(sequence):
             return f"replay from {sequence}"
         case _:
@@ -116,6 +132,26 @@ def apply(
     return undo
 
 
+def inverse(state: NodeState, undo: Undo, done: Iterable[Override]) -> tuple[str, ...]:
+    """Lines of the CLI that take a change back; none where a line could not."""
+    lines: list[str] = []
+    for before, after in zip(undo.overrides, done, strict=True):
+        name = f"real/{before.real}@{before.vip}" if before.real else f"node/{_node(state)}"
+        if before.admin is not after.admin:
+            verb = {Admin.ENABLED: "undrain", Admin.DRAINING: "drain"}.get(before.admin)
+            if verb is None:
+                return ()
+            lines.append(f"{verb} {name}")
+        if before.weight != after.weight:
+            listed = state.vips[before.vip].reals[ip_address(before.real)].listed.weight
+            lines.append(f"weight {name} {listed if before.weight is None else before.weight}")
+    return tuple(lines)
+
+
+def _node(state: NodeState) -> str:
+    return state.listed.node.name
+
+
 def revert(state: NodeState, undo: Undo) -> None:
     apply(state, undo.overrides, 0.0, revision=undo.revision)
 
@@ -142,10 +178,27 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
                 Override(name, str(real.listed.address), real.admin, _weight(real, weight))
                 for name, real in _reals(state, action.real, action.vip)
             ]
-        case Look() | Replay():
+        case Batch(actions):
+            return _wanted_together(state, actions)
+        case Look() | Replay() | RingOf():
             raise Refused("not a change")
         case _:
             assert_never(action)
+
+
+def _wanted_together(
+    state: NodeState, actions: Iterable[Drain | Undrain | Weight]
+) -> list[Override]:
+    found: dict[tuple[str, str], Override] = {}
+    for action in actions:
+        for override in _wanted(state, action):
+            key = override.vip, override.real
+            if not override.real:
+                raise Refused("a node is drained by a command of its own, not among reals")
+            if key in found:
+                raise Refused(f"real/{override.real}@{override.vip} is named twice; once will do")
+            found[key] = override
+    return list(found.values())
 
 
 def _weight(real: RealState, weight: int) -> int | None:
@@ -186,14 +239,17 @@ def _plan(
         was, now = state.admin, overrides[0].admin
         live = sum(r.live_flows for v in state.vips.values() for r in v.reals.values())
         return (Change("", "", was, now, 0, 0, 0, live, 0),), None
-    changes = []
-    refusal = None
+    by_vip: dict[str, list[Override]] = {}
     for override in overrides:
-        vip = state.vips[override.vip]
-        change, serving = _plan_one(vip, override, fill)
-        changes.append(change)
+        by_vip.setdefault(override.vip, []).append(override)
+    changes: list[Change] = []
+    refusal = None
+    for name, wanted in by_vip.items():
+        vip = state.vips[name]
+        planned, serving = _plan_vip(vip, wanted, fill)
+        changes += planned
         refusal = refusal or guard.check(
-            vip=override.vip,
+            vip=name,
             serving_before=vip.serving,
             serving_after=serving,
             quorum=vip.listed.quorum,
@@ -201,27 +257,34 @@ def _plan(
     return tuple(changes), refusal
 
 
-def _plan_one(vip: VipState, override: Override, fill: maglev.Fill) -> tuple[Change, int]:
-    address = ip_address(override.real)
-    real = vip.reals[address]
+def _plan_vip(
+    vip: VipState, overrides: list[Override], fill: maglev.Fill
+) -> tuple[list[Change], int]:
+    """(what becomes of each real, reals that then take new flows), all overrides together."""
+    reals = {o: vip.reals[ip_address(o.real)] for o in overrides}
     before = maglev.ring(vip.placed or {}, vip.seed, fill=fill)
-    was = str(real)
-    saved = real.admin, real.override
-    real.admin, real.override = override.admin, override.weight
+    was = {o: (str(real), real.admin, real.override) for o, real in reals.items()}
+    for override, real in reals.items():
+        real.admin, real.override = override.admin, override.weight
     try:
         ring = maglev.ring(vip.members, vip.seed, fill=fill)
-        now, serving = str(real), vip.serving
+        now, serving = {o: str(real) for o, real in reals.items()}, vip.serving
     finally:
-        real.admin, real.override = saved
-    change = Change(
-        vip=override.vip,
-        real=override.real,
-        was=was,
-        now=now,
-        slots_before=vip.shares.get(address, 0),
-        slots_after=ring.counts().get(address, 0),
-        slots_moved=maglev.moved(before, ring),
-        live_flows=real.live_flows,
-        reals_left=serving,
-    )
-    return change, serving
+        for override, real in reals.items():
+            _, real.admin, real.override = was[override]
+    counts, moved = ring.counts(), maglev.moved(before, ring)
+    changes = [
+        Change(
+            vip=override.vip,
+            real=override.real,
+            was=was[override][0],
+            now=now[override],
+            slots_before=vip.shares.get(real.listed.address, 0),
+            slots_after=counts.get(real.listed.address, 0),
+            slots_moved=moved,
+            live_flows=real.live_flows,
+            reals_left=serving,
+        )
+        for override, real in reals.items()
+    ]
+    return changes, serving

@@ -162,8 +162,11 @@ class Director:
             return [Reply(fact.sender, known)]
         outcome = commands.decide(self.state, command, self._fill)
         answer = outcome.answer
+        back: tuple[str, ...] = ()
         if outcome.overrides:
-            self._undo.append(commands.apply(self.state, outcome.overrides, now))
+            undo = commands.apply(self.state, outcome.overrides, now)
+            self._undo.append(undo)
+            back = commands.inverse(self.state, undo, outcome.overrides)
             answer = commands.revised(answer, self.state.revision)
         if command.dry_run:
             return [Reply(fact.sender, answer)]
@@ -172,7 +175,17 @@ class Director:
         result = answer.status if not answer.error else f"{answer.status}: {answer.error}"
         return [
             Remember(command, result, answer.revision, outcome.overrides),
-            Emit(ChangeEvent(command.who, what, result, answer.revision)),
+            Emit(
+                ChangeEvent(
+                    who=command.who,
+                    what=what,
+                    result=result,
+                    revision=answer.revision,
+                    why=command.why,
+                    operation=command.operation,
+                    undo=back,
+                )
+            ),
             Reply(fact.sender, answer),
         ]
 
