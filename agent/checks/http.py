@@ -53,16 +53,17 @@ def _request(check: Check, way: Way) -> tuple[h11.Connection, bytes]:
 
 async def _read(check: Check, speaker: h11.Connection, more: Receive) -> Said:
     said: Said | None = None
-    body = b""
+    body = heard = b""
     while True:
         try:
             event = speaker.next_event()
         except h11.RemoteProtocolError as error:
-            return Said(False, f"not HTTP: {error}"[:80])
+            return Said(False, f"not HTTP ({error}): {heard[:20]!r}")
         if event is h11.NEED_DATA:
             data = await more()
-            if not data and speaker.trailing_data[0] == b"" and said is None:
+            if not data and not heard:
                 return Said(False, _CLOSED)
+            heard = heard or data
             speaker.receive_data(data)
         elif isinstance(event, h11.Response):
             said = _judge(check, event)
