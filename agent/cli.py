@@ -131,7 +131,6 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    listed = config.read(options.config)
     from agent import supervisor
 
     supervisor.log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
@@ -140,7 +139,7 @@ def _run(options: argparse.Namespace) -> int:
     from agent.loader import LoadError
 
     try:
-        asyncio.run(runtime.run(listed))
+        asyncio.run(runtime.run(options.config))
     except (EffectError, LoadError) as error:
         return _fail(error, 1)
     return 0

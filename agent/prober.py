@@ -27,22 +27,27 @@ STARTS_PER_SECOND = 500
 class Prober:
     """Runs the checks of a declared set of targets."""
 
-    def __init__(self, vips: Mapping[str, Vip], tell: Callable[[Probed], None]) -> None:
-        self._vips = vips
+    def __init__(self, tell: Callable[[Probed], None]) -> None:
+        self._vips: Mapping[str, Vip] = {}
         self._tell = tell
         self._tasks: dict[Target, asyncio.Task[None]] = {}
 
-    def declare(self, targets: frozenset[Target]) -> None:
-        """Probe these and no others; those already probed go on undisturbed."""
-        for target in self._tasks.keys() - targets:
-            self._tasks.pop(target).cancel()
+    def declare(self, targets: frozenset[Target], vips: Mapping[str, Vip]) -> None:
+        """Probe these and no others; those already probed as `vips` says go on undisturbed."""
+        asked, self._vips = self._vips, vips
+        changed = {
+            name for name, vip in vips.items() if _question(asked.get(name)) != _question(vip)
+        }
+        for target in list(self._tasks):
+            if target not in targets or target.vip in changed:
+                self._tasks.pop(target).cancel()
         new = targets - self._tasks.keys()
         window = max(FIRST_ROUND, len(new) / STARTS_PER_SECOND)
         for target in new:
             self._tasks[target] = asyncio.create_task(self._watch(target, window))
 
     def close(self) -> None:
-        self.declare(frozenset())
+        self.declare(frozenset(), {})
 
     async def _watch(self, target: Target, window: float) -> None:
         vip = self._vips[target.vip]
@@ -56,6 +61,11 @@ class Prober:
             self._tell(await probe(target, check, check.port or vip.port))
             due = max(due + check.interval, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
+
+
+def _question(vip: Vip | None) -> object:
+    """What is asked of a VIP's reals."""
+    return (vip.address, vip.port, vip.protocol, vip.check) if vip else None
 
 
 async def probe(target: Target, check: Check, port: int) -> Probed:

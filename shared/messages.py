@@ -79,6 +79,8 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     cpu_seconds: float
     """Processor time that the agent process has used."""
     rss_bytes: int
+    generation: int = 0
+    """Number of the config in force."""
 
 
 class VipRow(msgspec.Struct, frozen=True):
@@ -277,6 +279,20 @@ class Weight(msgspec.Struct, frozen=True, tag="weight"):
     vip: str = ""
 
 
+class Reload(msgspec.Struct, frozen=True, tag="reload"):
+    """Brings the node's config file into force, all of it or nothing."""
+
+    text: str = ""
+    """To be planned instead of the file (dry run only): what would it change?"""
+
+
+class Rollback(msgspec.Struct, frozen=True, tag="rollback"):
+    """Brings an earlier config into force; the file is passed over until it changes."""
+
+    generation: int = 0
+    """Its number; 0: the one before the present one."""
+
+
 class Look(msgspec.Struct, frozen=True, tag="look"):
     """Asks for one complete snapshot of every topic; changes nothing."""
 
@@ -287,7 +303,7 @@ class Replay(msgspec.Struct, frozen=True, tag="replay"):
     sequence: int
 
 
-Action = Drain | Undrain | Weight | Look | Replay
+Action = Drain | Undrain | Weight | Reload | Rollback | Look | Replay
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -299,10 +315,13 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     dry_run: bool = False
     expect_revision: int | None = None
+    allow: tuple[str, ...] = ()
+    """Guards that may be passed, by name; needs a `why`."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One line of a plan: what becomes of one real (or, with an empty `real`, of the node)."""
+    """One line of a plan: what becomes of one real (without `real` of the VIP, without both of the
+    node)."""
 
     vip: str
     real: str
@@ -317,6 +336,10 @@ class Change(msgspec.Struct, frozen=True):
     """Flows that stay on it until they end."""
     reals_left: int
     """Reals of the VIP that take new flows afterwards."""
+    what: str = ""
+    """The key of the config that changes, `node.flow_idle`; empty: state or weight."""
+    slots_at_least: bool = False
+    """`slots_moved` is a lower bound: too many rings change to build them all for a plan."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -328,6 +351,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     guard: str = ""
     """Name of the guard that refused, or empty."""
+    note: str = ""
+    """What the operator should know besides."""
+    generation: int = 0
+    """Number of the config in force; 0: not said."""
     changes: tuple[Change, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
     events: tuple[Event, ...] = ()

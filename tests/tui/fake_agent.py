@@ -200,7 +200,7 @@ class FakeAgent:
             self.fleet.node_admin = node
         action = command.action
         for vip in ("web", "dns"):
-            if isinstance(action, Look | Replay) or action.vip not in ("", vip):
+            if not isinstance(action, Drain | Undrain | Weight) or action.vip not in ("", vip):
                 continue
             key = (vip, action.real)
             if isinstance(action, Drain):

@@ -115,8 +115,8 @@ def test_a_hanging_real_delays_nobody() -> None:
             for name, server, timeout in (("slow", slow, 20.0), ("fast", fast, 0.05))
         }
         async with slow, fast:
-            prober = Prober(vips, tell)
-            prober.declare(frozenset(Target(name, TARGET.real) for name in vips))
+            prober = Prober(tell)
+            prober.declare(frozenset(Target(name, TARGET.real) for name in vips), vips)
             await asyncio.wait_for(enough.wait(), 10)
             prober.close()
         return results
