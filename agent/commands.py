@@ -19,11 +19,13 @@ from agent.state import NodeState, RealState
 from shared.messages import (
     Action,
     Answer,
+    Batch,
     Command,
     Drain,
     Look,
     Reload,
     Replay,
+    RingOf,
     Rollback,
     Undrain,
     Weight,
@@ -64,8 +66,12 @@ def in_words(action: Action) -> str:
             return "reload"
         case Rollback(generation):
             return f"rollback to {generation or 'the last config'}"
+        case Batch(actions):
+            return ", ".join(in_words(each) for each in actions)
         case Look():
             return "look"
+        case RingOf(vip):
+            return f"ring of {vip}"
         case Replay(sequence):
             return f"replay from {sequence}"
         case _:
@@ -180,6 +186,26 @@ def apply(
     return undo
 
 
+def inverse(state: NodeState, undo: Undo, done: Iterable[Override]) -> tuple[str, ...]:
+    """Lines of the CLI that take a change back; none where a line could not."""
+    lines: list[str] = []
+    for before, after in zip(undo.overrides, done, strict=True):
+        name = f"real/{before.real}@{before.vip}" if before.real else f"node/{_node(state)}"
+        if before.admin is not after.admin:
+            verb = {Admin.ENABLED: "undrain", Admin.DRAINING: "drain"}.get(before.admin)
+            if verb is None:
+                return ()
+            lines.append(f"{verb} {name}")
+        if before.weight != after.weight:
+            listed = state.vips[before.vip].reals[ip_address(before.real)].listed.weight
+            lines.append(f"weight {name} {listed if before.weight is None else before.weight}")
+    return tuple(lines)
+
+
+def _node(state: NodeState) -> str:
+    return state.listed.node.name
+
+
 def revert(state: NodeState, undo: Undo) -> None:
     apply(state, undo.overrides, 0.0, revision=undo.revision)
 
@@ -206,10 +232,27 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
                 Override(name, str(real.listed.address), real.admin, _weight(real, weight))
                 for name, real in _reals(state, action.real, action.vip)
             ]
-        case Reload() | Rollback() | Look() | Replay():
+        case Batch(actions):
+            return _wanted_together(state, actions)
+        case Reload() | Rollback() | Look() | Replay() | RingOf():
             raise Refused("not a change")
         case _:
             assert_never(action)
+
+
+def _wanted_together(
+    state: NodeState, actions: Iterable[Drain | Undrain | Weight]
+) -> list[Override]:
+    found: dict[tuple[str, str], Override] = {}
+    for action in actions:
+        for override in _wanted(state, action):
+            key = override.vip, override.real
+            if not override.real:
+                raise Refused("a node is drained by a command of its own, not among reals")
+            if key in found:
+                raise Refused(f"real/{override.real}@{override.vip} is named twice; once will do")
+            found[key] = override
+    return list(found.values())
 
 
 def _weight(real: RealState, weight: int) -> int | None:

@@ -150,7 +150,7 @@ class Director:
                 adopt(self.state, fact, now)
                 self._adopted = self._removals_first = True
                 self._told = self.state.listed
-                return [Probe(self.state.targets(), self.state.listed.vips)]
+                return [Probe(self.state.checks())]
             case Proposed():
                 raise AssertionError("taken by take()")
             case Failed():
@@ -198,11 +198,14 @@ class Director:
             return [ReadConfig(command, fact.sender)]
         outcome = commands.decide(self.state, command, self._fill)
         answer = outcome.answer
+        back: tuple[str, ...] = ()
         if outcome.overrides:
-            self._undo.append(commands.apply(self.state, outcome.overrides, now))
+            undo = commands.apply(self.state, outcome.overrides, now)
+            self._undo.append(undo)
+            back = commands.inverse(self.state, undo, outcome.overrides)
             answer = commands.revised(answer, self.state.revision)
         entry = Remember(command, _result(answer), answer.revision, outcome.overrides)
-        return self._answered(command, fact.sender, answer, entry)
+        return self._answered(command, fact.sender, answer, entry, back)
 
     def _on_proposed(self, fact: Proposed, now: float) -> tuple[list[Effect], list[Effect]]:
         """(ahead of what is settled, behind it).  The config's text is kept first: a full disk is
@@ -234,14 +237,27 @@ class Director:
         return [KeepConfig(following.generation, fact.text)], behind
 
     def _answered(
-        self, command: Command, sender: bytes, answer: Answer, entry: Remember
+        self,
+        command: Command,
+        sender: bytes,
+        answer: Answer,
+        entry: Remember,
+        back: tuple[str, ...] = (),
     ) -> list[Effect]:
         """Journal, event and answer, in this order; a plan leaves no trace."""
         if command.dry_run:
             return [Reply(sender, answer)]
         self._remember_answer(answer)
         what = commands.in_words(command.action)
-        told = ChangeEvent(command.who, what, entry.result, answer.revision)
+        told = ChangeEvent(
+            who=command.who,
+            what=what,
+            result=entry.result,
+            revision=answer.revision,
+            why=command.why,
+            operation=command.operation,
+            undo=back,
+        )
         return [entry, Emit(told), Reply(sender, answer)]
 
     def _remember_answer(self, answer: Answer) -> None:
@@ -333,7 +349,7 @@ class Director:
             effects.append(self._advertise(kept))
         if self._told is not state.listed:
             self._told = state.listed
-            effects += [Configure(state.listed), Probe(state.targets(), state.listed.vips)]
+            effects += [Configure(state.listed), Probe(state.checks())]
         if self._removals_first:
             self._removals_first = False
             effects += self._remove_vips()

@@ -38,32 +38,46 @@ def of_overrides(state: NodeState, overrides: tuple[Override, ...], fill: maglev
     if not overrides[0].real:
         live = sum(_live(vip.reals.values()) for vip in state.vips.values())
         return Forecast((Change("", "", state.admin, overrides[0].admin, 0, 0, 0, live, 0),), ())
-    made = [_of_override(state.vips[o.vip], o, fill) for o in overrides]
-    return Forecast(tuple(change for change, _ in made), tuple(impact for _, impact in made))
+    by_vip: dict[str, list[Override]] = {}
+    for override in overrides:
+        by_vip.setdefault(override.vip, []).append(override)
+    made = [_of_vip_overrides(state.vips[name], of, fill) for name, of in by_vip.items()]
+    changes = tuple(change for found, _ in made for change in found)
+    return Forecast(changes, tuple(impact for _, impact in made))
 
 
-def _of_override(vip: VipState, override: Override, fill: maglev.Fill) -> tuple[Change, Impact]:
-    address = ip_address(override.real)
-    real = vip.reals[address]
-    was, members, before = str(real), vip.members, vip.serving
-    saved = real.admin, real.override
-    real.admin, real.override = override.admin, override.weight
+def _of_vip_overrides(
+    vip: VipState, overrides: list[Override], fill: maglev.Fill
+) -> tuple[list[Change], Impact]:
+    """All overrides of a VIP together."""
+    reals = {o: vip.reals[ip_address(o.real)] for o in overrides}
+    was = {o: (str(real), real.admin, real.override) for o, real in reals.items()}
+    serving_before = vip.serving
+    for override, real in reals.items():
+        real.admin, real.override = override.admin, override.weight
     try:
-        now, members, serving = str(real), vip.members, vip.serving
+        now, members, serving = {o: str(r) for o, r in reals.items()}, vip.members, vip.serving
     finally:
-        real.admin, real.override = saved
-    change = Change(
-        vip=override.vip,
-        real=override.real,
-        was=was,
-        now=now,
-        slots_before=vip.shares.get(address, 0),
-        slots_after=_shares(members).get(address, 0),
-        slots_moved=_moved(vip.placed or {}, members, vip.seed, fill),
-        live_flows=real.live_flows,
-        reals_left=serving,
-    )
-    return change, Impact(override.vip, before, serving, vip.listed.quorum, vip.listed.quorum)
+        for override, real in reals.items():
+            _, real.admin, real.override = was[override]
+    after = _shares(members)
+    moved = _moved(vip.placed or {}, members, vip.seed, fill)
+    changes = [
+        Change(
+            vip=override.vip,
+            real=override.real,
+            was=was[override][0],
+            now=now[override],
+            slots_before=vip.shares.get(real.listed.address, 0),
+            slots_after=after.get(real.listed.address, 0),
+            slots_moved=moved,
+            live_flows=real.live_flows,
+            reals_left=serving,
+        )
+        for override, real in reals.items()
+    ]
+    quorum = vip.listed.quorum
+    return changes, Impact(vip.listed.name, serving_before, serving, quorum, quorum)
 
 
 def of_config(state: NodeState, following: Next, fill: maglev.Fill) -> Forecast:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from agent import boundary as b
-from agent import generations, loader, netlink, verify
+from agent import generations, loader, maglev, netlink, verify
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
 from agent.config import Config, Node
@@ -34,7 +34,7 @@ from agent.prober import Prober
 from agent.server import Server
 from agent.supervisor import notify, watchdog
 from agent.telemetry import Telemetry
-from shared.messages import Answer, Command, Look, Reload, Replay
+from shared.messages import Answer, Command, Look, Reload, Replay, Ring, RingOf
 
 log = logging.getLogger("remora")
 
@@ -292,8 +292,8 @@ class Agent:
             case b.Advertise(addresses):
                 if self.speaker:
                     self.speaker.advertise(addresses)
-            case b.Probe(targets, vips):
-                self.prober.declare(targets, {vip.name: vip for vip in vips})
+            case b.Probe(checks):
+                self.prober.declare(checks)
             case b.ReadConfig():
                 self._read(effect)
             case b.Configure(listed):
@@ -320,7 +320,7 @@ class Agent:
         log.log(level, "answer status=%s %s", answer.status, answer.error)
 
     async def _answer(self, question: Asked) -> None:
-        """Look and Replay: they ask for what is known and change nothing."""
+        """Look, Replay, RingOf: they ask for what is known and change nothing."""
         command = question.command
         answer = Answer(
             id=command.id,
@@ -333,8 +333,22 @@ class Agent:
                 if isinstance(command.action, Replay)
                 else ()
             ),
+            ring=self._ring(command.action) if isinstance(command.action, RingOf) else None,
         )
         await self.server.reply(question.sender, answer)
+
+    def _ring(self, wanted: RingOf) -> Ring | None:
+        """Made again from its members, as it is not kept; None: there is no such VIP."""
+        vip = self.director.state.vips.get(wanted.vip)
+        if vip is None:
+            return None
+        ring = maglev.ring(vip.placed or {}, vip.seed, fill=self.dataplane.fill)
+        return Ring(
+            vip=wanted.vip,
+            digest=ring.digest,
+            addresses=tuple(str(address) for address in ring.addresses),
+            slots=ring.slots.astype("<u2").tobytes(),
+        )
 
     async def _reassure(self) -> None:
         """Ping the watchdog while facts are dealt with: a loop that turns is not enough."""
@@ -361,7 +375,7 @@ class Agent:
 
 
 def _is_question(fact: Asked) -> bool:
-    return isinstance(fact.command.action, Look | Replay)
+    return isinstance(fact.command.action, Look | Replay | RingOf)
 
 
 async def run(config_file: Path) -> None:

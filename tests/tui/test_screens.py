@@ -216,6 +216,18 @@ async def test_topics_follow_the_screen() -> None:
         assert "Fleet" in painted(app, "#crumb")
 
 
+async def test_every_screen_counts_the_same_alerts() -> None:
+    """What a screen follows beside the others changes nothing in the header."""
+    app = mixed()
+    async with app.run_test(size=(140, 40)) as pilot:
+        seen = set()
+        for key in ("1", "3", "4", "5", "6", "8"):
+            await keys(key)(pilot)
+            seen.add(painted(app, "#header").partition("alerts")[2].split()[0])
+        assert len(seen) == 1, seen
+        assert seen != {"0"}
+
+
 async def test_stale_rows_cannot_be_targets() -> None:
     """K4: no plan on values that are not live."""
     app = lost()

@@ -32,6 +32,24 @@ NODE = m.NodeSnapshot(
     peers=(m.Peer("10.2.1.1", 65000, "up", 4.0, "established"),), cpu_seconds=0.5, rss_bytes=4096,
 )  # fmt: skip
 VIP_ROW = m.VipRow("web", "10.200.0.1", 80, Protocol.TCP, 1, 2, 3, 4, 3, 2, 1, True, "a91f3c", 5)
+AILING_ROW = m.VipRow(
+    "web",
+    "10.200.0.1",
+    80,
+    Protocol.TCP,
+    1,
+    2,
+    3,
+    4,
+    3,
+    1,
+    1,
+    True,
+    "a91f3c",
+    5,
+    (m.Ailing("10.3.2.2", Health.DOWN, "refused", 5.0),),
+    ("10.3.1.2",),
+)
 REAL_ROW = m.RealRow("web", "10.3.1.2", Admin.DRAINING, Health.UP, 100, 0, 0, 1, 2, 3, 4, 5.0,
                      "http 200", 1.5)  # fmt: skip
 DROP = m.DropEvent(
@@ -43,11 +61,21 @@ EVENTS: dict[str, m.EventBody] = {
     "event-route": m.RouteEvent("10.200.0.1", False, "quorum lost"),
     "event-peer": m.PeerEvent("10.2.1.1", "up", "established"),
     "event-change": m.ChangeEvent("ann@jump", "drain real/10.3.1.2", "applied", 4),
+    "event-change-undo": m.ChangeEvent(
+        "ann@jump",
+        "drain real/10.3.1.2@web",
+        "applied",
+        4,
+        "INC-7",
+        "1f-2",
+        ("undrain real/10.3.1.2@web",),
+    ),
     "event-lost": m.LostEvent(3, "older than what the agent keeps"),
 }
 TELEMETRY: dict[str, m.Snapshot | m.Event] = {
     "node": NODE,
     "vip": m.VipSnapshot(**HEAD, vips=(VIP_ROW,)),
+    "vip-ailing": m.VipSnapshot(**HEAD, vips=(AILING_ROW,)),
     "real": m.RealSnapshot(**HEAD, reals=(REAL_ROW,)),
     "cpu": m.CpuSnapshot(**HEAD, rx_packets=(1, 2), rx_bytes=(3, 4), tx_packets=(5, 6),
                          pass_packets=(0, 0), drop_packets=(0, 1), flow_hits=(7, 8),
@@ -66,6 +94,8 @@ ACTIONS: dict[str, m.Action] = {
     "rollback": m.Rollback(3),
     "look": m.Look(),
     "replay": m.Replay(12),
+    "batch": m.Batch((m.Drain("10.3.1.2", "web"), m.Weight("10.3.2.2", 50, "web"))),
+    "ring": m.RingOf("web"),
 }
 COMMANDS = {
     name: m.Command(id="1f", who="ann@jump", action=action, why="INC-7", expect_revision=3)
@@ -74,11 +104,15 @@ COMMANDS = {
 ANSWER = m.Answer(id="1f", node="lb1", status="applied", revision=4, changes=(CHANGE,),
                   snapshots=(NODE,), events=(m.Event(**HEAD, wall=1e9, body=DROP),))  # fmt: skip
 
+RING_ANSWER = m.Answer(id="20", node="lb1", status="ok", revision=4,
+                       ring=m.Ring("web", "a91f3c", ("10.3.1.2",), b"\0\0\xff\xff"))  # fmt: skip
+
 
 def _golden() -> dict[str, str]:
     frames = {name: codec.telemetry_frames(message) for name, message in TELEMETRY.items()}
     frames |= {f"command-{n}": codec.command_frames(c) for n, c in COMMANDS.items()}
     frames["answer"] = codec.command_frames(ANSWER)
+    frames["answer-ring"] = codec.command_frames(RING_ANSWER)
     return {name: " ".join(frame.hex() for frame in each) for name, each in frames.items()}
 
 

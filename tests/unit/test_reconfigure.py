@@ -140,7 +140,6 @@ def test_a_setting_reaches_the_program_and_the_prober(world: World) -> None:
     world.reload(OTHER)
     assert world.control is not None
     assert world.control.node.flow_idle == 60
-    assert [v.name for v in world.asked] == ["web", "mail"]
     assert b.Target("web", ip_address(NEW)) in world.targets
 
 

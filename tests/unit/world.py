@@ -76,7 +76,7 @@ class World:
         """The config file, as the next reload reads it."""
         self.kept: dict[int, str] = {}
         self.control: config.Config | None = self.config
-        self.asked: tuple[config.Vip, ...] = ()
+        self.asked: frozenset[b.Asking] = frozenset()
 
     # ---- what happens
 
@@ -174,8 +174,9 @@ class World:
                 self.rings[vip_num] = real_nums
             case b.Advertise(addresses):
                 self._advertise(addresses)
-            case b.Probe(targets, vips):
-                self.targets, self.asked = targets, vips
+            case b.Probe(checks):
+                self.asked = checks
+                self.targets = frozenset(asking.target for asking in checks)
             case b.ReadConfig():
                 self._read(effect)
             case b.Configure(listed):
