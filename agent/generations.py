@@ -52,7 +52,7 @@ def numbers(kept: Path) -> list[int]:
 def read(kept: Path, number: int) -> str:
     """Raises EffectError when it is not kept."""
     try:
-        return _path(kept, number).read_text(encoding="utf-8")
+        return path_of(kept, number).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         there = numbers(kept)
         known = f"there are {there[0]} to {there[-1]}" if there else "none is kept yet"
@@ -61,7 +61,7 @@ def read(kept: Path, number: int) -> str:
 
 def keep(kept: Path, number: int, text: str) -> None:
     """Write it, wholly or not at all, and let go of the oldest.  Raises EffectError."""
-    path = _path(kept, number)
+    path = path_of(kept, number)
     fresh = path.with_suffix(".new")
     try:
         kept.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def keep(kept: Path, number: int, text: str) -> None:
         raise EffectError(f"generation {path}: {error.strerror}") from error
     for old in numbers(kept)[:-KEPT]:
         with contextlib.suppress(OSError):
-            _path(kept, old).unlink()
+            path_of(kept, old).unlink()
 
 
 def in_force(path: Path) -> InForce:
@@ -125,7 +125,7 @@ def _source(command: Command, path: Path, kept: Path, present: int) -> tuple[str
     raise AssertionError(command.action)
 
 
-def _path(kept: Path, number: int) -> Path:
+def path_of(kept: Path, number: int) -> Path:
     return kept / f"{number:06}.toml"
 
 
