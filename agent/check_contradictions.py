@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 HTTP, TLS = ("http", "https"), ("https", "tls")
 ON_WIRE = ("tcp", "http", "https", "tls", "dns", "udp")
 USED_BY: dict[str, tuple[str, ...]] = {
+    "via": ON_WIRE,
+    "address": ON_WIRE,
     "port": ON_WIRE,
     "source": ON_WIRE,
     "method": HTTP,
@@ -55,8 +57,14 @@ def check_problems(vip: Vip, where: str) -> Iterator[str]:
             "certificate with verify = false"
         )
     families = {real.address.version for real in vip.reals}
+    if check.via == "tunnel":
+        families = {vip.address.version}
     if check.source is not None and check.source.version not in families:
-        yield f"{at}.source: {check.source} is of another family than every real; leave it out"
+        yield f"{at}.source: {check.source} is of another family than what is asked; leave it out"
+    if check.address is not None and check.via == "direct":
+        yield f"{at}.address: a direct check asks each real at its own address; take it out"
+    if check.address is not None and check.address.version != vip.address.version:
+        yield f"{at}.address: {check.address} is of another family than the VIP ({vip.address})"
 
 
 def _unused(check: Check, at: str) -> Iterator[str]:

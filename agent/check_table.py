@@ -13,6 +13,7 @@ from msgspec import Meta
 from agent.tables import Address, Count, Seconds, Table
 
 Kind = Literal["tcp", "http", "https", "tls", "dns", "udp", "exec", "file"]
+Via = Literal["tunnel", "direct", "both"]
 Percent = Annotated[int, Meta(ge=1, le=100)]
 Status = Annotated[str, Meta(pattern=r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?$")]
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:\[\]-]{0,255}$")]
@@ -20,6 +21,8 @@ Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:\[\]-]{0,255}$")]
 
 class Check(Table, frozen=True, kw_only=True):
     kind: Kind = "tcp"
+    via: Via = "tunnel"
+    address: Address | None = None
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     source: Address | None = None
     interval: Seconds = 2.0

@@ -170,6 +170,7 @@ _NAME_RULE = "letters, digits, - and _, at most 32, the first a letter or digit"
 _RULES = {
     "protocol": "tcp or udp",
     "kind": "tcp, http, https, tls, dns, udp, exec or file",
+    "via": "tunnel, direct or both",
     "status": "codes and ranges such as 200 or 200-399",
     "host": "a host name or address, with a port if need be",
     "sni": "a host name",

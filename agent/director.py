@@ -348,8 +348,7 @@ class Director:
         if kept != state.announced:
             effects.append(self._advertise(kept))
         if self._told is not state.listed:
-            self._told = state.listed
-            effects += [Configure(state.listed), Probe(state.checks())]
+            effects.append(Configure(state.listed))
         if self._removals_first:
             self._removals_first = False
             effects += self._remove_vips()
@@ -361,6 +360,9 @@ class Director:
                 vip.written = True
         effects += self._remove_vips()
         effects += self._free_reals()
+        if self._told is not state.listed:
+            self._told = state.listed
+            effects.append(Probe(state.checks()))  # those of new VIPs go by their maps
         wanted = self._routes()  # now that the rings are there
         if wanted != kept:
             effects.append(self._advertise(wanted))

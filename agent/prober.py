@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Health checks: one task per target, results as facts.  Judging them is the core's work.
 
-What is asked, and how, is in agent/checks; here is when.  No check waits for another: each has
-its own task and time-out, and only programs (exec) take turns, before their time begins to count.
+What is asked, and how, is in agent/checks; here is when, and by which way: to the real's own
+address, or to the VIP through the tunnel, as a client's packet goes.  No check waits for another:
+each has its own task and time-out, and only programs (exec) take turns, before their time begins
+to count.
 """
 
 from __future__ import annotations
@@ -15,17 +17,20 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from agent import health
+from agent import abi, health
 from agent.boundary import Asking, Probed
 from agent.check_table import Check, Kind
 from agent.checks import dns, file, http, program, tcp, tls, udp
 from agent.checks.way import Said, Way
+from agent.tunnel import Tunnel
 
 FIRST_ROUND = 0.2
 """Seconds over which the first checks of a few targets are spread."""
 STARTS_PER_SECOND = 500
 """First checks of many targets."""
 PROGRAMS_AT_ONCE = 64
+LOCAL: tuple[Kind, ...] = ("exec", "file")
+"""Kinds that send nothing themselves."""
 
 Ask = Callable[[Check, Way], Awaitable[Said]]
 KINDS: Mapping[Kind, Ask] = {
@@ -43,8 +48,9 @@ KINDS: Mapping[Kind, Ask] = {
 class Prober:
     """Runs a declared set of checks."""
 
-    def __init__(self, tell: Callable[[Probed], None]) -> None:
+    def __init__(self, tell: Callable[[Probed], None], tunnel: Tunnel | None = None) -> None:
         self._tell = tell
+        self._tunnel = tunnel
         self._tasks: dict[Asking, asyncio.Task[None]] = {}
         self._programs = asyncio.Semaphore(PROGRAMS_AT_ONCE)
 
@@ -70,7 +76,7 @@ class Prober:
         streak = health.Streak()
         while True:
             async with self._turn(check):
-                result = await probe(asking)
+                result = await probe(asking, self._tunnel)
             self._tell(result)
             streak = streak.after(ok=result.ok)
             pause = check.quick if streak.deciding(check.rise, check.fall) else check.interval
@@ -82,12 +88,50 @@ class Prober:
         return self._programs if check.kind == "exec" else nullcontext()
 
 
-async def probe(asking: Asking) -> Probed:
-    """One check.  Never raises: what goes wrong is the result."""
+async def probe(asking: Asking, tunnel: Tunnel | None) -> Probed:
+    """One check.  Never raises: what goes wrong is the result.  Without a tunnel it is direct."""
     started = time.monotonic()
-    said = await _said(asking.check, _direct(asking))
+    check = asking.check
+    if tunnel is None or check.via == "direct" or check.kind in LOCAL:
+        said = await _said(check, _direct(asking))
+    elif check.via == "tunnel":
+        said = await _through(asking, tunnel)
+    else:
+        said = both(*await asyncio.gather(_through(asking, tunnel), _said(check, _direct(asking))))
     ms = (time.monotonic() - started) * 1000
     return Probed(asking.target, said.ok, said.detail, ms, _bounded(asking.check, said.weight))
+
+
+def both(tunnel: Said, direct: Said) -> Said:
+    """Traffic goes through the tunnel, so its answer counts; a difference says what is wrong."""
+    if tunnel.ok == direct.ok:
+        return tunnel
+    if tunnel.ok:
+        return tunnel._replace(detail=f"{tunnel.detail}; not at its own address: {direct.detail}")
+    return Said(
+        False,
+        f"the application answers ({direct.detail}), the tunnel path does not ({tunnel.detail}): "
+        "decap, VIP on lo, rp_filter or MTU",
+    )
+
+
+async def _through(asking: Asking, tunnel: Tunnel) -> Said:
+    """To the VIP, encapsulated to the real."""
+    check, to = asking.check, asking.check.address or asking.key.address
+    way = Way(
+        str(to),
+        check.port or asking.key.port,
+        _source(check, to.version),
+        asking.target.vip,
+        abi.probe_mark(asking.real_num, asking.generation),
+        tunnel.interface,
+        tunnel.segment(to.version),
+    )
+    before = tunnel.counts()
+    said = await _said(check, way)
+    missing = tunnel.why_not(before)
+    # An answer to what we did not send is somebody else's
+    return Said(False, f"{said.detail}: {missing}") if missing else said
 
 
 async def _said(check: Check, way: Way) -> Said:
@@ -104,9 +148,14 @@ async def _said(check: Check, way: Way) -> Said:
 
 def _direct(asking: Asking) -> Way:
     """To the real's own address."""
-    check, address = asking.check, asking.target.real
-    source = check.source if check.source and check.source.version == address.version else ""
-    return Way(str(address), check.port or asking.key.port, str(source), asking.target.vip)
+    check, to = asking.check, asking.target.real
+    source = _source(check, to.version)
+    return Way(str(to), check.port or asking.key.port, source, asking.target.vip)
+
+
+def _source(check: Check, version: int) -> str:
+    """Our own address, if the configured one is of the family."""
+    return str(check.source) if check.source and check.source.version == version else ""
 
 
 def _bounded(check: Check, weight: int | None) -> int | None:

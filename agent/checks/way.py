@@ -34,6 +34,12 @@ class Way(NamedTuple):
     """Our own address; empty: the kernel chooses."""
     vip: str = ""
     """Name of the VIP, for programs."""
+    mark: int = 0
+    """SO_MARK; 0: none."""
+    interface: str = ""
+    """To leave by; empty: as the route says."""
+    segment: int = 0
+    """Largest TCP segment to send; 0: as the route says."""
 
     @property
     def host(self) -> str:
@@ -62,6 +68,13 @@ def _prepare(made: socket.socket, way: Way, kind: socket.SocketKind) -> None:
     if kind is socket.SOCK_STREAM:
         # Closed by a reset: nothing lingers.  500 checks a second would else hold 30,000 ports.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        if way.segment:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, way.segment)
+    if way.mark:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, way.mark)
+    if way.interface:
+        # By another interface it would leave unmarked, to whichever node attracts the VIP.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, way.interface.encode())
     if way.source:
         made.bind((way.source, 0))
 

@@ -206,7 +206,7 @@ async def _checked(config: Config) -> tuple[Checked, ...]:
 
     async def one(asking: Asking) -> Checked:
         async with turn:
-            result = await check_once(asking)
+            result = await check_once(asking, None)
         return Checked(asking.target.vip, str(asking.target.real), result.ok, result.detail)
 
     checks = [

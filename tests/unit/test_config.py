@@ -114,6 +114,7 @@ def test_mistakes_name_key_value_and_remedy(good: str, bad: str, says: str) -> N
 
 SIX = (
     TEXT.replace('"10.200.0.1"', '"2001:db8:200::1"')
+    .replace('source = "10.2.1.2"', 'source = "fd00:2:1::2"')
     .replace('"10.3.1.2"', '"fd00:3:1::2"')
     .replace('encap = "ipip"', 'encap = "gue" ')
 )

@@ -32,7 +32,7 @@ async def _against(answer: bytes | None, check: Check) -> Probed:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        return await probe(asking(check, server.sockets[0].getsockname()[1]))
+        return await probe(asking(check, server.sockets[0].getsockname()[1]), None)
 
 
 HTTP = Check(kind="http", path="/healthz", timeout=0.2)
@@ -63,7 +63,7 @@ def test_tcp() -> None:
 
 
 def test_refused() -> None:
-    result = asyncio.run(probe(asking(Check(), 1)))
+    result = asyncio.run(probe(asking(Check(), 1), None))
     assert (result.ok, result.detail) == (False, "connection refused")
 
 
@@ -82,7 +82,7 @@ def test_ipv6(kind: Literal["tcp", "http"], detail: str) -> None:
         server = await asyncio.start_server(serve, "::1", 0)
         async with server:
             port = server.sockets[0].getsockname()[1]
-            result = await probe(asking(Check(kind=kind), port, "::1"))
+            result = await probe(asking(Check(kind=kind), port, "::1"), None)
         assert kind == "tcp" or f"Host: [::1]:{port}\r\n".encode() in heard[0]
         return result
 
