@@ -45,11 +45,11 @@ def attracts(
 ) -> bool:
     """Whether a VIP wants its address announced, as far as its reals are concerned.
 
-    serving: reals that take new flows.  placed: its ring has a real.
+    serving: reals that take new flows.  placed: its ring has a real, and will have one.
     """
-    if all_down == "fail-open" and panicking:
+    if all_down == "fail-open" and (panicking or announced):
         return placed
-    if all_down != "withdraw" and announced:
+    if all_down == "drop" and announced:
         return True
     if panicking:
         return False
@@ -59,9 +59,8 @@ def attracts(
 def heard(wish: int | None, now_at: int, *, waited: float) -> int:
     """The percent of its weight that a real gets, given what it asks for and what it has.
 
-    waited: seconds since that last changed.
+    wish: None: it does not say, so all of it.  waited: seconds since what it has last changed.
     """
-    if wish is None or waited < PATIENCE:
+    if waited < PATIENCE:
         return now_at
-    coarse = max(COARSE, round(wish / COARSE) * COARSE)
-    return coarse
+    return 100 if wish is None else max(COARSE, round(wish / COARSE) * COARSE)

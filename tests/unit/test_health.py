@@ -158,19 +158,16 @@ A = IPv4Address("10.200.0.1")
 
 
 @pytest.mark.parametrize(
-    ("serving", "quorum", "ready", "announced", "expected"),
+    ("wanted", "ready", "announced", "expected"),
     [
-        (2, 1, True, False, True),
-        (2, 1, False, False, False),
-        (2, 1, False, True, True),
-        (1, 2, True, True, False),
-        (0, 1, True, True, False),
+        (True, True, False, True),
+        (True, False, False, False),
+        (True, False, True, True),
+        (False, True, True, False),
     ],
 )
-def test_h2_announcement(
-    serving: int, quorum: int, *, ready: bool, announced: bool, expected: bool
-) -> None:
-    service = rib.Service(A, serving, quorum, announced, ready)
+def test_h2_announcement(*, wanted: bool, ready: bool, announced: bool, expected: bool) -> None:
+    service = rib.Service(A, wanted, announced, ready)
     assert (A in rib.addresses([service], node_enabled=True)) is expected
     assert rib.addresses([service], node_enabled=False) == frozenset()
 

@@ -77,7 +77,7 @@ def test_h5_a_route_changes_only_over_both_thresholds(
 @pytest.mark.parametrize(
     ("wish", "has", "waited", "gets"),
     [
-        (None, 70, 99.0, 70),
+        (None, 70, 99.0, 100),
         (50, 100, 99.0, 50),
         (54, 50, 99.0, 50),
         (56, 50, 99.0, 60),
