@@ -41,6 +41,7 @@ CORE = {
     "shared": ("model", "messages", "codec", "reasons"),
     "console": (
         "alerts",
+        "arming",
         "bgp",
         "columns",
         "command",
@@ -53,13 +54,16 @@ CORE = {
         "objects",
         "pace",
         "plan",
+        "plan_lines",
         "problems",
         "rates",
         "records",
         "rows",
         "store",
         "tail",
+        "trail",
         "view",
+        "wish",
     ),
 }
 IMPURE = {
@@ -78,7 +82,7 @@ OWNERS = {
     "msgpack": ("shared/codec.py",),
     "prometheus_client": ("agent/metrics.py",),
     "pyroute2": ("agent/netlink.py",),
-    "textual": ("console/app.py", "console/screens/", "console/widgets/"),
+    "textual": ("console/app.py", "console/frames.py", "console/screens/", "console/widgets/"),
     "rich": ("console/app.py", "console/screens/", "console/widgets/"),
     "zmq": ("agent/server.py", "console/client.py"),
 }
