@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.check_table import Check
 from agent.maglev import Address
 from shared.messages import Answer, Command, EventBody
 from shared.model import Admin, Protocol, host_port
@@ -66,10 +67,20 @@ class Override(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Whom to probe; what to ask is in the VIP's config."""
+    """Whom to probe."""
 
     vip: str
     real: Address
+
+
+class Asking(NamedTuple):
+    """A check: whom, and all that is needed to ask.  Equal ones go on undisturbed."""
+
+    target: Target
+    key: VipKey
+    check: Check
+    real_num: int = 0
+    generation: int = 0
 
 
 # ---- facts
@@ -94,6 +105,8 @@ class Probed:
     ok: bool
     detail: str
     ms: float
+    weight: int | None = None
+    """Percent of the configured weight that the real asked for; None: it did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +207,9 @@ class Advertise:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The whole set of targets."""
+    """The whole set of checks."""
 
-    targets: frozenset[Target]
+    checks: frozenset[Asking]
 
 
 @dataclass(frozen=True, slots=True)

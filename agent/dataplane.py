@@ -36,8 +36,8 @@ QUARANTINE = 0.05
 """Seconds until a row that was in force is written again: a packet may still be reading it."""
 _CENSUS_AGE = 0.2
 """Seconds for which a count of flows is good enough to be given again."""
-_NOT_OURS = ("events", "decap_totals", "fill")
-"""EventRing's; a real's; opened while a ring is filled only."""
+_NOT_OURS = ("events", "decap_totals", "fill", "probe_totals")
+"""EventRing's; a real's; opened while a ring is filled only; the prober's (agent/tunnel.py)."""
 _NANOSECONDS = 10**9
 _NUMBERS = {Protocol.TCP: socket.IPPROTO_TCP, Protocol.UDP: socket.IPPROTO_UDP}
 _PROTOCOLS = {number: protocol for protocol, number in _NUMBERS.items()}

@@ -118,7 +118,7 @@ class Director:
                 return []
             case Adopted():
                 self._layout = adopt(self.state, fact, now)
-                return [Probe(self.state.targets())]
+                return [Probe(self.state.checks())]
             case Failed():
                 return self._on_failed(fact, now)
             case Stopping():

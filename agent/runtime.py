@@ -32,6 +32,7 @@ from agent.prober import Prober
 from agent.server import Server
 from agent.supervisor import notify, watchdog
 from agent.telemetry import Telemetry
+from agent.tunnel import Tunnel
 from shared.messages import Answer, Look, Replay, Ring, RingOf
 
 log = logging.getLogger("remora")
@@ -63,12 +64,13 @@ def pins(node: Node) -> Path:
     return loader.pins(Path(node.bpffs), node.name)
 
 
-def load(node: Node) -> None:
+def load(config: Config) -> None:
     """Compile, load and attach by the child.  Raises LoadError."""
+    node = config.node
     loaded = loader.load(
         loader.Request(
             pins=pins(node),
-            sources=("lb.c", "ring.c"),
+            sources=("lb.c", "ring.c", "probe.c"),
             flows_per_cpu=node.flows_per_cpu,
             attach=loader.Attach(node.interface, node.xdp_mode),
         )
@@ -83,6 +85,13 @@ def load(node: Node) -> None:
         ",".join(loaded.adopted) or "-",
         loaded.compile_ms + loaded.load_ms,
     )
+    if not loaded.no_egress:
+        return
+    refused = f"interface {node.interface}: checks cannot go through the tunnel: {loaded.no_egress}"
+    for vip in config.vips:
+        if vip.check.via != "direct" and vip.check.kind not in ("exec", "file"):
+            raise loader.LoadError(f'{refused}; set via = "direct" in the check of {vip.name}')
+    log.warning("%s", refused)
 
 
 class Agent:
@@ -98,7 +107,7 @@ class Agent:
         self.director = Director(config, dataplane.fill)
         self.journal = Journal(journal_path(node.state_dir))
         self.server = Server(node.name, Path(node.run_dir), tell)
-        self.prober = Prober({vip.name: vip for vip in config.vips}, tell)
+        self.prober = Prober(tell, Tunnel(pins(node), node.interface, node.underlay_mtu))
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
         self.telemetry = Telemetry(
             self.director.state, dataplane, EventRing(pins(node)), self.server, tell
@@ -216,8 +225,8 @@ class Agent:
             case b.Advertise(addresses):
                 if self.speaker:
                     self.speaker.advertise(addresses)
-            case b.Probe(targets):
-                self.prober.declare(targets)
+            case b.Probe(checks):
+                self.prober.declare(checks)
             case b.Remember():
                 self.journal.write(effect)
             case b.Emit(body):
@@ -295,7 +304,7 @@ async def run(config: Config) -> None:
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 * 1024)
     with only_one(Path(node.run_dir)):
         path = await netlink.resolve(node.interface, node.gateway_address)
-        await asyncio.to_thread(load, node)
+        await asyncio.to_thread(load, config)
         agent = Agent(config, DataPlane(pins(node)), path)
         await agent.run()
 

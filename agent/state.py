@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agent import config, maglev
 from agent.abi import REAL_DOWN, REAL_DRAINING
-from agent.boundary import Encap, OwnedReal, Target
+from agent.boundary import Asking, Encap, OwnedReal, Target
 from agent.health import Verdict
 from shared.model import Admin, Health
 
@@ -135,9 +135,16 @@ class NodeState:
     revision: int = 0
     announced: frozenset[maglev.Address] = frozenset()
 
-    def targets(self) -> frozenset[Target]:
+    def checks(self) -> frozenset[Asking]:
+        """Every check that should be running: a disabled real is left alone."""
         return frozenset(
-            Target(name, address)
+            Asking(
+                Target(name, address),
+                vip.listed.key,
+                vip.listed.check,
+                real.number.real_num,
+                real.number.generation,
+            )
             for name, vip in self.vips.items()
             for address, real in vip.reals.items()
             if real.admin is not Admin.DISABLED

@@ -122,6 +122,12 @@ class Agent:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def restart_with(self, text: str) -> None:
+        """Stop it cleanly and start it with another config."""
+        self.stop()
+        self.config.write_text(text)
+        self.start()
+
     def start(self, *under: str) -> None:
         """Start it; returns when it is ready.  Raises DeadlineError with its last words."""
         self.launch(*under)

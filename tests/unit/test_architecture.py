@@ -19,6 +19,8 @@ CORE = {
         "adoption",
         "boundary",
         "capture",
+        "check_contradictions",
+        "check_table",
         "commands",
         "contradictions",
         "director",
@@ -37,6 +39,7 @@ CORE = {
         "rib",
         "snapshot",
         "state",
+        "tables",
     ),
     "shared": ("model", "messages", "codec", "reasons"),
     "console": (
@@ -79,6 +82,8 @@ IMPURE = {
 }
 OWNERS = {
     "bcc": ("agent/loader.py",),
+    "dns": ("agent/checks/dns.py",),
+    "h11": ("agent/checks/http.py",),
     "msgpack": ("shared/codec.py",),
     "prometheus_client": ("agent/metrics.py",),
     "pyroute2": ("agent/netlink.py",),

@@ -148,8 +148,8 @@ class World:
                 self.rings[vip_num] = real_nums
             case b.Advertise(addresses):
                 self._advertise(addresses)
-            case b.Probe(targets):
-                self.targets = targets
+            case b.Probe(checks):
+                self.targets = frozenset(asking.target for asking in checks)
             case b.Remember():
                 self.remembered.append(effect)
             case b.Emit(body):
