@@ -2,7 +2,8 @@
 """Which agents to talk to: options, then the config file, then REMORA_AGENTS.
 
 The config file (`$XDG_CONFIG_HOME/remora/config.toml`, or --config) has the keys `agents` (a list
-of addresses), `cluster` (a name for the header) and `view_only`.  Reads files and environment, nothing else.
+of addresses), `cluster` (a name for the header) and `view_only`.  Reads files and environment,
+nothing else.
 """
 
 from __future__ import annotations
