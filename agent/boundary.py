@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from agent.check_table import Check
 from agent.maglev import Address
 from shared.messages import Answer, Command, EventBody
 from shared.model import Admin, Protocol, host_port
+
+if TYPE_CHECKING:
+    from agent.config import Config
 
 
 class EffectError(Exception):
@@ -97,6 +100,10 @@ class Adopted:
     overrides: tuple[Override, ...]
     """From the journal, oldest first."""
     revision: int
+    generation: int = 0
+    """Number of the config in force."""
+    newest_generation: int = 0
+    """The largest number that was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,21 @@ class Asked:
 
     command: Command
     sender: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """The config that a command wants in force was read (`ReadConfig`)."""
+
+    command: Command
+    sender: bytes
+    config: Config | None
+    """None: it cannot be used, `error` says why."""
+    error: str = ""
+    text: str = ""
+    """As it was read, to be kept."""
+    instead_of: str = ""
+    """Of a rollback: digest of the file that is passed over until it changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +171,7 @@ class Failed:
     """The effects behind it, which were not tried."""
 
 
-Fact = Adopted | Probed | Asked | PeerChanged | Counted | Tick | Stopping | Failed
+Fact = Adopted | Probed | Asked | Proposed | PeerChanged | Counted | Tick | Stopping | Failed
 
 
 # ---- effects
@@ -213,6 +235,37 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadConfig:
+    """Read what a reload or rollback is about; the answer is a `Proposed`."""
+
+    command: Command
+    sender: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """The node's settings that the program reads while it runs."""
+
+    listed: Config
+
+
+@dataclass(frozen=True, slots=True)
+class KeepConfig:
+    """Keep a config's text under its number; it comes into force with its `Remember`."""
+
+    generation: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Compare the maps with what they should hold; a difference is an EffectError."""
+
+    vips: Mapping[VipKey, int]
+    reals: tuple[OwnedReal, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Remember:
     """An entry for the journal; the override, if there is one, outlives the agent."""
 
@@ -220,6 +273,10 @@ class Remember:
     result: str
     revision: int
     overrides: tuple[Override, ...] = ()
+    generation: int = 0
+    """The config in force from now on; 0: as before."""
+    instead_of: str = ""
+    """Digest of the config file that a rollback passes over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +299,10 @@ Effect = (
     | SetRing
     | Advertise
     | Probe
+    | ReadConfig
+    | Configure
+    | KeepConfig
+    | Verify
     | Remember
     | Emit
     | Reply

@@ -13,19 +13,20 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
-from agent import guard, maglev
-from agent.boundary import Override
-from agent.state import NodeState, RealState, VipState
+from agent import difference, forecast, guard, maglev, reconfigure
+from agent.boundary import Override, Proposed
+from agent.state import NodeState, RealState
 from shared.messages import (
     Action,
     Answer,
     Batch,
-    Change,
     Command,
     Drain,
     Look,
+    Reload,
     Replay,
     RingOf,
+    Rollback,
     Undrain,
     Weight,
 )
@@ -38,6 +39,8 @@ class Outcome(NamedTuple):
     answer: Answer
     overrides: tuple[Override, ...] = ()
     """To apply; empty: nothing changes."""
+    following: reconfigure.Next | None = None
+    """To install: the state under another config."""
 
 
 class Undo(NamedTuple):
@@ -59,6 +62,10 @@ def in_words(action: Action) -> str:
             return f"{verb} {'node' if action.node else _object(real, vip)}"
         case Weight(real=real, weight=weight, vip=vip):
             return f"weight {_object(real, vip)} {weight}"
+        case Reload():
+            return "reload"
+        case Rollback(generation):
+            return f"rollback to {generation or 'the last config'}"
         case Batch(actions):
             return ", ".join(in_words(each) for each in actions)
         case Look():
@@ -77,34 +84,81 @@ def _object(real: str, vip: str) -> str:
 
 def decide(state: NodeState, command: Command, fill: maglev.Fill) -> Outcome:
     """Plan a command.  Touches nothing."""
-    node, revision = state.listed.node.name, state.revision
-    answer = Answer(id=command.id, node=node, status="unchanged", revision=revision)
-    if command.expect_revision not in (None, revision):
-        return Outcome(
-            msgspec.structs.replace(
-                answer,
-                status="refused",
-                guard="revision",
-                error=f"expected revision {command.expect_revision}, {node} is at {revision}; "
-                "look again, then repeat the command",
-            )
-        )
+    blank, no = _blank(state, command)
+    if no is not None:
+        return Outcome(no)
     try:
         overrides = tuple(o for o in _wanted(state, command.action) if _differs(state, o))
     except Refused as error:
-        return Outcome(msgspec.structs.replace(answer, status="refused", error=str(error)))
+        return Outcome(_refused(blank, str(error)))
     if not overrides:
-        return Outcome(answer)
-    changes, no = _plan(state, overrides, fill)
+        return Outcome(blank)
+    answer = _judged(blank, command, forecast.of_overrides(state, overrides, fill))
+    return Outcome(answer, overrides if answer.status == "applied" else ())
+
+
+def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: float) -> Outcome:
+    """Plan the change to another config.  Touches nothing."""
+    blank, no = _blank(state, fact.command)
     if no is not None:
+        return Outcome(no)
+    if fact.config is None:
+        return Outcome(_refused(blank, fact.error))
+    if fact.config == state.listed:
+        return Outcome(blank)
+    restart = tuple(
+        filter(difference.needs_restart, difference.settings(state.listed, fact.config))
+    )
+    if restart:
+        keys = "; ".join(map(str, restart))
+        return Outcome(_refused(blank, f"comes into force with a restart only: {keys}", "restart"))
+    try:
+        following = reconfigure.prepare(state, fact.config, now)
+    except IndexError:
         return Outcome(
-            msgspec.structs.replace(
-                answer, status="refused", guard=no.guard, error=no.why, changes=changes
-            )
+            _refused(blank, "the maps have no numbers left; remove VIPs or reals first, then add")
         )
-    if command.dry_run:
-        return Outcome(msgspec.structs.replace(answer, status="planned", changes=changes))
-    return Outcome(msgspec.structs.replace(answer, status="applied", changes=changes), overrides)
+    answer = _judged(blank, fact.command, forecast.of_config(state, following, fill))
+    if answer.status != "applied":
+        return Outcome(answer)
+    note = fact.instead_of and "the config file is passed over until it changes or is reloaded"
+    answer = msgspec.structs.replace(answer, generation=following.generation, note=note)
+    return Outcome(answer, following=following)
+
+
+def _blank(state: NodeState, command: Command) -> tuple[Answer, Answer | None]:
+    """An answer that says `unchanged`, and the refusal if the command cannot even be planned."""
+    node, revision = state.listed.node.name, state.revision
+    blank = Answer(
+        id=command.id,
+        node=node,
+        status="unchanged",
+        revision=revision,
+        generation=state.generation,
+    )
+    if command.expect_revision not in (None, revision):
+        why = (
+            f"expected revision {command.expect_revision}, {node} is at {revision}; "
+            "look again, then repeat the command"
+        )
+        return blank, _refused(blank, why, "revision")
+    if wrong := guard.wrongly_allowed(command.allow, command.why):
+        return blank, _refused(blank, wrong)
+    return blank, None
+
+
+def _refused(answer: Answer, why: str, name: str = "") -> Answer:
+    return msgspec.structs.replace(answer, status="refused", guard=name, error=why)
+
+
+def _judged(answer: Answer, command: Command, would: forecast.Forecast) -> Answer:
+    """With the plan, and what the guards say to it."""
+    answer = msgspec.structs.replace(answer, changes=would.changes)
+    refusals = (no for impact in would.impacts for no in guard.check(impact))
+    no = guard.first(refusals, command.allow)
+    if no is not None:
+        return _refused(answer, no.why, no.guard)
+    return msgspec.structs.replace(answer, status="planned" if command.dry_run else "applied")
 
 
 def revised(answer: Answer, revision: int) -> Answer:
@@ -180,7 +234,7 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
             ]
         case Batch(actions):
             return _wanted_together(state, actions)
-        case Look() | Replay() | RingOf():
+        case Reload() | Rollback() | Look() | Replay() | RingOf():
             raise Refused("not a change")
         case _:
             assert_never(action)
@@ -229,62 +283,3 @@ def _differs(state: NodeState, override: Override) -> bool:
         return state.admin is not override.admin
     real = state.vips[override.vip].reals[ip_address(override.real)]
     return (real.admin, real.override) != (override.admin, override.weight)
-
-
-def _plan(
-    state: NodeState, overrides: tuple[Override, ...], fill: maglev.Fill
-) -> tuple[tuple[Change, ...], guard.Refusal | None]:
-    """What would become of each real, and the first guard that says no."""
-    if not overrides[0].real:
-        was, now = state.admin, overrides[0].admin
-        live = sum(r.live_flows for v in state.vips.values() for r in v.reals.values())
-        return (Change("", "", was, now, 0, 0, 0, live, 0),), None
-    by_vip: dict[str, list[Override]] = {}
-    for override in overrides:
-        by_vip.setdefault(override.vip, []).append(override)
-    changes: list[Change] = []
-    refusal = None
-    for name, wanted in by_vip.items():
-        vip = state.vips[name]
-        planned, serving = _plan_vip(vip, wanted, fill)
-        changes += planned
-        refusal = refusal or guard.check(
-            vip=name,
-            serving_before=vip.serving,
-            serving_after=serving,
-            quorum=vip.listed.quorum,
-        )
-    return tuple(changes), refusal
-
-
-def _plan_vip(
-    vip: VipState, overrides: list[Override], fill: maglev.Fill
-) -> tuple[list[Change], int]:
-    """(what becomes of each real, reals that then take new flows), all overrides together."""
-    reals = {o: vip.reals[ip_address(o.real)] for o in overrides}
-    before = maglev.ring(vip.placed or {}, vip.seed, fill=fill)
-    was = {o: (str(real), real.admin, real.override) for o, real in reals.items()}
-    for override, real in reals.items():
-        real.admin, real.override = override.admin, override.weight
-    try:
-        ring = maglev.ring(vip.members, vip.seed, fill=fill)
-        now, serving = {o: str(real) for o, real in reals.items()}, vip.serving
-    finally:
-        for override, real in reals.items():
-            _, real.admin, real.override = was[override]
-    counts, moved = ring.counts(), maglev.moved(before, ring)
-    changes = [
-        Change(
-            vip=override.vip,
-            real=override.real,
-            was=was[override][0],
-            now=now[override],
-            slots_before=vip.shares.get(real.listed.address, 0),
-            slots_after=counts.get(real.listed.address, 0),
-            slots_moved=moved,
-            live_flows=real.live_flows,
-            reals_left=serving,
-        )
-        for override, real in reals.items()
-    ]
-    return changes, serving

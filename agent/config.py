@@ -116,11 +116,15 @@ class Config(Table, frozen=True, kw_only=True):
 
 def read(path: Path) -> Config:
     """Read and check a file.  Raises ConfigError."""
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    return parse(text, str(path))
 
 
 def parse(text: str, name: str) -> Config:
@@ -181,7 +185,7 @@ _RULES = {
     "interface": "an interface name of at most 15 characters, as `ip link` shows it",
     "path": "an absolute path of visible ASCII characters, such as /healthz",
 }
-_SECRETS = ("hash_key",)
+SECRETS = ("hash_key",)
 """Never repeated in an error: errors end in logs."""
 
 
@@ -198,7 +202,7 @@ def _explain(problem: str, raw: dict[str, Any]) -> str:
     if "matching regex" in problem or "Invalid enum value" in problem:
         problem = f"Expected {_RULES.get(key, 'another form')}"
     value = _look(raw, path)
-    shown = not isinstance(value, dict | list) and key not in _SECRETS
+    shown = not isinstance(value, dict | list) and key not in SECRETS
     got = f", got {value!r}" if shown else ""
     problem = re.sub(r", got `\w+`$", "", problem)
     return f"{path or 'file'}: {problem[:1].lower()}{problem[1:]}{got}"

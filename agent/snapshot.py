@@ -133,6 +133,7 @@ def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> Nod
         ),
         cpu_seconds=reading.cpu_seconds,
         rss_bytes=reading.rss_bytes,
+        generation=state.generation,
     )
 
 

@@ -39,7 +39,7 @@ class Tunnel:
 
     def __init__(self, pins: Path, interface: str, underlay_mtu: int) -> None:
         self.interface = interface
-        self._mtu = underlay_mtu
+        self.underlay_mtu = underlay_mtu
         try:
             descriptor = bpf.obj_get(str(pins / "probe_totals"))
         except OSError as error:
@@ -54,7 +54,7 @@ class Tunnel:
 
     def segment(self, version: int) -> int:
         """Payload of a TCP segment that fits whatever encapsulation; headers without options."""
-        return max(88, self._mtu - OUTER - (40 if version == 4 else 60))
+        return max(88, self.underlay_mtu - OUTER - (40 if version == 4 else 60))
 
     def why_not(self, before: Counts) -> str:
         """Why nothing was sent since then; empty: something was.

@@ -79,6 +79,8 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     cpu_seconds: float
     """Processor time that the agent process has used."""
     rss_bytes: int
+    generation: int = 0
+    """Number of the config in force."""
 
 
 class Ailing(msgspec.Struct, frozen=True):
@@ -298,6 +300,20 @@ class Weight(msgspec.Struct, frozen=True, tag="weight"):
     vip: str = ""
 
 
+class Reload(msgspec.Struct, frozen=True, tag="reload"):
+    """Brings the node's config file into force, all of it or nothing."""
+
+    text: str = ""
+    """To be planned instead of the file (dry run only): what would it change?"""
+
+
+class Rollback(msgspec.Struct, frozen=True, tag="rollback"):
+    """Brings an earlier config into force; the file is passed over until it changes."""
+
+    generation: int = 0
+    """Its number; 0: the one before the present one."""
+
+
 class Look(msgspec.Struct, frozen=True, tag="look"):
     """Asks for one complete snapshot of every topic; changes nothing."""
 
@@ -320,7 +336,7 @@ class RingOf(msgspec.Struct, frozen=True, tag="ring"):
     vip: str
 
 
-Action = Drain | Undrain | Weight | Batch | Look | Replay | RingOf
+Action = Drain | Undrain | Weight | Batch | Reload | Rollback | Look | Replay | RingOf
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -332,12 +348,15 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     dry_run: bool = False
     expect_revision: int | None = None
+    allow: tuple[str, ...] = ()
+    """Guards that may be passed, by name; needs a `why`."""
     operation: str = ""
     """Made by the sender: the same in the commands to all nodes of one operation."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One line of a plan: what becomes of one real (or, with an empty `real`, of the node)."""
+    """One line of a plan: what becomes of one real (without `real` of the VIP, without both of the
+    node)."""
 
     vip: str
     real: str
@@ -352,6 +371,10 @@ class Change(msgspec.Struct, frozen=True):
     """Flows that stay on it until they end."""
     reals_left: int
     """Reals of the VIP that take new flows afterwards."""
+    what: str = ""
+    """The key of the config that changes, `node.flow_idle`; empty: state or weight."""
+    slots_at_least: bool = False
+    """`slots_moved` is a lower bound: too many rings change to build them all for a plan."""
 
 
 class Ring(msgspec.Struct, frozen=True):
@@ -373,6 +396,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     guard: str = ""
     """Name of the guard that refused, or empty."""
+    note: str = ""
+    """What the operator should know besides."""
+    generation: int = 0
+    """Number of the config in force; 0: not said."""
     changes: tuple[Change, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
     events: tuple[Event, ...] = ()

@@ -159,6 +159,22 @@ class Agent:
         except TimeoutError:
             return False
 
+    def ask(self, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """`remora-agent VERB -c FILE WORDS` on the node."""
+        command = [*REMORA_AGENT, verb, "-c", str(self.config), *words]
+        return subprocess.run(
+            ["ip", "netns", "exec", self.name, *command],
+            capture_output=True,
+            text=True,
+            timeout=START,
+            check=False,
+        )
+
+    def hang_up(self) -> None:
+        """SIGHUP: read the config file again."""
+        assert self._process is not None, f"{self.name} was never started"
+        self._process.send_signal(signal.SIGHUP)
+
     def kill(self) -> None:
         """SIGKILL: it can do nothing about it."""
         self._end(signal.SIGKILL)

@@ -23,8 +23,10 @@ CORE = {
         "check_table",
         "commands",
         "contradictions",
+        "difference",
         "director",
         "exposition",
+        "forecast",
         "guard",
         "health",
         "logline",
@@ -36,6 +38,7 @@ CORE = {
         "preflight/rules_real",
         "preflight/rules_service",
         "preflight/surveyed",
+        "reconfigure",
         "rib",
         "snapshot",
         "state",
@@ -89,7 +92,7 @@ OWNERS = {
     "pyroute2": ("agent/netlink.py",),
     "textual": ("console/app.py", "console/frames.py", "console/screens/", "console/widgets/"),
     "rich": ("console/app.py", "console/screens/", "console/widgets/"),
-    "zmq": ("agent/server.py", "console/client.py"),
+    "zmq": ("agent/ask.py", "agent/server.py", "console/client.py"),
 }
 CHILD = (
     "agent/abi.py",
