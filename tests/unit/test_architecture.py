@@ -47,6 +47,7 @@ CORE = {
     "shared": ("model", "messages", "codec", "reasons"),
     "console": (
         "alerts",
+        "arming",
         "bgp",
         "columns",
         "command",
@@ -59,13 +60,16 @@ CORE = {
         "objects",
         "pace",
         "plan",
+        "plan_lines",
         "problems",
         "rates",
         "records",
         "rows",
         "store",
         "tail",
+        "trail",
         "view",
+        "wish",
     ),
 }
 IMPURE = {
@@ -86,7 +90,7 @@ OWNERS = {
     "msgpack": ("shared/codec.py",),
     "prometheus_client": ("agent/metrics.py",),
     "pyroute2": ("agent/netlink.py",),
-    "textual": ("console/app.py", "console/screens/", "console/widgets/"),
+    "textual": ("console/app.py", "console/frames.py", "console/screens/", "console/widgets/"),
     "rich": ("console/app.py", "console/screens/", "console/widgets/"),
     "zmq": ("agent/ask.py", "agent/server.py", "console/client.py"),
 }
