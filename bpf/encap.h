@@ -92,7 +92,7 @@ static __always_inline bool push_outer(struct xdp_md *ctx, const struct packet *
 {
 	const u32 *macs = (const u32 *)control->gateway_mac;
 	u64 carried = p->ip_length;
-	u8 protocol = p->carried_as;
+	u8 protocol = carried_as(p);
 	void *data, *end;
 	u32 *frame;
 

@@ -40,7 +40,7 @@ def veth() -> Iterator[str]:
 
 def request(pins: Path, *sources: str, attach: loader.Attach | None = None) -> loader.Request:
     return loader.Request(
-        pins, sources or ("lb.c", "ring.c"), flows_per_cpu=SMALL, ring_rows=8, attach=attach
+        pins, sources or loader.BALANCER, flows_per_cpu=SMALL, ring_rows=8, attach=attach
     )
 
 
@@ -148,7 +148,7 @@ def test_an_interface_that_is_not_there(pins: Path) -> None:
 
 def test_a_map_of_another_size_is_refused(pins: Path) -> None:
     loader.load(request(pins))
-    larger = loader.Request(pins, ("lb.c", "ring.c"), flows_per_cpu=2 * SMALL, ring_rows=8)
+    larger = loader.Request(pins, loader.BALANCER, flows_per_cpu=2 * SMALL, ring_rows=8)
     with pytest.raises(loader.LoadError) as refused:
         loader.load(larger)
     said = str(refused.value)
