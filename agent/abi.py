@@ -72,6 +72,9 @@ FILL_NOBODY = 0xFFFF
 FILL_MORE = 0
 FILL_DONE = 1
 FILL_BROKEN = 2
+PROBE_MARK = 0x52E00000
+PROBE_MARK_BITS = 0xFFF00000
+PROBE_GENERATION_SHIFT = 12
 
 EVENTS_BYTES = 1 << 19
 """Size of the ring buffer: 2,520 events, a page multiple and a power of two."""
@@ -282,6 +285,17 @@ class DecapTotals(c.Structure):
     ]
 
 
+class ProbeTotals(c.Structure):
+    _fields_ = [
+        ("sent", c.c_uint64),
+        ("stale", c.c_uint64),
+        ("odd", c.c_uint64),
+        ("too_big", c.c_uint64),
+        ("failed", c.c_uint64),
+        ("pad", c.c_uint64 * 3),
+    ]
+
+
 class FillMember(c.Structure):
     _fields_ = [("next", c.c_uint32), ("skip", c.c_uint32)]
 
@@ -319,6 +333,7 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "lb_decap_totals": DecapTotals,
     "lb_fill_member": FillMember,
     "lb_fill": Fill,
+    "lb_probe_totals": ProbeTotals,
 }
 """C name -> mirror: every struct of the header."""
 
@@ -403,6 +418,10 @@ CONSTANTS: dict[str, int] = {
     "LB_FILL_MORE": FILL_MORE,
     "LB_FILL_DONE": FILL_DONE,
     "LB_FILL_BROKEN": FILL_BROKEN,
+    "LB_MAP_PROBE_TOTALS": 21,
+    "LB_PROBE_MARK": PROBE_MARK,
+    "LB_PROBE_MARK_BITS": PROBE_MARK_BITS,
+    "LB_PROBE_GENERATION_SHIFT": PROBE_GENERATION_SHIFT,
 }
 """C name -> value: every constant and enumerator of the header but the drop reasons."""
 
@@ -473,7 +492,13 @@ def map_specs(sizes: Sizes) -> dict[int, MapSpec]:
         n["LB_MAP_WORK"]: _array("work", Work, sizes.cpus),
         n["LB_MAP_JUMPS"]: MapSpec("jumps", PROG_ARRAY, 4, 4, JUMPS, 0),
         n["LB_MAP_QUEUES"]: _array("queues", Queue, sizes.cpus * QUEUES),
+        n["LB_MAP_PROBE_TOTALS"]: _array("probe_totals", ProbeTotals, sizes.cpus),
     }
+
+
+def probe_mark(real_num: int, generation: int) -> int:
+    """The mark of packets that bpf/probe.c encapsulates to this real, and to no later owner."""
+    return PROBE_MARK | generation << PROBE_GENERATION_SHIFT | real_num
 
 
 def static_asserts() -> str:

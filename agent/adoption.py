@@ -8,61 +8,43 @@ every number that it reads, so an old ring never reaches a new owner (F3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
 import numpy as np
 
 from agent import commands, maglev
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.boundary import Adopted, Effect, FreeReal, OwnedReal, PutReal, PutVip, RemoveVip, VipKey
+from agent.boundary import Adopted, OwnedReal
 from agent.config import Vip
 from agent.health import Verdict
-from agent.state import NodeState, PeerState, RealNumbers, RealState, VipState
+from agent.state import NodeState, PeerState, RealNumbers, RealState, VipNumbers, VipState
 from shared.model import Health
 
 Owned = dict[tuple[int, maglev.Address], OwnedReal]
 """(vip_num, address) -> the number in use for it."""
 
 
-class Layout(NamedTuple):
-    """What the maps need besides rings and flags; idempotent, so it can be written again."""
-
-    before: tuple[Effect, ...]
-    """Ahead of the rings: removed VIPs, new reals."""
-    behind: tuple[Effect, ...]
-    """After the rings: new VIPs, freed reals."""
-
-
-def adopt(state: NodeState, fact: Adopted, now: float) -> Layout:
+def adopt(state: NodeState, fact: Adopted, now: float) -> None:
     """Fill an empty state from its config, the maps and the journal."""
     owned: Owned = {(r.vip_num, r.address): r for r in fact.reals if r.vip_num}
-    numbers = RealNumbers(fact.reals, MAX_REALS)
+    state.numbers = RealNumbers(fact.reals, MAX_REALS)
+    state.vip_numbers = VipNumbers(fact.vips.values(), MAX_VIPS)
     unlisted = _unlisted(state, fact, owned)
     for real in unlisted:
-        numbers.give_back(real.real_num)
-    gone = [key for key in fact.vips if key not in {vip.key for vip in state.listed.vips}]
-    vip_nums = _vip_nums(fact, gone)
+        state.numbers.give_back(real.real_num)
+    listed = {vip.key for vip in state.listed.vips}
+    state.leftover_vips = {key for key in fact.vips if key not in listed}
+    for key in fact.vips:  # their numbers serve again last: they are removed before any ring
+        if key in state.leftover_vips:
+            state.vip_numbers.give_back(fact.vips[key])
     for vip in state.listed.vips:
-        vip_num = fact.vips.get(vip.key) or next(vip_nums)
-        state.vips[vip.name] = _lay_out(vip, vip_num, owned, fact, numbers, now=now)
+        vip_num = fact.vips.get(vip.key) or state.vip_numbers.take()
+        state.vips[vip.name] = _lay_out(vip, vip_num, owned, fact, state.numbers, now=now)
     if state.listed.bgp:
         state.peers = {
             str(peer.address): PeerState(peer.asn, since=now) for peer in state.listed.bgp.peers
         }
+    state.generation, state.newest_generation = fact.generation, fact.newest_generation
     commands.apply(state, fact.overrides, now, revision=fact.revision)
-    reals = [real for vip in state.vips.values() for real in vip.reals.values()]
-    taken = {real.number.real_num for real in reals}
-    return Layout(
-        before=(
-            *(RemoveVip(key) for key in gone),
-            *(PutReal(r.number._replace(flags=r.flags)) for r in reals if r.written is None),
-        ),
-        behind=(
-            *(PutVip(vip.listed.key, vip.vip_num) for vip in state.vips.values()),
-            *(FreeReal(real.real_num) for real in unlisted if real.real_num not in taken),
-        ),
-    )
+    state.leftover_reals = {real.real_num for real in unlisted}
 
 
 def _unlisted(state: NodeState, fact: Adopted, owned: Owned) -> list[OwnedReal]:
@@ -71,12 +53,6 @@ def _unlisted(state: NodeState, fact: Adopted, owned: Owned) -> list[OwnedReal]:
         (fact.vips.get(vip.key), real.address) for vip in state.listed.vips for real in vip.reals
     }
     return [real for key, real in owned.items() if key not in listed]
-
-
-def _vip_nums(fact: Adopted, gone: list[VipKey]) -> Iterator[int]:
-    """Numbers for new VIPs: those of removed ones last (they are removed before any ring)."""
-    yield from sorted(set(range(1, MAX_VIPS)) - set(fact.vips.values()))
-    yield from (fact.vips[key] for key in gone)
 
 
 def _lay_out(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A program on an interface: one pinned bpf_link, never at the cost of somebody else's program.
+"""Programs on an interface: pinned bpf_links, never at the cost of somebody else's program.
 
 A link rather than a netlink attachment: nobody replaces or removes it by mistake, the pin keeps it
 while no agent runs, and a new program takes over in one atomic step.  Standard library only: the
@@ -82,8 +82,32 @@ def attach(pins: Path, interface: str, mode: str, program: int) -> str:
     return now.mode
 
 
+def attach_egress(pins: Path, interface: str, program: int) -> str:
+    """Let `program` see what leaves the interface; returns why it cannot, empty if it does.
+
+    Raises LoadError when a pin is in the way.
+    """
+    ifindex = socket.if_nametoindex(interface)
+    path = pins / f"link_egress_{interface}"
+    if _adopt(path, ifindex, "", program):
+        return ""
+    try:
+        link = bpf.link_egress(program, ifindex)
+    except OSError as error:
+        old = error.errno == errno.EINVAL
+        return "the kernel has no TCX (Linux 6.6 and later do)" if old else str(error.strerror)
+    try:
+        bpf.obj_pin(link, str(path))
+    finally:
+        os.close(link)
+    return ""
+
+
 def _adopt(path: Path, ifindex: int, mode: str, program: int) -> bool:
-    """Put the program behind the pinned link; False: there is none that can be used."""
+    """Put the program behind the pinned link; False: there is none that can be used.
+
+    `mode`: that of XDP; empty: whatever the link is, it stays so.
+    """
     try:
         link = bpf.obj_get(str(path))
     except FileNotFoundError:
@@ -95,8 +119,7 @@ def _adopt(path: Path, ifindex: int, mode: str, program: int) -> bool:
                 f"{path} is the link of interface number {info.ifindex}, not {ifindex}: "
                 "another network namespace's or an older interface's; use other pins, or remove it"
             )
-        now = attached(ifindex)
-        if info.ifindex == 0 or now is None or now.mode != mode:
+        if info.ifindex == 0 or (mode and not _runs_in(ifindex, mode)):
             bpf.link_detach(link)  # the interface was made anew, or the mode is another now
             path.unlink()
             return False
@@ -106,6 +129,11 @@ def _adopt(path: Path, ifindex: int, mode: str, program: int) -> bool:
     finally:
         os.close(link)
     return True
+
+
+def _runs_in(ifindex: int, mode: str) -> bool:
+    now = attached(ifindex)
+    return now is not None and now.mode == mode
 
 
 def _create(path: Path, interface: str, ifindex: int, mode: str, program: int) -> None:

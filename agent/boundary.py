@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.check_table import Check
 from agent.maglev import Address
 from shared.messages import Answer, Command, EventBody
 from shared.model import Admin, Protocol, host_port
+
+if TYPE_CHECKING:
+    from agent.config import Config
 
 
 class EffectError(Exception):
@@ -129,10 +133,20 @@ class Override(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Whom to probe; what to ask is in the VIP's config."""
+    """Whom to probe."""
 
     vip: str
     real: Address
+
+
+class Asking(NamedTuple):
+    """A check: whom, and all that is needed to ask.  Equal ones go on undisturbed."""
+
+    target: Target
+    key: VipKey
+    check: Check
+    real_num: int = 0
+    generation: int = 0
 
 
 # ---- facts
@@ -149,6 +163,10 @@ class Adopted:
     overrides: tuple[Override, ...]
     """From the journal, oldest first."""
     revision: int
+    generation: int = 0
+    """Number of the config in force."""
+    newest_generation: int = 0
+    """The largest number that was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +175,8 @@ class Probed:
     ok: bool
     detail: str
     ms: float
+    weight: int | None = None
+    """Percent of the configured weight that the real asked for; None: it did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +185,21 @@ class Asked:
 
     command: Command
     sender: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """The config that a command wants in force was read (`ReadConfig`)."""
+
+    command: Command
+    sender: bytes
+    config: Config | None
+    """None: it cannot be used, `error` says why."""
+    error: str = ""
+    text: str = ""
+    """As it was read, to be kept."""
+    instead_of: str = ""
+    """Of a rollback: digest of the file that is passed over until it changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +234,7 @@ class Failed:
     """The effects behind it, which were not tried."""
 
 
-Fact = Adopted | Probed | Asked | PeerChanged | Counted | Tick | Stopping | Failed
+Fact = Adopted | Probed | Asked | Proposed | PeerChanged | Counted | Tick | Stopping | Failed
 
 
 # ---- effects
@@ -274,9 +309,40 @@ class Advertise:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The whole set of targets."""
+    """The whole set of checks."""
 
-    targets: frozenset[Target]
+    checks: frozenset[Asking]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConfig:
+    """Read what a reload or rollback is about; the answer is a `Proposed`."""
+
+    command: Command
+    sender: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """The node's settings that the program reads while it runs."""
+
+    listed: Config
+
+
+@dataclass(frozen=True, slots=True)
+class KeepConfig:
+    """Keep a config's text under its number; it comes into force with its `Remember`."""
+
+    generation: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Compare the maps with what they should hold; a difference is an EffectError."""
+
+    vips: Mapping[VipKey, int]
+    reals: tuple[OwnedReal, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +353,10 @@ class Remember:
     result: str
     revision: int
     overrides: tuple[Override, ...] = ()
+    generation: int = 0
+    """The config in force from now on; 0: as before."""
+    instead_of: str = ""
+    """Digest of the config file that a rollback passes over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +381,10 @@ Effect = (
     | PutQuicIds
     | Advertise
     | Probe
+    | ReadConfig
+    | Configure
+    | KeepConfig
+    | Verify
     | Remember
     | Emit
     | Reply

@@ -20,7 +20,7 @@ _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT = 0, 1, 2, 3, 4
 _PROG_LOAD = 5
 _OBJ_PIN, _OBJ_GET, _TEST_RUN, _PROG_BY_ID, _INFO = 6, 7, 10, 13, 15
 _LINK_CREATE, _LINK_UPDATE, _LINK_DETACH = 28, 29, 34
-_ATTACH_XDP = 37
+_ATTACH_XDP, _ATTACH_TCX_EGRESS = 37, 47
 
 _libc = c.CDLL(None, use_errno=True)
 _libc.syscall.restype = c.c_long
@@ -138,7 +138,7 @@ def program_info(fd: int) -> ProgramId:
 
 
 def link_info(fd: int) -> LinkTarget:
-    """Of an XDP link."""
+    """Of an XDP or TCX link."""
     i = _LinkTarget()
     _info(fd, i)
     return LinkTarget(i.prog_id, i.ifindex)
@@ -288,6 +288,11 @@ def link_xdp(program: int, ifindex: int, flags: int) -> int:
     return _bpf(_LINK_CREATE, _LinkCreateAttr(program, ifindex, _ATTACH_XDP, flags))
 
 
+def link_egress(program: int, ifindex: int) -> int:
+    """Attach a tc program to what leaves by an interface (TCX, Linux 6.6), behind those there."""
+    return _bpf(_LINK_CREATE, _LinkCreateAttr(program, ifindex, _ATTACH_TCX_EGRESS, 0))
+
+
 def link_update(link: int, program: int) -> None:
     """Replace the link's program, atomically, whichever it is: naming the expected one would take
     CAP_SYS_ADMIN (a descriptor by its number), and who holds the link is its only owner."""
@@ -331,11 +336,13 @@ class Run(NamedTuple):
     """ns per run, average."""
 
 
-def run_program(program: int, frame: bytes, repeat: int = 1) -> Run:
-    """Run an XDP program on a frame of at least 14 bytes, in a test, on this CPU.
+def run_program(program: int, frame: bytes, repeat: int = 1, context: bytes = b"") -> Run:
+    """Run an XDP or tc program on a frame of at least 14 bytes, in a test, on this CPU.
 
-    The packet is not restored between repeats.
+    `context`: the beginning of struct xdp_md or struct __sk_buff, the rest is 0.  The packet is not
+    restored between repeats.
     """
+    held = c.create_string_buffer(context, len(context)) if context else None
     given = c.create_string_buffer(frame, len(frame))
     out = c.create_string_buffer(len(frame) + 512)
     attr = _TestRunAttr(
@@ -345,6 +352,8 @@ def run_program(program: int, frame: bytes, repeat: int = 1) -> Run:
         data_in=c.addressof(given),
         data_out=c.addressof(out),
         repeat=repeat,
+        ctx_size_in=len(context),
+        ctx_in=0 if held is None else c.addressof(held),
     )
     _bpf(_TEST_RUN, attr)
     return Run(attr.result, out.raw[: attr.size_out], attr.duration)

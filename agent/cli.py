@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`remora-agent`: the command of the edge node.
 
-Exit codes: 0 done, 1 failed (the world said no), 2 usage or config, 130 interrupted.
+Exit codes: 0 done, 1 failed (the world said no), 2 usage or config, 130 interrupted; those of
+plan, reload and rollback are in cli_change.py.
 Only what a verb needs is imported: `check` runs on a machine without BPF parts.
 """
 
@@ -16,12 +17,15 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent import config
+from agent import cli_change, config
 
 EPILOG = """\
 examples:
   remora-agent check /etc/remora/agent.toml      is the config right? says what to change
   remora-agent run -c /etc/remora/agent.toml     serve until SIGTERM, then withdraw the routes
+  remora-agent plan FILE                         what would this file change? (asks the agent)
+  remora-agent reload -c FILE                    bring the file into force, all of it or nothing
+  remora-agent rollback -c FILE                  back to the config before
   remora-agent simulate -c FILE --hex 0200...    where would this frame go? (the same program)
   remora-agent preflight -c FILE                 what must be put right before traffic? says how
   remora-agent detach -c FILE                    take the data plane off the interface
@@ -72,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="REAL",
         help="count this real (an address) as down; all others count as up (repeatable)",
     )
+    cli_change.add_verbs(verbs)
     _preflight_options(verbs.add_parser("preflight", help="look whether this machine is ready"))
     _verb(verbs, "detach", _detach, "take the program off the interface and remove its maps")
     return parser
@@ -131,7 +136,6 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    listed = config.read(options.config)
     from agent import supervisor
 
     supervisor.log_to_stderr(logging.DEBUG if options.debug else logging.INFO)
@@ -140,7 +144,7 @@ def _run(options: argparse.Namespace) -> int:
     from agent.loader import LoadError
 
     try:
-        asyncio.run(runtime.run(listed))
+        asyncio.run(runtime.run(options.config))
     except (EffectError, LoadError) as error:
         return _fail(error, 1)
     return 0

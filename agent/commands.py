@@ -13,10 +13,23 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
-from agent import guard, maglev
-from agent.boundary import Override
-from agent.state import NodeState, RealState, VipState
-from shared.messages import Action, Answer, Change, Command, Drain, Look, Replay, Undrain, Weight
+from agent import difference, forecast, guard, maglev, reconfigure
+from agent.boundary import Override, Proposed
+from agent.state import NodeState, RealState
+from shared.messages import (
+    Action,
+    Answer,
+    Batch,
+    Command,
+    Drain,
+    Look,
+    Reload,
+    Replay,
+    RingOf,
+    Rollback,
+    Undrain,
+    Weight,
+)
 from shared.model import Admin
 
 MAX_WEIGHT = 1000
@@ -26,6 +39,8 @@ class Outcome(NamedTuple):
     answer: Answer
     overrides: tuple[Override, ...] = ()
     """To apply; empty: nothing changes."""
+    following: reconfigure.Next | None = None
+    """To install: the state under another config."""
 
 
 class Undo(NamedTuple):
@@ -47,8 +62,16 @@ def in_words(action: Action) -> str:
             return f"{verb} {'node' if action.node else _object(real, vip)}"
         case Weight(real=real, weight=weight, vip=vip):
             return f"weight {_object(real, vip)} {weight}"
+        case Reload():
+            return "reload"
+        case Rollback(generation):
+            return f"rollback to {generation or 'the last config'}"
+        case Batch(actions):
+            return ", ".join(in_words(each) for each in actions)
         case Look():
             return "look"
+        case RingOf(vip):
+            return f"ring of {vip}"
         case Replay(sequence):
             return f"replay from {sequence}"
         case _:
@@ -61,34 +84,81 @@ def _object(real: str, vip: str) -> str:
 
 def decide(state: NodeState, command: Command, fill: maglev.Fill) -> Outcome:
     """Plan a command.  Touches nothing."""
-    node, revision = state.listed.node.name, state.revision
-    answer = Answer(id=command.id, node=node, status="unchanged", revision=revision)
-    if command.expect_revision not in (None, revision):
-        return Outcome(
-            msgspec.structs.replace(
-                answer,
-                status="refused",
-                guard="revision",
-                error=f"expected revision {command.expect_revision}, {node} is at {revision}; "
-                "look again, then repeat the command",
-            )
-        )
+    blank, no = _blank(state, command)
+    if no is not None:
+        return Outcome(no)
     try:
         overrides = tuple(o for o in _wanted(state, command.action) if _differs(state, o))
     except Refused as error:
-        return Outcome(msgspec.structs.replace(answer, status="refused", error=str(error)))
+        return Outcome(_refused(blank, str(error)))
     if not overrides:
-        return Outcome(answer)
-    changes, no = _plan(state, overrides, fill)
+        return Outcome(blank)
+    answer = _judged(blank, command, forecast.of_overrides(state, overrides, fill))
+    return Outcome(answer, overrides if answer.status == "applied" else ())
+
+
+def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: float) -> Outcome:
+    """Plan the change to another config.  Touches nothing."""
+    blank, no = _blank(state, fact.command)
     if no is not None:
+        return Outcome(no)
+    if fact.config is None:
+        return Outcome(_refused(blank, fact.error))
+    if fact.config == state.listed:
+        return Outcome(blank)
+    restart = tuple(
+        filter(difference.needs_restart, difference.settings(state.listed, fact.config))
+    )
+    if restart:
+        keys = "; ".join(map(str, restart))
+        return Outcome(_refused(blank, f"comes into force with a restart only: {keys}", "restart"))
+    try:
+        following = reconfigure.prepare(state, fact.config, now)
+    except IndexError:
         return Outcome(
-            msgspec.structs.replace(
-                answer, status="refused", guard=no.guard, error=no.why, changes=changes
-            )
+            _refused(blank, "the maps have no numbers left; remove VIPs or reals first, then add")
         )
-    if command.dry_run:
-        return Outcome(msgspec.structs.replace(answer, status="planned", changes=changes))
-    return Outcome(msgspec.structs.replace(answer, status="applied", changes=changes), overrides)
+    answer = _judged(blank, fact.command, forecast.of_config(state, following, fill))
+    if answer.status != "applied":
+        return Outcome(answer)
+    note = fact.instead_of and "the config file is passed over until it changes or is reloaded"
+    answer = msgspec.structs.replace(answer, generation=following.generation, note=note)
+    return Outcome(answer, following=following)
+
+
+def _blank(state: NodeState, command: Command) -> tuple[Answer, Answer | None]:
+    """An answer that says `unchanged`, and the refusal if the command cannot even be planned."""
+    node, revision = state.listed.node.name, state.revision
+    blank = Answer(
+        id=command.id,
+        node=node,
+        status="unchanged",
+        revision=revision,
+        generation=state.generation,
+    )
+    if command.expect_revision not in (None, revision):
+        why = (
+            f"expected revision {command.expect_revision}, {node} is at {revision}; "
+            "look again, then repeat the command"
+        )
+        return blank, _refused(blank, why, "revision")
+    if wrong := guard.wrongly_allowed(command.allow, command.why):
+        return blank, _refused(blank, wrong)
+    return blank, None
+
+
+def _refused(answer: Answer, why: str, name: str = "") -> Answer:
+    return msgspec.structs.replace(answer, status="refused", guard=name, error=why)
+
+
+def _judged(answer: Answer, command: Command, would: forecast.Forecast) -> Answer:
+    """With the plan, and what the guards say to it."""
+    answer = msgspec.structs.replace(answer, changes=would.changes)
+    refusals = (no for impact in would.impacts for no in guard.check(impact))
+    no = guard.first(refusals, command.allow)
+    if no is not None:
+        return _refused(answer, no.why, no.guard)
+    return msgspec.structs.replace(answer, status="planned" if command.dry_run else "applied")
 
 
 def revised(answer: Answer, revision: int) -> Answer:
@@ -114,6 +184,26 @@ def apply(
     undo = Undo(tuple(before), state.revision)
     state.revision = state.revision + 1 if revision is None else revision
     return undo
+
+
+def inverse(state: NodeState, undo: Undo, done: Iterable[Override]) -> tuple[str, ...]:
+    """Lines of the CLI that take a change back; none where a line could not."""
+    lines: list[str] = []
+    for before, after in zip(undo.overrides, done, strict=True):
+        name = f"real/{before.real}@{before.vip}" if before.real else f"node/{_node(state)}"
+        if before.admin is not after.admin:
+            verb = {Admin.ENABLED: "undrain", Admin.DRAINING: "drain"}.get(before.admin)
+            if verb is None:
+                return ()
+            lines.append(f"{verb} {name}")
+        if before.weight != after.weight:
+            listed = state.vips[before.vip].reals[ip_address(before.real)].listed.weight
+            lines.append(f"weight {name} {listed if before.weight is None else before.weight}")
+    return tuple(lines)
+
+
+def _node(state: NodeState) -> str:
+    return state.listed.node.name
 
 
 def revert(state: NodeState, undo: Undo) -> None:
@@ -142,10 +232,27 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
                 Override(name, str(real.listed.address), real.admin, _weight(real, weight))
                 for name, real in _reals(state, action.real, action.vip)
             ]
-        case Look() | Replay():
+        case Batch(actions):
+            return _wanted_together(state, actions)
+        case Reload() | Rollback() | Look() | Replay() | RingOf():
             raise Refused("not a change")
         case _:
             assert_never(action)
+
+
+def _wanted_together(
+    state: NodeState, actions: Iterable[Drain | Undrain | Weight]
+) -> list[Override]:
+    found: dict[tuple[str, str], Override] = {}
+    for action in actions:
+        for override in _wanted(state, action):
+            key = override.vip, override.real
+            if not override.real:
+                raise Refused("a node is drained by a command of its own, not among reals")
+            if key in found:
+                raise Refused(f"real/{override.real}@{override.vip} is named twice; once will do")
+            found[key] = override
+    return list(found.values())
 
 
 def _weight(real: RealState, weight: int) -> int | None:
@@ -176,52 +283,3 @@ def _differs(state: NodeState, override: Override) -> bool:
         return state.admin is not override.admin
     real = state.vips[override.vip].reals[ip_address(override.real)]
     return (real.admin, real.override) != (override.admin, override.weight)
-
-
-def _plan(
-    state: NodeState, overrides: tuple[Override, ...], fill: maglev.Fill
-) -> tuple[tuple[Change, ...], guard.Refusal | None]:
-    """What would become of each real, and the first guard that says no."""
-    if not overrides[0].real:
-        was, now = state.admin, overrides[0].admin
-        live = sum(r.live_flows for v in state.vips.values() for r in v.reals.values())
-        return (Change("", "", was, now, 0, 0, 0, live, 0),), None
-    changes = []
-    refusal = None
-    for override in overrides:
-        vip = state.vips[override.vip]
-        change, serving = _plan_one(vip, override, fill)
-        changes.append(change)
-        refusal = refusal or guard.check(
-            vip=override.vip,
-            serving_before=vip.serving,
-            serving_after=serving,
-            quorum=vip.listed.quorum,
-        )
-    return tuple(changes), refusal
-
-
-def _plan_one(vip: VipState, override: Override, fill: maglev.Fill) -> tuple[Change, int]:
-    address = ip_address(override.real)
-    real = vip.reals[address]
-    before = maglev.ring(vip.placed or {}, vip.seed, fill=fill)
-    was = str(real)
-    saved = real.admin, real.override
-    real.admin, real.override = override.admin, override.weight
-    try:
-        ring = maglev.ring(vip.members, vip.seed, fill=fill)
-        now, serving = str(real), vip.serving
-    finally:
-        real.admin, real.override = saved
-    change = Change(
-        vip=override.vip,
-        real=override.real,
-        was=was,
-        now=now,
-        slots_before=vip.shares.get(address, 0),
-        slots_after=ring.counts().get(address, 0),
-        slots_moved=maglev.moved(before, ring),
-        live_flows=real.live_flows,
-        reals_left=serving,
-    )
-    return change, serving

@@ -6,47 +6,28 @@ Every key, its default and its meaning stand in configs/agent.toml; a test compa
 
 from __future__ import annotations
 
-import abc
 import difflib
 import re
 import tomllib
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from agent.boundary import Encap, VipKey
+from agent.check_table import Check
 from agent.contradictions import contradictions
+from agent.tables import Address, Asn, Name, Port, Table
 from shared.model import Protocol
 
-if TYPE_CHECKING:
-    from agent.maglev import Address
-else:
-
-    class Address(abc.ABC):  # noqa: B024
-        """Of either family.  msgspec takes one foreign type per field: this stands for the two."""
-
-    Address.register(IPv4Address)
-    Address.register(IPv6Address)
-
 MAX_VIPS = 511
-
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Seconds = Annotated[float, Meta(ge=0.05, le=3600)]
-Count = Annotated[int, Meta(ge=1, le=100)]
-Asn = Annotated[int, Meta(ge=1, le=4294967295)]
 
 
 class ConfigError(ValueError):
     """The config file is wrong; the text names file, key and value, and what to do."""
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file: unknown keys are errors."""
 
 
 class Node(Table, frozen=True, kw_only=True):
@@ -105,16 +86,6 @@ class Bgp(Table, frozen=True, kw_only=True):
     peers: Annotated[tuple[BgpPeer, ...], Meta(min_length=1)]
 
 
-class Check(Table, frozen=True, kw_only=True):
-    kind: Literal["tcp", "http"] = "tcp"
-    port: Annotated[int, Meta(ge=0, le=65535)] = 0
-    path: Annotated[str, Meta(pattern=r"^/[!-~]*$")] = "/"
-    interval: Seconds = 2.0
-    timeout: Seconds = 1.0
-    rise: Count = 2
-    fall: Count = 3
-
-
 class Real(Table, frozen=True, kw_only=True):
     address: Address
     weight: Annotated[int, Meta(ge=1, le=1000)] = 100
@@ -145,11 +116,15 @@ class Config(Table, frozen=True, kw_only=True):
 
 def read(path: Path) -> Config:
     """Read and check a file.  Raises ConfigError."""
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    return parse(text, str(path))
 
 
 def parse(text: str, name: str) -> Config:
@@ -194,7 +169,15 @@ _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
 _NAME_RULE = "letters, digits, - and _, at most 32, the first a letter or digit"
 _RULES = {
     "protocol": "tcp or udp",
-    "kind": "tcp or http",
+    "kind": "tcp, http, https, tls, dns, udp, exec or file",
+    "via": "tunnel, direct or both",
+    "status": "codes and ranges such as 200 or 200-399",
+    "host": "a host name or address, with a port if need be",
+    "sni": "a host name",
+    "method": "GET or HEAD",
+    "transport": "udp or tcp",
+    "record": "a record type in capitals, such as A or SOA",
+    "weight_header": "the name of an HTTP header",
     "xdp_mode": "native or generic",
     "encap": "ipip or gue",
     "name": _NAME_RULE,
@@ -202,7 +185,7 @@ _RULES = {
     "interface": "an interface name of at most 15 characters, as `ip link` shows it",
     "path": "an absolute path of visible ASCII characters, such as /healthz",
 }
-_SECRETS = ("hash_key",)
+SECRETS = ("hash_key",)
 """Never repeated in an error: errors end in logs."""
 
 
@@ -215,11 +198,11 @@ def _explain(problem: str, raw: dict[str, Any]) -> str:
         return f"{_join(path, unknown['field'])}: unknown key; {_nearest(path, unknown['field'])}"
     if missing := _MISSING.search(problem):
         return f"{_join(path, missing['field'])}: missing; add it (configs/agent.toml explains it)"
-    key = path.rsplit(".", 1)[-1]
+    key = path.rsplit(".", 1)[-1].partition("[")[0]
     if "matching regex" in problem or "Invalid enum value" in problem:
         problem = f"Expected {_RULES.get(key, 'another form')}"
     value = _look(raw, path)
-    shown = not isinstance(value, dict | list) and key not in _SECRETS
+    shown = not isinstance(value, dict | list) and key not in SECRETS
     got = f", got {value!r}" if shown else ""
     problem = re.sub(r", got `\w+`$", "", problem)
     return f"{path or 'file'}: {problem[:1].lower()}{problem[1:]}{got}"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from agent.check_contradictions import check_problems
 from agent.maglev import Address
 
 if TYPE_CHECKING:
@@ -100,11 +101,7 @@ def _vip_problems(config: Config) -> list[str]:
                 f"{where}.quorum: {vip.quorum} reals are needed, {len(vip.reals)} are listed: "
                 "the VIP could never be announced"
             )
-        if vip.check.timeout > vip.check.interval:
-            found.append(
-                f"{where}.check.timeout: {vip.check.timeout} is longer than the interval "
-                f"({vip.check.interval}); make it shorter"
-            )
+        found += check_problems(vip, where)
         found += _real_problems(vip, where, addresses)
     total = sum(len(vip.reals) for vip in config.vips)
     if total > MAX_REALS:

@@ -35,8 +35,9 @@ QUARANTINE = 0.05
 """Seconds until a row that was in force is written again: a packet may still be reading it."""
 _CENSUS_AGE = 0.2
 """Seconds for which a count of flows is good enough to be given again."""
-_NOT_OURS = ("events", "decap_totals", "fill", "work", "jumps")
-"""EventRing's; a real's; opened while a ring is filled only; the program's own."""
+_NOT_OURS = ("events", "decap_totals", "fill", "work", "jumps", "probe_totals")
+"""EventRing's; a real's; opened while a ring is filled only; the program's own; the
+prober's (agent/tunnel.py)."""
 
 
 class Owned(NamedTuple):
@@ -241,7 +242,7 @@ class DataPlane:
         return self._row(int(self._services["ring_row"][vip_num]))[: abi.RING_SLOTS]
 
     def _rewrite(self, vip_num: int, change: slots.Change) -> None:
-        """In the row in force: each word is complete by itself, and new flows go where they went."""
+        """In the row in force: each word is complete by itself; new flows go where they went."""
         row = int(self._services["ring_row"][vip_num])
         if row:
             words = self._row(row)[: abi.RING_SLOTS]

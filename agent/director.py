@@ -7,8 +7,8 @@ Rule 2: no clock, no I/O, no logging: `now` is an argument (seconds, monotonic).
 Rule 3: nothing is done by difference to what was asked before: `_settle` compares what should be
 with what was written, so the same code serves a start, a failure, a command and a retry.
 
-Order of effects: withdraw, flags, rings, announce, journal, events, answers.  Traffic is never
-attracted that a ring cannot place, and "answered" means "written".
+Order of effects: withdraw, flags, rings, new VIPs, what is gone, announce, journal, events,
+answers.  Traffic is never attracted that a ring cannot place, and "answered" means "written".
 """
 
 from __future__ import annotations
@@ -19,31 +19,49 @@ from typing import assert_never
 
 import numpy as np
 
-from agent import commands, maglev, rib
-from agent.adoption import Layout, adopt
+from agent import commands, maglev, reconfigure, rib
+from agent.adoption import adopt
 from agent.boundary import (
     Adopted,
     Advertise,
     Asked,
+    Configure,
     Counted,
     Effect,
     Emit,
     Fact,
     Failed,
+    FreeReal,
+    KeepConfig,
     PeerChanged,
     Probe,
     Probed,
+    Proposed,
+    PutReal,
+    PutVip,
+    ReadConfig,
     Remember,
+    RemoveVip,
     Reply,
     SetFlags,
     SetRing,
     Stopping,
     Tick,
+    Verify,
 )
 from agent.config import Config
 from agent.health import judge
 from agent.state import NodeState, VipState
-from shared.messages import Answer, ChangeEvent, HealthEvent, PeerEvent, RouteEvent
+from shared.messages import (
+    Answer,
+    ChangeEvent,
+    Command,
+    HealthEvent,
+    PeerEvent,
+    Reload,
+    Rollback,
+    RouteEvent,
+)
 from shared.model import Admin
 
 REMEMBERED_ANSWERS = 1024
@@ -72,14 +90,20 @@ class Director:
         self.state = NodeState(listed)
         self._fill = fill
         self._answers: OrderedDict[str, Answer] = OrderedDict()
-        self._layout: Layout | None = None
-        """None: not adopted yet."""
-        self._laid_out = False
+        self._adopted = False
+        self._removals_first = False
+        """At a start: the numbers of removed VIPs may serve again at once."""
+        self._told: Config | None = None
+        """The config that prober and program work by."""
+        self._advertised = [self.state.announced]
+        """What was announced before the last batch, then each Advertise of it."""
+        self._routes_told: frozenset[str] = frozenset()
+        """Announced addresses, as events said."""
         self._stopping = False
         self._retry_at = 0.0
         self.unsettled = False
         """There is more to do: call take() again soon."""
-        self._undo: list[commands.Undo] = []
+        self._undo: list[commands.Undo | reconfigure.Before] = []
         """Of the commands in the last batch, should one of its effects fail."""
 
     def take(self, facts: Sequence[Fact], now: float) -> list[Effect]:
@@ -87,19 +111,25 @@ class Director:
         after: list[Effect] = []
         if not any(isinstance(fact, Failed) for fact in facts):
             self._undo = []
+        ahead: list[Effect] = []
         for fact in facts:
-            after += self._on(fact, now)
+            if isinstance(fact, Proposed):
+                before, behind = self._on_proposed(fact, now)
+                ahead += before
+                after += behind
+            else:
+                after += self._on(fact, now)
         # Nobody waits for a retry but the retry: a command is answered when it is written, a stop
         # withdraws at once.
-        urgent = any(isinstance(fact, Asked | Stopping) for fact in facts)
-        if self._layout is None or (now < self._retry_at and not urgent):
+        urgent = any(isinstance(fact, Asked | Proposed | Stopping) for fact in facts)
+        if not self._adopted or (now < self._retry_at and not urgent):
             return after
         # A command's rings are all written before it is answered, and so are those of a start.
-        at_once = any(isinstance(fact, Asked | Adopted) for fact in facts)
+        at_once = any(isinstance(fact, Asked | Proposed | Adopted) for fact in facts)
         budget = Budget(len(self.state.vips) if at_once else RINGS_AT_ONCE)
-        effects = self._settle(self._layout, budget)
+        effects = self._settle(budget)
         self.unsettled = budget.left < 0
-        return [*effects, *after]
+        return [*ahead, *effects, *after]
 
     # ---- facts
 
@@ -117,8 +147,12 @@ class Director:
                         real.live_flows = int(live_flows[real.number.real_num])
                 return []
             case Adopted():
-                self._layout = adopt(self.state, fact, now)
-                return [Probe(self.state.targets())]
+                adopt(self.state, fact, now)
+                self._adopted = self._removals_first = True
+                self._told = self.state.listed
+                return [Probe(self.state.checks())]
+            case Proposed():
+                raise AssertionError("taken by take()")
             case Failed():
                 return self._on_failed(fact, now)
             case Stopping():
@@ -160,21 +194,71 @@ class Director:
         known = self._answers.get(command.id)
         if known is not None:
             return [Reply(fact.sender, known)]
+        if isinstance(command.action, Reload | Rollback):
+            return [ReadConfig(command, fact.sender)]
         outcome = commands.decide(self.state, command, self._fill)
         answer = outcome.answer
+        back: tuple[str, ...] = ()
         if outcome.overrides:
-            self._undo.append(commands.apply(self.state, outcome.overrides, now))
+            undo = commands.apply(self.state, outcome.overrides, now)
+            self._undo.append(undo)
+            back = commands.inverse(self.state, undo, outcome.overrides)
             answer = commands.revised(answer, self.state.revision)
+        entry = Remember(command, _result(answer), answer.revision, outcome.overrides)
+        return self._answered(command, fact.sender, answer, entry, back)
+
+    def _on_proposed(self, fact: Proposed, now: float) -> tuple[list[Effect], list[Effect]]:
+        """(ahead of what is settled, behind it).  The config's text is kept first: a full disk is
+        found before anything is touched."""
+        command = fact.command
+        known = self._answers.get(command.id)
+        if known is not None:
+            return [], [Reply(fact.sender, known)]
+        outcome = commands.decide_config(self.state, fact, self._fill, now)
+        answer, following = outcome.answer, outcome.following
+        if following is None:
+            entry = Remember(command, _result(answer), answer.revision)
+            return [], self._answered(command, fact.sender, answer, entry)
+        self._undo.append(reconfigure.install(self.state, following))
+        answer = commands.revised(answer, self.state.revision)
+        entry = Remember(
+            command,
+            _result(answer),
+            answer.revision,
+            following.overrides,
+            following.generation,
+            fact.instead_of,
+        )
+        verify = Verify(
+            {vip.listed.key: vip.vip_num for vip in following.vips.values()},
+            tuple(r.number for vip in following.vips.values() for r in vip.reals.values()),
+        )
+        behind = [verify, *self._answered(command, fact.sender, answer, entry)]
+        return [KeepConfig(following.generation, fact.text)], behind
+
+    def _answered(
+        self,
+        command: Command,
+        sender: bytes,
+        answer: Answer,
+        entry: Remember,
+        back: tuple[str, ...] = (),
+    ) -> list[Effect]:
+        """Journal, event and answer, in this order; a plan leaves no trace."""
         if command.dry_run:
-            return [Reply(fact.sender, answer)]
+            return [Reply(sender, answer)]
         self._remember_answer(answer)
         what = commands.in_words(command.action)
-        result = answer.status if not answer.error else f"{answer.status}: {answer.error}"
-        return [
-            Remember(command, result, answer.revision, outcome.overrides),
-            Emit(ChangeEvent(command.who, what, result, answer.revision)),
-            Reply(fact.sender, answer),
-        ]
+        told = ChangeEvent(
+            who=command.who,
+            what=what,
+            result=entry.result,
+            revision=answer.revision,
+            why=command.why,
+            operation=command.operation,
+            undo=back,
+        )
+        return [entry, Emit(told), Reply(sender, answer)]
 
     def _remember_answer(self, answer: Answer) -> None:
         self._answers[answer.id] = answer
@@ -187,22 +271,24 @@ class Director:
         A command whose effects were dropped is taken back: the old state stays in force (K5).
         """
         self._retry_at = now + RETRY
-        self._laid_out = False
-        for vip in self.state.vips.values():
-            vip.placed = vip.found = None
-            for real in vip.reals.values():
-                real.written = None
+        self._told = None
         replies = [effect for effect in fact.dropped if isinstance(effect, Reply)]
         if isinstance(fact.effect, Reply):
             replies = []
-        if replies:
+        if replies and self._undo:
+            self._retry_at = now  # the old state is put back at once
             for undo in reversed(self._undo):
-                commands.revert(self.state, undo)
+                if isinstance(undo, reconfigure.Before):
+                    reconfigure.restore(self.state, undo)
+                else:
+                    commands.revert(self.state, undo)
         self._undo = []
+        undone = (fact.effect, *fact.dropped)
+        self._forget_what_was_written(undone)
         effects: list[Effect] = [
             effect
             for effect in fact.dropped
-            if isinstance(effect, Emit) and not isinstance(effect.body, ChangeEvent)
+            if isinstance(effect, Emit) and not isinstance(effect.body, ChangeEvent | RouteEvent)
         ]
         for reply in replies:
             self._answers.pop(reply.answer.id, None)
@@ -218,6 +304,23 @@ class Director:
                 Reply(reply.sender, answer),
             ]
         return effects
+
+    def _forget_what_was_written(self, undone: Sequence[Effect]) -> None:
+        for vip in self.state.vips.values():
+            vip.placed = vip.found = None
+            vip.written = False
+            for real in vip.reals.values():
+                real.written = None
+        unsent = sum(isinstance(effect, Advertise) for effect in undone)
+        self.state.announced = self._advertised[-1 - unsent]
+        for effect in undone:
+            if isinstance(effect, Emit) and isinstance(effect.body, RouteEvent):
+                self._routes_told ^= {effect.body.address}
+            if isinstance(effect, RemoveVip):
+                self.state.leftover_vips.add(effect.key)
+                self._removals_first = True  # its number may have another VIP by now
+            elif isinstance(effect, FreeReal):
+                self.state.leftover_reals.add(effect.real_num)
 
     # ---- what should be, against what was written
 
@@ -237,32 +340,65 @@ class Director:
             node_enabled=state.admin is Admin.ENABLED and not self._stopping,
         )
 
-    def _settle(self, layout: Layout, budget: Budget) -> list[Effect]:
+    def _settle(self, budget: Budget) -> list[Effect]:
         state = self.state
         kept = state.announced & self._routes()
         effects: list[Effect] = []
+        self._advertised = [state.announced]
         if kept != state.announced:
-            effects.append(Advertise(kept))
-        if not self._laid_out:
-            effects += layout.before
+            effects.append(self._advertise(kept))
+        if self._told is not state.listed:
+            effects.append(Configure(state.listed))
+        if self._removals_first:
+            self._removals_first = False
+            effects += self._remove_vips()
         for vip in state.vips.values():
             effects += self._settle_vip(vip, budget)
-        if not self._laid_out:
-            effects += layout.behind
-            self._laid_out = True
+        for vip in state.vips.values():
+            if not vip.written and vip.placed is not None:
+                effects.append(PutVip(vip.listed.key, vip.vip_num))
+                vip.written = True
+        effects += self._remove_vips()
+        effects += self._free_reals()
+        if self._told is not state.listed:
+            self._told = state.listed
+            effects.append(Probe(state.checks()))  # those of new VIPs go by their maps
         wanted = self._routes()  # now that the rings are there
         if wanted != kept:
-            effects.append(Advertise(wanted))
+            effects.append(self._advertise(wanted))
         effects += self._route_events(wanted)
         state.announced = wanted
         return effects
 
+    def _advertise(self, addresses: frozenset[maglev.Address]) -> Advertise:
+        self._advertised.append(addresses)
+        return Advertise(addresses)
+
+    def _remove_vips(self) -> list[Effect]:
+        if not self.state.leftover_vips:
+            return []
+        here = {vip.listed.key for vip in self.state.vips.values()}
+        gone = sorted(self.state.leftover_vips - here, key=str)
+        self.state.leftover_vips.clear()
+        return [RemoveVip(key) for key in gone]
+
+    def _free_reals(self) -> list[Effect]:
+        if not self.state.leftover_reals:
+            return []
+        vips = self.state.vips.values()
+        here = {real.number.real_num for vip in vips for real in vip.reals.values()}
+        gone = sorted(self.state.leftover_reals - here)
+        self.state.leftover_reals.clear()
+        return [FreeReal(number) for number in gone]
+
     def _settle_vip(self, vip: VipState, budget: Budget) -> list[Effect]:
         effects: list[Effect] = []
         for real in vip.reals.values():
-            if real.written != real.flags:
+            if real.written is None:
+                effects.append(PutReal(real.number._replace(flags=real.flags)))
+            elif real.written != real.flags:
                 effects.append(SetFlags(real.number.real_num, real.flags))
-                real.written = real.flags
+            real.written = real.flags
         members = vip.members
         if vip.placed == members or (vip.placed is not None and not vip.warm):
             return effects  # while the first verdicts come in, one ring at their end, not one each
@@ -278,11 +414,16 @@ class Director:
         return effects
 
     def _route_events(self, wanted: frozenset[maglev.Address]) -> list[Effect]:
-        was = self.state.announced
+        was, now = self._routes_told, frozenset(map(str, wanted))
+        self._routes_told = now
         why = "node draining" if self.state.admin is not Admin.ENABLED else "quorum lost"
         if self._stopping:
             why = "agent stops"
         return [
-            *(Emit(RouteEvent(str(a), announced=False, why=why)) for a in was - wanted),
-            *(Emit(RouteEvent(str(a), announced=True, why="quorum met")) for a in wanted - was),
+            *(Emit(RouteEvent(a, announced=False, why=why)) for a in sorted(was - now)),
+            *(Emit(RouteEvent(a, announced=True, why="quorum met")) for a in sorted(now - was)),
         ]
+
+
+def _result(answer: Answer) -> str:
+    return answer.status if not answer.error else f"{answer.status}: {answer.error}"

@@ -30,3 +30,21 @@ def judge(verdict: Verdict, *, ok: bool, rise: int, fall: int) -> Verdict:
     against = verdict.against + 1
     needed = rise if ok else fall
     return Verdict(told) if against >= needed else Verdict(verdict.health, against)
+
+
+class Streak(NamedTuple):
+    """How many results in a row were alike: what the prober needs to know to look closer."""
+
+    ok: bool | None = None
+    length: int = 0
+    first: bool = True
+    """No result of the other kind came yet: there is nothing to decide."""
+
+    def after(self, *, ok: bool) -> Streak:
+        if self.ok is None or ok is self.ok:
+            return Streak(ok, self.length + 1, self.first)
+        return Streak(ok, 1, False)
+
+    def deciding(self, rise: int, fall: int) -> bool:
+        """Whether the verdict may be changing: then the checks come at `fast_interval`."""
+        return not self.first and self.length < (rise if self.ok else fall)

@@ -19,6 +19,9 @@ import msgspec
 from agent.boundary import EffectError, Override, Remember
 from agent.commands import in_words
 
+FORMAT = 1
+"""Of a line.  A larger one is a newer agent's: reported and passed over."""
+
 
 class Recalled(NamedTuple):
     """What the journal knows at start."""
@@ -28,6 +31,10 @@ class Recalled(NamedTuple):
     revision: int
     damaged: tuple[int, ...]
     """Numbers of the lines that could not be read."""
+    generation: int = 0
+    """Of the config that was last in force; 0: not known."""
+    instead_of: str = ""
+    """If that was a rollback: digest of the file that it passed over."""
 
 
 def journal_path(state_dir: str) -> Path:
@@ -37,20 +44,32 @@ def journal_path(state_dir: str) -> Path:
 def recall(path: Path) -> Recalled:
     """Read a journal; one that is not there yet is empty.  Raises EffectError."""
     last: dict[tuple[str, str], Override] = {}
-    revision = 0
+    revision = generation = 0
+    instead_of = ""
     damaged = []
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
+            entry = _entry(line)
             overrides = msgspec.convert(entry["overrides"], tuple[Override, ...])
             revision = int(entry["revision"])
+            named = int(entry.get("generation", 0))
         except (ValueError, KeyError, TypeError):
             damaged.append(number)
             continue
+        if named:
+            generation, instead_of = named, str(entry.get("instead_of", ""))
         last.update({(override.vip, override.real): override for override in overrides})
-    return Recalled(tuple(last.values()), revision, tuple(damaged))
+    return Recalled(tuple(last.values()), revision, tuple(damaged), generation, instead_of)
+
+
+def _entry(line: bytes) -> dict[str, Any]:
+    """Raises ValueError."""
+    entry = json.loads(line)
+    if not isinstance(entry, dict) or entry.get("v", 1) != FORMAT:
+        raise ValueError("not an entry, or a newer agent's")
+    return entry
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -79,8 +98,10 @@ class Journal:
 
     def write(self, entry: Remember) -> None:
         command = entry.command
+        config = {"generation": entry.generation, "instead_of": entry.instead_of}
         line = _line(
             {
+                "v": FORMAT,
                 "at": time.time(),
                 "who": command.who,
                 "id": command.id,
@@ -89,6 +110,7 @@ class Journal:
                 "result": entry.result,
                 "revision": entry.revision,
                 "overrides": msgspec.to_builtins(entry.overrides),
+                **{name: value for name, value in config.items() if value},
             }
         )
         size = os.fstat(self._file.fileno()).st_size

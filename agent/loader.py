@@ -34,7 +34,7 @@ from agent.abi import (
     map_specs,
     static_asserts,
 )
-from agent.attach import attach
+from agent.attach import attach, attach_egress
 from agent.attach import detach as detach_link
 from agent.jiffies import HZ
 from agent.pinned import LoadError
@@ -57,7 +57,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 class Attach(NamedTuple):
-    """Where the program named like the first source goes."""
+    """Where the program named like the first source goes; one named `probe`, to its egress."""
 
     interface: str
     mode: str = "native"
@@ -95,6 +95,8 @@ class Loaded:
     """Maps that were there, with all that they held."""
     mode: str | None
     """As the kernel reports it: native | generic; None: nothing was attached."""
+    no_egress: str
+    """Why `probe` could not be attached; empty: it was, or was not asked for."""
     compile_ms: float
     load_ms: float
 
@@ -182,6 +184,7 @@ def _decode(done: subprocess.CompletedProcess[str]) -> Loaded:
         created=tuple(answer["created"]),
         adopted=tuple(answer["adopted"]),
         mode=answer["mode"],
+        no_egress=answer["no_egress"],
         compile_ms=answer["compile_ms"],
         load_ms=answer["load_ms"],
     )
@@ -227,15 +230,18 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
         bpf.map_update(
             fds[CONSTANTS["LB_MAP_JUMPS"]], _number(JUMP_RARE), _number(programs["rare"])
         )
-    mode = None
+    mode, no_egress = None, ""
     if request["attach"]:
         interface, wanted = request["attach"]
         mode = attach(directory, interface, wanted, programs[sources[0].stem])
+        if "probe" in programs:
+            no_egress = attach_egress(directory, interface, programs["probe"])
     return {
         "programs": {code.name: _pin(directory, code, programs[code.name]) for code in codes},
         "created": created,
         "adopted": adopted,
         "mode": mode,
+        "no_egress": no_egress,
         "compile_ms": 1e3 * (compiled - started),
         "load_ms": 1e3 * (time.monotonic() - compiled),
     }

@@ -1,105 +1,162 @@
 # SPDX-License-Identifier: Apache-2.0
 """Health checks: one task per target, results as facts.  Judging them is the core's work.
 
-HTTP is written by hand: a check reads one status line, and the HTTP clients of the ecosystem cost
-more memory (15 MB and up) than the rest of the agent's checks together.
+What is asked, and how, is in agent/checks; here is when, and by which way: to the real's own
+address, or to the VIP through the tunnel, as a client's packet goes.  No check waits for another:
+each has its own task and time-out, and only programs (exec) take turns, before their time begins
+to count.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
+import random
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 
-from agent.boundary import Probed, Target
-from agent.config import Check, Vip
+from agent import abi, health
+from agent.boundary import Asking, Probed
+from agent.check_table import Check, Kind
+from agent.checks import dns, file, http, program, tcp, tls, udp
+from agent.checks.way import Said, Way
+from agent.tunnel import Tunnel
 
-LONGEST_STATUS_LINE = 4096
 FIRST_ROUND = 0.2
 """Seconds over which the first checks of a few targets are spread."""
 STARTS_PER_SECOND = 500
 """First checks of many targets."""
+PROGRAMS_AT_ONCE = 64
+LOCAL: tuple[Kind, ...] = ("exec", "file")
+"""Kinds that send nothing themselves."""
+
+Ask = Callable[[Check, Way], Awaitable[Said]]
+KINDS: Mapping[Kind, Ask] = {
+    "tcp": tcp.ask,
+    "http": http.ask,
+    "https": http.ask,
+    "tls": tls.ask,
+    "dns": dns.ask,
+    "udp": udp.ask,
+    "exec": program.ask,
+    "file": file.ask,
+}
 
 
 class Prober:
-    """Runs the checks of a declared set of targets."""
+    """Runs a declared set of checks."""
 
-    def __init__(self, vips: Mapping[str, Vip], tell: Callable[[Probed], None]) -> None:
-        self._vips = vips
+    def __init__(self, tell: Callable[[Probed], None], tunnel: Tunnel | None = None) -> None:
         self._tell = tell
-        self._tasks: dict[Target, asyncio.Task[None]] = {}
+        self._tunnel = tunnel
+        self._tasks: dict[Asking, asyncio.Task[None]] = {}
+        self._programs = asyncio.Semaphore(PROGRAMS_AT_ONCE)
 
-    def declare(self, targets: frozenset[Target]) -> None:
-        """Probe these and no others; those already probed go on undisturbed."""
-        for target in self._tasks.keys() - targets:
-            self._tasks.pop(target).cancel()
-        new = targets - self._tasks.keys()
+    def declare(self, checks: frozenset[Asking]) -> None:
+        """Run these and no others; those that run already go on undisturbed."""
+        for asking in self._tasks.keys() - checks:
+            self._tasks.pop(asking).cancel()
+        new = checks - self._tasks.keys()
         window = max(FIRST_ROUND, len(new) / STARTS_PER_SECOND)
-        for target in new:
-            self._tasks[target] = asyncio.create_task(self._watch(target, window))
+        for asking in new:
+            self._tasks[asking] = asyncio.create_task(self._watch(asking, window))
 
     def close(self) -> None:
         self.declare(frozenset())
 
-    async def _watch(self, target: Target, window: float) -> None:
-        vip = self._vips[target.vip]
-        check = vip.check
+    async def _watch(self, asking: Asking, window: float) -> None:
+        check = asking.check
         # Spread by name, so that reals do not beat in step.  The first round is short, so that a
         # fresh node serves soon, but not so short that checks wait for each other.
-        phase = zlib.crc32(str(target).encode()) / 2**32
+        phase = zlib.crc32(str(asking.target).encode()) / 2**32
         await asyncio.sleep(phase * min(check.interval, window))
         due = time.monotonic()
+        streak = health.Streak()
         while True:
-            self._tell(await probe(target, check, check.port or vip.port))
-            due = max(due + check.interval, time.monotonic())
+            async with self._turn(check):
+                result = await probe(asking, self._tunnel)
+            self._tell(result)
+            streak = streak.after(ok=result.ok)
+            pause = check.quick if streak.deciding(check.rise, check.fall) else check.interval
+            pause *= 1 + check.jitter * random.uniform(-1, 1)
+            due = max(due + pause, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
+    def _turn(self, check: Check) -> AbstractAsyncContextManager[object]:
+        return self._programs if check.kind == "exec" else nullcontext()
 
-async def probe(target: Target, check: Check, port: int) -> Probed:
-    """One check.  Never raises: what goes wrong is the result."""
+
+async def probe(asking: Asking, tunnel: Tunnel | None) -> Probed:
+    """One check.  Never raises: what goes wrong is the result.  Without a tunnel it is direct."""
     started = time.monotonic()
-    ask = _http if check.kind == "http" else _tcp
+    check = asking.check
+    if tunnel is None or check.via == "direct" or check.kind in LOCAL:
+        said = await _said(check, _direct(asking))
+    elif check.via == "tunnel":
+        said = await _through(asking, tunnel)
+    else:
+        said = both(*await asyncio.gather(_through(asking, tunnel), _said(check, _direct(asking))))
+    ms = (time.monotonic() - started) * 1000
+    return Probed(asking.target, said.ok, said.detail, ms, _bounded(asking.check, said.weight))
+
+
+def both(tunnel: Said, direct: Said) -> Said:
+    """Traffic goes through the tunnel, so its answer counts; a difference says what is wrong."""
+    if tunnel.ok == direct.ok:
+        return tunnel
+    if tunnel.ok:
+        return tunnel._replace(detail=f"{tunnel.detail}; not at its own address: {direct.detail}")
+    return Said(
+        False,
+        f"the application answers ({direct.detail}), the tunnel path does not ({tunnel.detail}): "
+        "decap, VIP on lo, rp_filter or MTU",
+    )
+
+
+async def _through(asking: Asking, tunnel: Tunnel) -> Said:
+    """To the VIP, encapsulated to the real."""
+    check, to = asking.check, asking.check.address or asking.key.address
+    way = Way(
+        str(to),
+        check.port or asking.key.port,
+        _source(check, to.version),
+        asking.target.vip,
+        abi.probe_mark(asking.real_num, asking.generation),
+        tunnel.interface,
+        tunnel.segment(to.version),
+    )
+    before = tunnel.counts()
+    said = await _said(check, way)
+    missing = tunnel.why_not(before)
+    # An answer to what we did not send is somebody else's
+    return Said(False, f"{said.detail}: {missing}") if missing else said
+
+
+async def _said(check: Check, way: Way) -> Said:
     try:
         async with asyncio.timeout(check.timeout):
-            ok, detail = await ask(str(target.real), port, check)
+            return await KINDS[check.kind](check, way)
     except TimeoutError:
-        ok, detail = False, f"no answer within {check.timeout:g} s"
+        return Said(False, f"no answer within {check.timeout:g} s")
     except OSError as error:
         # asyncio puts its own words into strerror
-        ok, detail = False, os.strerror(error.errno).lower() if error.errno else str(error)
-    return Probed(target, ok, detail, (time.monotonic() - started) * 1000)
+        detail = os.strerror(error.errno).lower() if error.errno else str(error)
+        return Said(False, detail)
 
 
-async def _tcp(address: str, port: int, _check: Check) -> tuple[bool, str]:
-    _, writer = await asyncio.open_connection(address, port)
-    await _close(writer)
-    return True, "tcp connected"
+def _direct(asking: Asking) -> Way:
+    """To the real's own address."""
+    check, to = asking.check, asking.target.real
+    source = _source(check, to.version)
+    return Way(str(to), check.port or asking.key.port, source, asking.target.vip)
 
 
-async def _http(address: str, port: int, check: Check) -> tuple[bool, str]:
-    """GET; 200 to 399 is healthy (RFC 9110 section 15)."""
-    reader, writer = await asyncio.open_connection(address, port, limit=LONGEST_STATUS_LINE)
-    try:
-        host = f"[{address}]" if ":" in address else address  # RFC 3986 section 3.2.2
-        host = host if port == 80 else f"{host}:{port}"
-        head = f"GET {check.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: remora\r\n"
-        writer.write(f"{head}Connection: close\r\n\r\n".encode("ascii"))
-        line = (await reader.readline()).decode("latin-1").strip()
-    except ValueError:
-        return False, "not HTTP: no end of the first line"
-    finally:
-        await _close(writer)
-    version, _, rest = line.partition(" ")
-    code = rest[:3]
-    if not version.startswith("HTTP/1.") or not (code.isascii() and code.isdigit()):
-        return False, f"not HTTP: {line[:40]!r}" if line else "connection closed without an answer"
-    return 200 <= int(code) < 400, f"http {code}"
+def _source(check: Check, version: int) -> str:
+    """Our own address, if the configured one is of the family."""
+    return str(check.source) if check.source and check.source.version == version else ""
 
 
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+def _bounded(check: Check, weight: int | None) -> int | None:
+    return None if weight is None else min(max(weight, check.weight_least), check.weight_most)

@@ -15,17 +15,19 @@ import logging
 import os
 import signal
 import time
+import uuid
 from pathlib import Path
 from typing import Any, assert_never
 
 from agent import boundary as b
-from agent import loader, netlink
+from agent import generations, loader, maglev, netlink, verify
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
 from agent.config import Config, Node
 from agent.dataplane import DataPlane
 from agent.director import Director
 from agent.events import EventRing
+from agent.generations import InForce
 from agent.journal import Journal, journal_path, recall
 from agent.logline import in_fields
 from agent.packing import Control
@@ -33,10 +35,13 @@ from agent.prober import Prober
 from agent.server import Server
 from agent.supervisor import notify, watchdog
 from agent.telemetry import Telemetry
-from shared.messages import Answer, Look, Replay
+from agent.tunnel import Tunnel
+from shared.messages import Answer, Command, Look, Reload, Replay, Ring, RingOf
 
 log = logging.getLogger("remora")
 
+NOBODY = b""
+"""Sender of what came by a signal."""
 WATCH_GATEWAY = 2.0
 M_MMAP_THRESHOLD = -3  # malloc.h
 
@@ -64,12 +69,13 @@ def pins(node: Node) -> Path:
     return loader.pins(Path(node.bpffs), node.name)
 
 
-def load(node: Node) -> None:
+def load(config: Config) -> None:
     """Compile, load and attach by the child.  Raises LoadError."""
+    node = config.node
     loaded = loader.load(
         loader.Request(
             pins=pins(node),
-            sources=loader.BALANCER,
+            sources=(*loader.BALANCER, "probe.c"),
             flows_per_cpu=node.flows_per_cpu,
             attach=loader.Attach(node.interface, node.xdp_mode),
         )
@@ -84,14 +90,25 @@ def load(node: Node) -> None:
         ",".join(loaded.adopted) or "-",
         loaded.compile_ms + loaded.load_ms,
     )
+    if not loaded.no_egress:
+        return
+    refused = f"interface {node.interface}: checks cannot go through the tunnel: {loaded.no_egress}"
+    for vip in config.vips:
+        if vip.check.via != "direct" and vip.check.kind not in ("exec", "file"):
+            raise loader.LoadError(f'{refused}; set via = "direct" in the check of {vip.name}')
+    log.warning("%s", refused)
 
 
 class Agent:
     """A running agent.  Raises EffectError or LoadError where it cannot start."""
 
-    def __init__(self, config: Config, dataplane: DataPlane, path: netlink.WayOut) -> None:
+    def __init__(
+        self, config_file: Path, started: InForce, dataplane: DataPlane, path: netlink.WayOut
+    ) -> None:
+        config = started.listed
         node = config.node
-        self.config = config
+        self.config_file = config_file
+        self.started = started
         self.dataplane = dataplane
         self.path = path
         self.inbox: asyncio.Queue[Fact] = asyncio.Queue()
@@ -99,11 +116,14 @@ class Agent:
         self.director = Director(config, dataplane.fill)
         self.journal = Journal(journal_path(node.state_dir))
         self.server = Server(node.name, Path(node.run_dir), tell)
-        self.prober = Prober({vip.name: vip for vip in config.vips}, tell)
+        self.tunnel = Tunnel(pins(node), node.interface, node.underlay_mtu)
+        self.prober = Prober(tell, self.tunnel)
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
         self.telemetry = Telemetry(
             self.director.state, dataplane, EventRing(pins(node)), self.server, tell
         )
+        self.reading: set[asyncio.Task[None]] = set()
+        """Of configs: a large one takes a tenth of a second, so not in the loop."""
         self.turns = 0
         """Batches of facts that were dealt with."""
 
@@ -113,6 +133,7 @@ class Agent:
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         self.inbox.put_nowait(self._adopted())  # before any command: nothing was awaited yet
         self.dataplane.configure(control(self.config, self.path))
         if self.speaker:
@@ -156,18 +177,83 @@ class Agent:
         for number in recalled.damaged:
             log.warning("journal line=%d is damaged, passed over", number)
         log.info(
-            "adopted vips=%d overrides=%d revision=%d",
+            "adopted vips=%d overrides=%d revision=%d generation=%d",
             len(owned.vips),
             len(recalled.overrides),
             recalled.revision,
+            self.started.generation,
         )
+        if self.started.passed_over:
+            log.warning(
+                "config file=%s is passed over: it was rolled back and has not changed since; "
+                "`remora-agent reload` takes it all the same",
+                self.config_file,
+            )
         return b.Adopted(
             vips=owned.vips,
             reals=owned.reals,
             rings={n: self.dataplane.current_ring(n) for n in owned.vips.values()},
             overrides=recalled.overrides,
             revision=recalled.revision,
+            generation=self._kept(recalled.revision),
+            newest_generation=self.started.generation,
         )
+
+    def _kept(self, revision: int) -> int:
+        """The number of the config that we start with; 0 if it cannot be kept: the node serves
+        without a way back rather than not at all."""
+        started = self.started
+        if not started.fresh:
+            return started.generation
+        command = Command(id="", who="agent", action=Reload(), why="started with it")
+        try:
+            generations.keep(self.kept, started.generation, started.text)
+            self.journal.write(b.Remember(command, "applied", revision, (), started.generation))
+        except EffectError as error:
+            log.warning("config cannot be kept: %s", error)
+            return 0
+        return started.generation
+
+    # ---- the config
+
+    @property
+    def config(self) -> Config:
+        return self.director.state.listed
+
+    @property
+    def kept(self) -> Path:
+        return generations.directory(self.config.node.state_dir)
+
+    def _reload(self) -> None:
+        """SIGHUP: the same path as the command, answered to the log."""
+        command = Command(id=uuid.uuid4().hex, who="SIGHUP", action=Reload())
+        self.inbox.put_nowait(Asked(command, NOBODY))
+
+    def _read(self, effect: b.ReadConfig) -> None:
+        task = asyncio.create_task(self._propose(effect))
+        self.reading.add(task)
+        task.add_done_callback(self.reading.discard)
+
+    async def _propose(self, effect: b.ReadConfig) -> None:
+        present = self.director.state.generation
+        self.inbox.put_nowait(
+            await asyncio.to_thread(
+                generations.propose,
+                effect.command,
+                effect.sender,
+                self.config_file,
+                self.kept,
+                present,
+            )
+        )
+
+    def _verify(self, effect: b.Verify) -> None:
+        owned = self.dataplane.owned()
+        wrong = verify.difference(
+            owned.vips, owned.reals, wanted_vips=effect.vips, wanted_reals=effect.reals
+        )
+        if wrong:
+            raise EffectError(wrong)
 
     # ---- the inbox
 
@@ -221,20 +307,36 @@ class Agent:
             case b.Advertise(addresses):
                 if self.speaker:
                     self.speaker.advertise(addresses)
-            case b.Probe(targets):
-                self.prober.declare(targets)
+            case b.Probe(checks):
+                self.prober.declare(checks)
+            case b.ReadConfig():
+                self._read(effect)
+            case b.Configure(listed):
+                self.dataplane.configure(control(listed, self.path))
+                self.tunnel.underlay_mtu = listed.node.underlay_mtu
+            case b.KeepConfig(generation, text):
+                generations.keep(self.kept, generation, text)
+            case b.Verify():
+                self._verify(effect)
             case b.Remember():
                 self.journal.write(effect)
             case b.Emit(body):
                 log.info("%s", in_fields(body))
                 await self.telemetry.emit(body)
             case b.Reply(sender, answer):
-                await self.server.reply(sender, answer)
+                await self._reply(sender, answer)
             case _:
                 assert_never(effect)
 
+    async def _reply(self, sender: bytes, answer: Answer) -> None:
+        if sender != NOBODY:
+            await self.server.reply(sender, answer)
+            return
+        level = logging.INFO if answer.status in ("applied", "unchanged") else logging.ERROR
+        log.log(level, "answer status=%s %s", answer.status, answer.error)
+
     async def _answer(self, question: Asked) -> None:
-        """Look and Replay: they ask for what is known and change nothing."""
+        """Look, Replay, RingOf: they ask for what is known and change nothing."""
         command = question.command
         answer = Answer(
             id=command.id,
@@ -247,8 +349,22 @@ class Agent:
                 if isinstance(command.action, Replay)
                 else ()
             ),
+            ring=self._ring(command.action) if isinstance(command.action, RingOf) else None,
         )
         await self.server.reply(question.sender, answer)
+
+    def _ring(self, wanted: RingOf) -> Ring | None:
+        """Made again from its members, as it is not kept; None: there is no such VIP."""
+        vip = self.director.state.vips.get(wanted.vip)
+        if vip is None:
+            return None
+        ring = maglev.ring(vip.placed or {}, vip.seed, fill=self.dataplane.fill)
+        return Ring(
+            vip=wanted.vip,
+            digest=ring.digest,
+            addresses=tuple(str(address) for address in ring.addresses),
+            slots=ring.slots.astype("<u2").tobytes(),
+        )
 
     async def _reassure(self) -> None:
         """Ping the watchdog while facts are dealt with: a loop that turns is not enough."""
@@ -275,19 +391,20 @@ class Agent:
 
 
 def _is_question(fact: Asked) -> bool:
-    return isinstance(fact.command.action, Look | Replay)
+    return isinstance(fact.command.action, Look | Replay | RingOf)
 
 
-async def run(config: Config) -> None:
-    """Load, adopt and serve until told to stop.  Raises EffectError or LoadError."""
-    node = config.node
+async def run(config_file: Path) -> None:
+    """Load, adopt and serve until told to stop.  Raises ConfigError, EffectError or LoadError."""
+    started = generations.in_force(config_file)
+    node = started.listed.node
     # Rings come and go by the quarter MiB.  malloc, left to itself, takes to keeping what is freed
     # and the agent would hold twice what it needs; with a fixed threshold it goes back at once.
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 * 1024)
     with only_one(Path(node.run_dir)):
         path = await netlink.resolve(node.interface, node.gateway_address)
-        await asyncio.to_thread(load, node)
-        agent = Agent(config, DataPlane(pins(node)), path)
+        await asyncio.to_thread(load, started.listed)
+        agent = Agent(config_file, started, DataPlane(pins(node)), path)
         await agent.run()
 
 

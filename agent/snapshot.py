@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from agent.state import NodeState, RealState, VipState
 from shared.messages import (
+    Ailing,
     CpuSnapshot,
     DropRow,
     DropSnapshot,
@@ -25,6 +26,7 @@ from shared.messages import (
     VipRow,
     VipSnapshot,
 )
+from shared.model import Admin, Health
 from shared.reasons import REASONS
 
 Totals = NDArray[Any]
@@ -131,6 +133,7 @@ def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> Nod
         ),
         cpu_seconds=reading.cpu_seconds,
         rss_bytes=reading.rss_bytes,
+        generation=state.generation,
     )
 
 
@@ -151,6 +154,12 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
         announced=vip.listed.address in state.announced,
         ring_digest=vip.ring_digest,
         ring_changes=vip.ring_changes,
+        ailing=tuple(
+            Ailing(real.name, real.verdict.health, real.check, real.changed)
+            for real in vip.reals.values()
+            if real.verdict.health is not Health.UP
+        ),
+        drained=tuple(r.name for r in vip.reals.values() if r.admin is Admin.DRAINING),
     )
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import config, maglev
-from agent.abi import REAL_DOWN, REAL_DRAINING
-from agent.boundary import Encap, OwnedReal, Target
+from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
+from agent.boundary import Asking, Encap, OwnedReal, Target, VipKey
 from agent.health import Verdict
 from shared.model import Admin, Health
 
@@ -87,6 +87,8 @@ class VipState:
     """Slots of each address in the ring in force."""
     ring_digest: str = ""
     ring_changes: int = 0
+    written: bool = False
+    """Whether the map `vips` has it, under this number."""
 
     @property
     def serving(self) -> int:
@@ -133,11 +135,27 @@ class NodeState:
     peers: dict[str, PeerState] = field(default_factory=dict)
     admin: Admin = Admin.ENABLED
     revision: int = 0
+    generation: int = 0
+    """Number of the config in force; 0: not kept (agent/generations.py)."""
+    newest_generation: int = 0
     announced: frozenset[maglev.Address] = frozenset()
+    numbers: RealNumbers = field(default_factory=lambda: RealNumbers((), MAX_REALS))
+    vip_numbers: VipNumbers = field(default_factory=lambda: VipNumbers((), MAX_VIPS))
+    leftover_vips: set[VipKey] = field(default_factory=set)
+    """In the maps, as far as is known, but not in the config any more."""
+    leftover_reals: set[int] = field(default_factory=set)
+    """Numbers whose owners are not in the config any more."""
 
-    def targets(self) -> frozenset[Target]:
+    def checks(self) -> frozenset[Asking]:
+        """Every check that should be running: a disabled real is left alone."""
         return frozenset(
-            Target(name, address)
+            Asking(
+                Target(name, address),
+                vip.listed.key,
+                vip.listed.check,
+                real.number.real_num,
+                real.number.generation,
+            )
             for name, vip in self.vips.items()
             for address, real in vip.reals.items()
             if real.admin is not Admin.DISABLED
@@ -167,3 +185,30 @@ class RealNumbers:
 
     def give_back(self, real_num: int) -> None:
         self._free.append(real_num)
+
+    def copy(self) -> RealNumbers:
+        """With the same generations: a number taken from a copy that is thrown away may have had
+        flows, so its next owner must differ."""
+        twin = RealNumbers((), 0)
+        twin._generation, twin._free = self._generation, deque(self._free)
+        return twin
+
+
+class VipNumbers:
+    """Gives VIP numbers out: those never used first, then the one that was freed longest ago."""
+
+    def __init__(self, used: Iterable[int], size: int) -> None:
+        taken = set(used)
+        self._free = deque(number for number in range(1, size) if number not in taken)
+
+    def take(self) -> int:
+        """Raises IndexError when none is left."""
+        return self._free.popleft()
+
+    def give_back(self, vip_num: int) -> None:
+        self._free.append(vip_num)
+
+    def copy(self) -> VipNumbers:
+        twin = VipNumbers((), 0)
+        twin._free = deque(self._free)
+        return twin

@@ -51,7 +51,6 @@ class Telemetry:
         tell: Callable[[Counted], None],
     ) -> None:
         self._state = state
-        self._config = state.listed
         self._dataplane = dataplane
         self._ring = ring
         self._server = server
@@ -71,16 +70,15 @@ class Telemetry:
     # ---- snapshots
 
     async def publish(self) -> None:
-        every = 1 / self._config.telemetry.hz
         due = time.monotonic()
         while True:
             self._sequence += 1
-            self._tell(Counted(self._dataplane.live_flows(self._config.node.flow_idle)))
+            self._tell(Counted(self._dataplane.live_flows(self._state.listed.node.flow_idle)))
             made = self.snapshots()
             if self._exporter:
                 self._exporter.show(made)
             await self._server.publish(*made)
-            due = max(due + every, time.monotonic())
+            due = max(due + 1 / self._state.listed.telemetry.hz, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
     def snapshots(self) -> tuple[Snapshot, ...]:
@@ -88,7 +86,7 @@ class Telemetry:
         return snapshots(self._state, self._read(), self._origin, self._sequence)
 
     def _read(self) -> Reading:
-        capacity, occupied, live = self._dataplane.occupancy(self._config.node.flow_idle)
+        capacity, occupied, live = self._dataplane.occupancy(self._state.listed.node.flow_idle)
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
         return Reading(
             at=time.monotonic(),
@@ -133,7 +131,7 @@ class Telemetry:
 
     def _event(self, body: EventBody, sequence: int) -> Event:
         return Event(
-            node=self._config.node.name,
+            node=self._state.listed.node.name,
             boot=self._origin.boot,
             sequence=sequence,
             at=time.monotonic(),

@@ -85,24 +85,19 @@ static __always_inline void write_udp(u32 *word, u64 length, u16 be_port, u64 ha
 	word[1] = BE16(length);
 }
 
-/* `real` names the destination; `encap` is its encapsulation as it was when the packet was placed. */
-static __always_inline bool push_outer(struct xdp_md *ctx, const struct packet *p,
-				       const struct lb_control *control, u64 hash,
-				       const struct lb_real *real, u32 encap)
+/*
+ * Ethernet and outer headers of a frame that has room for LARGEST_OUTER behind Ethernet.  `real` names
+ * the destination; `encap` is its encapsulation as it was when the packet was placed.
+ */
+static __always_inline void write_outer(void *data, const struct packet *p,
+					const struct lb_control *control, u64 hash,
+					const struct lb_real *real, u32 encap)
 {
 	const u32 *macs = (const u32 *)control->gateway_mac;
 	u64 carried = p->ip_length;
 	u8 protocol = carried_as(p);
-	void *data, *end;
-	u32 *frame;
+	u32 *frame = data;
 
-	if (bpf_xdp_adjust_head(ctx, -(int)overhead(encap)))
-		return false;
-	data = (void *)(long)ctx->data;
-	end = (void *)(long)ctx->data_end;
-	if (data + ETHERNET_SIZE + LARGEST_OUTER > end)	/* cannot be: for the verifier */
-		return false;
-	frame = data;
 	frame[0] = macs[0];	/* words: a copy of twelve bytes becomes fifty instructions */
 	frame[1] = macs[1];
 	frame[2] = macs[2];
@@ -122,6 +117,21 @@ static __always_inline bool push_outer(struct xdp_md *ctx, const struct packet *
 		write_ipv4(data, carried + sizeof(struct ipv4), p->tos, protocol,
 			   outer_source(control, hash), real->be_address[0]);
 	}
+}
+
+static __always_inline bool push_outer(struct xdp_md *ctx, const struct packet *p,
+				       const struct lb_control *control, u64 hash,
+				       const struct lb_real *real, u32 encap)
+{
+	void *data, *end;
+
+	if (bpf_xdp_adjust_head(ctx, -(int)overhead(encap)))
+		return false;
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	if (data + ETHERNET_SIZE + LARGEST_OUTER > end)	/* cannot be: for the verifier */
+		return false;
+	write_outer(data, p, control, hash, real, encap);
 	return true;
 }
 

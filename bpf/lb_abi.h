@@ -314,6 +314,24 @@ struct lb_decap_totals {
 	lb_u64 pad[2];
 };
 
+/*
+ * The mark (SO_MARK) of a packet that probe.c sends to a real: LB_PROBE_MARK, the real's generation in
+ * eight bits, its real_num in twelve.  All twelve upper bits must be these: other marks are left alone.
+ */
+#define LB_PROBE_MARK 0x52e00000
+#define LB_PROBE_MARK_BITS 0xfff00000
+#define LB_PROBE_GENERATION_SHIFT 12
+
+/* Totals of probe.c. Map `probe_totals`, one entry per CPU: packets with its mark = sent + the others. */
+struct lb_probe_totals {
+	lb_u64 sent;			/* encapsulated, and passed on to the interface */
+	lb_u64 stale;			/* dropped: the real_num is free, or somebody else's by now */
+	lb_u64 odd;			/* dropped: neither TCP nor UDP, or a fragment */
+	lb_u64 too_big;			/* dropped: over the underlay's MTU once encapsulated */
+	lb_u64 failed;			/* dropped: no room for the outer header */
+	lb_u64 pad[3];			/* to a cache line */
+};
+
 /* The work of ring.c. Map `fill`, one entry. */
 #define LB_FILL_NOBODY 0xffff	/* a slot that is not taken yet */
 
@@ -358,6 +376,7 @@ enum lb_map {
 	LB_MAP_QUEUES = 18,
 	LB_MAP_WORK = 19,
 	LB_MAP_JUMPS = 20,		/* program array */
+	LB_MAP_PROBE_TOTALS = 21,
 };
 
 #endif

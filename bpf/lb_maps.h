@@ -102,4 +102,9 @@ static __always_inline struct lb_bucket *bucket_of(u32 cpu, u32 number)
 	return bpf_map_lookup_elem(MAP(LB_MAP_BUCKETS), &index);
 }
 
+static __always_inline struct lb_probe_totals *probe_totals_of(u32 cpu)
+{
+	return bpf_map_lookup_elem(MAP(LB_MAP_PROBE_TOTALS), &cpu);
+}
+
 #endif

@@ -13,8 +13,7 @@ from console import format as fmt
 from console import rows
 from console.records import Node, Vip
 from console.store import Agent, Liveness
-from shared.messages import RealRow
-from shared.model import Admin, Health
+from shared.model import Admin
 
 Kind = Literal[
     "silent",
@@ -123,27 +122,43 @@ def _keeps_back(agent: Agent, vip: str, now: float) -> bool:
     return any(row.name == vip and not row.announced for row in vips.vips)
 
 
+class _Seen:
+    """What the nodes that carry a VIP say of its reals."""
+
+    def __init__(self) -> None:
+        self.nodes = 0
+        self.ailing: dict[str, list[tuple[str, float]]] = {}
+        """Address -> (last words, seconds since its last change) of each node."""
+        self.drained: dict[str, int] = {}
+
+
 def _of_reals(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
-    """Without rates and shares: this runs over every real of the fleet at every frame."""
-    seen: dict[tuple[str, str], list[RealRow]] = {}
-    since: dict[tuple[str, str], float] = {}
+    """From the topic that every screen follows, so that all of them count alike."""
+    seen: dict[str, _Seen] = {}
     for agent in agents:
-        if agent.reals is not None and agent.fresh(now, "real"):
-            for row in agent.reals.reals:
-                seen.setdefault((row.vip, row.address), []).append(row)
-                if row.health is not Health.UP:
-                    # Of admin, health or weight: its health has been so for no less.
-                    age = agent.reals.at - row.changed + (agent.age(now, "real") or 0.0)
-                    since[row.vip, row.address] = max(age, since.get((row.vip, row.address), 0.0))
-    for (vip, address), found in seen.items():
-        ailing = [row for row in found if row.health is not Health.UP]
-        drained = sum(row.admin is Admin.DRAINING for row in found)
-        if ailing:
-            everywhere = len(ailing) == len(found)
-            where = "" if everywhere else f" on {len(ailing)} of {len(found)} nodes"
-            text = f"not up{where}: {ailing[0].check}"
-            age = since[vip, address]
-            yield Problem(False, f"real/{address}@{vip}", text, "health", age, at_least=True)
-        elif 0 < drained < len(found):
-            text = f"drained on {drained} of {len(found)} nodes only"
+        if agent.vips is None or not agent.fresh(now, "vip"):
+            continue
+        since = agent.vips.at + (agent.age(now, "vip") or 0.0)
+        for row in agent.vips.vips:
+            vip = seen.setdefault(row.name, _Seen())
+            vip.nodes += 1
+            for real in row.ailing:
+                # Of admin, health or weight: its health has been so for no less.
+                told = real.check, since - real.changed
+                vip.ailing.setdefault(real.address, []).append(told)
+            for address in row.drained:
+                vip.drained[address] = vip.drained.get(address, 0) + 1
+    for name, vip in seen.items():
+        yield from _of_one(name, vip)
+
+
+def _of_one(vip: str, seen: _Seen) -> Iterator[Problem]:
+    for address, told in seen.ailing.items():
+        where = "" if len(told) == seen.nodes else f" on {len(told)} of {seen.nodes} nodes"
+        text = f"not up{where}: {told[0][0]}"
+        age = max(age for _, age in told)
+        yield Problem(False, f"real/{address}@{vip}", text, "health", age, at_least=True)
+    for address, count in seen.drained.items():
+        if count < seen.nodes and address not in seen.ailing:
+            text = f"drained on {count} of {seen.nodes} nodes only"
             yield Problem(False, f"real/{address}@{vip}", text, "mixed")

@@ -15,8 +15,8 @@ import msgspec
 
 from shared.messages import WIRE_VERSION, Answer, Command, Event, Snapshot
 
-LARGEST_COMMAND = 64 * 1024
-"""Bytes; a longer command is refused unread."""
+LARGEST_COMMAND = 1024 * 1024
+"""Bytes; a longer command is refused unread.  A config file to be planned is a long one."""
 LARGEST_TELEMETRY = 16 * 1024 * 1024
 
 _VERSION = bytes([WIRE_VERSION])

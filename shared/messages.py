@@ -79,9 +79,22 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     cpu_seconds: float
     """Processor time that the agent process has used."""
     rss_bytes: int
+    generation: int = 0
+    """Number of the config in force."""
 
 
-class VipRow(msgspec.Struct, frozen=True):
+class Ailing(msgspec.Struct, frozen=True):
+    """A real that is not up, in the row of its VIP: who follows `vip` only knows it too."""
+
+    address: str
+    health: Health
+    check: str
+    """Last probe in words."""
+    changed: float
+    """Agent-monotonic seconds of the last change of admin, health or weight."""
+
+
+class VipRow(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     address: str
     port: int
@@ -96,6 +109,10 @@ class VipRow(msgspec.Struct, frozen=True):
     announced: bool
     ring_digest: str
     ring_changes: int
+    ailing: tuple[Ailing, ...] = ()
+    """Its reals that are not up."""
+    drained: tuple[str, ...] = ()
+    """Addresses of its reals that an operator drained."""
 
 
 class VipSnapshot(Message, frozen=True, kw_only=True, tag="vip"):
@@ -224,13 +241,19 @@ class PeerEvent(msgspec.Struct, frozen=True, tag="peer"):
     detail: str
 
 
-class ChangeEvent(msgspec.Struct, frozen=True, tag="change"):
+class ChangeEvent(msgspec.Struct, frozen=True, tag="change", omit_defaults=True):
     """A command took effect, was refused or failed."""
 
     who: str
     what: str
     result: str
     revision: int
+    why: str = ""
+    operation: str = ""
+    """As in the command: the same on all nodes that one operation touched."""
+    undo: tuple[str, ...] = ()
+    """Lines of the CLI that take it back on this node; empty where there is nothing to take back,
+    or no line that would."""
 
 
 class LostEvent(msgspec.Struct, frozen=True, tag="lost"):
@@ -277,6 +300,20 @@ class Weight(msgspec.Struct, frozen=True, tag="weight"):
     vip: str = ""
 
 
+class Reload(msgspec.Struct, frozen=True, tag="reload"):
+    """Brings the node's config file into force, all of it or nothing."""
+
+    text: str = ""
+    """To be planned instead of the file (dry run only): what would it change?"""
+
+
+class Rollback(msgspec.Struct, frozen=True, tag="rollback"):
+    """Brings an earlier config into force; the file is passed over until it changes."""
+
+    generation: int = 0
+    """Its number; 0: the one before the present one."""
+
+
 class Look(msgspec.Struct, frozen=True, tag="look"):
     """Asks for one complete snapshot of every topic; changes nothing."""
 
@@ -287,7 +324,19 @@ class Replay(msgspec.Struct, frozen=True, tag="replay"):
     sequence: int
 
 
-Action = Drain | Undrain | Weight | Look | Replay
+class Batch(msgspec.Struct, frozen=True, tag="batch"):
+    """Several changes of reals as one: planned, guarded and applied together, or not at all."""
+
+    actions: tuple[Drain | Undrain | Weight, ...]
+
+
+class RingOf(msgspec.Struct, frozen=True, tag="ring"):
+    """Asks for the ring in force of a VIP; changes nothing."""
+
+    vip: str
+
+
+Action = Drain | Undrain | Weight | Batch | Reload | Rollback | Look | Replay | RingOf
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -299,10 +348,15 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     dry_run: bool = False
     expect_revision: int | None = None
+    allow: tuple[str, ...] = ()
+    """Guards that may be passed, by name; needs a `why`."""
+    operation: str = ""
+    """Made by the sender: the same in the commands to all nodes of one operation."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One line of a plan: what becomes of one real (or, with an empty `real`, of the node)."""
+    """One line of a plan: what becomes of one real (without `real` of the VIP, without both of the
+    node)."""
 
     vip: str
     real: str
@@ -312,11 +366,25 @@ class Change(msgspec.Struct, frozen=True):
     slots_before: int
     slots_after: int
     slots_moved: int
-    """Slots of the VIP's ring that change owner, collateral included."""
+    """Slots of the VIP's ring that change owner by the whole command, collateral included."""
     live_flows: int
     """Flows that stay on it until they end."""
     reals_left: int
     """Reals of the VIP that take new flows afterwards."""
+    what: str = ""
+    """The key of the config that changes, `node.flow_idle`; empty: state or weight."""
+    slots_at_least: bool = False
+    """`slots_moved` is a lower bound: too many rings change to build them all for a plan."""
+
+
+class Ring(msgspec.Struct, frozen=True):
+    """Who serves which slot of a VIP."""
+
+    vip: str
+    digest: str
+    addresses: tuple[str, ...]
+    slots: bytes
+    """RING_SLOTS little-endian 16-bit numbers: index into addresses, 65535 where nobody serves."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -328,6 +396,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     guard: str = ""
     """Name of the guard that refused, or empty."""
+    note: str = ""
+    """What the operator should know besides."""
+    generation: int = 0
+    """Number of the config in force; 0: not said."""
     changes: tuple[Change, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
     events: tuple[Event, ...] = ()
+    ring: Ring | None = None

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from agent import loader, netlink, pinned
 from agent.attach import attached
-from agent.boundary import EffectError, Target
+from agent.boundary import Asking, EffectError, Target
 from agent.config import Bgp, BgpPeer, Config, Node
 from agent.preflight import read_ethtool, read_host, read_kernel, read_netdev
 from agent.preflight.surveyed import (
@@ -204,15 +204,17 @@ async def _checked(config: Config) -> tuple[Checked, ...]:
     """Run every real's check once."""
     turn = asyncio.Semaphore(AT_ONCE)
 
-    async def one(target: Target) -> Checked:
-        vip = by_name[target.vip]
+    async def one(asking: Asking) -> Checked:
         async with turn:
-            result = await check_once(target, vip.check, vip.check.port or vip.port)
-        return Checked(target.vip, str(target.real), result.ok, result.detail)
+            result = await check_once(asking, None)
+        return Checked(asking.target.vip, str(asking.target.real), result.ok, result.detail)
 
-    by_name = {vip.name: vip for vip in config.vips}
-    targets = [Target(vip.name, real.address) for vip in config.vips for real in vip.reals]
-    return tuple(await asyncio.gather(*map(one, targets)))
+    checks = [
+        Asking(Target(vip.name, real.address), vip.key, vip.check)
+        for vip in config.vips
+        for real in vip.reals
+    ]
+    return tuple(await asyncio.gather(*map(one, checks)))
 
 
 async def _peers(bgp: Bgp | None) -> tuple[PeerAnswer, ...]:

@@ -176,3 +176,21 @@ def test_pins_outside_a_bpffs_say_how_to_mount_one(tmp_path: Path) -> None:
     with pytest.raises(loader.LoadError, match="mount -t bpf"):
         loader.load(request(tmp_path / "pins"))
     assert not (tmp_path / "pins").exists()
+
+
+def test_the_probe_program_is_attached_updated_and_removed(pins: Path, veth: str) -> None:
+    """At the egress of the same interface: one link, kept by its pin, replaced in place."""
+    asked = request(pins, *loader.BALANCER, "probe.c", attach=loader.Attach(veth))
+    first = loader.load(asked)
+    assert first.no_egress == ""
+    link = bpf_syscall.obj_get(str(pins / f"link_egress_{veth}"))
+    before = bpf_syscall.link_info(link)
+    assert before.ifindex == socket.if_nametoindex(veth)
+    again = loader.load(asked)
+    after = bpf_syscall.link_info(link)
+    assert after.ifindex == before.ifindex
+    assert after.prog_id != before.prog_id, "the new program took over, by the same link"
+    assert again.created == ()
+    loader.detach(pins)
+    assert bpf_syscall.link_info(link).ifindex == 0, "nothing is left on the interface"
+    os.close(link)

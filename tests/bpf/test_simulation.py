@@ -69,6 +69,7 @@ def test_what_the_node_would_say_itself(listed: config.Config) -> None:
 def test_ipv6_and_gue(bpffs: Path) -> None:
     text = SAMPLE.read_text().replace("/sys/fs/bpf", str(bpffs))
     text = text.replace('"10.200.0.1"', f'"{frames.VIP6}"').replace('"10.3.1.2"', '"fd00:3:1::2"')
+    text = text.replace('source = "10.2.1.2"', 'source = "fd00:2:1::2"')
     listed = config.parse(text.replace('"ipip"', '"gue"'), "six.toml")
     asked = [frames.tcp(to=frames.VIP6, port=port) for port in range(3000, 3040)]
     done = simulation.simulate(listed, [*asked, frames.fragment6()])

@@ -122,6 +122,12 @@ class Agent:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def restart_with(self, text: str) -> None:
+        """Stop it cleanly and start it with another config."""
+        self.stop()
+        self.config.write_text(text)
+        self.start()
+
     def start(self, *under: str) -> None:
         """Start it; returns when it is ready.  Raises DeadlineError with its last words."""
         self.launch(*under)
@@ -152,6 +158,22 @@ class Agent:
             return b"READY=1" in self._ready.recv(4096)
         except TimeoutError:
             return False
+
+    def ask(self, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """`remora-agent VERB -c FILE WORDS` on the node."""
+        command = [*REMORA_AGENT, verb, "-c", str(self.config), *words]
+        return subprocess.run(
+            ["ip", "netns", "exec", self.name, *command],
+            capture_output=True,
+            text=True,
+            timeout=START,
+            check=False,
+        )
+
+    def hang_up(self) -> None:
+        """SIGHUP: read the config file again."""
+        assert self._process is not None, f"{self.name} was never started"
+        self._process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """SIGKILL: it can do nothing about it."""

@@ -90,3 +90,19 @@ def routes(vip_address: str) -> frozenset[str]:
         for hop in route.get("nexthops", [route])
     ]
     return frozenset(hops)
+
+
+def updates(place: Path, node: str) -> int:
+    """Routes that the router has been told by a node, announcements and withdrawals, so far."""
+    answer = subprocess.run(
+        ["birdc", "-r", "-s", str(place / "bird.ctl"), "show", "protocols", "all", node],
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    # "      Import updates:              3          0          0          0          3"
+    return sum(
+        int(line.split(":")[1].split()[0])
+        for line in answer.stdout.splitlines()
+        if line.strip().startswith(("Import updates:", "Import withdraws:"))
+    )

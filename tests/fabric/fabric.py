@@ -58,6 +58,11 @@ class Fabric:
         self._services: dict[str, subprocess.Popen[bytes]] = {}
         self._loads = 0
 
+    @property
+    def pins(self) -> Path:
+        """Of the programs that are not the nodes'."""
+        return self.place / "bpffs" / "fabric"
+
     # ---- building
 
     def build(self, say: Callable[[str], None]) -> None:
@@ -67,7 +72,7 @@ class Fabric:
         for name in t.REALS:
             self.start_service(name)
         say("network, router and reals")
-        xdp.install(self.place / "bpffs" / "fabric")
+        xdp.install(self.pins)
         say("decapsulation on the reals")
         for agent in self.agents.values():
             agent.launch()

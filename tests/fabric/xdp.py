@@ -6,7 +6,10 @@ Without a program on the far end a veth drops every frame that XDP_TX sends to i
 
 from __future__ import annotations
 
+import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent import bpf_syscall
@@ -32,3 +35,17 @@ def _attach(program: Path, namespace: str, interface: str, pin: Path) -> None:
         index = socket.if_nametoindex(interface)
         link = bpf_syscall.link_xdp(number, index, _XDP_FLAGS_DRV_MODE)
     bpf_syscall.obj_pin(link, str(pin))
+
+
+@contextmanager
+def without_decap(pins: Path, real: str) -> Iterator[None]:
+    """The real's program passes everything on while the block runs: nothing is decapsulated."""
+    link = bpf_syscall.obj_get(str(pins / f"link_{real}"))
+    decap, passing = (bpf_syscall.obj_get(str(pins / f"prog_{n}")) for n in ("decap", "pass"))
+    try:
+        bpf_syscall.link_update(link, passing)
+        yield
+    finally:
+        bpf_syscall.link_update(link, decap)
+        for descriptor in (link, decap, passing):
+            os.close(descriptor)

@@ -16,13 +16,17 @@ import zmq
 
 from shared.codec import command_frames, command_of, telemetry_frames
 from shared.messages import (
+    Action,
     Answer,
+    Batch,
     Change,
     Command,
     Drain,
     Event,
     Look,
     Replay,
+    Ring,
+    RingOf,
     Snapshot,
     Undrain,
     Weight,
@@ -122,6 +126,8 @@ class FakeAgent:
             self.looks += 1
             self.second += 1
             return self._made(command, "ok", snapshots=self.fleet.at(self.second))
+        if isinstance(command.action, RingOf):
+            return self._made(command, "ok", ring=self._ring(command.action.vip))
         if command.id in self._answers:
             return self._answers[command.id]
         self.received.append(command)
@@ -138,7 +144,8 @@ class FakeAgent:
         if command.expect_revision not in (None, self.fleet.revision):
             return self._made(command, "refused", guard="revision", error="expected another one")
         before = {vip: dict(self.fleet.slots(vip)) for vip in ("web", "dns")}
-        changes = [c for c in (self._change(command, v, before) for v in before) if c is not None]
+        found = (self._change(a, v, before) for a in _parts(command.action) for v in before)
+        changes = [change for change in found if change is not None]
         changes += self._node_change(command)
         if not changes:
             return self._made(command, "unchanged")
@@ -166,10 +173,9 @@ class FakeAgent:
         return None
 
     def _change(
-        self, command: Command, vip: str, before: dict[str, dict[str, int]]
+        self, action: Drain | Undrain | Weight, vip: str, before: dict[str, dict[str, int]]
     ) -> Change | None:
-        action = command.action
-        if not isinstance(action, Drain | Undrain | Weight) or action.vip not in ("", vip):
+        if action.vip not in ("", vip):
             return None
         if action.real not in REALS:
             return None
@@ -198,17 +204,25 @@ class FakeAgent:
         node = self._wanted_node(command)
         if node is not None:
             self.fleet.node_admin = node
-        action = command.action
-        for vip in ("web", "dns"):
-            if isinstance(action, Look | Replay) or action.vip not in ("", vip):
-                continue
-            key = (vip, action.real)
-            if isinstance(action, Drain):
-                self.fleet.admin[key] = Admin.DRAINING
-            elif isinstance(action, Undrain):
-                self.fleet.admin.pop(key, None)
-            else:
-                self.fleet.weight[key] = action.weight
+        for action in _parts(command.action):
+            for vip in ("web", "dns"):
+                if action.vip in ("", vip):
+                    self._apply_one(action, (vip, action.real))
+
+    def _apply_one(self, action: Drain | Undrain | Weight, key: tuple[str, str]) -> None:
+        if isinstance(action, Drain):
+            self.fleet.admin[key] = Admin.DRAINING
+        elif isinstance(action, Undrain):
+            self.fleet.admin.pop(key, None)
+        else:
+            self.fleet.weight[key] = action.weight
+
+    def _ring(self, vip: str) -> Ring:
+        """Each real's slots in one piece, in the fleet's order."""
+        slots = self.fleet.slots(vip)
+        parts = [n.to_bytes(2, "little") * count for n, count in enumerate(slots.values())]
+        whole = b"".join(parts).ljust(2 * RING_SLOTS, b"\xff")
+        return Ring(vip, self.fleet.digest(), tuple(slots), whole)
 
     def _made(self, command: Command, status: str, **more: object) -> Answer:
         return Answer(
@@ -218,3 +232,9 @@ class FakeAgent:
             revision=self.fleet.revision,
             **more,  # type: ignore[arg-type]
         )
+
+
+def _parts(action: Action) -> tuple[Drain | Undrain | Weight, ...]:
+    if isinstance(action, Batch):
+        return action.actions
+    return (action,) if isinstance(action, Drain | Undrain | Weight) else ()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from console.recording import Record
 from shared.codec import telemetry_frames
 from shared.messages import (
+    Ailing,
     ChangeEvent,
     CpuSnapshot,
     DropEvent,
@@ -155,6 +156,16 @@ class Fleet:
                     announced=self.node_admin is Admin.ENABLED,
                     ring_digest=self.digest(),
                     ring_changes=self.revision,
+                    ailing=tuple(
+                        Ailing(real, health, "connection refused", 4100.0)
+                        for (vip, real), health in self.health.items()
+                        if vip == name and health is not Health.UP
+                    ),
+                    drained=tuple(
+                        real
+                        for (vip, real), admin in self.admin.items()
+                        if vip == name and admin is Admin.DRAINING
+                    ),
                 )
                 for name in self._vip_names()
             ),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import config
+from agent.check_table import Check
 from agent.cli import main
 
 SAMPLE = Path(__file__).parents[2] / "configs" / "agent.toml"
@@ -31,7 +32,7 @@ def test_sample_shows_every_key_and_its_default() -> None:
         (config.Bgp, raw["bgp"]),
         (config.BgpPeer, raw["bgp"]["peers"][0]),
         (config.Vip, raw["vips"][0]),
-        (config.Check, raw["vips"][0]["check"]),
+        (Check, raw["vips"][0]["check"]),
         (config.Real, raw["vips"][0]["reals"][0]),
     ]
     for table, shown in tables:
@@ -72,7 +73,11 @@ def _with_node(node: dict[str, object]) -> str:
         ('"10.3.2.2"', '"10.3.1.2"', "10.3.1.2 is listed twice; raise its weight instead"),
         ("[node]", "[nodes]", "nodes: unknown key; did you mean 'node'?"),
         ('= "tcp" ', '= "sctp" ', "vips[0].protocol: expected tcp or udp, got 'sctp'"),
-        ('"http"', '"htpp"', "vips[0].check.kind: expected tcp or http, got 'htpp'"),
+        (
+            '"http"',
+            '"htpp"',
+            "check.kind: expected tcp, http, https, tls, dns, udp, exec or file",
+        ),
         (
             '"auto" ',
             '"gw" ',
@@ -109,6 +114,7 @@ def test_mistakes_name_key_value_and_remedy(good: str, bad: str, says: str) -> N
 
 SIX = (
     TEXT.replace('"10.200.0.1"', '"2001:db8:200::1"')
+    .replace('source = "10.2.1.2"', 'source = "fd00:2:1::2"')
     .replace('"10.3.1.2"', '"fd00:3:1::2"')
     .replace('encap = "ipip"', 'encap = "gue" ')
 )

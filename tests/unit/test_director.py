@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from agent import boundary as b
 from agent.abi import REAL_DOWN, REAL_DRAINING
-from shared.messages import ChangeEvent, Command, Drain, HealthEvent, RouteEvent, Undrain, Weight
+from shared.messages import (
+    Batch,
+    ChangeEvent,
+    Command,
+    Drain,
+    HealthEvent,
+    RouteEvent,
+    Undrain,
+    Weight,
+)
 from shared.model import Admin, Health
 from tests.unit.world import ONE_VIP, REALS, SLOTS, TOML, VIP_ADDRESS, WEB, World, vip
 
@@ -294,7 +303,47 @@ def test_stopping_withdraws_everything(world: World) -> None:
 
 def test_commands_are_events_for_everybody(world: World) -> None:
     world.ask(Drain(real=REALS[0], vip="web"))
-    assert world.events[-1] == ChangeEvent("ann@jump", f"drain real/{REALS[0]}@web", "applied", 1)
+    undo = (f"undrain real/{REALS[0]}@web",)
+    what = f"drain real/{REALS[0]}@web"
+    assert world.events[-1] == ChangeEvent("ann@jump", what, "applied", 1, undo=undo)
+
+
+def test_every_change_says_how_to_take_it_back(world: World) -> None:
+    """A change, then the lines that it names: the node is as before."""
+    world.ask(Weight(REALS[1], 50), id="a")
+    shares = [world.share(real) for real in REALS]
+    changes = Batch((Drain(real=REALS[0], vip="web"), Weight(REALS[1], 20, "web")))
+    world.ask(changes, id="b")
+    (event,) = [e for e in world.events[-1:] if isinstance(e, ChangeEvent)]
+    assert event.undo == (f"undrain real/{REALS[0]}@web", f"weight real/{REALS[1]}@web 50")
+    world.ask(Batch((Undrain(real=REALS[0]), Weight(REALS[1], 50))), id="c")
+    assert [world.share(real) for real in REALS] == shares
+    world.ask(Drain(node=True), id="d")
+    assert world.events[-1].undo == ("undrain node/lb1",)  # type: ignore[union-attr]
+
+
+def test_k3_a_batch_is_planned_and_applied_as_one(world: World) -> None:
+    """K3: one ring change; its plan counts what all of it does."""
+    batch = Batch((Drain(real=REALS[0]), Weight(REALS[1], 10)))
+    plan = world.ask(batch, id="p", dry_run=True)
+    assert [change.reals_left for change in plan.changes] == [2, 2]
+    world.history.clear()
+    done = world.ask(batch, id="d")
+    assert done.changes == plan.changes
+    assert done.revision == 1
+    assert world.history.count("SetRing") == 1
+    assert [c.slots_after for c in done.changes] == [world.share(r) for r in REALS[:2]]
+
+
+def test_k2_a_batch_is_guarded_as_a_whole(world: World) -> None:
+    """K2: each of them alone would be allowed, all of them are not; nothing is done."""
+    answer = world.ask(Batch(tuple(Drain(real=real) for real in REALS)), id="a")
+    assert (answer.status, answer.guard) == ("refused", "last-healthy")
+    assert all(world.share(real) for real in REALS)
+    twice = world.ask(Batch((Drain(real=REALS[0]), Undrain(real=REALS[0]))), id="b")
+    assert "named twice" in twice.error
+    node = world.ask(Batch((Drain(node=True), Drain(real=REALS[0]))), id="c")
+    assert "of its own" in node.error
 
 
 def test_one_address_with_two_services_stays_while_one_serves() -> None:

@@ -62,5 +62,5 @@ def test_h2_announcement(
      (0, 0, 1, None), (1, 2, 3, None)],
 )  # fmt: skip
 def test_k2_guards_by_name(before: int, after: int, quorum: int, name: str | None) -> None:
-    said = guard.check(vip="web", serving_before=before, serving_after=after, quorum=quorum)
+    said = guard.first(guard.check(guard.Impact("web", before, after, quorum, quorum)), ())
     assert (said.guard if said else None) == name

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.boundary import EffectError, Override, Remember
-from agent.journal import Journal, recall
+from agent.journal import Journal, Recalled, recall
 from shared.messages import Command, Drain
 from shared.model import Admin
 
@@ -84,7 +84,7 @@ def test_a_place_that_cannot_be_written_is_an_effect_error() -> None:
 
 
 def test_no_journal_yet_is_an_empty_one(tmp_path: Path) -> None:
-    assert recall(tmp_path / "none") == ((), 0, ())
+    assert recall(tmp_path / "none") == Recalled((), 0, ())
 
 
 def test_k5_half_a_line_is_taken_back(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from agent import boundary as b
 from agent import config, maglev
 from agent.director import Director
-from shared.messages import Action, Answer, Command, EventBody
+from shared.messages import Action, Answer, Command, EventBody, Reload
 from shared.model import Protocol
 
 TOML = """
@@ -72,13 +72,18 @@ class World:
         self.remembered: list[b.Remember] = []
         self.targets: frozenset[b.Target] = frozenset()
         self.refuse: Callable[[b.Effect], bool] = lambda effect: False
+        self.file = text
+        """The config file, as the next reload reads it."""
+        self.kept: dict[int, str] = {}
+        self.control: config.Config | None = self.config
+        self.asked: frozenset[b.Asking] = frozenset()
 
     # ---- what happens
 
     def start(self, overrides: Sequence[b.Override] = (), revision: int = 0) -> None:
         self.tell(
             b.Adopted(dict(self.vips), tuple(self.reals.values()), dict(self.rings),
-                      tuple(overrides), revision)
+                      tuple(overrides), revision, generation=1, newest_generation=1)
         )  # fmt: skip
 
     def restart(self, text: str | None = None) -> None:
@@ -103,12 +108,32 @@ class World:
             self.tell(b.Probed(target, True, "http 200", 1.0))
 
     def ask(self, action: Action, *, id: str = "1", dry_run: bool = False,
-            expect: int | None = None) -> Answer:  # fmt: skip
+            expect: int | None = None, allow: Sequence[str] = (), why: str = "",
+            who: str = "ann@jump") -> Answer:  # fmt: skip
         command = Command(
-            id=id, who="ann@jump", action=action, dry_run=dry_run, expect_revision=expect
+            id=id,
+            who=who,
+            action=action,
+            dry_run=dry_run,
+            expect_revision=expect,
+            allow=tuple(allow),
+            why=why,
         )
         self.tell(b.Asked(command, b"console"))
         return self.answers[-1]
+
+    def reload(self, text: str, *, id: str = "r", dry_run: bool = False,
+               allow: Sequence[str] = (), why: str = "") -> Answer:  # fmt: skip
+        self.file = text
+        return self.ask(Reload(), id=id, dry_run=dry_run, allow=allow, why=why)
+
+    def _read(self, effect: b.ReadConfig) -> None:
+        try:
+            listed = config.parse(self.file, "test.toml")
+        except config.ConfigError as error:
+            self.tell(b.Proposed(effect.command, effect.sender, None, str(error)))
+            return
+        self.tell(b.Proposed(effect.command, effect.sender, listed, text=self.file))
 
     def tell(self, *facts: b.Fact) -> None:
         self._perform(self.director.take(facts, self.now))
@@ -124,20 +149,21 @@ class World:
             self._do(effect)
 
     def _do(self, effect: b.Effect) -> None:  # noqa: PLR0912  # one branch per effect
-        if not isinstance(effect, b.Emit | b.Reply | b.Remember | b.Probe):
+        if not isinstance(effect, b.Emit | b.Reply | b.Remember | b.Probe | b.ReadConfig):
             self.history.append(type(effect).__name__)
         match effect:
             case b.PutVip(key, vip_num):
                 assert vip_num in self.rings, "a VIP before its ring"
                 self.vips[key] = vip_num
             case b.RemoveVip(key):
-                del self.vips[key]
+                self.vips.pop(key, None)
             case b.PutReal(real):
                 self.reals[real.real_num] = real
             case b.FreeReal(real_num):
                 rows = [self.rings[vip_num] for vip_num in self.vips.values()]
                 assert not any((row == real_num).any() for row in rows), "freed, still in a ring"
-                self.reals[real_num] = self.reals[real_num]._replace(vip_num=0)
+                if real_num in self.reals:
+                    self.reals[real_num] = self.reals[real_num]._replace(vip_num=0)
             case b.SetFlags(real_num, flags):
                 self.reals[real_num] = self.reals[real_num]._replace(flags=flags)
             case b.SetRing(vip_num):
@@ -148,8 +174,19 @@ class World:
                 self.rings[vip_num] = real_nums
             case b.Advertise(addresses):
                 self._advertise(addresses)
-            case b.Probe(targets):
-                self.targets = targets
+            case b.Probe(checks):
+                self.asked = checks
+                self.targets = frozenset(asking.target for asking in checks)
+            case b.ReadConfig():
+                self._read(effect)
+            case b.Configure(listed):
+                self.control = listed
+            case b.KeepConfig(generation, text):
+                self.kept[generation] = text
+            case b.Verify(vips, reals):
+                assert self.vips == vips
+                held = {real._replace(flags=0) for real in self.reals.values() if real.vip_num}
+                assert held == {real._replace(flags=0) for real in reals}
             case b.Remember():
                 self.remembered.append(effect)
             case b.Emit(body):
