@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import abi, bpf_syscall, flowtable, maglev, mapped
-from agent.boundary import Encap, OwnedReal, VipKey
+from agent.boundary import PLAIN, Encap, OwnedReal, Placing, VipKey
 from agent.dataplane import DataPlane
 from agent.events import EventRing
 from agent.jiffies import HZ, Jiffies
@@ -82,6 +82,15 @@ class Service(NamedTuple):
         ours = frames.CLIENT6 if self.key.address.version == 6 else frames.CLIENT
         return oracle.Flow(source or ours, port, to, self.key.port, self.key.protocol.value)
 
+    def sent_to(self, out: Outcome) -> int:
+        """The number of the real that the outer header names; the event says the same, if any."""
+        assert out.action == TX, out
+        ipv6 = out.output[12:14] == b"\x86\xdd"
+        packed = out.output[38:54] if ipv6 else out.output[30:34]
+        number = self.reals[ip_address(packed)]
+        assert out.event is None or out.event["real_num"] == number
+        return number
+
     def predicted(self, port: int, down: frozenset[int] = frozenset()) -> int | None:
         """The real of a new flow from CLIENT, by the oracle."""
         return oracle.real_num(oracle.hashed(self.flow(port), KEY), self.ring, down)
@@ -136,6 +145,7 @@ class Rig:
         """As freshly loaded: no VIPs, no reals, no flows, no counts, no events."""
         for key in self.dataplane.owned().vips:
             self.dataplane.remove_vip(key)
+        self.dataplane.set_own_addresses(())
         for counters in [*self._counters, self.reals]:
             counters.view(np.uint8)[:] = 0
         self.drain()
@@ -161,7 +171,13 @@ class Rig:
     def address(text: str) -> maglev.Address:
         return ip_address(text)
 
-    def serve(self, key: VipKey, weights: Mapping[str, int], encap: Encap = Encap.IPIP) -> Service:
+    def serve(
+        self,
+        key: VipKey,
+        weights: Mapping[str, int],
+        encap: Encap = Encap.IPIP,
+        placing: Placing = PLAIN,
+    ) -> Service:
         """Put a VIP with reals of these weights; weight 0: a real without a slot."""
         members: dict[maglev.Address, int] = {ip_address(a): w for a, w in weights.items()}
         vip_num, self._next_vip = self._next_vip, self._next_vip + 1
@@ -172,7 +188,7 @@ class Rig:
             self._next_real += 1
         service = Service(key, vip_num, numbers, [])
         self.place(service, members)
-        self.dataplane.put_vip(key, vip_num)
+        self.dataplane.put_vip(key, vip_num, placing)
         return service
 
     def put_real(
