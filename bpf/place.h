@@ -197,11 +197,11 @@ static __always_inline const struct lb_real *place_by_ring(const struct lb_ring 
 	u64 hash = d->placing;
 
 	d->irreplaceable = previous != (word & LB_SLOT_REAL);
-	if (d->irreplaceable && is_of_old_flow(p, d->flags)) {
+	if ((d->irreplaceable || d->flags & LB_VIP_KEEP) && is_of_old_flow(p, d->flags)) {
 		d->real_num = previous;
 		real = real_of_vip(previous, d->vip_num, bars_known(d->flags, p));
 		if (real) {
-			d->marks |= (u64)!p->quoted << PREVIOUS;
+			d->marks |= (u64)(d->irreplaceable && !p->quoted) << PREVIOUS;
 			return real;
 		}
 	}

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One balancer without a network: frames through BPF_PROG_TEST_RUN, outcomes from its maps.
 
-Every single run checks INVARIANTS C1: exactly one outcome, counted once, nothing else moved.
+Every single run checks INVARIANTS C1 and C3: exactly one outcome and one way of being placed, each
+counted once, nothing else moved.
 """
 
 from __future__ import annotations
@@ -115,13 +116,14 @@ class Rig:
         self.totals = self._view("totals", abi.Totals, sizes)
         self.flows = self._view("flows", abi.FlowSet, self._entries("flows"))
         self.reals = self._view("reals", abi.Real, abi.MAX_REALS)
+        self.queues = self._view("queues", abi.Queue, sizes * abi.QUEUES)
         self._counters = [
             self.totals,
             self.flows,
             self._view("vip_totals", abi.Share, sizes * abi.MAX_VIPS),
             self._view("real_totals", abi.Share, sizes * abi.MAX_REALS),
             self._view("buckets", abi.Bucket, sizes * abi.BUCKETS),
-            self._view("queues", abi.Queue, sizes * abi.QUEUES),
+            self.queues,
             self._view("services", abi.Service, abi.MAX_VIPS),
         ]
 
@@ -244,6 +246,7 @@ class Rig:
         ran = bpf_syscall.run_program(self.program, frame)
         delta = {name: total - before[name] for name, total in self._sums().items()}
         _one_outcome(ran.result, delta, len(frame))
+        _one_placement(ran.result, delta)
         dropped = [n for n in range(abi.REASON_COUNT) if delta[f"drops[{n}]"]]
         events = self.drain()
         assert len(events) <= 1
@@ -251,9 +254,13 @@ class Rig:
             ran.result,
             ran.output,
             reasons.name_of(dropped[0]) if dropped else "",
-            {k: v for k, v in delta.items() if v and not k.startswith("drops[")},
+            {k: v for k, v in delta.items() if v and not k.startswith(("drops[", "queues"))},
             events[0] if events else None,
         )
+
+    def quick(self, frame: bytes) -> int:
+        """One frame, unchecked and for floods: its action."""
+        return bpf_syscall.run_program(self.program, frame).result
 
     def drain(self) -> list[Any]:
         events: list[Any] = []
@@ -288,6 +295,7 @@ class Rig:
                 sums |= {f"drops[{n}]": int(count) for n, count in enumerate(column)}
             elif name != "pad":
                 sums[name] = int(column)
+        sums["queues"] = int(self.queues["packets"].sum())
         return sums
 
 
@@ -303,3 +311,18 @@ def _one_outcome(action: int, delta: Mapping[str, int], length: int) -> None:
     assert sorted(set(drops)) <= [0, 1]
     assert sum(drops) == delta["drop_packets"], "one reason per drop"
     assert delta["drops[0]"] == 0
+
+
+def _one_placement(action: int, delta: Mapping[str, int]) -> None:
+    """C3, for one frame: looked up (found, or missed for one cause) or placed by the ring alone."""
+    misses = sum(delta[f"flow_miss_{cause}"] for cause in ("syn", "udp", "other"))
+    placed = delta["flow_hits"] + misses + delta["flow_untracked"]
+    assert placed + delta["icmp_forwarded"] <= 1, delta
+    if action == PASS:
+        assert not placed
+    elif action == TX and not delta["icmp_sent"]:
+        assert placed + delta["icmp_forwarded"] == 1, delta
+    for of_misses in ("flow_stale", "flow_previous", "flow_unstored"):
+        assert delta[of_misses] <= misses, (of_misses, delta)
+    assert delta["quic_routed"] + delta["quic_initial"] + delta["quic_unknown"] <= 1
+    assert delta["queues"] == delta["rx_packets"] == 1

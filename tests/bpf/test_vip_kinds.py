@@ -6,8 +6,9 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from scapy.layers.inet import GRE, IP, TCP, UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import GRE
 from scapy.packet import Raw
 
 from agent.boundary import Encap, VipKey
