@@ -3,8 +3,8 @@
 
 The config file (`$XDG_CONFIG_HOME/remora/config.toml`, or --config) has the keys `agents` (a list
 of addresses), `cluster` (a name for the header), `view_only`, `key` (the console's secret key),
-`known_agents` (the agents' public keys; both relative to the file) and `insecure`.  Reads files and environment,
-nothing else.
+`known_agents` (the agents' public keys; both relative to the file) and `insecure`.  Reads files and
+environment, nothing else.
 """
 
 from __future__ import annotations
