@@ -299,9 +299,9 @@ class Agent:
             case b.SetRing(vip_num):
                 self.dataplane.set_ring(vip_num, effect.real_nums)
                 log.info("ring vip_num=%d", vip_num)
-            case b.Advertise(addresses):
+            case b.Advertise(routes):
                 if self.speaker:
-                    self.speaker.advertise(addresses)
+                    self.speaker.advertise(routes)
             case b.Probe(checks):
                 self.prober.declare(checks)
             case b.ReadConfig():

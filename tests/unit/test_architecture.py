@@ -17,6 +17,8 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 CORE = {
     "agent": (
         "adoption",
+        "bgp_contradictions",
+        "bgp_text",
         "boundary",
         "capture",
         "check_contradictions",

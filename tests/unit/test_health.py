@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from agent import guard, rib
+from agent import guard
 from agent.health import Verdict, judge
 from shared.model import Health
 
@@ -36,24 +36,6 @@ def test_h1_consecutive_results_decide(results: str, states: str) -> None:
 
 
 A = IPv4Address("10.200.0.1")
-
-
-@pytest.mark.parametrize(
-    ("serving", "quorum", "ready", "announced", "expected"),
-    [
-        (2, 1, True, False, True),
-        (2, 1, False, False, False),
-        (2, 1, False, True, True),
-        (1, 2, True, True, False),
-        (0, 1, True, True, False),
-    ],
-)
-def test_h2_announcement(
-    serving: int, quorum: int, *, ready: bool, announced: bool, expected: bool
-) -> None:
-    service = rib.Service(A, serving, quorum, announced, ready)
-    assert (A in rib.addresses([service], node_enabled=True)) is expected
-    assert rib.addresses([service], node_enabled=False) == frozenset()
 
 
 @pytest.mark.parametrize(
