@@ -21,6 +21,7 @@ from agent.bgp_table import Announce, Bgp, BgpPeer
 from agent.boundary import Encap, VipKey
 from agent.check_table import Check
 from agent.contradictions import contradictions
+from agent.policy import AllDown
 from agent.tables import Address, Name, Port, Table
 from shared.model import Protocol
 
@@ -84,6 +85,11 @@ class Vip(Table, frozen=True, kw_only=True):
     port: Port
     protocol: Protocol = Protocol.TCP
     quorum: Annotated[int, Meta(ge=1)] = 1
+    announce_at: Annotated[int, Meta(ge=0)] = 0
+    withdraw_below: Annotated[int, Meta(ge=0)] = 0
+    all_down: AllDown = "withdraw"
+    panic: Annotated[int, Meta(ge=0, le=100)] = 0
+    ramp: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     check: Check = Check()
     announce: Announce = Announce()
     reals: Annotated[tuple[Real, ...], Meta(min_length=1)]
@@ -91,6 +97,16 @@ class Vip(Table, frozen=True, kw_only=True):
     @property
     def key(self) -> VipKey:
         return VipKey(self.address, self.port, self.protocol)
+
+    @property
+    def comes_at(self) -> int:
+        """Reals taking new flows with which its route is announced."""
+        return self.announce_at or max(self.quorum, self.leaves_below)
+
+    @property
+    def leaves_below(self) -> int:
+        """Fewer, and the route is withdrawn."""
+        return self.withdraw_below or self.quorum
 
 
 class Config(Table, frozen=True, kw_only=True):
@@ -157,6 +173,7 @@ _NAME_RULE = "letters, digits, - and _, at most 32, the first a letter or digit"
 _RULES = {
     "protocol": "tcp or udp",
     "kind": "tcp, http, https, tls, dns, udp, exec or file",
+    "all_down": "withdraw, fail-open or drop",
     "via": "tunnel, direct or both",
     "status": "codes and ranges such as 200 or 200-399",
     "host": "a host name or address, with a port if need be",

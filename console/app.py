@@ -1,35 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The console: one store, one frame clock, a stack of screens.
-
-The clock reads what the client's thread has gathered and hands the top screen a view; nothing is
-drawn because a message came.
-"""
+"""The console: places, plans and commands on top of the frame clock."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
-
-# Read once, when Textual is imported.
-os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
-os.environ.setdefault("TEXTUAL_FPS", "10")
+from typing import Any, ClassVar
 
 from textual import on
-from textual.message import Message
-from textual.screen import Screen
 
-from console import command, crash
-from console.alerts import Watch
+from console import arming, command, crash, objects
 from console.client import Client
-from console.exits import Exit
-from console.objects import ObjectError
-from console.pace import FRAME, Pace
-from console.problems import problems
+from console.exits import Exit, VerbError
+from console.frames import ALWAYS, FrameApp
 from console.screens.alerts import AlertsScreen
+from console.screens.arm import ArmDialog
 from console.screens.bgp import BgpScreen
 from console.screens.drops import DropsScreen
 from console.screens.fleet import FleetScreen
@@ -37,177 +23,92 @@ from console.screens.heat import HeatScreen
 from console.screens.help import HelpScreen
 from console.screens.live import LiveScreen
 from console.screens.node import NodeScreen
-from console.screens.plan import PlanDialog, Sender
+from console.screens.plan import PlanDialog
 from console.screens.vip import VipScreen
 from console.screens.vips import VipsScreen
 from console.settings import Settings
-from console.store import Inbox, Missing, Store
-from console.view import View, named_target
-from console.widgets.terminal import Render, TerminalApp
+from console.trail import START, Place, Trail
+from console.trail import Path as Way
+from console.view import named_target
+from console.widgets.terminal import Render
+from console.wish import Target, Wish, wish
 from shared.messages import Replay
 
-ALWAYS = frozenset({"node", "vip", "event"})
-"""Topics that the header's totals and alerts need on every screen."""
-
-
-PLACES: Mapping[str, Callable[[], LiveScreen]] = {
-    "vips": VipsScreen,
-    "drops": DropsScreen,
-    "heat": HeatScreen,
-    "bgp": BgpScreen,
-    "alerts": AlertsScreen,
+SCREENS: Mapping[str, Callable[[Place], LiveScreen]] = {
+    "vips": lambda _: VipsScreen(),
+    "drops": lambda _: DropsScreen(),
+    "heat": lambda _: HeatScreen(),
+    "bgp": lambda _: BgpScreen(),
+    "alerts": lambda _: AlertsScreen(),
+    "node": lambda place: NodeScreen(place.name),
+    "vip": lambda place: VipScreen(place.name, place.row),
 }
-"""What the digits lead to; the fleet is below them all."""
+"""What stands above the fleet."""
+DEEP = ("node", "vip")
+"""Reached from a row: one level down from where one is."""
 
 
-class Source(Sender, Protocol):
-    """Where messages come from: the client, or a recording."""
-
-    addresses: tuple[str, ...]
-
-    def when_replied(self, call: Callable[[], None]) -> None: ...
-
-    def take(self) -> Inbox: ...
-
-    def ask(self, missing: Iterable[Missing]) -> None: ...
-
-    def follow(self, topics: Iterable[str]) -> None: ...
-
-
-class RemoraApp(TerminalApp):
+class RemoraApp(FrameApp):
     CSS_PATH = Path(__file__).with_name("console.tcss")
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar = []
 
-    class Answered(Message):
-        """A reply can be taken: a dialog need not wait for the next frame."""
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, RemoraApp.Answered)
-
-    def __init__(
-        self,
-        source: Source,
-        cluster: str,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-        frame_every: float | None = FRAME,
-        render: Render = "diff",
-    ) -> None:
-        super().__init__(render=render)
-        self.source = source
-        self.cluster = cluster
-        self.store = Store(source.addresses)
-        self._clock = clock
-        self._wall = wall
-        self._frame_every = frame_every
-        self._frozen: View | None = None
-        self._pace = Pace()
-        self._watch = Watch()
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # FrameApp's
+        super().__init__(*arguments, **options)
         self._history = command.History()
+        self._trail = Trail()
 
     def on_mount(self) -> None:
         if os.environ.get("NO_COLOR"):
             # The default theme would still send greys as RGB.
             self.theme = "ansi-dark"
-        self.source.when_replied(self._wake)
         self.push_screen(FleetScreen())
         self._follow(FleetScreen.TOPICS)
         for address in self.source.addresses:
             self.source.send(address, Replay(0))
-        if self._frame_every is not None:
-            self.set_interval(self._frame_every, self._tick)
-        self.watch_terminal()
-
-    def _wake(self) -> None:
-        """Called in the client's thread."""
-        if self.is_running:
-            self.post_message(self.Answered())
-
-    def _tick(self) -> None:
-        """What comes is filed at every tick, or rates would have holes; frames follow the pace."""
-        now = self._clock()
-        self._pace.sample(now, self.written, held=self.held_back)
-        self._file()
-        if self._pace.due(now) and not self.held_back:
-            self.draw()
-
-    @on(Answered)
-    def frame(self) -> None:
-        """Files what came and draws the top screen, now."""
-        self._file()
-        self.draw()
-
-    def _file(self) -> None:
-        """Takes what came; a held display leaves all with the client."""
-        if not self.screen_stack or self._frozen is not None:
-            return  # the first: a reply on the way out
-        inbox = self.source.take()
-        self.source.ask(self.store.take(inbox))
-        if isinstance(self.screen, PlanDialog):
-            # The table behind a dialog is held.
-            for reply in inbox.replies:
-                self.screen.take(reply)
-            self._hold_behind(self.screen_stack[-2])
-
-    def _hold_behind(self, screen: Screen[Any]) -> None:
-        if isinstance(screen, LiveScreen) and screen.composed and screen.planned is not None:
-            screen.hold(self._held_view(screen.planned))
-
-    def draw(self) -> None:
-        if not self.screen_stack:
-            return
-        screen = self.screen
-        if not isinstance(screen, LiveScreen) or not screen.composed:
-            return
-        if self._frozen is None:
-            screen.frame(self._view())
-        elif screen.view is None:
-            screen.frame(self._frozen)
-        else:
-            screen.hold(self._held_view(self._frozen))
-
-    def _view(self) -> View:
-        now = self._clock()
-        found = tuple(problems(list(self.store.agents.values()), now))
-        return View(
-            self.store,
-            now,
-            self._wall(),
-            self.cluster,
-            found,
-            self._watch.take(found, now),
-            slow=self._pace.slow,
-        )
-
-    def _held_view(self, frozen: View) -> View:
-        return frozen._replace(held=self._clock() - frozen.now)
+        self.start_frames()
 
     # ---- places
 
     @on(LiveScreen.Opened)
     def _open(self, message: LiveScreen.Opened) -> None:
-        match message.place:
-            case "up":
-                if len(self.screen_stack) > 2:
-                    self.pop_screen()
+        place = Place(message.place, message.name, message.row)
+        match place.place:
             case "help":
                 self.push_screen(HelpScreen())
-                return
-            case "node":
-                self.push_screen(NodeScreen(message.name))
-            case "vip":
-                self.push_screen(VipScreen(message.name, message.row))
-            case place:
-                self._top()
-                if place != "fleet":
-                    self.push_screen(PLACES[place]())
-        self.call_after_refresh(self._arrived)
+            case "up":
+                self._stand_on(self._trail.up())
+            case "node" if not place.name:
+                self._say("no node under the cursor")
+            case name if name in DEEP:
+                self._stand_on(self._trail.into(place))
+            case _:
+                self._stand_on(self._trail.to(place))
 
-    def _top(self) -> None:
-        while len(self.screen_stack) > 2:
+    @on(LiveScreen.Walked)
+    def _walk(self, message: LiveScreen.Walked) -> None:
+        self._stand_on(self._trail.step(message.by) if message.by else self._trail.toggle())
+
+    @on(LiveScreen.Left)
+    def _leave(self) -> None:
+        if self._trail.path == START:
+            self.exit()
+        else:
+            self._stand_on(self._trail.up())
+
+    def _stand_on(self, way: Way) -> None:
+        """Only screens that are not there yet are made anew: the others keep filter and cursor."""
+        shown = [screen.place for screen in self.screen_stack if isinstance(screen, LiveScreen)]
+        same = 0
+        while same < min(len(shown), len(way)) and shown[same] == way[same]:
+            same += 1
+        for _ in range(len(shown) - same):
             self.pop_screen()
+        for place in way[same:]:
+            screen = SCREENS[place.place](place)
+            screen.place = place
+            self.push_screen(screen)
+        self.call_after_refresh(self._arrived)
 
     def _arrived(self) -> None:
         """A new screen: its topics from now on, and what is known at once."""
@@ -218,19 +119,55 @@ class RemoraApp(TerminalApp):
     def _follow(self, topics: frozenset[str]) -> None:
         self.source.follow(ALWAYS | topics)
 
-    # ---- keys
+    def _say(self, text: str, tone: str = "warn") -> None:
+        if isinstance(self.screen, LiveScreen):
+            self.screen.say(text, tone)
+
+    # ---- plans
 
     @on(LiveScreen.Planned)
     def _plan(self, message: LiveScreen.Planned) -> None:
-        self._open_plan(PlanDialog(self.source, message.verb, message.target))
+        self._plan_for(message.verb, message.targets)
+
+    def _plan_for(
+        self, verb: objects.Verb, targets: list[Target], *, weight: int = 0, why: str = ""
+    ) -> None:
+        def make(weight: int) -> Wish:
+            return wish(verb, targets, weight)
+
+        usual = weight or targets[0].weight if verb == "weight" else None
+        dialog = PlanDialog(
+            self.source,
+            make,
+            weight=usual,
+            why=why or self.arming.reason,
+            at_once=bool(weight) or verb != "weight",
+            armed=lambda: self.arming.armed(self._clock()),
+        )
+        self._open_plan(dialog)
 
     def _open_plan(self, dialog: PlanDialog) -> None:
         if isinstance(self.screen, LiveScreen):
             self.screen.planned = self.screen.view
-        self.push_screen(dialog, self._dialog_closed)
+        self.push_screen(dialog, lambda _: self._redraw_soon())
 
-    def _dialog_closed(self, _: None) -> None:
+    def _redraw_soon(self) -> None:
         self.call_after_refresh(self.draw)
+
+    @on(LiveScreen.ArmWanted)
+    def _arm(self) -> None:
+        if self.arming.armed(self._clock()):
+            self.arming = self.arming.disarmed()
+            self._say("disarmed: nothing can be changed")
+            self.draw()
+        elif self.arming.never:
+            self._say(self.arming.refusal())
+        else:
+            self.push_screen(ArmDialog(self._arm_for), lambda _: self._redraw_soon())
+
+    def _arm_for(self, minutes: int, reason: str) -> None:
+        """Raises ArmingError."""
+        self.arming = self.arming.for_minutes(minutes, reason, self._clock())
 
     # ---- command bar
 
@@ -262,26 +199,31 @@ class RemoraApp(TerminalApp):
             return "nothing is known yet"
         try:
             order = command.parse(text, view.agents)
-        except ObjectError as error:
+            match order:
+                case command.Plan():
+                    return self._do_plan(screen, order)
+                case command.Arm(minutes, reason):
+                    self._arm_for(minutes, reason)
+                case command.Go("disarm"):
+                    self.arming = self.arming.disarmed()
+                case command.Go("quit"):
+                    self.exit()
+                case command.Go(place, name):
+                    node = next((a.address for a in view.agents if a.name == name), "")
+                    self._open(LiveScreen.Opened(place, node if place == "node" else name))
+        except VerbError as error:
             return str(error)
-        if isinstance(order, command.Plan):
-            return self._do_plan(view, order)
-        if order.place == "quit":
-            self.exit()
-            return ""
-        name = next((a.address for a in view.agents if a.name == order.name), order.name)
-        self._open(LiveScreen.Opened(order.place, name if order.place == "node" else order.name))
         return ""
 
-    def _do_plan(self, view: View, order: command.Plan) -> str:
-        if view.held is not None:
-            return "the display is held: p goes on, then plan"
-        target = named_target(view, order.target)
+    def _do_plan(self, screen: LiveScreen, order: command.Plan) -> str:
+        refusal = screen.refusal()
+        if refusal:
+            return refusal
+        assert screen.view is not None
+        target = named_target(screen.view, order.target)
         if isinstance(target, str):
             return target
-        if order.weight is not None:
-            target = target._replace(weight=order.weight)
-        self._open_plan(PlanDialog(self.source, order.verb, target, why=order.reason, at_once=True))
+        self._plan_for(order.verb, [target], weight=order.weight or 0, why=order.reason)
         return ""
 
     @on(LiveScreen.Repaint)
@@ -290,14 +232,14 @@ class RemoraApp(TerminalApp):
 
     @on(LiveScreen.Freeze)
     def _freeze(self) -> None:
-        self._frozen = self._held_view(self._view()) if self._frozen is None else None
-        self.frame()
+        self.freeze()
 
 
 def run(settings: Settings, who: str, render: Render = "diff") -> int:
     """The console on a terminal until the operator leaves; returns the exit code."""
     client = Client(settings.agents, who)
     app = RemoraApp(client, settings.cluster, render=render)
+    app.arming = arming.Arming(never=settings.view_only)
     try:
         app.run()
     finally:

@@ -155,6 +155,7 @@ class Client:
         why: str = "",
         dry_run: bool = False,
         expect_revision: int | None = None,
+        operation: str = "",
         timeout: float = ANSWER_TIMEOUT,
     ) -> str:
         """Sends a command and returns its id; a Reply with that id always follows."""
@@ -165,6 +166,7 @@ class Client:
             why=why,
             dry_run=dry_run,
             expect_revision=expect_revision,
+            operation=operation,
         )
         self._orders.put(_Order(address, command, time.monotonic() + timeout))
         self._nudge()

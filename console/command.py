@@ -11,15 +11,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from console import objects
-from console.keys import KEYS, PLACE
+from console import arming, objects
+from console.keys import PLACES
 from console.objects import Kind, Object, ObjectError, Verb
 from console.store import Agent
 
-PLACES = tuple(key.id for key in KEYS if key.group == PLACE)
 VERBS: tuple[Verb, ...] = ("drain", "undrain", "weight")
 NAMED: Mapping[str, Kind] = {"node": "node", "vip": "vip"}
-OTHER = ("node", "vip", "help", "quit")
+OTHER = ("node", "vip", "arm", "disarm", "help", "quit")
 LINES_KEPT = 50
 
 
@@ -28,6 +27,13 @@ class Go(NamedTuple):
 
     place: str
     name: str = ""
+
+
+class Arm(NamedTuple):
+    """Plans may be opened for so long."""
+
+    minutes: int
+    reason: str
 
 
 class Plan(NamedTuple):
@@ -40,10 +46,13 @@ class Plan(NamedTuple):
     reason: str
 
 
-def parse(text: str, agents: Sequence[Agent]) -> Go | Plan:
-    """Raises ObjectError, whose text says what would do."""
+def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Arm:
+    """Raises ObjectError or ArmingError, whose text says what would do."""
     words, reason = _words(text)
     verb = words[0] if words else ""
+    if verb == "arm":
+        said = reason or " ".join(words[2:])
+        return Arm(arming.minutes(words[1] if len(words) > 1 else ""), said)
     if verb in VERBS:
         return _plan(verb, words[1:], reason, agents)
     if reason:
@@ -52,8 +61,8 @@ def parse(text: str, agents: Sequence[Agent]) -> Go | Plan:
         kind = NAMED[verb]
         name = _one(verb, words[1:]).removeprefix(f"{kind}/")
         return Go(verb, objects.parse(f"{kind}/{name}", agents, kinds=(kind,)).name)
-    if verb not in (*PLACES, *OTHER):
-        known = ", ".join((*PLACES, *VERBS, *OTHER))
+    if verb not in {*PLACES, *OTHER}:
+        known = ", ".join(dict.fromkeys((*PLACES, *VERBS, *OTHER)))
         raise ObjectError(f"{verb or 'nothing'}: no such command; there is {known}")
     if len(words) > 1:
         raise ObjectError(f"{words[1]}: {verb} takes nothing more")
@@ -109,14 +118,16 @@ def completions(text: str, agents: Sequence[Agent]) -> list[str]:
 def _candidates(given: Sequence[str], agents: Sequence[Agent]) -> list[str]:
     match given:
         case []:
-            return [*PLACES, *VERBS, *OTHER]
+            return list(dict.fromkeys((*PLACES, *VERBS, *OTHER)))
         case ["drain" | "undrain"]:
             return [*objects.names("real", agents), *objects.names("node", agents)]
         case ["weight"]:
             return objects.names("real", agents)
         case ["node" | "vip" as kind]:
             return [name.partition("/")[2] for name in objects.names(kind, agents)]
-        case ["drain" | "undrain", _] | ["weight", _, _]:
+        case ["arm"]:
+            return ["15m", "30m", "1h"]
+        case ["arm", _] | ["drain" | "undrain", _] | ["weight", _, _]:
             return ["--reason"]
     return []
 

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every key of the console, once: bindings, footer and help are made from this table.  Pure.
 
-Rule: lower case and digits change nothing outside the console; upper case opens a plan; only a
-button inside a plan sends.
+Rule: lower case and digits change nothing outside the console; upper case opens a plan (and only
+while the console is armed); only a button in a plan sends.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+from console.exits import VerbError
 
 
 class Key(NamedTuple):
     id: str
-    """Action of the screen that it calls, and name for a keymap."""
+    """Name for a keymap, and in footers."""
+    action: str
+    """Of the screen that it calls."""
     keys: str
     """As Textual writes them, separated by commas."""
     shown: str
@@ -22,43 +27,93 @@ class Key(NamedTuple):
     group: str
 
 
-PLACE, MOVE = "Place", "Move"
+GO, PLACE, MOVE, LOOK, PLAN = "Go", "Place", "Move", "Look", "Plan"
+SHORT = (PLACE, MOVE)
 """Groups whose texts are short: two stand side by side in the help."""
 
+
+def _place(id_: str, digit: str, label: str, text: str) -> Key:
+    return Key(id_, f"place('{id_}')", digit, digit, label, text, PLACE)
+
+
 KEYS = (
-    Key("enter", "enter", "Enter", "open", "open what is under the cursor", "Go"),
-    Key("up", "escape", "Esc", "back", "one level up; closes what is open", "Go"),
-    Key("fleet", "1", "1", "fleet", "nodes, totals, what is wrong", PLACE),
-    Key("vips", "3", "3", "VIPs", "VIPs over all nodes", PLACE),
-    Key("drops", "4", "4", "drops", "drops by reason, events", PLACE),
-    Key("heat", "5", "5", "heat", "packets of every CPU", PLACE),
-    Key("bgp", "6", "6", "BGP", "sessions, routes, checks", PLACE),
-    Key("alerts", "8", "8", "alerts", "what is wrong, in full", PLACE),
-    Key("cursor(1)", "j,down", "j ↓", "", "next row", MOVE),
-    Key("cursor(-1)", "k,up", "k ↑", "", "previous row", MOVE),
-    Key("page(1)", "pagedown", "PgDn", "", "a page down", MOVE),
-    Key("page(-1)", "pageup", "PgUp", "", "a page up", MOVE),
-    Key("edge(-1)", "g,home", "g", "", "first row", MOVE),
-    Key("edge(1)", "G,end", "G", "", "last row", MOVE),
-    Key("command", "colon", ":", "cmd", "command: drain, weight, a place; Tab completes", "Go"),
-    Key("filter", "slash", "/", "filter", "rows with all these words; !word: without", "Look"),
-    Key("sort", "o", "o", "sort", "sort by the next column", "Look"),
-    Key("reverse", "O", "O", "", "the other way round", "Look"),
-    Key("metric", "m", "m", "metric", "heat: the next metric", "Look"),
-    Key("pane", "tab", "Tab", "other table", "BGP: sessions or checks", "Look"),
-    Key("freeze", "p", "p", "pause", "hold the display; data go on behind it", "Look"),
-    Key("repaint", "ctrl+l", "^L", "", "draw the whole screen again", "Look"),
-    Key("plan('drain')", "D", "D", "drain…", "no new flows; those there are stay", "Plan"),
-    Key("plan('undrain')", "U", "U", "undrain…", "back into service", "Plan"),
-    Key("plan('weight')", "W", "W", "weight…", "another share of new flows", "Plan"),
-    Key("help", "question_mark", "?", "help", "this page", "Go"),
-    Key("leave", "q", "q", "quit", "leave the console; nodes are not affected", "Go"),
+    Key("enter", "enter", "enter", "Enter", "open", "open what is under the cursor", GO),
+    Key("up", "up", "escape", "Esc", "back", "one level up; closes what is open", GO),
+    _place("fleet", "1", "fleet", "nodes, totals, what is wrong"),
+    _place("node", "2", "node", "the node under the cursor"),
+    _place("vips", "3", "VIPs", "VIPs over all nodes"),
+    _place("drops", "4", "drops", "drops by reason, events"),
+    _place("heat", "5", "heat", "packets of every CPU"),
+    _place("bgp", "6", "BGP", "sessions, routes, checks"),
+    _place("alerts", "8", "alerts", "what is wrong, in full"),
+    Key("next", "cursor(1)", "j,down", "j ↓", "", "next row", MOVE),
+    Key("previous", "cursor(-1)", "k,up", "k ↑", "", "previous row", MOVE),
+    Key("page-down", "page(1)", "pagedown", "PgDn", "", "a page down", MOVE),
+    Key("page-up", "page(-1)", "pageup", "PgUp", "", "a page up", MOVE),
+    Key("first", "edge(-1)", "g,home", "g", "", "first row", MOVE),
+    Key("last", "edge(1)", "G,end", "G", "", "last row", MOVE),
+    Key("earlier", "walk(-1)", "left_square_bracket", "[", "", "the screen before", MOVE),
+    Key("later", "walk(1)", "right_square_bracket", "]", "", "forward again", MOVE),
+    Key("toggle", "walk(0)", "minus", "-", "", "the last two in turn", MOVE),
+    Key(
+        "command", "command", "colon", ":", "cmd", "command: drain, arm, a place; Tab completes", GO
+    ),
+    Key(
+        "filter",
+        "filter",
+        "slash",
+        "/",
+        "filter",
+        "rows with all these words; !word: without",
+        LOOK,
+    ),
+    Key("mark", "mark", "space", "Space", "mark", "mark the row for a plan of several", LOOK),
+    Key("mark-all", "mark_all", "asterisk", "*", "", "mark all rows shown by the filter", LOOK),
+    Key("unmark", "unmark", "backslash", "\\", "", "no marks", LOOK),
+    Key("sort", "sort", "o", "o", "sort", "sort by the next column", LOOK),
+    Key("reverse", "reverse", "O", "O", "", "the other way round", LOOK),
+    Key("metric", "metric", "m", "m", "metric", "heat: the next metric", LOOK),
+    Key("pane", "pane", "tab", "Tab", "other table", "where there are two: the other one", LOOK),
+    Key("freeze", "freeze", "p", "p", "pause", "hold the display; data go on behind it", LOOK),
+    Key("repaint", "repaint", "ctrl+l", "^L", "", "draw the whole screen again", LOOK),
+    Key("arm", "arm", "A", "A", "arm", "plans for some minutes, with a reason; or not", PLAN),
+    Key("drain", "plan('drain')", "D", "D", "drain…", "no new flows; those there are stay", PLAN),
+    Key("undrain", "plan('undrain')", "U", "U", "undrain…", "back into service", PLAN),
+    Key("weight", "plan('weight')", "W", "W", "weight…", "another share of new flows", PLAN),
+    Key("help", "help", "question_mark", "?", "help", "this page", GO),
+    Key("leave", "leave", "q", "q", "up, quit", "up; at the top: leave, nodes go on", GO),
 )
+BY_ID: Mapping[str, Key] = {key.id: key for key in KEYS}
+PLACES = tuple(key.id for key in KEYS if key.group == PLACE)
 
 
-def footer(wanted: tuple[str, ...], width: int) -> list[tuple[str, str]]:
-    """(key, label) of these actions, as many as fit; help and quit always do."""
-    by_id = {key.id: key for key in KEYS}
+class KeymapError(VerbError):
+    """Keys of the config that cannot be; the text says which and why."""
+
+
+def remapped(table: Mapping[str, str]) -> tuple[Key, ...]:
+    """The keys with those of a config (`drain = "X"`).  Raises KeymapError."""
+    unknown = sorted(set(table) - set(BY_ID))
+    if unknown:
+        raise KeymapError(f"keys: {unknown[0]}: no such key; there are {', '.join(BY_ID)}")
+    moved = tuple(
+        key._replace(keys=table[key.id], shown=table[key.id]) if key.id in table else key
+        for key in KEYS
+    )
+    owner: dict[str, str] = {}
+    for key in moved:
+        for one in key.keys.split(","):
+            if key.group == PLAN and not (len(one) == 1 and one.isupper()):
+                raise KeymapError(f"keys: {key.id}: {one}: must be an upper-case letter")
+            if one in owner:
+                raise KeymapError(f"keys: {key.id}: {one} is that of {owner[one]} already")
+            owner[one] = key.id
+    return moved
+
+
+def footer(wanted: Sequence[str], width: int, keys: Sequence[Key] = KEYS) -> list[tuple[str, str]]:
+    """(key, label) of these, as many as fit; help and quit always do."""
+    by_id = {key.id: key for key in keys}
     last = ("help", "leave")
     chosen: list[tuple[str, str]] = []
     room = width - 1 - sum(_length(by_id[name]) for name in last)

@@ -49,17 +49,24 @@ class Effect(NamedTuple):
 
 def effects(answers: Sequence[Answered]) -> list[Effect]:
     """Per (VIP, real) the plan over all nodes that gave one."""
-    by_real: dict[tuple[str, str], list[Change]] = {}
+    by_real: dict[tuple[str, str], list[tuple[Change, int]]] = {}
     for answered in answers:
-        for change in answered.answer.changes if answered.answer else ():
-            by_real.setdefault((change.vip, change.real), []).append(change)
-    return [_effect(changes) for changes in by_real.values()]
+        changes = answered.answer.changes if answered.answer else ()
+        for change in changes:
+            among = _own([c for c in changes if c.vip == change.vip])
+            by_real.setdefault((change.vip, change.real), []).append((change, among))
+    return [_effect([c for c, _ in found], [o for _, o in found]) for found in by_real.values()]
 
 
-def _effect(changes: Sequence[Change]) -> Effect:
+def _own(changes: Sequence[Change]) -> int:
+    """Slots that must change owner when these reals of one VIP change together."""
+    steps = [change.slots_after - change.slots_before for change in changes]
+    return max(sum(s for s in steps if s > 0), -sum(s for s in steps if s < 0))
+
+
+def _effect(changes: Sequence[Change], own: Sequence[int]) -> Effect:
     first = changes[0]
-    own = max(abs(c.slots_before - c.slots_after) for c in changes)
-    moved = max(c.slots_moved for c in changes)
+    others = max(c.slots_moved - o for c, o in zip(changes, own, strict=True))
     return Effect(
         vip=first.vip,
         real=first.real,
@@ -68,8 +75,8 @@ def _effect(changes: Sequence[Change]) -> Effect:
         nodes=len(changes),
         share_before=max(c.slots_before for c in changes) / RING_SLOTS,
         share_after=max(c.slots_after for c in changes) / RING_SLOTS,
-        moved=moved / RING_SLOTS,
-        collateral=max(0, moved - own) / RING_SLOTS,
+        moved=max(c.slots_moved for c in changes) / RING_SLOTS,
+        collateral=max(0, others) / RING_SLOTS,
         live_flows=sum(c.live_flows for c in changes),
         reals_left=min(c.reals_left for c in changes),
     )
@@ -92,8 +99,14 @@ def revisions(answers: Sequence[Answered]) -> Mapping[str, int]:
 def lines(answers: Sequence[Answered]) -> list[tuple[str, str]]:
     """(label, text) of the plan."""
     written: list[tuple[str, str]] = []
+    by_vip: dict[str, list[Effect]] = {}
     for effect in effects(answers):
-        written += _of_real(effect) if effect.real else _of_node(effect)
+        by_vip.setdefault(effect.vip, []).append(effect)
+    for found in by_vip.values():
+        if len(found) > 1:
+            written += _of_several(found)
+        else:
+            written += _of_real(found[0]) if found[0].real else _of_node(found[0])
     written += [("guards", text) for text in _guards(answers)]
     unchanged = [a.node for a in answers if a.answer and a.answer.status == "unchanged"]
     if unchanged:
@@ -115,6 +128,31 @@ def _of_real(effect: Effect) -> list[tuple[str, str]]:
         ),
         ("flows now", f"{fmt.count(effect.live_flows)} live stay on it until they end"),
         ("reals left", f"{effect.reals_left} of {effect.vip} take new flows"),
+    ]
+
+
+def _of_several(effects: Sequence[Effect]) -> list[tuple[str, str]]:
+    """Reals of one VIP that change together: each by name, then what it comes to."""
+    first = effects[0]
+    each = [
+        (
+            first.vip if effect is first else "",
+            f"{effect.real}  {effect.was} -> {effect.now}, on {_nodes(effect.nodes)}, "
+            f"{fmt.count(effect.live_flows)} live flows",
+        )
+        for effect in effects
+    ]
+    before = sum(effect.share_before for effect in effects)
+    after = sum(effect.share_after for effect in effects)
+    return [
+        *each,
+        (
+            "new flows",
+            f"{fmt.percent(first.moved)} of the ring moves; these {len(effects)} reals "
+            f"{fmt.percent(before)} -> {fmt.percent(after)}, "
+            f"others among themselves {fmt.percent(first.collateral)}",
+        ),
+        ("reals left", f"{first.reals_left} of {first.vip} take new flows"),
     ]
 
 

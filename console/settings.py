@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which agents to talk to: options, then the config file, then REMORA_AGENTS.
 
-The config file (`$XDG_CONFIG_HOME/remora/config.toml`, or --config) has two keys, `agents` (a list
-of addresses) and `cluster` (a name for the header).  Reads files and environment, nothing else.
+The config file (`$XDG_CONFIG_HOME/remora/config.toml`, or --config) has the keys `agents` (a list
+of addresses), `cluster` (a name for the header) and `view_only`.  Reads files and environment,
+nothing else.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class SettingsError(VerbError):
 class Settings(NamedTuple):
     agents: tuple[str, ...]
     cluster: str
+    view_only: bool = False
+    """No plan is ever opened."""
 
 
 def default_path(environment: Mapping[str, str]) -> Path:
@@ -42,7 +45,8 @@ def load(
         raise SettingsError(
             f"no agents: give -a ipc:///run/remora/lb1, or write agents = [...] into {path}"
         )
-    return Settings(tuple(dict.fromkeys(_checked(agents))), file.cluster or "remora")
+    distinct = tuple(dict.fromkeys(_checked(agents)))
+    return file._replace(agents=distinct, cluster=file.cluster or "remora")
 
 
 def _checked(agents: Sequence[str]) -> list[str]:
@@ -61,12 +65,17 @@ def _read(path: Path) -> Settings:
         raise SettingsError(f"{path}: {error.strerror}; give an existing file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
-    unknown = sorted(set(table) - {"agents", "cluster"})
+    unknown = sorted(set(table) - set(Settings._fields))
     if unknown:
-        raise SettingsError(f"{path}: {unknown[0]}: unknown key; there are agents and cluster")
+        raise SettingsError(
+            f"{path}: {unknown[0]}: unknown key; there are {', '.join(Settings._fields)}"
+        )
     agents, cluster = table.get("agents", []), table.get("cluster", "")
     if not isinstance(agents, list) or not all(isinstance(a, str) for a in agents):
         raise SettingsError(f"{path}: agents: must be a list of addresses, got {agents!r}")
     if not isinstance(cluster, str):
         raise SettingsError(f"{path}: cluster: must be a name, got {cluster!r}")
-    return Settings(tuple(agents), cluster)
+    view_only = table.get("view_only", False)
+    if not isinstance(view_only, bool):
+        raise SettingsError(f"{path}: view_only: must be true or false, got {view_only!r}")
+    return Settings(tuple(agents), cluster, view_only)

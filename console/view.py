@@ -9,14 +9,15 @@ from typing import NamedTuple
 from console import format as fmt
 from console import rows
 from console.alerts import Alert
+from console.arming import Arming
 from console.columns import Cell
 from console.objects import Object
-from console.plan import Answered
 from console.problems import Problem
 from console.rates import HISTORY_SECONDS, Sum, total
 from console.records import Node, Real, Vip
 from console.store import Agent, Liveness, Store
 from console.tail import tone, written
+from console.wish import Target
 from shared.reasons import BY_NUMBER
 
 TextLine = tuple[Cell, ...]
@@ -38,25 +39,11 @@ class View(NamedTuple):
     """Seconds for which the display has been held; None: it is live."""
     slow: bool = False
     """The terminal cannot take more: frames are rarer."""
+    arming: Arming = Arming()
 
     @property
     def agents(self) -> list[Agent]:
         return list(self.store.agents.values())
-
-
-class Target(NamedTuple):
-    """What a plan is about, as it was when the key was pressed."""
-
-    kind: str
-    """`real` or `node`"""
-    name: str
-    vip: str
-    agents: tuple[tuple[str, str], ...]
-    """(address, node) of the live agents that carry it."""
-    weight: int
-
-    def __str__(self) -> str:
-        return f"{self.kind}/{self.name}" + (f"@{self.vip}" if self.vip else "")
 
 
 def line(text: str, tone_: str = "") -> TextLine:
@@ -73,8 +60,11 @@ def header(view: View, width: int) -> TextLine:
     live = len(view.store.live(view.now))
     stale = len(all_) - live
     alerts = len(view.problems)
+    armed = view.arming.armed(view.now)
     left = [
         Cell(f" {view.cluster} ", "strong"),
+        Cell("│ "),
+        Cell(f"{view.arming.word(view.now)} ", "warn strong" if armed else ""),
         Cell("│ "),
         Cell(f"nodes {live}/{len(all_)} ", "" if live == len(all_) else "bad"),
         Cell("│ "),
@@ -302,23 +292,3 @@ def named_target(view: View, wanted: Object) -> Target | str:
         return next((t for t in found if isinstance(t, str)), f"{wanted}: there is none")
     agents = tuple(dict.fromkeys(agent for target in targets for agent in target.agents))
     return targets[0]._replace(vip=wanted.vip, agents=agents)
-
-
-def result_lines(answers: Sequence[Answered]) -> list[TextLine]:
-    """What became of a command, node by node."""
-    good = sum(
-        a.answer is not None and a.answer.status in ("applied", "unchanged") for a in answers
-    )
-    lines = [line(f" applied {good}/{len(answers)}", "ok" if good == len(answers) else "bad")]
-    for answered in answers:
-        answer = answered.answer
-        if answer is None:
-            text = "no answer; it may still take effect: watch the row"
-            lines.append(line(f" {answered.node}  {text}", "bad"))
-        elif answer.status in ("refused", "failed"):
-            text = f"{answer.status} {answer.guard}: {answer.error}"
-            lines.append(line(f" {answered.node}  {text}", "bad"))
-        else:
-            text = f"{answer.status}, revision {answer.revision}"
-            lines.append(line(f" {answered.node}  {text}", "ok"))
-    return lines

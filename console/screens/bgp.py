@@ -11,9 +11,10 @@ from textual.widgets import Input
 
 from console.bgp import CHECKS, SESSIONS, Check, Session, announced_lines, checks, sessions
 from console.screens.live import LARGE, LiveScreen
-from console.view import Target, View, node_target_of, real_target, rule
+from console.view import View, node_target_of, real_target, rule
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
+from console.wish import Target
 
 SESSIONS_WIDTH = 84
 """Columns of the left pane where two stand side by side, as in console.tcss."""
@@ -26,8 +27,8 @@ class BgpScreen(LiveScreen):
         "up",
         "pane",
         "fleet",
-        "plan('drain')",
-        "plan('undrain')",
+        "drain",
+        "undrain",
         "filter",
         "sort",
         "freeze",
@@ -71,9 +72,16 @@ class BgpScreen(LiveScreen):
 
     def target(self, view: View) -> Target | str:
         row: Session | Check | None = self.table.current
+        return self.target_of(view, row) if row else "nothing under the cursor"
+
+    def target_of(self, view: View, row: Session | Check) -> Target | str:
         if isinstance(row, Check):
             return real_target(view, row.real)
-        return node_target_of(view, row.agent) if row else "nothing under the cursor"
+        return node_target_of(view, row.agent)
+
+    def node(self) -> str:
+        row: Session | Check | None = self.table.current
+        return row.agent if isinstance(row, Session) else ""
 
     def open(self) -> LiveScreen.Opened | None:
         row: Session | Check | None = self.table.current

@@ -9,9 +9,10 @@ from textual.containers import Container, Vertical
 from console import columns, rows
 from console.records import Node
 from console.screens.live import LARGE, LiveScreen
-from console.view import Target, View, alerts, node_target, rule, totals
+from console.view import View, alerts, node_target, rule, totals
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
+from console.wish import Target
 
 
 class FleetScreen(LiveScreen):
@@ -19,8 +20,8 @@ class FleetScreen(LiveScreen):
         "enter",
         "vips",
         "drops",
-        "plan('drain')",
-        "plan('undrain')",
+        "drain",
+        "undrain",
         "filter",
         "command",
         "heat",
@@ -55,6 +56,13 @@ class FleetScreen(LiveScreen):
     def target(self, view: View) -> Target | str:
         node: Node | None = self.table.current
         return node_target(view, node) if node else "no node under the cursor"
+
+    def target_of(self, view: View, row: Node) -> Target | str:
+        return node_target(view, row)
+
+    def node(self) -> str:
+        node: Node | None = self.table.current
+        return node.key if node else ""
 
     def open(self) -> LiveScreen.Opened | None:
         node: Node | None = self.table.current

@@ -7,14 +7,15 @@ from textual.app import ComposeResult
 
 from console.heat import METRICS, Heat, columns, cpu_lines, heat
 from console.screens.live import LiveScreen
-from console.view import Target, View, line, node_target_of, rule
+from console.view import View, line, node_target_of, rule
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
+from console.wish import Target
 
 
 class HeatScreen(LiveScreen):
     TOPICS = frozenset({"cpu"})
-    FOOTER = ("enter", "up", "metric", "fleet", "drops", "plan('drain')", "sort", "freeze")
+    FOOTER = ("enter", "up", "metric", "fleet", "drops", "drain", "sort", "freeze")
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,6 +45,13 @@ class HeatScreen(LiveScreen):
     def target(self, view: View) -> Target | str:
         row: Heat | None = self.table.current
         return node_target_of(view, row.key) if row else "no node under the cursor"
+
+    def target_of(self, view: View, row: Heat) -> Target | str:
+        return node_target_of(view, row.key)
+
+    def node(self) -> str:
+        row: Heat | None = self.table.current
+        return row.key if row else ""
 
     def open(self) -> LiveScreen.Opened | None:
         row: Heat | None = self.table.current

@@ -3,42 +3,57 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
 from console.columns import Cell
-from console.keys import KEYS, MOVE, PLACE, Key
+from console.keys import KEYS, SHORT, Key
 from console.view import TextLine, line
 from console.widgets.painted import Painted
 
 
 class HelpScreen(ModalScreen[None]):
-    BINDINGS: ClassVar = [("escape,q,question_mark,enter", "dismiss", "close")]
+    BINDINGS: ClassVar = [
+        ("escape,q,question_mark,enter", "dismiss", "close"),
+        ("j,down", "scroll(1)", "down"),
+        ("k,up", "scroll(-1)", "up"),
+        ("pagedown,space", "scroll(10)", "page down"),
+        ("pageup", "scroll(-10)", "page up"),
+    ]
 
     def compose(self) -> ComposeResult:
-        yield Painted(id="help")
+        with VerticalScroll(id="help", can_focus=False) as page:
+            page.border_title = "Keys"
+            page.border_subtitle = "j k scroll   Esc closes"
+            yield Painted(id="help_lines")
 
     def on_mount(self) -> None:
         lines = help_lines()
-        page = self.query_one("#help", Painted)
-        page.styles.height = len(lines) + 2
+        page = self.query_one("#help_lines", Painted)
+        page.styles.height = len(lines)
         page.paint(lines)
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one("#help", VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
 def help_lines() -> list[TextLine]:
-    short = [key for key in KEYS if key.group in (PLACE, MOVE)]
+    short = [key for key in KEYS if key.group in SHORT]
     lines = [
-        (*_entry(one, 30), *_entry(other, 0))
-        for one, other in zip(short[::2], short[1::2], strict=True)
+        (*_entry(one, 30), *_entry(other, 0)) for one, other in zip_longest(short[::2], short[1::2])
     ]
     lines += [_entry(key, 0) for key in KEYS if key not in short]
     return [
         *lines,
-        line(" upper case opens a plan; only its button sends.  ? marks old values", "dim"),
+        line(" upper case opens a plan (A first); only its button sends", "dim"),
     ]
 
 
-def _entry(key: Key, width: int) -> TextLine:
+def _entry(key: Key | None, width: int) -> TextLine:
+    if key is None:
+        return ()
     return (Cell(f" {key.shown:<6}", "strong"), Cell(key.help.ljust(width)))

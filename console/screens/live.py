@@ -20,10 +20,14 @@ from textual.widgets import Input
 from console.columns import Cell
 from console.command import History, completions
 from console.keys import KEYS, footer
-from console.view import Target, View, header, line
+from console.objects import Verb
+from console.store import Reply
+from console.trail import START
+from console.view import View, header, line
 from console.widgets.command_line import CommandLine
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
+from console.wish import Target
 
 LARGE = 140
 """Columns from which a screen shows two panes side by side."""
@@ -31,7 +35,7 @@ LARGE = 140
 
 class LiveScreen(Screen[None]):
     BINDINGS: ClassVar[list[Any]] = [
-        Binding(key.keys, key.id, key.label or key.help, id=key.id, show=False) for key in KEYS
+        Binding(key.keys, key.action, key.label or key.help, id=key.id, show=False) for key in KEYS
     ]
     AUTO_FOCUS = "LineTable"
     TOPICS: ClassVar[frozenset[str]] = frozenset()
@@ -39,15 +43,15 @@ class LiveScreen(Screen[None]):
     FOOTER: ClassVar[tuple[str, ...]] = ("enter", "up", "fleet", "vips", "drops", "filter", "sort")
 
     class Planned(Message):
-        """The operator wants a plan for what was under the cursor at that moment."""
+        """The operator wants a plan for what was marked or under the cursor at that moment."""
 
-        def __init__(self, verb: str, target: Target) -> None:
+        def __init__(self, verb: Verb, targets: list[Target]) -> None:
             super().__init__()
             self.verb = verb
-            self.target = target
+            self.targets = targets
 
     class Opened(Message):
-        """Another place: one of the keys' places, `up`, `node ADDRESS` or `vip NAME`."""
+        """Another place: one of the keys' places, `up`, or a `node` (by address) or `vip`."""
 
         def __init__(self, place: str, name: str = "", row: str = "") -> None:
             super().__init__()
@@ -55,6 +59,19 @@ class LiveScreen(Screen[None]):
             self.name = name
             self.row = row
             """Key of the row that the cursor is wanted on; empty: the first."""
+
+    class Walked(Message):
+        """-1 back, +1 forward, 0 the last two in turn."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
+    class Left(Message):
+        """One level up; from the top, out."""
+
+    class ArmWanted(Message):
+        """Plans are wanted for a while, or no more."""
 
     class CommandWanted(Message):
         """The operator wants to type one."""
@@ -74,6 +91,8 @@ class LiveScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.place = START[0]
+        """Set by whoever puts it on show."""
         self.view: View | None = None
         self.planned: View | None = None
         """What was on show when a plan was opened: it stays while the dialog is there."""
@@ -94,6 +113,19 @@ class LiveScreen(Screen[None]):
         """What a plan would be about, or why there is none."""
         del view
         return "nothing here can be drained: open a node (1) or a VIP (3)"
+
+    def target_of(self, view: View, row: Any) -> Target | str:  # noqa: ANN401  # its table's record
+        """As `target`, of a row that is marked."""
+        del row
+        return self.target(view)
+
+    def node(self) -> str:
+        """Address of the node that is meant here, for `2`; empty: none."""
+        return ""
+
+    def take(self, reply: Reply) -> None:
+        """An answer; most screens ask nothing."""
+        del reply
 
     def open(self) -> Opened | None:
         """Where Enter leads."""
@@ -189,23 +221,11 @@ class LiveScreen(Screen[None]):
         else:
             self.post_message(self.Opened("up"))
 
-    def action_fleet(self) -> None:
-        self.post_message(self.Opened("fleet"))
+    def action_place(self, name: str) -> None:
+        self.post_message(self.Opened(name, self.node() if name == "node" else ""))
 
-    def action_vips(self) -> None:
-        self.post_message(self.Opened("vips"))
-
-    def action_drops(self) -> None:
-        self.post_message(self.Opened("drops"))
-
-    def action_heat(self) -> None:
-        self.post_message(self.Opened("heat"))
-
-    def action_bgp(self) -> None:
-        self.post_message(self.Opened("bgp"))
-
-    def action_alerts(self) -> None:
-        self.post_message(self.Opened("alerts"))
+    def action_walk(self, by: int) -> None:
+        self.post_message(self.Walked(by))
 
     def action_metric(self) -> None:
         self.say("only heat (5) has metrics")
@@ -223,23 +243,52 @@ class LiveScreen(Screen[None]):
         self.post_message(self.Opened("help"))
 
     def action_leave(self) -> None:
-        self.app.exit()
+        self.post_message(self.Left())
 
-    def action_plan(self, verb: str) -> None:
-        view = self.view
-        if view is None:
-            return
-        if view.held is not None:
-            self.say("the display is held: p goes on, then plan")
-            return
-        target = self.target(view)
-        if isinstance(target, str):
-            self.say(target)
-        elif verb == "weight" and target.kind == "node":
-            self.say(f"{target}: a node has no weight; open a VIP (3) for its reals")
+    def action_mark(self) -> None:
+        self.table.mark()
+        self._draw_crumb()
+
+    def action_mark_all(self) -> None:
+        self.table.mark_all()
+        self._draw_crumb()
+
+    def action_unmark(self) -> None:
+        self.table.unmark()
+        self._draw_crumb()
+
+    def action_arm(self) -> None:
+        self.post_message(self.ArmWanted())
+
+    def refusal(self) -> str:
+        """Why no plan can be opened now; empty: one can."""
+        if self.view is None:
+            return "nothing is known yet"
+        if self.view.held is not None:
+            return "the display is held: p goes on, then plan"
+        return "" if self.view.arming.armed(self.view.now) else self.view.arming.refusal()
+
+    def action_plan(self, verb: Verb) -> None:
+        wrong = self.refusal()
+        targets = [] if wrong else self._targets()
+        if wrong or isinstance(targets, str):
+            self.say(wrong or str(targets))
+        elif verb == "weight" and any(target.kind == "node" for target in targets):
+            self.say(f"{targets[0]}: a node has no weight; open a VIP (3) for its reals")
         else:
             self.say("")
-            self.post_message(self.Planned(verb, target))
+            self.post_message(self.Planned(verb, targets))
+
+    def _targets(self) -> list[Target] | str:
+        """Of the rows that are marked and on show, else of what is under the cursor."""
+        assert self.view is not None
+        marked = self.table.marked
+        if not marked and self.table.marks:
+            return f"{len(self.table.marks)} marked, all hidden by the filter; \\ clears them"
+        view = self.view
+        found = [self.target_of(view, row) for row in marked] if marked else [self.target(view)]
+        wrong = [one for one in found if isinstance(one, str)]
+        return wrong[0] if wrong else [one for one in found if isinstance(one, Target)]
 
     # ---- command bar
 

@@ -8,13 +8,14 @@ from textual.app import ComposeResult
 from console import columns, rows
 from console.records import Vip
 from console.screens.live import LiveScreen
-from console.view import Target, View, node_lines, node_target_of, rule
+from console.view import View, node_lines, node_target_of, rule
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
+from console.wish import Target
 
 
 class NodeScreen(LiveScreen):
-    FOOTER = ("enter", "up", "plan('drain')", "plan('undrain')", "vips", "drops", "sort", "freeze")
+    FOOTER = ("enter", "up", "drain", "undrain", "vips", "drops", "sort", "freeze")
 
     def __init__(self, address: str) -> None:
         super().__init__()
@@ -39,6 +40,9 @@ class NodeScreen(LiveScreen):
 
     def target(self, view: View) -> Target | str:
         return node_target_of(view, self.address)
+
+    def node(self) -> str:
+        return self.address
 
     def open(self) -> LiveScreen.Opened | None:
         vip: Vip | None = self.table.current

@@ -1,33 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""D U W: what would happen, said by the agents; then, by the button only, the command.
+"""D U W Z: what would happen, said by the agents; then, by the button only, the command.
 
-The target was taken when the key was pressed and does not change any more.  Each node is asked for
-a dry run first; the command expects the revision at which that node planned.
+The wish was made when the key was pressed and does not change any more.  Each node is asked for a
+dry run first; the command expects the revision at which that node planned.  Keys that were pressed
+before the dialog was there are not for it: for a moment it takes none but Esc.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import uuid
+from collections.abc import Callable
+from typing import ClassVar, Protocol
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
-from console import objects, plan
-from console.columns import Cell
-from console.objects import Object
+from console import plan
+from console.objects import ObjectError
 from console.plan import Answered
+from console.plan_lines import plan_lines, result_lines, verdict_lines
 from console.screens.live import LARGE
 from console.store import Reply
-from console.view import Target, TextLine, line, result_lines
+from console.view import TextLine, line
+from console.widgets.fields import DIALOG_KEYS
 from console.widgets.painted import Painted
+from console.wish import Wish, weight_of
 from shared.messages import Action, Answer
 
-LABEL = 12
-"""Columns of the plan's left side."""
+VALID = 60.0
+"""Seconds after which a plan is too old to be sent: much may have changed that no revision says."""
 
 
 class Sender(Protocol):
@@ -41,103 +46,153 @@ class Sender(Protocol):
         why: str = "",
         dry_run: bool = False,
         expect_revision: int | None = None,
+        operation: str = "",
     ) -> str: ...
 
 
 class PlanDialog(ModalScreen[None]):
     AUTO_FOCUS = "#cancel"
-    BINDINGS = [("escape", "dismiss", "close")]  # noqa: RUF012  # Textual's own declaration
+    BINDINGS: ClassVar = DIALOG_KEYS
+    DEAF: ClassVar = 0.3
+    """Seconds for which it takes no key but Esc: repeats and pastes were meant for elsewhere."""
 
     def __init__(
-        self, client: Sender, verb: str, target: Target, *, why: str = "", at_once: bool = False
+        self,
+        client: Sender,
+        make: Callable[[int], Wish],
+        *,
+        armed: Callable[[], bool],
+        weight: int | None = None,
+        why: str = "",
+        at_once: bool = True,
     ) -> None:
-        """`at_once`: the weight was said already."""
+        """`weight`: the usual one, where one is asked for; `at_once`: it was said already."""
         super().__init__()
+        self.client = client
+        self.wish = make(weight or 0)
+        self._make = make
+        self._armed = armed
+        self._weight = weight
         self._why = why
         self._at_once = at_once
-        self.client = client
-        self.verb = verb
-        self.target = target
-        self.weight = target.weight
         self._asked: dict[str, str] = {}
         """Command id -> address, of the commands whose answers are awaited."""
         self._answers: dict[str, Answer | None] = {}
         self._planned: list[Answered] = []
+        self._ready = False
+        self._round = 0
         self._sent = False
+        self._deaf = True
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
-            box.border_title = f"Plan: {self.verb} {self.target}"
-            with Horizontal(classes="field" if self.verb == "weight" else "field hidden"):
+            box.border_title = f"Plan: {self.wish.title}"
+            with Horizontal(classes="field" if self._weight is not None else "field hidden"):
                 yield Label("weight")
-                yield Input(str(self.weight), id="weight", type="integer", max_length=4)
+                yield Input(str(self._weight or ""), id="weight", type="integer", max_length=4)
                 yield Button(Content("[ Plan ]"), id="replan", compact=True)
-            yield Painted(id="plan")
+            with VerticalScroll(id="scroll", can_focus=False):
+                yield Painted(id="plan")
             with Horizontal(classes="field"):
                 yield Label("reason")
                 yield Input(self._why, id="why", placeholder="for the nodes' journals")
+            with Horizontal(classes="field hidden", id="confirming"):
+                yield Label(id="wanted")
+                yield Input(id="confirm")
             yield Painted(id="cli")
             with Horizontal(id="buttons"):
                 yield Button(Content("[ Cancel ]"), id="cancel", compact=True)
-                label = Content(f"[ {self.verb.capitalize()} ]")
+                label = Content(f"[ {self.wish.verb.capitalize()} ]")
                 yield Button(label, id="go", variant="warning", compact=True, disabled=True)
+            yield Painted(id="keys")
 
     def on_mount(self) -> None:
         self.set_class(self.app.size.width >= LARGE, "large")
         for field in self.query(Input):
             field.cursor_blink = False
+        self.set_timer(self.DEAF, self._listen)
         # There is nothing to plan until the operator has said which weight.
-        if self.verb == "weight" and not self._at_once:
+        if self._at_once:
+            self._plan()
+        else:
             self._show([line(" say the weight (1 to 1000), then Plan", "dim")])
             self._show_cli()
-        else:
-            self._plan()
+
+    def _listen(self) -> None:
+        self._deaf = False
+        text = " Tab field   Enter on a button   Esc cancel   PgUp PgDn the plan"
+        self.query_one("#keys", Painted).paint([line(text, "dim")])
+
+    async def on_event(self, event: events.Event) -> None:
+        deaf = self._deaf and isinstance(event, events.Key | events.Paste)
+        if deaf and getattr(event, "key", "") != "escape":
+            event.stop()
+            return
+        await super().on_event(event)
+
+    def key_pageup(self) -> None:
+        self.query_one("#scroll", VerticalScroll).scroll_page_up(animate=False)
+
+    def key_pagedown(self) -> None:
+        self.query_one("#scroll", VerticalScroll).scroll_page_down(animate=False)
 
     # ---- the dry run
 
     @on(Button.Pressed, "#replan")
     def _replan(self) -> None:
-        text = self.query_one("#weight", Input).value
-        if not text.isdecimal() or not 1 <= int(text) <= 1000:
-            self._show(
-                [line(f" weight {text!r}: must be 1 to 1000; to send none, drain it", "bad")]
-            )
-            self._set_go(enabled=False)
+        try:
+            weight = weight_of(self.query_one("#weight", Input).value)
+            self.wish = self._make(weight)
+        except ObjectError as error:
+            self._unready()
+            self._show([line(f" {error}", "bad")])
             return
-        self.weight = int(text)
+        self._weight = weight
         self._plan()
 
     @on(Input.Changed, "#weight")
     def _other_weight(self, event: Input.Changed) -> None:
         """The button always does what the plan on show says."""
-        if event.value != str(self.weight):
-            self._set_go(enabled=False)
+        if event.value != str(self._weight):
+            self._unready()
 
     @on(Input.Changed, "#why")
     def _other_reason(self) -> None:
         self._show_cli()
 
+    @on(Input.Changed, "#confirm")
+    def _confirmed(self) -> None:
+        self._show_go()
+
     def _plan(self) -> None:
-        self._set_go(enabled=False)
-        nodes = ", ".join(name for _, name in self.target.agents)
-        self._show([line(f" asking {nodes} …", "dim")])
+        self._unready()
+        self._round += 1
+        self._show([line(f" asking {', '.join(o.node for o in self.wish.orders)} …", "dim")])
         self._show_cli()
-        self._ask({address: None for address, _ in self.target.agents}, dry_run=True)
+        self._ask({order.address: None for order in self.wish.orders}, dry_run=True)
+        self.set_timer(VALID, lambda planned=self._round: self._expire(planned))
+
+    def _expire(self, planned: int) -> None:
+        if not self._sent and planned == self._round:
+            self._unready()
+            self._show([line(" this plan is a minute old: Esc, then plan again", "warn")])
 
     def _ask(self, revisions: dict[str, int | None], *, dry_run: bool) -> None:
         self._answers = {}
         why = self.query_one("#why", Input).value
+        operation = "" if dry_run else uuid.uuid4().hex[:12]
+        actions = {order.address: order.action for order in self.wish.orders}
         self._asked = {
             self.client.send(
-                address, self._action(), why=why, dry_run=dry_run, expect_revision=revision
+                address,
+                actions[address],
+                why=why,
+                dry_run=dry_run,
+                expect_revision=revision,
+                operation=operation,
             ): address
             for address, revision in revisions.items()
         }
-
-    def _action(self) -> Action:
-        kind: objects.Kind = "node" if self.target.kind == "node" else "real"
-        verb: objects.Verb = self.verb  # type: ignore[assignment]  # one of the keys' three
-        return objects.action(verb, Object(kind, self.target.name, self.target.vip), self.weight)
 
     def take(self, reply: Reply) -> None:
         """An answer to any command; others' are passed over."""
@@ -150,17 +205,20 @@ class PlanDialog(ModalScreen[None]):
 
     def _all_answered(self) -> None:
         answered = [
-            Answered(address, name, self._answers[address])
-            for address, name in self.target.agents
-            if address in self._answers
+            Answered(order.address, order.node, self._answers[order.address])
+            for order in self.wish.orders
+            if order.address in self._answers
         ]
         if self._sent:
             self._show_result(answered)
             return
         self._planned = answered
-        ready = bool(plan.to_do(answered)) and not plan.refused(answered)
-        self._show([*_plan_lines(answered, self._width()), *_verdict(answered, ready=ready)])
-        self._set_go(enabled=ready)
+        self._ready = bool(plan.to_do(answered)) and not plan.refused(answered)
+        self._show(
+            [*plan_lines(answered, self._width()), *verdict_lines(answered, ready=self._ready)]
+        )
+        self._show_confirm()
+        self._show_go()
 
     # ---- the command
 
@@ -168,8 +226,12 @@ class PlanDialog(ModalScreen[None]):
     def _go(self) -> None:
         if self._sent:
             return
+        if not self._armed():
+            self._unready()
+            self._show([line(" no longer armed, nothing was sent: Esc, A, then again", "bad")])
+            return
         self._sent = True
-        self._set_go(enabled=False)
+        self.query_one("#go", Button).disabled = True
         self.query_one("#replan", Button).disabled = True
         self.query_one("#cancel", Button).label = Content("[ Close ]")
         self.query_one("#cancel", Button).focus()
@@ -199,46 +261,34 @@ class PlanDialog(ModalScreen[None]):
 
     def _show_cli(self) -> None:
         reason = self.query_one("#why", Input).value
-        weight = f" {self.weight}" if self.verb == "weight" else ""
         why = f" --reason {_quoted(reason)}" if reason else ""
-        text = f"as CLI   remora {self.verb} {self.target}{weight}{why}"
-        self.query_one("#cli", Painted).paint([line(text, "dim")])
+        first, *more = [f"as CLI   remora {text}{why}" for text in self.wish.lines]
+        first += f"   and {len(more)} more" if more else ""
+        self.query_one("#cli", Painted).paint([line(first, "dim")])
 
-    def _set_go(self, *, enabled: bool) -> None:
+    @property
+    def wanted(self) -> str:
+        """What has to be typed; empty: the button will do."""
+        large = plan.largest_move(self._planned) > plan.ASK_NAME_ABOVE
+        node = any(name.startswith("node/") for name in self.wish.objects)
+        return self.wish.confirm if large or node or len(self.wish.objects) > 1 else ""
+
+    def _show_confirm(self) -> None:
+        wanted = self.wanted if self._ready else ""
+        self.query_one("#confirming").set_class(not wanted, "hidden")
+        self.query_one("#wanted", Label).update(Content(f"type {wanted} to go on "))
+
+    def _unready(self) -> None:
+        self._ready = False
+        self._show_go()
+
+    def _show_go(self) -> None:
+        typed = self.query_one("#confirm", Input).value.strip()
+        enabled = self._ready and not self._sent and (not self.wanted or typed == self.wanted)
         self.query_one("#go", Button).disabled = not enabled
 
     def _width(self) -> int:
         return (110 if self.app.size.width >= LARGE else min(76, self.app.size.width)) - 4
-
-
-def _plan_lines(answered: list[Answered], width: int) -> list[TextLine]:
-    lines: list[TextLine] = []
-    for label, text in plan.lines(answered):
-        tone = "bad" if text.startswith("✕") else ""
-        for index, part in enumerate(_wrapped(text, width - LABEL)):
-            lines.append((Cell(f"{label if index == 0 else '':<{LABEL}}", "dim"), Cell(part, tone)))
-    return lines
-
-
-def _verdict(answered: list[Answered], *, ready: bool) -> list[TextLine]:
-    if ready:
-        return []
-    if plan.refused(answered):
-        return [line("refused: nothing was sent", "bad")]
-    if all(a.answer is None for a in answered):
-        return [line("no node answered: nothing was sent", "bad")]
-    return [line("nothing to do: it is so already", "ok")]
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    lines, current = [], ""
-    for word in text.split():
-        if current and len(current) + 1 + len(word) > width:
-            lines.append(current)
-            current = word
-        else:
-            current = f"{current} {word}".strip()
-    return [*lines, current]
 
 
 def _quoted(text: str) -> str:

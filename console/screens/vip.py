@@ -8,18 +8,19 @@ from textual.app import ComposeResult
 from console import columns, rows
 from console.records import Real
 from console.screens.live import LiveScreen
-from console.view import Target, View, real_lines, real_target, rule
+from console.view import View, real_lines, real_target, rule
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
+from console.wish import Target
 
 
 class VipScreen(LiveScreen):
     TOPICS = frozenset({"real"})
     FOOTER = (
         "up",
-        "plan('drain')",
-        "plan('undrain')",
-        "plan('weight')",
+        "drain",
+        "undrain",
+        "weight",
         "filter",
         "sort",
         "freeze",
@@ -52,3 +53,6 @@ class VipScreen(LiveScreen):
     def target(self, view: View) -> Target | str:
         real: Real | None = self.table.current
         return real_target(view, real) if real else "no real under the cursor"
+
+    def target_of(self, view: View, row: Real) -> Target | str:
+        return real_target(view, row)

@@ -8,9 +8,10 @@ from textual.app import ComposeResult
 from console import columns, rows
 from console.records import Vip
 from console.screens.live import LiveScreen
-from console.view import Target, View, rule, vip_lines
+from console.view import View, rule, vip_lines
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
+from console.wish import Target
 
 
 class VipsScreen(LiveScreen):

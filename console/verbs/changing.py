@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from argparse import Namespace
 
 from console import objects, plan, rows
@@ -164,12 +165,14 @@ def _apply(
 ) -> list[Answered]:
     """Sends the command where the plan changes something; each node expects its plan's revision."""
     revisions = plan.revisions(planned)
+    operation = uuid.uuid4().hex[:12]
     pending = {
         session.client.send(
             answered.address,
             action,
             why=arguments.reason,
             expect_revision=revisions[answered.address],
+            operation=operation,
             timeout=ANSWER_TIMEOUT,
         ): answered
         for answered in plan.to_do(planned)

@@ -46,6 +46,8 @@ class LineTable(Painted, Generic[R]):
         self._sort: Column[R] | None = None
         self._reverse = False
         self.words = ""
+        self.marks: set[str] = set()
+        """Keys of the rows that are marked, those too that the filter hides."""
         self.active = True
         """Keys move its cursor: not so of the other table of a screen that has two."""
 
@@ -71,13 +73,24 @@ class LineTable(Painted, Generic[R]):
         return next((row for row in self._rows if _key(row) == self._key), None)
 
     @property
+    def marked(self) -> list[R]:
+        """The marked rows that are on show, in their order."""
+        return [row for row in self._rows if _key(row) in self.marks]
+
+    @property
     def summary(self) -> str:
         """Sort, filter and how many rows: for the crumb line."""
         sort = self._sort.title.lower() if self._sort else "problem"
         arrow = "▲" if self._reverse else "▼"
         rows, all_ = len(self._rows), len(self._records)
         counted = f"{rows} rows" if rows == all_ else f"{rows} of {all_} rows"
-        return f"sort {sort}{arrow}  filter {self.words or '-'}  {counted}"
+        return f"{self._marks()}sort {sort}{arrow}  filter {self.words or '-'}  {counted}"
+
+    def _marks(self) -> str:
+        if not self.marks:
+            return ""
+        hidden = len(self.marks) - len(self.marked)
+        return f"{len(self.marks)} marked" + (f", {hidden} hidden  " if hidden else "  ")
 
     # ---- keys
 
@@ -97,6 +110,21 @@ class LineTable(Painted, Generic[R]):
         self._reverse = not self._reverse
         self._arrange()
 
+    def mark(self) -> None:
+        """The row under the cursor, or no more; then the next row."""
+        if self.current is not None:
+            self.marks ^= {self._key}
+            self.move(1)
+            self._draw()
+
+    def mark_all(self) -> None:
+        self.marks |= {_key(row) for row in self._rows}
+        self._draw()
+
+    def unmark(self) -> None:
+        self.marks.clear()
+        self._draw()
+
     def move(self, rows: int) -> None:
         if self._rows:
             index = min(len(self._rows) - 1, max(0, self._index() + rows))
@@ -111,6 +139,9 @@ class LineTable(Painted, Generic[R]):
     # ---- inside
 
     def _arrange(self) -> None:
+        if self.marks:
+            # A mark goes with its row: none may come back on another one.
+            self.marks &= {_key(row) for row in self._records}
         rows = matching(self._records, self._columns, self.words)
         if self._sort is None:
             rows.sort(key=_urgency, reverse=self._reverse)
@@ -152,10 +183,12 @@ class LineTable(Painted, Generic[R]):
 
     def _row(self, row: R, columns: Sequence[Column[R]]) -> TextLine:
         chosen = self.active and _key(row) == self._key
+        marked = _key(row) in self.marks
         cells = [Cell(">" if chosen else " ")]
         for column in columns:
             text, tone = column.cell(row)
-            cells.append(Cell(fmt.fit(text, column.width, right=column.right) + " ", tone))
+            behind = "*" if marked and len(cells) == 1 else " "
+            cells.append(Cell(fmt.fit(text, column.width, right=column.right) + behind, tone))
         if not chosen:
             return tuple(cells)
         return tuple(Cell(cell.text, f"{cell.tone} cursor".strip()) for cell in cells)

@@ -35,10 +35,12 @@ async def _session(addresses: tuple[str, ...]) -> None:
             await _watch(pilot, 2)
             await pilot.press("enter")
             await _watch(pilot, 15)
+            await pilot.press("A", *"INC-7", "tab", "tab", "enter")
             await pilot.press("D")
             await _watch(pilot, 2)
+            await pilot.press("shift+tab", *app.screen.wanted)  # type: ignore[attr-defined]
             _save(app, "plan")
-            await pilot.press("tab", "enter")
+            await pilot.press("tab", "tab", "enter")
             await _watch(pilot, 3)
             await pilot.press("escape")
             await _watch(pilot, 10)

@@ -59,6 +59,13 @@ class Terminal:
         self.press(row, "Enter")
         self.shows(f"filter {row}", f">{row} ")
 
+    def confirm(self, name: str) -> None:
+        """What the plan wants typed, then its button."""
+        self.press("BTab", name)
+        self.shows(f"to go on {name}")
+        self.press("Tab", "Tab", "Enter")
+        self.shows("applied 2/2")
+
     def close(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
 
@@ -86,11 +93,18 @@ def test_a_real_is_drained_and_undrained_by_keys(fabric: Fabric, terminal: Termi
         until(lambda: load.per_real(running.records(), "download")["r2"], 10, "a download on r2")
 
         terminal.press("D")
+        terminal.shows("VIEW", "A arms the console")
+        terminal.press("A")
+        terminal.shows("becomes the reason")
+        terminal.press("INC-7", "Tab", "Tab", "Enter")
+        terminal.shows("ARMED 14:")
+        terminal.press("D")
         terminal.shows(f"Plan: drain real/{address}@web", "flows now", "guards", "Cancel", "Drain")
+        terminal.shows(f"type {address} to go on", "Tab field")
         assert fabric.look("lb1").reals["web", address].admin == Admin.ENABLED, (
             "a plan is no change"
         )
-        terminal.press("Tab", "Enter")
+        terminal.confirm(address)
         until(lambda: admins(fabric, address) == {Admin.DRAINING}, 10, "drained on both nodes")
         drained = len(running.records())
         terminal.press("Escape")
@@ -98,9 +112,9 @@ def test_a_real_is_drained_and_undrained_by_keys(fabric: Fabric, terminal: Termi
         until(lambda: len(running.records()) > drained + 200, 10, "traffic after the drain")
 
         terminal.press("U")
-        terminal.shows(f"Plan: undrain real/{address}@web", "Cancel", "Undrain")
+        terminal.shows(f"Plan: undrain real/{address}@web", f"type {address} to go on", "Tab field")
         before_undrain = running.records()
-        terminal.press("Tab", "Enter")
+        terminal.confirm(address)
         until(lambda: admins(fabric, address) == {Admin.ENABLED}, 10, "undrained on both nodes")
         records = running.stop()
     assert load.failures(records) == []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from console import recording
 from console.app import RemoraApp
+from console.arming import Arming
 from console.store import Inbox, Missing, Reply
 from shared.messages import Action, Command
 from tests.tui.fake_agent import FakeAgent
@@ -41,9 +42,10 @@ class Playback:
         why: str = "",
         dry_run: bool = False,
         expect_revision: int | None = None,
+        operation: str = "",
     ) -> str:
         assert address in self.addresses
-        del why, expect_revision
+        del why, expect_revision, operation
         self.sent.append((address, action, dry_run))
         return f"playback-{len(self.sent)}"
 
@@ -71,14 +73,18 @@ def recorded(
     seconds: int = SECONDS,
     silent_from: Mapping[str, int] | None = None,
     never: tuple[str, ...] = (),
+    armed: bool = False,
 ) -> RemoraApp:
     """The app one tenth of a second after the last recorded message."""
     inbox = recording.inbox(records(nodes, range(seconds), silent_from=silent_from))
     now = seconds - 0.9
-    return RemoraApp(
+    app = RemoraApp(
         Playback((*nodes, *never), inbox),
         "lab",
         clock=lambda: now,
         wall=lambda: WALL + now,
         frame_every=None,
     )
+    if armed:
+        app.arming = Arming(now + 900)
+    return app

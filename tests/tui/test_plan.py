@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Button
+from textual.widgets import Button, Input
 
 from console.app import RemoraApp
+from console.arming import Arming
 from console.client import Client
 from console.screens.plan import PlanDialog
 from shared.messages import Drain, Weight
@@ -28,6 +29,7 @@ KEY = ("web", "10.3.1.2")
 async def console(*agents: FakeAgent) -> AsyncIterator[tuple[RemoraApp, Pilot[None]]]:
     client = Client([agent.address for agent in agents], "test@here")
     app = RemoraApp(client, "lab", frame_every=0.05)
+    app.arming = Arming(time.monotonic() + 900)
     try:
         async with app.run_test(size=(80, 24)) as pilot:
             yield app, pilot
@@ -48,10 +50,18 @@ def shown(pilot: Pilot[None]) -> str:
 
 
 async def go(pilot: Pilot[None]) -> None:
-    """From Cancel to the button, once the plan allows it."""
-    button = pilot.app.screen.query_one("#go", Button)
-    await until(pilot, lambda: not button.disabled, "the button can be pressed")
+    """From Cancel to the button, once the plan allows it and what it wants is typed."""
+    await confirm(pilot)
+    pilot.app.screen.query_one("#cancel", Button).focus()
     await pilot.press("tab", "enter")
+
+
+async def confirm(pilot: Pilot[None]) -> None:
+    dialog: Any = pilot.app.screen
+    button = dialog.query_one("#go", Button)
+    await until(pilot, lambda: dialog._ready, "the plan can be sent")
+    dialog.query_one("#confirm", Input).value = dialog.wanted
+    await until(pilot, lambda: not button.disabled, "the button can be pressed")
 
 
 async def replan(pilot: Pilot[None]) -> None:
@@ -133,6 +143,7 @@ async def test_enter_in_the_reason_does_nothing(one: FakeAgent) -> None:
             await pilot.press("D", "i", "s", "k", "enter")
             await sees(pilot, "--reason 'Disk'")
             assert isinstance(app.screen, PlanDialog)
+            await confirm(pilot)
             app.screen.query_one("#go").focus()
             await pilot.press("enter")
             await sees(pilot, "applied 1/1")
@@ -197,12 +208,12 @@ async def test_weight_is_planned_before_it_can_be_sent(one: FakeAgent) -> None:
             await replan(pilot)
             await sees(pilot, "weight 100 -> enabled, weight 50")
             button = app.screen.query_one("#go", Button)
-            await until(pilot, lambda: not button.disabled, "the plan can be sent")
+            await confirm(pilot)
             field.value = "60"
             await until(pilot, lambda: button.disabled, "the plan on show is not what is typed")
             await replan(pilot)
             await sees(pilot, "enabled, weight 60")
-            await until(pilot, lambda: not button.disabled, "the new plan can be sent")
+            await confirm(pilot)
             button.focus()
             await pilot.press("enter")
             await sees(pilot, "applied 1/1")

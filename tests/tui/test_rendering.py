@@ -25,6 +25,7 @@ from textual.strip import Strip
 
 from console import recording
 from console.app import RemoraApp
+from console.arming import Arming
 from console.pace import FRAME, MOST, SLOW_FRAME, Pace
 from console.store import Inbox
 from console.widgets.shadow import Shadow
@@ -157,6 +158,7 @@ async def pictures(render: Render) -> tuple[list[Picture], int]:
         frame_every=None,
         render=render,
     )
+    app.arming = Arming(source.second + 900.0)
     app.driver_class = Emulated
     seen: list[Picture] = []
     async with app.run_test(headless=False, size=SIZE) as pilot:

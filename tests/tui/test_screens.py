@@ -50,10 +50,16 @@ def plain() -> RemoraApp:
     return recorded({LB1: Fleet("lb1"), LB2: Fleet("lb2", pps_factor=2)})
 
 
-def lost() -> RemoraApp:
+def ready() -> RemoraApp:
+    """Plans can be opened."""
+    return recorded({LB1: Fleet("lb1"), LB2: Fleet("lb2", pps_factor=2)}, armed=True)
+
+
+def lost(*, armed: bool = False) -> RemoraApp:
     """lb2 fell silent ten seconds ago, a third never answered."""
     nodes = {LB1: Fleet("lb1"), LB2: Fleet("lb2", pps_factor=2)}
-    return recorded(nodes, silent_from={LB2: 20}, never=("ipc:///run/remora/lb3",))
+    third = "ipc:///run/remora/lb3"
+    return recorded(nodes, silent_from={LB2: 20}, never=(third,), armed=armed)
 
 
 def nobody() -> RemoraApp:
@@ -116,8 +122,11 @@ STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
     "filter": (plain, ("slash", "l", "b", "2")),
     "sorted": (plain, ("o", "o", "O")),
     "frozen": (plain, ("p",)),
-    "plan": (plain, ("3", "enter", "j", "D")),
-    "weight": (plain, ("3", "enter", "W")),
+    "plan": (ready, ("3", "enter", "j", "D")),
+    "plan_several": (ready, ("3", "enter", "space", "space", "D")),
+    "weight": (ready, ("3", "enter", "W")),
+    "armed": (ready, ("3", "enter", "space", "space")),
+    "arm": (plain, ("A",)),
     "fleet_lost": (lost, ()),
     "vip_lost": (lost, ("3", "enter")),
     "fleet_nobody": (nobody, ()),
@@ -132,6 +141,7 @@ STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
 
 SMALL_ONLY = (
     "filter",
+    "arm",
     "sorted",
     "frozen",
     "vips_nobody",
@@ -165,7 +175,7 @@ def test_plan(snap_compare: Compare, tmp_path: Path, guard: str, size: tuple[int
     """As the nodes answered: what would happen, or which guard says no where."""
     fleets = {LB1: Fleet("lb1"), LB2: Fleet("lb2", pps_factor=2)}
     agents = {a: FakeAgent(tmp_path / f.name, f, guard=guard) for a, f in fleets.items()}
-    app = recorded(fleets)
+    app = recorded(fleets, armed=True)
     source: Any = app.source
 
     async def before(pilot: Pilot[None]) -> None:
@@ -230,7 +240,7 @@ async def test_every_screen_counts_the_same_alerts() -> None:
 
 async def test_stale_rows_cannot_be_targets() -> None:
     """K4: no plan on values that are not live."""
-    app = lost()
+    app = lost(armed=True)
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("g")(pilot)
         while ">lb2" not in painted(app, "LineTable"):
@@ -242,7 +252,7 @@ async def test_stale_rows_cannot_be_targets() -> None:
 
 
 async def test_a_held_display_opens_no_plan_and_changes_nothing() -> None:
-    app = plain()
+    app = ready()
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("p")(pilot)
         before = painted(app, "LineTable")
@@ -281,7 +291,7 @@ async def test_a_cpu_that_goes_idle_and_a_node_with_fewer_are_not_guessed() -> N
 
 async def test_tab_moves_the_keys_to_the_other_table() -> None:
     """D is about the row that the keys move, never about the table that they left."""
-    app = plain()
+    app = ready()
     source: Any = app.source
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("6", "j")(pilot)
@@ -341,7 +351,7 @@ async def test_the_command_bar_goes_to_places_and_keeps_what_was_wrong() -> None
 
 async def test_a_command_opens_the_plan_and_sends_nothing_more() -> None:
     """Upper-case keys and commands lead to the same dialog; only its button sends."""
-    app = plain()
+    app = ready()
     source: Any = app.source
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("colon")(pilot)
@@ -364,7 +374,7 @@ async def test_a_command_opens_the_plan_and_sends_nothing_more() -> None:
 
 async def test_a_command_on_old_values_or_a_held_display_opens_no_plan() -> None:
     """K4: as the keys."""
-    app = lost()
+    app = lost(armed=True)
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("colon", *"drain lb2", "enter")(pilot)
         assert "no action on values that are not live" in painted(app, "#message")

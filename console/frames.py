@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The app as far as time is concerned: what came is filed, the top screen is drawn.
+
+The clock reads what the client's thread has gathered and hands the top screen a view; nothing is
+drawn because a message came.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+# Read once, when Textual is imported.
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+os.environ.setdefault("TEXTUAL_FPS", "10")
+
+from textual import on
+from textual.message import Message
+from textual.screen import Screen
+
+from console.alerts import Watch
+from console.arming import Arming
+from console.pace import FRAME, Pace
+from console.problems import problems
+from console.screens.live import LiveScreen
+from console.screens.plan import PlanDialog, Sender
+from console.store import Inbox, Missing, Store
+from console.view import View
+from console.widgets.terminal import Render, TerminalApp
+
+ALWAYS = frozenset({"node", "vip", "event"})
+"""Topics that the header's totals and alerts need on every screen."""
+
+
+class Source(Sender, Protocol):
+    """Where messages come from: the client, or a recording."""
+
+    addresses: tuple[str, ...]
+
+    def when_replied(self, call: Callable[[], None]) -> None: ...
+
+    def take(self) -> Inbox: ...
+
+    def ask(self, missing: Iterable[Missing]) -> None: ...
+
+    def follow(self, topics: Iterable[str]) -> None: ...
+
+
+class FrameApp(TerminalApp):
+    class Answered(Message):
+        """A reply can be taken: a dialog need not wait for the next frame."""
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, FrameApp.Answered)
+
+    def __init__(
+        self,
+        source: Source,
+        cluster: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        frame_every: float | None = FRAME,
+        render: Render = "diff",
+    ) -> None:
+        super().__init__(render=render)
+        self.source = source
+        self.cluster = cluster
+        self.store = Store(source.addresses)
+        self.arming = Arming()
+        self._clock = clock
+        self._wall = wall
+        self._frame_every = frame_every
+        self._frozen: View | None = None
+        self._pace = Pace()
+        self._watch = Watch()
+
+    def start_frames(self) -> None:
+        """To be called once, when the first screen is there."""
+        self.source.when_replied(self._wake)
+        if self._frame_every is not None:
+            self.set_interval(self._frame_every, self._tick)
+        self.watch_terminal()
+
+    def _wake(self) -> None:
+        """Called in the client's thread."""
+        if self.is_running:
+            self.post_message(self.Answered())
+
+    def _tick(self) -> None:
+        """What comes is filed at every tick, or rates would have holes; frames follow the pace."""
+        now = self._clock()
+        self._pace.sample(now, self.written, held=self.held_back)
+        self._file()
+        if self._pace.due(now) and not self.held_back:
+            self.draw()
+
+    @on(Answered)
+    def frame(self) -> None:
+        """Files what came and draws the top screen, now."""
+        self._file()
+        self.draw()
+
+    def _file(self) -> None:
+        """Takes what came; a held display leaves all with the client."""
+        if not self.screen_stack or self._frozen is not None:
+            return  # the first: a reply on the way out
+        inbox = self.source.take()
+        self.source.ask(self.store.take(inbox))
+        for reply in inbox.replies:
+            self.replied(reply)
+        if isinstance(self.screen, PlanDialog):
+            # The table behind a dialog is held.
+            self._hold_behind(self.screen_stack[-2])
+
+    def replied(self, reply: Any) -> None:  # noqa: ANN401  # a Reply
+        """To whom it belongs: the dialog, or the screen that asked."""
+        screen = self.screen
+        if isinstance(screen, PlanDialog | LiveScreen):
+            screen.take(reply)
+
+    def _hold_behind(self, screen: Screen[Any]) -> None:
+        if isinstance(screen, LiveScreen) and screen.composed and screen.planned is not None:
+            screen.hold(self._held_view(screen.planned))
+
+    def draw(self) -> None:
+        if not self.screen_stack:
+            return
+        screen = self.screen
+        if not isinstance(screen, LiveScreen) or not screen.composed:
+            return
+        if self._frozen is None:
+            screen.frame(self._view())
+        elif screen.view is None:
+            screen.frame(self._frozen)
+        else:
+            screen.hold(self._held_view(self._frozen))
+
+    def _view(self) -> View:
+        now = self._clock()
+        found = tuple(problems(list(self.store.agents.values()), now))
+        return View(
+            self.store,
+            now,
+            self._wall(),
+            self.cluster,
+            found,
+            self._watch.take(found, now),
+            slow=self._pace.slow,
+            arming=self.arming,
+        )
+
+    def _held_view(self, frozen: View) -> View:
+        return frozen._replace(held=self._clock() - frozen.now, arming=self.arming)
+
+    def freeze(self) -> None:
+        """Hold the display, or go on."""
+        self._frozen = self._held_view(self._view()) if self._frozen is None else None
+        self.frame()

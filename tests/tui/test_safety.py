@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing is changed by accident: VIEW and ARMED, marks, bulk plans, deaf dialogs, the way back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Button, Input
+
+from console.app import RemoraApp
+from console.arming import Arming
+from console.screens.arm import ArmDialog
+from console.screens.plan import PlanDialog
+from shared.messages import Batch, Drain
+from shared.model import Admin
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.recorded import Fleet
+from tests.tui.test_plan import confirm, console, sees, to_reals, until
+from tests.tui.test_screens import keys, line_with, lost, painted, plain, ready
+
+
+def planned(app: RemoraApp) -> list[Any]:
+    source: Any = app.source
+    return [action for _, action, dry_run in source.sent if dry_run]
+
+
+async def test_view_is_the_default_and_opens_no_plan() -> None:
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("D")(pilot)
+        assert "VIEW" in painted(app, "#header")
+        assert "A arms" in painted(app, "#message")
+        await keys("colon", *"drain lb1", "enter")(pilot)
+        assert "A arms" in painted(app, "#message")
+        assert planned(app) == []
+
+
+async def test_arming_wants_a_reason_counts_down_and_ends() -> None:
+    app = plain()
+    now = app._clock()
+    app._clock = lambda: now
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("A")(pilot)
+        dialog: Any = app.screen
+        assert isinstance(dialog, ArmDialog)
+        await pilot.press("tab", "tab", "enter")
+        assert "say why" in painted(app, "#arm_about")
+        dialog.query_one("#why", Input).value = "INC-7"
+        button = dialog.query_one("#go", Button)
+        await until(pilot, lambda: not button.has_class("-active"), "the button is up again")
+        await keys("enter")(pilot)
+        assert "ARMED 15:00" in painted(app, "#header")
+        await keys("D")(pilot)
+        assert isinstance(app.screen, PlanDialog)
+        assert app.screen.query_one("#why", Input).value == "INC-7"
+        await keys("escape")(pilot)
+        now += 900
+        await keys("D")(pilot)
+        assert "VIEW" in painted(app, "#header")
+        assert "A arms" in painted(app, "#message")
+        assert len(planned(app)) == 1
+
+
+async def test_arm_and_disarm_by_command_and_key() -> None:
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("colon", *"arm 5m", "enter")(pilot)
+        assert "say why" in painted(app, "#message")
+        await keys(*" INC-7", "enter")(pilot)
+        assert "ARMED 05:00" in painted(app, "#header")
+        await keys("A")(pilot)
+        assert "VIEW" in painted(app, "#header")
+        assert "disarmed" in painted(app, "#message")
+        app.arming = Arming(never=True)
+        await keys("A")(pilot)
+        assert "VIEW only" in painted(app, "#message")
+
+
+async def test_arming_that_ends_while_a_plan_is_open_sends_nothing(tmp_path: Path) -> None:
+    with FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await confirm(pilot)
+            app.arming = Arming()
+            app.screen.query_one("#go").focus()
+            await pilot.press("enter")
+            await sees(pilot, "no longer armed")
+        assert [c.dry_run for c in one.changes] == [True]
+
+
+async def test_marks_are_bound_to_rows_and_counted() -> None:
+    app = ready()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("3", "enter", "space", "space")(pilot)
+        assert line_with(app, "10.3.1.2").startswith(" 10.3.1.2       *")
+        assert "2 marked" in painted(app, "#crumb")
+        await keys("o", "O")(pilot)
+        assert line_with(app, "10.3.1.2").startswith(" 10.3.1.2       *"), "goes with its row"
+        await keys("slash", *"10.3.2", "enter")(pilot)
+        assert "2 marked, 1 hidden" in painted(app, "#crumb")
+        await keys("D")(pilot)
+        assert planned(app) == [Drain("10.3.2.2", "web")] * 2, "what is hidden is left out"
+        await keys("escape", "escape", "slash", *"10.3.3", "enter", "D")(pilot)
+        assert "all hidden" in painted(app, "#message")
+        await keys("escape", "asterisk")(pilot)
+        assert "3 marked" in painted(app, "#crumb")
+        await keys("backslash")(pilot)
+        assert "marked" not in painted(app, "#crumb")
+
+
+async def test_a_bulk_plan_lists_every_object_and_wants_their_number(tmp_path: Path) -> None:
+    agents = [FakeAgent(tmp_path / name, Fleet(name)) for name in ("lb1", "lb2")]
+    one, other = agents
+    with one, other:
+        async with console(*agents) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("space", "space", "D")
+            await sees(pilot, "10.3.1.2 enabled", "10.3.2.2 enabled", "these 2 reals")
+            dialog: Any = app.screen
+            go = dialog.query_one("#go", Button)
+            await until(pilot, lambda: dialog._ready, "planned")
+            assert dialog.wanted == "2"
+            assert go.disabled
+            assert app.focused is not None
+            assert app.focused.id == "cancel"
+            await pilot.press("shift+tab", "2", "tab", "tab", "enter")
+            await sees(pilot, "applied 2/2")
+        both = Batch((Drain("10.3.1.2", "web"), Drain("10.3.2.2", "web")))
+        assert [c.action for c in one.changes] == [both, both]
+        operations = {agent.changes[-1].operation for agent in agents}
+        assert len(operations) == 1, "one operation on all nodes"
+        assert operations != {""}
+        assert one.fleet.admin["web", "10.3.2.2"] is Admin.DRAINING
+
+
+async def test_stale_rows_cannot_be_marked_into_a_plan() -> None:
+    """K4: one old row among the marked, and there is no plan."""
+    app = lost(armed=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("asterisk", "D")(pilot)
+        assert "no action on values that are not live" in painted(app, "#message")
+        assert planned(app) == []
+
+
+async def test_keys_that_were_meant_for_elsewhere_do_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held keys and pastes that reach a dialog as it opens; Esc works at once."""
+    monkeypatch.setattr(PlanDialog, "DEAF", 30.0)
+    with FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "ok on 1 node")
+            await pilot.press("enter", "tab", "enter", "1", "enter")
+            assert isinstance(app.screen, PlanDialog), "not even Cancel"
+            await pilot.press("escape")
+            await until(pilot, lambda: not isinstance(app.screen, PlanDialog), "closed")
+        assert [c.dry_run for c in one.changes] == [True]
+
+
+async def test_the_way_back_and_forth() -> None:
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("3", "enter", "5")(pilot)
+        await keys("left_square_bracket")(pilot)
+        assert "web › reals" in painted(app, "#crumb")
+        await keys("right_square_bracket")(pilot)
+        assert "Heat" in painted(app, "#crumb")
+        await keys("minus")(pilot)
+        assert "web › reals" in painted(app, "#crumb")
+        await keys("minus", "2")(pilot)
+        assert "Fleet › lb" in painted(app, "#crumb")
+        await keys("q")(pilot)
+        assert "Heat" in painted(app, "#crumb"), "one level up"
+        await keys("q")(pilot)
+        assert painted(app, "#crumb").startswith(" Fleet ")
+        await pilot.press("q")
+        await pilot.pause()
+        assert not app.is_running
