@@ -61,6 +61,21 @@ class Telemetry(Table, frozen=True, kw_only=True):
     events_per_second: Annotated[int, Meta(ge=0, le=10000)] = 20
 
 
+class Wire(Table, frozen=True, kw_only=True):
+    listen: str
+    secret_key: str = ""
+    authorized_keys: str = ""
+    insecure: bool = False
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def keyed(self) -> bool:
+        return bool(self.secret_key)
+
+
 class Metrics(Table, frozen=True, kw_only=True):
     listen: str = "127.0.0.1:9469"
 
@@ -112,6 +127,7 @@ class Vip(Table, frozen=True, kw_only=True):
 class Config(Table, frozen=True, kw_only=True):
     node: Node
     telemetry: Telemetry = Telemetry()
+    wire: Wire | None = None
     metrics: Metrics | None = None
     bgp: Bgp | None = None
     vips: Annotated[tuple[Vip, ...], Meta(min_length=1, max_length=MAX_VIPS)]
@@ -225,6 +241,7 @@ _TABLES: dict[str, type[Table]] = {
     "": Config,
     "node": Node,
     "telemetry": Telemetry,
+    "wire": Wire,
     "metrics": Metrics,
     "bgp": Bgp,
     "bgp.announce": Announce,

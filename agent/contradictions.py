@@ -15,6 +15,7 @@ from agent import bgp_contradictions
 from agent.check_contradictions import check_problems
 from agent.health import RAMP_STEPS
 from agent.maglev import Address
+from shared.model import host_and_port, is_loopback
 
 if TYPE_CHECKING:
     from agent.config import Config, Vip
@@ -25,10 +26,39 @@ MAX_REALS = 4095
 def contradictions(config: Config) -> Iterator[str]:
     """What each value alone does not show, in words; the first is reported."""
     yield from _node_problems(config)
+    yield from _wire_problems(config)
     yield from _metrics_problems(config)
     yield from _vip_problems(config)
     yield from bgp_contradictions.contradictions(config)
     yield from _outer_source_problems(config)
+
+
+def _wire_problems(config: Config) -> Iterator[str]:
+    wire = config.wire
+    if wire is None:
+        return
+    try:
+        host, _ = host_and_port(wire.listen)
+        ip_address(host)
+    except ValueError:
+        yield (
+            'wire.listen: must be ADDRESS:PORT such as "192.0.2.11:7400" (commands are on the '
+            f"next port), got {wire.listen!r}"
+        )
+        return
+    for key in ("secret_key", "authorized_keys"):
+        path = getattr(wire, key)
+        if path and not path.startswith("/"):
+            yield f"wire.{key}: must be an absolute path, got {path!r}"
+    if bool(wire.secret_key) != bool(wire.authorized_keys):
+        yield "wire: secret_key and authorized_keys go together; give both"
+    elif wire.keyed and wire.insecure:
+        yield "wire.insecure: contradicts secret_key; remove one"
+    elif not wire.keyed and not wire.insecure and not is_loopback(host):
+        yield (
+            f"wire.listen: {wire.listen} without keys would let anybody steer this node; "
+            "`remora keys FILE` makes a key for secret_key (or say insecure = true)"
+        )
 
 
 def _metrics_problems(config: Config) -> Iterator[str]:

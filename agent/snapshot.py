@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agent.state import NodeState, RealState, VipState
 from shared.messages import (
     Ailing,
+    Counters,
     CpuSnapshot,
     DropRow,
     DropSnapshot,
@@ -194,11 +195,11 @@ def _cpu(reading: Reading, head: Head) -> CpuSnapshot:
     totals = reading.totals
     misses = totals["flow_miss_syn"] + totals["flow_miss_udp"] + totals["flow_miss_other"]
     fields = ("rx_packets", "rx_bytes", "tx_packets", "pass_packets", "drop_packets", "flow_hits")
-    by_cpu: Head = {name: tuple(totals[name].tolist()) for name in fields}
+    by_cpu: Head = {name: Counters(totals[name].tolist()) for name in fields}
     return CpuSnapshot(
         **head,
         **by_cpu,
-        flow_misses=tuple(misses.tolist()),
+        flow_misses=Counters(misses.tolist()),
     )
 
 
