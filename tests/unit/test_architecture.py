@@ -32,6 +32,7 @@ CORE = {
         "logline",
         "maglev",
         "places",
+        "pressure",
         "slots",
         "preflight/findings",
         "preflight/rules",

@@ -31,7 +31,8 @@ def test_sample_shows_every_key_and_its_default() -> None:
         (config.Metrics, raw["metrics"]),
         (config.Bgp, raw["bgp"]),
         (config.BgpPeer, raw["bgp"]["peers"][0]),
-        (config.Vip, raw["vips"][0]),
+        (config.Vip, raw["vips"][0] | {"quic": raw["vips"][1]["quic"]}),
+        (config.QuicCid, raw["vips"][1]["quic"]),
         (Check, raw["vips"][0]["check"]),
         (config.Real, raw["vips"][0]["reals"][0]),
     ]
@@ -189,7 +190,7 @@ def test_the_secret_is_not_shown() -> None:
 
 def test_check_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(SAMPLE)]) == 0
-    assert "ok: node lb1, 1 VIPs, 3 reals, 1 BGP peers" in capsys.readouterr().out
+    assert "ok: node lb1, 2 VIPs, 5 reals, 1 BGP peers" in capsys.readouterr().out
     wrong = tmp_path / "agent.toml"
     wrong.write_text(TEXT.replace("weight = 50", "weight = 0"))
     assert main(["check", str(wrong)]) == 2
