@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agent import boundary as b
 from agent import config, packing, pressure, slots
 from agent.abi import RING_SLOTS, SLOT_EXCEPTIONS
+from agent.bgp_text import prefix
 from shared.messages import ChangeEvent
 from shared.model import Protocol
 from tests.unit.world import ONE_VIP, REALS, TOML, WEB, World
@@ -130,6 +131,13 @@ def test_keys_are_packed_and_unpacked() -> None:
     assert str(WEB._replace(length=24)) == "10.200.0.1/24:80/tcp"
     six = b.VipKey(ip_address("2001:db8::"), 0, Protocol.UDP, 64)
     assert str(six) == "[2001:db8::/64]:0/udp"
+
+
+def test_h2_a_network_is_announced_as_such() -> None:
+    world = World(vip_of())
+    world.all_up()
+    ((address, route),) = world.routes.items()
+    assert prefix(address, route.length) == "10.200.0.0/24"
 
 
 # ---- the ring's memory
