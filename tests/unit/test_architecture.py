@@ -37,6 +37,7 @@ CORE = {
         "logline",
         "maglev",
         "places",
+        "pressure",
         "slots",
         "preflight/findings",
         "preflight/rules",
