@@ -132,6 +132,22 @@ class Override(NamedTuple):
     """None: as configured."""
 
 
+class Route(NamedTuple):
+    """The attributes with which an address is announced."""
+
+    next_hop: Address | None = None
+    """None: the node's own address."""
+    med: int | None = None
+    local_preference: int | None = None
+    """Sent to peers of our own AS only."""
+    communities: tuple[str, ...] = ()
+    large_communities: tuple[str, ...] = ()
+    prepend: int = 0
+    """How many times more our AS stands in the path."""
+    length: int | None = None
+    """Prefix length of a VIP that is a network; None: one address."""
+
+
 class Target(NamedTuple):
     """Whom to probe."""
 
@@ -177,6 +193,8 @@ class Probed:
     ms: float
     weight: int | None = None
     """Percent of the configured weight that the real asked for; None: it did not say."""
+    silent: bool = False
+    """Nothing came in time: if we were late ourselves, that says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +225,20 @@ class PeerChanged:
     peer: str
     state: Literal["up", "down"]
     detail: str
+    error: str = ""
+    """Why it is down, if the peer, the network or ExaBGP said so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Live flows by real_num, read from the flow tables."""
+    """What the data plane counted."""
 
     live_flows: NDArray[np.int64]
+    """By real_num, from the flow tables."""
+    new_flows: NDArray[np.uint64] | None = None
+    """By vip_num, since the maps were made."""
+    entries: int = 0
+    """Of all CPUs' flow tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +329,7 @@ class PutQuicIds:
 class Advertise:
     """The whole set of VIP addresses to announce; the shell computes the difference."""
 
-    addresses: frozenset[Address]
+    routes: Mapping[Address, Route]
 
 
 @dataclass(frozen=True, slots=True)

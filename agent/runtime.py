@@ -19,8 +19,11 @@ import uuid
 from pathlib import Path
 from typing import Any, assert_never
 
+import msgspec
+
 from agent import boundary as b
 from agent import generations, loader, maglev, netlink, verify
+from agent.audit import Audit, audit_path
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
 from agent.config import Config, Node
@@ -36,7 +39,18 @@ from agent.server import Server
 from agent.supervisor import notify, watchdog
 from agent.telemetry import Telemetry
 from agent.tunnel import Tunnel
-from shared.messages import Answer, Command, Look, Reload, Replay, Ring, RingOf
+from shared.messages import (
+    Answer,
+    Command,
+    Look,
+    Question,
+    ReadAudit,
+    ReadHistory,
+    Reload,
+    Replay,
+    Ring,
+    RingOf,
+)
 
 log = logging.getLogger("remora")
 
@@ -59,9 +73,10 @@ def control(config: Config, path: netlink.WayOut) -> Control:
         event_rate=rate,
         event_burst=2 * rate,
         icmp_rate=node.icmp_per_second,
-        answer_ping=node.answer_ping,
+        answer_ping=bool(node.answer_ping),
         gateway_mac=path.gateway_mac,
         own_mac=path.own_mac,
+        flow_rate=round(node.flows_per_cpu / node.turnover) if node.turnover else 0,
     )
 
 
@@ -115,7 +130,10 @@ class Agent:
         tell = self.inbox.put_nowait
         self.director = Director(config, dataplane.fill)
         self.journal = Journal(journal_path(node.state_dir))
-        self.server = Server(node.name, Path(node.run_dir), tell)
+        self.audit = Audit(audit_path(node.state_dir), node.name)
+        self.server = Server(
+            node.name, Path(node.run_dir), tell, audit=self.audit, wire=config.wire
+        )
         self.tunnel = Tunnel(pins(node), node.interface, node.underlay_mtu)
         self.prober = Prober(tell, self.tunnel)
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
@@ -135,7 +153,7 @@ class Agent:
             loop.add_signal_handler(number, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         self.inbox.put_nowait(self._adopted())  # before any command: nothing was awaited yet
-        self.dataplane.configure(control(self.config, self.path))
+        self._configure(self.config)
         if self.speaker:
             await self.speaker.start()
         await self._consume_once()
@@ -168,6 +186,7 @@ class Agent:
         await self.telemetry.close()
         await self.server.close()
         self.journal.close()
+        self.audit.close()
         self.dataplane.close()
         log.info("stopped: routes withdrawn, data plane left in place")
 
@@ -304,15 +323,17 @@ class Agent:
                 self.dataplane.forget_previous(vip_num)
             case b.PutQuicIds(vip_num, real_nums):
                 self.dataplane.put_quic_ids(vip_num, real_nums)
-            case b.Advertise(addresses):
+            case b.Advertise(routes):
+                if self.director.state.listed.node.answer_ping == "announced":
+                    self.dataplane.answer_pings_for(routes)
                 if self.speaker:
-                    self.speaker.advertise(addresses)
+                    self.speaker.advertise(routes)
             case b.Probe(checks):
                 self.prober.declare(checks)
             case b.ReadConfig():
                 self._read(effect)
             case b.Configure(listed):
-                self.dataplane.configure(control(listed, self.path))
+                self._configure(listed)
                 self.tunnel.underlay_mtu = listed.node.underlay_mtu
             case b.KeepConfig(generation, text):
                 generations.keep(self.kept, generation, text)
@@ -320,6 +341,8 @@ class Agent:
                 self._verify(effect)
             case b.Remember():
                 self.journal.write(effect)
+                if not self.server.waits_for(effect.command.id):
+                    self.audit.own(effect.command, effect.result, effect.revision, time.time())
             case b.Emit(body):
                 log.info("%s", in_fields(body))
                 await self.telemetry.emit(body)
@@ -327,6 +350,13 @@ class Agent:
                 await self._reply(sender, answer)
             case _:
                 assert_never(effect)
+
+    def _configure(self, listed: Config) -> None:
+        """What of the config the program reads by itself."""
+        self.dataplane.configure(control(listed, self.path))
+        self.dataplane.set_own_addresses(self.path.own_addresses if listed.node.decap else ())
+        announced = listed.node.answer_ping == "announced"
+        self.dataplane.answer_pings_for(self.director.state.announced if announced else None)
 
     async def _reply(self, sender: bytes, answer: Answer) -> None:
         if sender != NOBODY:
@@ -336,8 +366,14 @@ class Agent:
         log.log(level, "answer status=%s %s", answer.status, answer.error)
 
     async def _answer(self, question: Asked) -> None:
-        """Look, Replay, RingOf: they ask for what is known and change nothing."""
+        """Questions: they ask for what is known and change nothing."""
         command = question.command
+        if isinstance(command.action, ReadAudit | ReadHistory):
+            # From files: nobody else waits for the disk.
+            task = asyncio.create_task(self._answer_from_disk(question, command.action))
+            self.reading.add(task)
+            task.add_done_callback(self.reading.discard)
+            return
         answer = Answer(
             id=command.id,
             node=self.config.node.name,
@@ -351,6 +387,22 @@ class Agent:
             ),
             ring=self._ring(command.action) if isinstance(command.action, RingOf) else None,
         )
+        await self.server.reply(question.sender, answer)
+
+    async def _answer_from_disk(self, question: Asked, action: ReadAudit | ReadHistory) -> None:
+        answer = Answer(
+            id=question.command.id,
+            node=self.config.node.name,
+            status="ok",
+            revision=self.director.state.revision,
+        )
+        match action:
+            case ReadAudit(first, count):
+                part = await asyncio.to_thread(self.audit.part, first, count)
+                answer = msgspec.structs.replace(answer, audit=part)
+            case ReadHistory(since, until):
+                blocks = await asyncio.to_thread(self.telemetry.history.blocks, since, until)
+                answer = msgspec.structs.replace(answer, history=blocks)
         await self.server.reply(question.sender, answer)
 
     def _ring(self, wanted: RingOf) -> Ring | None:
@@ -391,7 +443,7 @@ class Agent:
 
 
 def _is_question(fact: Asked) -> bool:
-    return isinstance(fact.command.action, Look | Replay | RingOf)
+    return isinstance(fact.command.action, Question)
 
 
 async def run(config_file: Path) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.config import Wire
 from agent.state import NodeState, RealState, VipState
 from shared.messages import (
     Ailing,
+    Counters,
     CpuSnapshot,
     DropRow,
     DropSnapshot,
@@ -26,7 +28,7 @@ from shared.messages import (
     VipRow,
     VipSnapshot,
 )
-from shared.model import Admin, Health
+from shared.model import Admin, Health, is_loopback
 from shared.reasons import REASONS
 
 Totals = NDArray[Any]
@@ -128,20 +130,25 @@ def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> Nod
         reals_up=sum(real.serving for real in reals),
         live_flows=reading.live,
         peers=tuple(
-            Peer(address, peer.asn, peer.state, peer.since, peer.detail)
+            Peer(address, peer.asn, peer.state, peer.since, peer.detail, peer.error, peer.failed)
             for address, peer in state.peers.items()
         ),
         cpu_seconds=reading.cpu_seconds,
         rss_bytes=reading.rss_bytes,
+        insecure=_insecure(state.listed.wire),
         generation=state.generation,
     )
+
+
+def _insecure(wire: Wire | None) -> bool:
+    return wire is not None and not wire.keyed and not is_loopback(wire.host)
 
 
 def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
     counted = reading.vips[vip.vip_num]
     return VipRow(
         name=vip.listed.name,
-        address=str(vip.listed.address),
+        address=vip.listed.where,
         port=vip.listed.port,
         protocol=vip.listed.protocol,
         packets=int(counted[PACKETS]),
@@ -154,6 +161,9 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
         announced=vip.listed.address in state.announced,
         ring_digest=vip.ring_digest,
         ring_changes=vip.ring_changes,
+        flow_table=vip.listed.flow_table,
+        pressure=vip.pressure.on,
+        pressure_seconds=vip.pressure.seconds,
         ailing=tuple(
             Ailing(real.name, real.verdict.health, real.check, real.changed)
             for real in vip.reals.values()
@@ -194,11 +204,11 @@ def _cpu(reading: Reading, head: Head) -> CpuSnapshot:
     totals = reading.totals
     misses = totals["flow_miss_syn"] + totals["flow_miss_udp"] + totals["flow_miss_other"]
     fields = ("rx_packets", "rx_bytes", "tx_packets", "pass_packets", "drop_packets", "flow_hits")
-    by_cpu: Head = {name: tuple(totals[name].tolist()) for name in fields}
+    by_cpu: Head = {name: Counters(totals[name].tolist()) for name in fields}
     return CpuSnapshot(
         **head,
         **by_cpu,
-        flow_misses=tuple(misses.tolist()),
+        flow_misses=Counters(misses.tolist()),
     )
 
 

@@ -19,6 +19,8 @@ Kind = Literal[
     "silent",
     "stale",
     "foreign",
+    "denied",
+    "insecure",
     "wire",
     "ring",
     "peer",
@@ -70,6 +72,9 @@ def _of_nodes(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
             text = "ring differs from the others: flows that move here break"
             yield Problem(True, name, text, "ring")
         yield from _of_peers(node, name)
+        if node.snapshot is not None and node.snapshot.insecure:
+            text = "listens on a network without keys: anybody who reaches it can steer it"
+            yield Problem(False, name, text, "insecure")
 
 
 def _of_peers(node: Node, name: str) -> Iterator[Problem]:
@@ -85,6 +90,7 @@ ABSENT: Mapping[Liveness, Kind] = {
     Liveness.SILENT: "silent",
     Liveness.STALE: "stale",
     Liveness.FOREIGN: "foreign",
+    Liveness.DENIED: "denied",
 }
 
 
@@ -92,6 +98,8 @@ def _absence(node: Node) -> str:
     match node.liveness:
         case Liveness.FOREIGN:
             return "speaks another wire version: upgrade the older side"
+        case Liveness.DENIED:
+            return "this console's key is not in the node's authorised keys, or was taken out"
         case Liveness.STALE:
             return f"no telemetry for {fmt.age(node.age)}: its values are old, no action on it"
     return f"no answer at {node.address}: is the agent running, may you read its sockets?"

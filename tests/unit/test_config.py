@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from agent import config
+from agent.bgp_table import Announce, Bgp, BgpPeer
 from agent.check_table import Check
 from agent.cli import main
 
@@ -28,10 +30,13 @@ def test_sample_shows_every_key_and_its_default() -> None:
     tables = [
         (config.Node, raw["node"]),
         (config.Telemetry, raw["telemetry"]),
+        (config.Wire, raw["wire"]),
         (config.Metrics, raw["metrics"]),
-        (config.Bgp, raw["bgp"]),
-        (config.BgpPeer, raw["bgp"]["peers"][0]),
-        (config.Vip, raw["vips"][0]),
+        (Bgp, raw["bgp"]),
+        (Announce, raw["bgp"]["announce"]),
+        (BgpPeer, raw["bgp"]["peers"][0]),
+        (config.Vip, raw["vips"][0] | {"quic": raw["vips"][1]["quic"]}),
+        (config.QuicCid, raw["vips"][1]["quic"]),
         (Check, raw["vips"][0]["check"]),
         (config.Real, raw["vips"][0]["reals"][0]),
     ]
@@ -93,6 +98,10 @@ def _with_node(node: dict[str, object]) -> str:
         ('"127.0.0.1:9469"', '"9469"', 'must be ADDRESS:PORT such as "127.0.0.1:9469"'),
         ('"127.0.0.1:9469"', '"localhost:9469"', "got 'localhost:9469'"),
         ('"127.0.0.1:9469"', '"127.0.0.1:99999"', "got '127.0.0.1:99999'"),
+        ('"10.2.1.2:7400"', '"7400"', "wire.listen: must be ADDRESS:PORT such as"),
+        ('"10.2.1.2:7400"', '"lb1:7400"', "got 'lb1:7400'"),
+        ('secret_key = "/etc/remora/lb1.key"', "", "wire: secret_key and authorized_keys go"),
+        ("insecure = false", "insecure = true", "wire.insecure: contradicts secret_key"),
         ("[node]", "[node", "not TOML"),
         ('address = "10.200.0.1"', "", "vips[0].address: missing; add it"),
         ('path = "/healthz"', 'path = "/a b"', "vips[0].check.path: expected an absolute path"),
@@ -112,8 +121,17 @@ def test_mistakes_name_key_value_and_remedy(good: str, bad: str, says: str) -> N
     assert "\n" not in str(caught.value).split("not TOML")[0]
 
 
+def test_plain_tcp_is_refused_outside_loopback() -> None:
+    plain = re.sub(r"(?m)^(secret_key|authorized_keys) .*$", "", TEXT)
+    with pytest.raises(config.ConfigError, match="without keys would let anybody steer"):
+        config.parse(plain, "agent.toml")
+    assert config.parse(plain.replace("10.2.1.2:7400", "127.0.0.1:7400"), "x").wire is not None
+    assert config.parse(plain.replace("insecure = false", "insecure = true"), "x").wire is not None
+
+
 SIX = (
     TEXT.replace('"10.200.0.1"', '"2001:db8:200::1"')
+    .replace('"10.200.0.2"', '"2001:db8:200::2"')
     .replace('source = "10.2.1.2"', 'source = "fd00:2:1::2"')
     .replace('"10.3.1.2"', '"fd00:3:1::2"')
     .replace('encap = "ipip"', 'encap = "gue" ')
@@ -167,6 +185,8 @@ def test_an_ipv6_session_announces_ipv6_vips_only() -> None:
         ('next_hop6 = "fd00:2:1::2"', ""),
     ]
     six, four = SIX, TEXT
+    families = 'families = ["ipv4", "ipv6"]'
+    session.append((TEXT[TEXT.index(families) :].splitlines()[0], ""))
     for good, bad in session:
         six, four = six.replace(good, bad), four.replace(good, bad)
     assert config.parse(six, "six.toml").bgp
@@ -189,7 +209,7 @@ def test_the_secret_is_not_shown() -> None:
 
 def test_check_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(SAMPLE)]) == 0
-    assert "ok: node lb1, 1 VIPs, 3 reals, 1 BGP peers" in capsys.readouterr().out
+    assert "ok: node lb1, 2 VIPs, 5 reals, 1 BGP peers" in capsys.readouterr().out
     wrong = tmp_path / "agent.toml"
     wrong.write_text(TEXT.replace("weight = 50", "weight = 0"))
     assert main(["check", str(wrong)]) == 2
