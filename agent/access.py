@@ -41,6 +41,8 @@ _NEEDED = {
     "ring": Role.VIEWER,
     "drain": Role.OPERATOR,
     "undrain": Role.OPERATOR,
+    "disable": Role.OPERATOR,
+    "confirm": Role.OPERATOR,
     "weight": Role.OPERATOR,
     "batch": Role.OPERATOR,
 }

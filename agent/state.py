@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from agent import config, maglev, policy
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
 from agent.boundary import Asking, Encap, OwnedReal, Route, Target, VipKey
+from agent.emptying import Emptying
 from agent.health import RAMP_STEPS, Verdict, share
+from agent.pending import Due
+from agent.shutdown import Shutdown
 from shared.model import Admin, Health
 
 NOT_JUDGED = Verdict(Health.UNKNOWN)
@@ -48,6 +51,8 @@ class RealState:
     check: str = "not checked yet"
     check_ms: float = 0.0
     live_flows: int = 0
+    emptying: Emptying | None = None
+    """While it drains."""
     written: int | None = None
     """Flags in the map, None: not known."""
 
@@ -97,6 +102,9 @@ class VipState:
     ring_changes: int = 0
     written: bool = False
     """Whether the map `vips` has it, under this number."""
+    admin: Admin = Admin.ENABLED
+    shutdown: Shutdown | None = None
+    """While it drains."""
     panicked: bool = False
     """Whether `all_down` was in force when the ring was last looked at."""
 
@@ -171,6 +179,15 @@ class NodeState:
     vips: dict[str, VipState] = field(default_factory=dict)
     peers: dict[str, PeerState] = field(default_factory=dict)
     admin: Admin = Admin.ENABLED
+    shutdown: Shutdown | None = None
+    """While it drains."""
+    pending: list[Due] = field(default_factory=list)
+    """Changes that end by themselves."""
+    packets: NDArray[np.uint64] | None = None
+    """By vip_num, when counted last."""
+    packets_at: float = 0.0
+    rates: NDArray[np.float64] | None = None
+    """Packets per second by vip_num; None: not known yet."""
     revision: int = 0
     generation: int = 0
     """Number of the config in force; 0: not kept (agent/generations.py)."""

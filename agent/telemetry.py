@@ -23,7 +23,7 @@ from agent.config import Config
 from agent.dataplane import DataPlane
 from agent.events import EventRing
 from agent.server import Server
-from agent.snapshot import Origin, Reading, snapshots
+from agent.snapshot import PACKETS, Origin, Reading, snapshots
 from agent.state import NodeState
 from shared.messages import DropEvent, Event, EventBody, LostEvent, Snapshot
 from shared.reasons import name_of
@@ -73,7 +73,8 @@ class Telemetry:
         due = time.monotonic()
         while True:
             self._sequence += 1
-            self._tell(Counted(self._dataplane.live_flows(self._state.listed.node.flow_idle)))
+            flows = self._dataplane.live_flows(self._state.listed.node.flow_idle)
+            self._tell(Counted(flows, self._dataplane.vip_totals()[:, PACKETS]))
             made = self.snapshots()
             if self._exporter:
                 self._exporter.show(made)
