@@ -158,6 +158,8 @@ class Route(NamedTuple):
     large_communities: tuple[str, ...] = ()
     prepend: int = 0
     """How many times more our AS stands in the path."""
+    length: int | None = None
+    """Prefix length of a VIP that is a network; None: one address."""
 
 
 class Target(NamedTuple):
@@ -208,6 +210,8 @@ class Probed:
     ms: float
     weight: int | None = None
     """Percent of the configured weight that the real asked for; None: it did not say."""
+    silent: bool = False
+    """Nothing came in time: if we were late ourselves, that says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,11 +248,16 @@ class PeerChanged:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Live flows by real_num, read from the flow tables."""
+    """What the data plane counted."""
 
     live_flows: NDArray[np.int64]
+    """By real_num, from the flow tables."""
+    new_flows: NDArray[np.uint64] | None = None
+    """By vip_num, since the maps were made."""
+    entries: int = 0
+    """Of all CPUs' flow tables."""
     packets: NDArray[np.uint64] | None = None
-    """By vip_num: packets to each VIP since the maps were made."""
+    """By vip_num, since the maps were made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ from shared.messages import (
     Disable,
     Drain,
     Look,
+    ReadAudit,
+    ReadHistory,
     Reload,
     Replay,
     RingOf,
@@ -62,7 +64,7 @@ class Refused(Exception):
     """A command that cannot be taken; the text says why and what would do."""
 
 
-def in_words(action: Action) -> str:
+def in_words(action: Action) -> str:  # noqa: PLR0912  # one line per action
     """`drain real/10.3.1.2@web`: the action as the CLI writes it."""
     match action:
         case Drain(real=real, vip=vip) | Undrain(real=real, vip=vip):
@@ -80,6 +82,10 @@ def in_words(action: Action) -> str:
             return f"rollback to {generation or 'the last config'}"
         case Batch(actions):
             return ", ".join(in_words(each) for each in actions)
+        case ReadAudit():
+            return "audit"
+        case ReadHistory():
+            return "history"
         case Look():
             return "look"
         case RingOf(vip):
@@ -288,7 +294,9 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
             ]
         case Batch(actions):
             return _wanted_together(state, actions)
-        case Confirm() | Reload() | Rollback() | Look() | Replay() | RingOf():
+        case Confirm() | Reload() | Rollback():
+            raise Refused("not a change of state or weight")
+        case Look() | Replay() | RingOf() | ReadAudit() | ReadHistory():
             raise Refused("not a change")
         case _:
             assert_never(action)

@@ -15,6 +15,7 @@ from agent import bgp_contradictions
 from agent.check_contradictions import check_problems
 from agent.health import RAMP_STEPS
 from agent.maglev import Address
+from agent.vip_contradictions import overlap_problems, vip_option_problems
 from shared.model import host_and_port, is_loopback
 
 if TYPE_CHECKING:
@@ -26,11 +27,18 @@ MAX_REALS = 4095
 def contradictions(config: Config) -> Iterator[str]:
     """What each value alone does not show, in words; the first is reported."""
     yield from _node_problems(config)
+    yield from _telemetry_problems(config)
     yield from _wire_problems(config)
     yield from _metrics_problems(config)
     yield from _vip_problems(config)
     yield from bgp_contradictions.contradictions(config)
     yield from _outer_source_problems(config)
+
+
+def _telemetry_problems(config: Config) -> Iterator[str]:
+    to = config.telemetry.event_log
+    if to not in ("", "journal") and not to.startswith("/"):
+        yield f'telemetry.event_log: must be "journal" or an absolute path, got {to!r}'
 
 
 def _wire_problems(config: Config) -> Iterator[str]:
@@ -134,8 +142,10 @@ def _vip_problems(config: Config) -> list[str]:
                 "the VIP could never be announced"
             )
         found += _policy_problems(vip, where)
+        found += vip_option_problems(vip, where)
         found += check_problems(vip, where)
         found += _real_problems(vip, where, addresses)
+    found += overlap_problems(config)
     total = sum(len(vip.reals) for vip in config.vips)
     if total > MAX_REALS:
         found.append(f"vips: {total} reals in all, at most {MAX_REALS} fit the maps")

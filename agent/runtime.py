@@ -19,6 +19,8 @@ import uuid
 from pathlib import Path
 from typing import Any, assert_never
 
+import msgspec
+
 from agent import boundary as b
 from agent import generations, loader, maglev, netlink, verify
 from agent.audit import Audit, audit_path
@@ -37,7 +39,18 @@ from agent.server import Server
 from agent.supervisor import notify, watchdog
 from agent.telemetry import Telemetry
 from agent.tunnel import Tunnel
-from shared.messages import Answer, Command, Look, Question, Reload, Replay, Ring, RingOf
+from shared.messages import (
+    Answer,
+    Command,
+    Look,
+    Question,
+    ReadAudit,
+    ReadHistory,
+    Reload,
+    Replay,
+    Ring,
+    RingOf,
+)
 
 log = logging.getLogger("remora")
 
@@ -60,9 +73,10 @@ def control(config: Config, path: netlink.WayOut) -> Control:
         event_rate=rate,
         event_burst=2 * rate,
         icmp_rate=node.icmp_per_second,
-        answer_ping=node.answer_ping,
+        answer_ping=bool(node.answer_ping),
         gateway_mac=path.gateway_mac,
         own_mac=path.own_mac,
+        flow_rate=round(node.flows_per_cpu / node.turnover) if node.turnover else 0,
     )
 
 
@@ -139,7 +153,7 @@ class Agent:
             loop.add_signal_handler(number, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         self.inbox.put_nowait(self._adopted())  # before any command: nothing was awaited yet
-        self.dataplane.configure(control(self.config, self.path))
+        self._configure(self.config)
         if self.speaker:
             await self.speaker.start()
         await self._consume_once()
@@ -312,6 +326,8 @@ class Agent:
             case b.PutQuicIds(vip_num, real_nums):
                 self.dataplane.put_quic_ids(vip_num, real_nums)
             case b.Advertise(routes):
+                if self.director.state.listed.node.answer_ping == "announced":
+                    self.dataplane.answer_pings_for(routes)
                 if self.speaker:
                     self.speaker.advertise(routes)
             case b.Probe(checks):
@@ -319,7 +335,7 @@ class Agent:
             case b.ReadConfig():
                 self._read(effect)
             case b.Configure(listed):
-                self.dataplane.configure(control(listed, self.path))
+                self._configure(listed)
                 self.tunnel.underlay_mtu = listed.node.underlay_mtu
             case b.KeepConfig(generation, text):
                 generations.keep(self.kept, generation, text)
@@ -337,6 +353,13 @@ class Agent:
             case _:
                 assert_never(effect)
 
+    def _configure(self, listed: Config) -> None:
+        """What of the config the program reads by itself."""
+        self.dataplane.configure(control(listed, self.path))
+        self.dataplane.set_own_addresses(self.path.own_addresses if listed.node.decap else ())
+        announced = listed.node.answer_ping == "announced"
+        self.dataplane.answer_pings_for(self.director.state.announced if announced else None)
+
     async def _reply(self, sender: bytes, answer: Answer) -> None:
         if sender != NOBODY:
             await self.server.reply(sender, answer)
@@ -345,8 +368,14 @@ class Agent:
         log.log(level, "answer status=%s %s", answer.status, answer.error)
 
     async def _answer(self, question: Asked) -> None:
-        """Look, Replay, RingOf: they ask for what is known and change nothing."""
+        """Questions: they ask for what is known and change nothing."""
         command = question.command
+        if isinstance(command.action, ReadAudit | ReadHistory):
+            # From files: nobody else waits for the disk.
+            task = asyncio.create_task(self._answer_from_disk(question, command.action))
+            self.reading.add(task)
+            task.add_done_callback(self.reading.discard)
+            return
         answer = Answer(
             id=command.id,
             node=self.config.node.name,
@@ -360,6 +389,22 @@ class Agent:
             ),
             ring=self._ring(command.action) if isinstance(command.action, RingOf) else None,
         )
+        await self.server.reply(question.sender, answer)
+
+    async def _answer_from_disk(self, question: Asked, action: ReadAudit | ReadHistory) -> None:
+        answer = Answer(
+            id=question.command.id,
+            node=self.config.node.name,
+            status="ok",
+            revision=self.director.state.revision,
+        )
+        match action:
+            case ReadAudit(first, count):
+                part = await asyncio.to_thread(self.audit.part, first, count)
+                answer = msgspec.structs.replace(answer, audit=part)
+            case ReadHistory(since, until):
+                blocks = await asyncio.to_thread(self.telemetry.history.blocks, since, until)
+                answer = msgspec.structs.replace(answer, history=blocks)
         await self.server.reply(question.sender, answer)
 
     def _ring(self, wanted: RingOf) -> Ring | None:
