@@ -223,7 +223,8 @@ def test_stopped_is_stopped_and_settings_leave_it_alone(rig: Rig, web: Service) 
 
 
 def test_off_costs_nothing(rig: Rig, web: Service) -> None:
-    """Without the flag no packet is tail-called: with nothing to jump to, it is sent all the same."""
+    """Without the flag nothing is tail-called: with nothing to jump to, a packet is sent all the
+    same."""
     with without_rare(rig):
         assert rig.run(TCP4).action == TX
         start(rig)
