@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from agent import bgp_contradictions
 from agent.check_contradictions import check_problems
 from agent.health import RAMP_STEPS
 from agent.maglev import Address
@@ -28,7 +29,7 @@ def contradictions(config: Config) -> Iterator[str]:
     yield from _wire_problems(config)
     yield from _metrics_problems(config)
     yield from _vip_problems(config)
-    yield from _bgp_problems(config)
+    yield from bgp_contradictions.contradictions(config)
     yield from _outer_source_problems(config)
 
 
@@ -191,32 +192,6 @@ def _no_host(address: Address) -> str:
         if getattr(address, f"is_{trouble}"):
             return trouble.replace("_", "-")
     return "IPv4-mapped" if getattr(address, "ipv4_mapped", None) else ""
-
-
-def _bgp_problems(config: Config) -> list[str]:
-    """Each VIP's route needs sessions that carry its family, and a next hop of it."""
-    if config.bgp is None:
-        return []
-    families = {vip.address.version for vip in config.vips}
-    found = []
-    for i, peer in enumerate(config.bgp.peers):
-        where = f"bgp.peers[{i}]"
-        if peer.address.version != peer.local_address.version:
-            found.append(
-                f"{where}.local_address: {peer.local_address} and {peer.address} are of two "
-                "families; a session has one"
-            )
-        if peer.address.version == 6 and 4 in families:
-            found.append(
-                f"{where}.address: an IPv6 session cannot announce IPv4 VIPs; "
-                "name the peer by its IPv4 address (it carries IPv6 VIPs too, see bgp.next_hop6)"
-            )
-        if peer.address.version == 4 and 6 in families and config.bgp.next_hop6 is None:
-            found.append(
-                f"bgp.next_hop6: needed to announce IPv6 VIPs over the IPv4 session with "
-                f"{peer.address}; add this node's IPv6 address towards the router"
-            )
-    return found
 
 
 def _outer_source_problems(config: Config) -> list[str]:

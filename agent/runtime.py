@@ -309,9 +309,9 @@ class Agent:
                 self.dataplane.forget_previous(vip_num)
             case b.PutQuicIds(vip_num, real_nums):
                 self.dataplane.put_quic_ids(vip_num, real_nums)
-            case b.Advertise(addresses):
+            case b.Advertise(routes):
                 if self.speaker:
-                    self.speaker.advertise(addresses)
+                    self.speaker.advertise(routes)
             case b.Probe(checks):
                 self.prober.declare(checks)
             case b.ReadConfig():

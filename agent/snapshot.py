@@ -129,7 +129,7 @@ def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> Nod
         reals_up=sum(real.serving for real in reals),
         live_flows=reading.live,
         peers=tuple(
-            Peer(address, peer.asn, peer.state, peer.since, peer.detail)
+            Peer(address, peer.asn, peer.state, peer.since, peer.detail, peer.error, peer.failed)
             for address, peer in state.peers.items()
         ),
         cpu_seconds=reading.cpu_seconds,

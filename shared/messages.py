@@ -85,6 +85,10 @@ class Peer(msgspec.Struct, frozen=True):
     since: float
     """Agent-monotonic seconds of the last change."""
     detail: str = ""
+    error: str = ""
+    """Why it went down last, or could not come up; kept while it is up again."""
+    failed: float = 0.0
+    """Agent-monotonic seconds of that."""
 
 
 class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):

@@ -18,6 +18,8 @@ CORE = {
     "agent": (
         "access",
         "adoption",
+        "bgp_contradictions",
+        "bgp_text",
         "boundary",
         "capture",
         "check_contradictions",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent import config
+from agent.bgp_table import Announce, Bgp, BgpPeer
 from agent.check_table import Check
 from agent.cli import main
 
@@ -31,8 +32,9 @@ def test_sample_shows_every_key_and_its_default() -> None:
         (config.Telemetry, raw["telemetry"]),
         (config.Wire, raw["wire"]),
         (config.Metrics, raw["metrics"]),
-        (config.Bgp, raw["bgp"]),
-        (config.BgpPeer, raw["bgp"]["peers"][0]),
+        (Bgp, raw["bgp"]),
+        (Announce, raw["bgp"]["announce"]),
+        (BgpPeer, raw["bgp"]["peers"][0]),
         (config.Vip, raw["vips"][0]),
         (Check, raw["vips"][0]["check"]),
         (config.Real, raw["vips"][0]["reals"][0]),
@@ -181,6 +183,8 @@ def test_an_ipv6_session_announces_ipv6_vips_only() -> None:
         ('next_hop6 = "fd00:2:1::2"', ""),
     ]
     six, four = SIX, TEXT
+    families = 'families = ["ipv4", "ipv6"]'
+    session.append((TEXT[TEXT.index(families) :].splitlines()[0], ""))
     for good, bad in session:
         six, four = six.replace(good, bad), four.replace(good, bad)
     assert config.parse(six, "six.toml").bgp
