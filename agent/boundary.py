@@ -398,6 +398,20 @@ class Remember:
 
 
 @dataclass(frozen=True, slots=True)
+class StartTrace:
+    """Instead of another one, if there is."""
+
+    trace: str
+    """Its name in telemetry."""
+    wanted: Traced
+
+
+@dataclass(frozen=True, slots=True)
+class StopTrace:
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     body: EventBody
 
@@ -424,6 +438,8 @@ Effect = (
     | KeepConfig
     | Verify
     | Remember
+    | StartTrace
+    | StopTrace
     | Emit
     | Reply
 )

@@ -27,7 +27,9 @@ from shared.messages import (
     Replay,
     RingOf,
     Rollback,
+    Trace,
     Undrain,
+    Untrace,
     Weight,
 )
 from shared.model import Admin
@@ -68,6 +70,11 @@ def in_words(action: Action) -> str:
             return f"rollback to {generation or 'the last config'}"
         case Batch(actions):
             return ", ".join(in_words(each) for each in actions)
+        case Trace():
+            given = msgspec.to_builtins(action)
+            return " ".join(["trace", *(f"{k}={v}" for k, v in given.items() if k != "type")])
+        case Untrace():
+            return "trace --stop"
         case Look():
             return "look"
         case RingOf(vip):
@@ -84,7 +91,7 @@ def _object(real: str, vip: str) -> str:
 
 def decide(state: NodeState, command: Command, fill: maglev.Fill) -> Outcome:
     """Plan a command.  Touches nothing."""
-    blank, no = _blank(state, command)
+    blank, no = blank_answer(state, command)
     if no is not None:
         return Outcome(no)
     try:
@@ -99,7 +106,7 @@ def decide(state: NodeState, command: Command, fill: maglev.Fill) -> Outcome:
 
 def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: float) -> Outcome:
     """Plan the change to another config.  Touches nothing."""
-    blank, no = _blank(state, fact.command)
+    blank, no = blank_answer(state, fact.command)
     if no is not None:
         return Outcome(no)
     if fact.config is None:
@@ -126,7 +133,7 @@ def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: floa
     return Outcome(answer, following=following)
 
 
-def _blank(state: NodeState, command: Command) -> tuple[Answer, Answer | None]:
+def blank_answer(state: NodeState, command: Command) -> tuple[Answer, Answer | None]:
     """An answer that says `unchanged`, and the refusal if the command cannot even be planned."""
     node, revision = state.listed.node.name, state.revision
     blank = Answer(
@@ -234,7 +241,7 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
             ]
         case Batch(actions):
             return _wanted_together(state, actions)
-        case Reload() | Rollback() | Look() | Replay() | RingOf():
+        case Reload() | Rollback() | Trace() | Untrace() | Look() | Replay() | RingOf():
             raise Refused("not a change")
         case _:
             assert_never(action)

@@ -19,7 +19,7 @@ from typing import assert_never
 
 import numpy as np
 
-from agent import commands, maglev, policy, reconfigure, rib
+from agent import commands, maglev, policy, reconfigure, rib, tracing
 from agent.adoption import adopt
 from agent.bgp_table import Announce
 from agent.boundary import (
@@ -47,7 +47,9 @@ from agent.boundary import (
     Route,
     SetFlags,
     SetRing,
+    StartTrace,
     Stopping,
+    StopTrace,
     Tick,
     Verify,
 )
@@ -63,6 +65,8 @@ from shared.messages import (
     Reload,
     Rollback,
     RouteEvent,
+    Trace,
+    Untrace,
 )
 from shared.model import Admin, Health
 
@@ -130,6 +134,7 @@ class Director:
                 after += behind
             else:
                 after += self._on(fact, now)
+        after += self._end_trace(now)
         # Nobody waits for a retry but the retry: a command is answered when it is written, a stop
         # withdraws at once.
         urgent = any(isinstance(fact, Asked | Proposed | Stopping) for fact in facts)
@@ -262,6 +267,8 @@ class Director:
             return [Reply(fact.sender, known)]
         if isinstance(command.action, Reload | Rollback):
             return [ReadConfig(command, fact.sender)]
+        if isinstance(command.action, Trace | Untrace):
+            return self._on_trace(fact, now)
         self._everything = True
         outcome = commands.decide(self.state, command, self._fill)
         answer = outcome.answer
@@ -303,6 +310,23 @@ class Director:
         )
         behind = [verify, *self._answered(command, fact.sender, answer, entry)]
         return [KeepConfig(following.generation, fact.text)], behind
+
+    def _on_trace(self, fact: Asked, now: float) -> list[Effect]:
+        outcome = tracing.decide(self.state, fact.command, now)
+        self.state.trace = outcome.running
+        answer = outcome.answer
+        entry = Remember(fact.command, _result(answer), answer.revision)
+        return [*outcome.effects, *self._answered(fact.command, fact.sender, answer, entry)]
+
+    def _end_trace(self, now: float) -> list[Effect]:
+        why = tracing.over(self.state, now)
+        if self.state.trace and self._stopping:
+            why = "the agent stops"
+        if not why:
+            return []
+        self.state.trace = None
+        told = ChangeEvent("agent", "trace", f"ended: {why}", self.state.revision)
+        return [StopTrace(why), Emit(told)]
 
     def _answered(
         self,
@@ -354,7 +378,11 @@ class Director:
         self._undo = []
         undone = (fact.effect, *fact.dropped)
         self._forget_what_was_written(undone)
-        effects: list[Effect] = [
+        effects: list[Effect] = []
+        if self._trace_failed(undone):
+            self.state.trace = None
+            effects.append(StopTrace("its command failed"))
+        effects += [
             effect
             for effect in fact.dropped
             if isinstance(effect, Emit) and not isinstance(effect.body, ChangeEvent | RouteEvent)
@@ -373,6 +401,15 @@ class Director:
                 Reply(reply.sender, answer),
             ]
         return effects
+
+    def _trace_failed(self, undone: Sequence[Effect]) -> bool:
+        """The program's filter is not known, or it is that of a command that is taken back."""
+        id_ = self.state.trace.id if self.state.trace else None
+        return any(
+            isinstance(effect, StartTrace | StopTrace)
+            or (isinstance(effect, Reply) and effect.answer.id == id_)
+            for effect in undone
+        )
 
     def _forget_what_was_written(self, undone: Sequence[Effect]) -> None:
         for vip in self.state.vips.values():

@@ -35,7 +35,7 @@ from shared.codec import (
     telemetry_of,
     topic_of,
 )
-from shared.messages import Action, Command, Event, Look, Replay
+from shared.messages import Action, Command, Event, Look, Packets, Replay
 from shared.model import endpoints
 
 ANSWER_TIMEOUT = 5.0
@@ -332,7 +332,7 @@ class _Traffic:
                 continue
             arrived = Arrived(link.address, message, now)
             with self.client._changed:
-                if isinstance(message, Event):
+                if isinstance(message, Event | Packets):
                     self.client._events.append(arrived)
                 else:
                     self.client._latest[link.address, topic_of(message)] = arrived

@@ -22,8 +22,9 @@ from shared.messages import (
     Event,
     Message,
     NodeSnapshot,
+    Packets,
     RealSnapshot,
-    Snapshot,
+    Telemetry,
     VipSnapshot,
 )
 
@@ -46,7 +47,7 @@ class Arrived(NamedTuple):
     """A telemetry message and when it came (seconds of the console's monotonic clock)."""
 
     address: str
-    message: Snapshot | Event
+    message: Telemetry
     at: float
 
 
@@ -168,6 +169,8 @@ class Agent:
         self.absence = None
         if isinstance(arrived.message, Event):
             return self.log.publish(arrived.message)
+        if isinstance(arrived.message, Packets):
+            return None  # of no interest but to who traces
         topic = topic_of(arrived.message).decode()
         samples = self._samples.setdefault(topic, Samples())
         older = samples.latest

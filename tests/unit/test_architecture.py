@@ -49,6 +49,8 @@ CORE = {
         "snapshot",
         "state",
         "tables",
+        "trace_feed",
+        "tracing",
     ),
     "shared": ("chain", "model", "messages", "codec", "reasons"),
     "console": (
