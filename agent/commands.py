@@ -23,6 +23,8 @@ from shared.messages import (
     Command,
     Drain,
     Look,
+    ReadAudit,
+    ReadHistory,
     Reload,
     Replay,
     RingOf,
@@ -64,8 +66,6 @@ def in_words(action: Action) -> str:
             return f"{verb} {'node' if action.node else _object(real, vip)}"
         case Weight(real=real, weight=weight, vip=vip):
             return f"weight {_object(real, vip)} {weight}"
-        case Reload():
-            return "reload"
         case Rollback(generation):
             return f"rollback to {generation or 'the last config'}"
         case Batch(actions):
@@ -73,10 +73,8 @@ def in_words(action: Action) -> str:
         case Trace():
             given = msgspec.to_builtins(action)
             return " ".join(["trace", *(f"{k}={v}" for k, v in given.items() if k != "type")])
-        case Untrace():
-            return "trace --stop"
-        case Look():
-            return "look"
+        case Untrace() | ReadAudit() | ReadHistory() | Look() | Reload():
+            return str(type(action).__struct_config__.tag)
         case RingOf(vip):
             return f"ring of {vip}"
         case Replay(sequence):
@@ -241,7 +239,17 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
             ]
         case Batch(actions):
             return _wanted_together(state, actions)
-        case Reload() | Rollback() | Trace() | Untrace() | Look() | Replay() | RingOf():
+        case (
+            Reload()
+            | Rollback()
+            | Trace()
+            | Untrace()
+            | Look()
+            | Replay()
+            | RingOf()
+            | ReadAudit()
+            | ReadHistory()
+        ):
             raise Refused("not a change")
         case _:
             assert_never(action)

@@ -121,6 +121,8 @@ ACTIONS: dict[str, m.Action] = {
         seconds=5.0,
     ),
     "untrace": m.Untrace("1f-2"),
+    "audit": m.ReadAudit(-10, 10),
+    "history": m.ReadHistory(1e9 - 60, 1e9),
 }
 COMMANDS = {
     name: m.Command(
