@@ -142,7 +142,7 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
     counted = reading.vips[vip.vip_num]
     return VipRow(
         name=vip.listed.name,
-        address=str(vip.listed.address),
+        address=vip.listed.where,
         port=vip.listed.port,
         protocol=vip.listed.protocol,
         packets=int(counted[PACKETS]),
@@ -155,6 +155,9 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
         announced=vip.listed.address in state.announced,
         ring_digest=vip.ring_digest,
         ring_changes=vip.ring_changes,
+        flow_table=vip.listed.flow_table,
+        pressure=vip.pressure.on,
+        pressure_seconds=vip.pressure.seconds,
         ailing=tuple(
             Ailing(real.name, real.verdict.health, real.check, real.changed)
             for real in vip.reals.values()

@@ -36,6 +36,7 @@ CORE = {
         "logline",
         "maglev",
         "places",
+        "pressure",
         "slots",
         "preflight/findings",
         "preflight/rules",
