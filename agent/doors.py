@@ -53,6 +53,8 @@ class Door:
         self.name = name
         """One byte."""
         self.who = who
+        self.wanted: frozenset[str] = frozenset()
+        """Topics that somebody subscribed to since the start; none is ever taken back."""
         telemetry, command = endpoints(address)
         self.publisher = _socket(context, zmq.XPUB, LARGEST_SUBSCRIPTION, own)
         self.publisher.setsockopt(zmq.XPUB_MANUAL, 1)
@@ -68,11 +70,13 @@ class Door:
         while True:
             frame = await self.publisher.recv(copy=False)
             asked = frame.bytes
-            for topic in sorted(readable(asked[1:], self.who(frame))):
+            topics = readable(asked[1:], self.who(frame))
+            comes = asked[:1] == b"\x01"
+            if comes:
+                self.wanted |= {topic.decode() for topic in topics}
+            for topic in sorted(topics):
                 with suppress(zmq.ZMQError):  # it left meanwhile
-                    self.publisher.setsockopt(
-                        zmq.SUBSCRIBE if asked[:1] == b"\x01" else zmq.UNSUBSCRIBE, topic
-                    )
+                    self.publisher.setsockopt(zmq.SUBSCRIBE if comes else zmq.UNSUBSCRIBE, topic)
 
     def close(self) -> None:
         self.publisher.close()

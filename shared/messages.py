@@ -128,6 +128,10 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     rss_bytes: int
     generation: int = 0
     """Number of the config in force."""
+    simulated: bool = False
+    """Nothing of it is real."""
+    insecure: bool = False
+    """It listens on a network without keys: anybody there can steer it."""
 
 
 class Ailing(msgspec.Struct, frozen=True):
