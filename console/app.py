@@ -13,7 +13,7 @@ from textual import on
 from console import arming, command, crash, objects
 from console.client import Client
 from console.exits import Exit, VerbError
-from console.frames import ALWAYS, FrameApp
+from console.frames import ALWAYS, FrameApp, Source
 from console.screens.alerts import AlertsScreen
 from console.screens.arm import ArmDialog
 from console.screens.bgp import BgpScreen
@@ -23,28 +23,36 @@ from console.screens.heat import HeatScreen
 from console.screens.help import HelpScreen
 from console.screens.live import LiveScreen
 from console.screens.node import NodeScreen
+from console.screens.operations import OperationsScreen
 from console.screens.plan import PlanDialog
+from console.screens.real import RealScreen
+from console.screens.ring import RingScreen
 from console.screens.vip import VipScreen
 from console.screens.vips import VipsScreen
+from console.screens.whatif import WhatIfScreen
 from console.settings import Settings
 from console.trail import START, Place, Trail
 from console.trail import Path as Way
 from console.view import named_target
 from console.widgets.terminal import Render
-from console.wish import Target, Wish, wish
+from console.wish import Target, Wish, undo, wish
 from shared.messages import Replay
 
-SCREENS: Mapping[str, Callable[[Place], LiveScreen]] = {
-    "vips": lambda _: VipsScreen(),
-    "drops": lambda _: DropsScreen(),
-    "heat": lambda _: HeatScreen(),
-    "bgp": lambda _: BgpScreen(),
-    "alerts": lambda _: AlertsScreen(),
-    "node": lambda place: NodeScreen(place.name),
-    "vip": lambda place: VipScreen(place.name, place.row),
+SCREENS: Mapping[str, Callable[[Place, Source], LiveScreen]] = {
+    "vips": lambda _, __: VipsScreen(),
+    "drops": lambda _, __: DropsScreen(),
+    "heat": lambda _, __: HeatScreen(),
+    "bgp": lambda _, __: BgpScreen(),
+    "what-if": lambda place, source: WhatIfScreen(source, place.name),
+    "alerts": lambda _, __: AlertsScreen(),
+    "operations": lambda _, __: OperationsScreen(),
+    "node": lambda place, _: NodeScreen(place.name),
+    "vip": lambda place, _: VipScreen(place.name, place.row),
+    "real": lambda place, _: RealScreen(place.name),
+    "ring": lambda place, _: RingScreen(place.name),
 }
 """What stands above the fleet."""
-DEEP = ("node", "vip")
+DEEP = ("node", "vip", "real", "ring")
 """Reached from a row: one level down from where one is."""
 
 
@@ -105,7 +113,7 @@ class RemoraApp(FrameApp):
         for _ in range(len(shown) - same):
             self.pop_screen()
         for place in way[same:]:
-            screen = SCREENS[place.place](place)
+            screen = SCREENS[place.place](place, self.source)
             screen.place = place
             self.push_screen(screen)
         self.call_after_refresh(self._arrived)
@@ -136,17 +144,34 @@ class RemoraApp(FrameApp):
             return wish(verb, targets, weight)
 
         usual = weight or targets[0].weight if verb == "weight" else None
+        self._open_plan(make, weight=usual, why=why, at_once=bool(weight) or verb != "weight")
+
+    @on(LiveScreen.UndoWanted)
+    def _undo(self, message: LiveScreen.UndoWanted) -> None:
+        """A plan too: what the nodes said that takes the change back."""
+        try:
+            made = undo(message.undo, message.title)
+        except VerbError as error:
+            self._say(str(error), "bad")
+            return
+        self._open_plan(lambda _: made)
+
+    def _open_plan(
+        self,
+        make: Callable[[int], Wish],
+        *,
+        weight: int | None = None,
+        why: str = "",
+        at_once: bool = True,
+    ) -> None:
         dialog = PlanDialog(
             self.source,
             make,
-            weight=usual,
+            weight=weight,
             why=why or self.arming.reason,
-            at_once=bool(weight) or verb != "weight",
+            at_once=at_once,
             armed=lambda: self.arming.armed(self._clock()),
         )
-        self._open_plan(dialog)
-
-    def _open_plan(self, dialog: PlanDialog) -> None:
         if isinstance(self.screen, LiveScreen):
             self.screen.planned = self.screen.view
         self.push_screen(dialog, lambda _: self._redraw_soon())

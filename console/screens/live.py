@@ -70,6 +70,14 @@ class LiveScreen(Screen[None]):
     class Left(Message):
         """One level up; from the top, out."""
 
+    class UndoWanted(Message):
+        """What each node said that takes a change back: (address, node, lines)."""
+
+        def __init__(self, undo: list[tuple[str, str, tuple[str, ...]]], title: str) -> None:
+            super().__init__()
+            self.undo = undo
+            self.title = title
+
     class ArmWanted(Message):
         """Plans are wanted for a while, or no more."""
 
@@ -222,7 +230,26 @@ class LiveScreen(Screen[None]):
             self.post_message(self.Opened("up"))
 
     def action_place(self, name: str) -> None:
-        self.post_message(self.Opened(name, self.node() if name == "node" else ""))
+        wanted = {"node": self.node, "what-if": self.question}.get(name)
+        self.post_message(self.Opened(name, wanted() if wanted else ""))
+
+    def question(self) -> str:
+        """What `7` begins with: the drain of what is under the cursor."""
+        target = self.target(self.view) if self.view else ""
+        return f"drain {target}" if isinstance(target, Target) else ""
+
+    def vip_name(self) -> str:
+        """The VIP that is meant here; empty: none."""
+        return ""
+
+    def action_ring(self) -> None:
+        if self.vip_name():
+            self.post_message(self.Opened("ring", self.vip_name()))
+        else:
+            self.say("a ring is a VIP's: open one (3)")
+
+    def action_undo(self) -> None:
+        self.say("operations (9) say what can be taken back")
 
     def action_walk(self, by: int) -> None:
         self.post_message(self.Walked(by))

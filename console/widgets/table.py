@@ -35,8 +35,11 @@ class LineTable(Painted, Generic[R]):
         *,
         empty: str,
         id: str | None = None,
+        by_urgency: bool = True,
     ) -> None:
+        """`by_urgency`: unsorted rows stand worst first; else as they come."""
         super().__init__(id=id)
+        self._by_urgency = by_urgency
         self._columns = columns
         self._empty = empty
         self._records: Sequence[R] = ()
@@ -80,7 +83,8 @@ class LineTable(Painted, Generic[R]):
     @property
     def summary(self) -> str:
         """Sort, filter and how many rows: for the crumb line."""
-        sort = self._sort.title.lower() if self._sort else "problem"
+        usual = "problem" if self._by_urgency else "time"
+        sort = self._sort.title.lower() if self._sort else usual
         arrow = "▲" if self._reverse else "▼"
         rows, all_ = len(self._rows), len(self._records)
         counted = f"{rows} rows" if rows == all_ else f"{rows} of {all_} rows"
@@ -144,8 +148,9 @@ class LineTable(Painted, Generic[R]):
             self.marks &= {_key(row) for row in self._records}
         rows = matching(self._records, self._columns, self.words)
         if self._sort is None:
-            rows.sort(key=_urgency, reverse=self._reverse)
-            self._rows = rows
+            if self._by_urgency:
+                rows.sort(key=_urgency, reverse=self._reverse)
+            self._rows = rows if self._by_urgency or not self._reverse else rows[::-1]
         else:
             self._rows = ordered(rows, self._sort, reverse=self._reverse)
         if self._rows and self.current is None:
