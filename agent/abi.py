@@ -11,20 +11,44 @@ from __future__ import annotations
 import ctypes as c
 from typing import NamedTuple
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 MAX_VIPS = 512
 MAX_REALS = 4096
 RING_SLOTS = 65537
 RING_ROW = 65540
 RING_ROWS = MAX_VIPS + 64
 FLOW_WAYS = 4
-CAPTURE = 96
+CAPTURE = 160
+PLACES = 2048
+QUEUES = 64
+MAX_PREFIXES = 511
+MAX_QUIC_IDS = 65536
+SLOT_BITS = 12
+SLOT_REAL = 0xFFF
+SLOT_EXCEPTIONS = 0x1000000
 REASON_COUNT = 32
 
 TRACE_ALL = 1
 ANSWER_PING = 2
+TRACING = 4
+PREFIXES = 8
+ADDRESS_VIP = 1
+ADDRESS_ALL_PORTS = 2
+ADDRESS_OWN = 4
+ADDRESS_PING = 8
+VIP_ANY_SOURCE = 1
+VIP_ANY_SOURCE_PORT = 2
+VIP_ANY_PORT = 4
+VIP_CHANGED = 8
+VIP_COMPUTE = 16
+VIP_PRESSURE = 32
+VIP_KEEP = 64
+VIP_FAIL_OPEN = 128
+VIP_QUIC_LB = 256
+VIP_QUIC_CID = 512
 REAL_DOWN = 1
 REAL_DRAINING = 2
+REAL_DISABLED = 4
 ENCAP_IPV6 = 1
 ENCAP_GUE = 2
 FLOW_OPENING = 0
@@ -36,7 +60,14 @@ DROP = 2
 ANSWER = 3
 BUCKET_TOO_BIG = REASON_COUNT
 BUCKET_PING = REASON_COUNT + 1
-BUCKETS = REASON_COUNT + 2
+BUCKET_FLOWS = REASON_COUNT + 2
+BUCKET_TRACE = REASON_COUNT + 3
+BUCKETS = REASON_COUNT + 4
+JUMP_RARE = 0
+JUMPS = 1
+EVENT_CONCLUSION = 0
+EVENT_ENTRY = 1
+EVENT_EXIT = 2
 FILL_NOBODY = 0xFFFF
 FILL_MORE = 0
 FILL_DONE = 1
@@ -46,7 +77,7 @@ PROBE_MARK_BITS = 0xFFF00000
 PROBE_GENERATION_SHIFT = 12
 
 EVENTS_BYTES = 1 << 19
-"""Size of the ring buffer: 3,850 events, a page multiple and a power of two."""
+"""Size of the ring buffer: 2,520 events, a page multiple and a power of two."""
 
 
 class Control(c.Structure):
@@ -64,21 +95,54 @@ class Control(c.Structure):
         ("be_gue_port", c.c_uint16),
         ("icmp_ahead", c.c_uint64),
         ("icmp_interval", c.c_uint32),
-        ("pad", c.c_uint32),
+        ("flow_interval", c.c_uint32),
+        ("flow_ahead", c.c_uint64),
     ]
 
 
-class VipKey(c.Structure):
+class Address(c.Structure):
     _fields_ = [
         ("be_address", c.c_uint32 * 4),
-        ("be_port", c.c_uint16),
-        ("protocol", c.c_uint8),
-        ("version", c.c_uint8),
+        ("version", c.c_uint32),
+        ("number", c.c_uint16),
+        ("flags", c.c_uint16),
+        ("pad", c.c_uint64),
     ]
+
+
+class Addresses(c.Structure):
+    _fields_ = [("place", Address * PLACES)]
+
+
+class Prefix(c.Structure):
+    _fields_ = [
+        ("length", c.c_uint32),
+        ("be_version", c.c_uint32),
+        ("be_address", c.c_uint32 * 4),
+    ]
+
+
+class Vip(c.Structure):
+    _fields_ = [("vip_num", c.c_uint32), ("key", c.c_uint32)]
+
+
+class Vips(c.Structure):
+    _fields_ = [("place", Vip * PLACES)]
 
 
 class Service(c.Structure):
-    _fields_ = [("ring_row", c.c_uint32), ("flags", c.c_uint32)]
+    _fields_ = [
+        ("ring_row", c.c_uint32),
+        ("flags", c.c_uint32),
+        ("udp_idle", c.c_uint32),
+        ("quic_id_bytes", c.c_uint8),
+        ("quic_config", c.c_uint8),
+        ("pad", c.c_uint8 * 2),
+    ]
+
+
+class QuicId(c.Structure):
+    _fields_ = [("server_id", c.c_uint64), ("vip_num", c.c_uint64)]
 
 
 class Real(c.Structure):
@@ -118,24 +182,38 @@ class Totals(c.Structure):
         ("tx_bytes", c.c_uint64),
         ("pass_packets", c.c_uint64),
         ("pass_bytes", c.c_uint64),
+        ("flow_hits", c.c_uint64),
+        ("flow_untracked", c.c_uint64),
         ("drop_packets", c.c_uint64),
         ("drop_bytes", c.c_uint64),
-        ("flow_hits", c.c_uint64),
         ("flow_miss_syn", c.c_uint64),
         ("flow_miss_udp", c.c_uint64),
         ("flow_miss_other", c.c_uint64),
         ("flow_stale", c.c_uint64),
         ("flow_moved", c.c_uint64),
+        ("flow_previous", c.c_uint64),
+        ("flow_unstored", c.c_uint64),
         ("flow_evictions", c.c_uint64),
         ("events", c.c_uint64),
         ("events_suppressed", c.c_uint64),
         ("events_lost", c.c_uint64),
         ("icmp_forwarded", c.c_uint64),
         ("icmp_sent", c.c_uint64),
+        ("icmp_too_big", c.c_uint64),
         ("icmp_suppressed", c.c_uint64),
+        ("quic_routed", c.c_uint64),
+        ("quic_initial", c.c_uint64),
+        ("quic_unknown", c.c_uint64),
+        ("decapsulated", c.c_uint64),
+        ("tagged", c.c_uint64),
+        ("extended", c.c_uint64),
+        ("traced", c.c_uint64),
         ("drops", c.c_uint64 * REASON_COUNT),
-        ("pad", c.c_uint64 * 3),
     ]
+
+
+class Queue(c.Structure):
+    _fields_ = [("packets", c.c_uint64)]
 
 
 class Share(c.Structure):
@@ -151,6 +229,26 @@ class Bucket(c.Structure):
     _fields_ = [("due", c.c_uint64)]
 
 
+class Trace(c.Structure):
+    _fields_ = [
+        ("be_source", c.c_uint32 * 4),
+        ("be_source_mask", c.c_uint32 * 4),
+        ("be_destination", c.c_uint32 * 4),
+        ("be_destination_mask", c.c_uint32 * 4),
+        ("be_ports", c.c_uint32),
+        ("be_ports_mask", c.c_uint32),
+        ("vip_num", c.c_uint16),
+        ("real_num", c.c_uint16),
+        ("version", c.c_uint8),
+        ("protocol", c.c_uint8),
+        ("pad", c.c_uint8 * 2),
+        ("one_in", c.c_uint32),
+        ("interval", c.c_uint32),
+        ("ahead", c.c_uint64),
+        ("until", c.c_uint64),
+    ]
+
+
 class Event(c.Structure):
     _fields_ = [
         ("at", c.c_uint64),
@@ -162,9 +260,17 @@ class Event(c.Structure):
         ("real_num", c.c_uint16),
         ("cpu", c.c_uint16),
         ("rx_queue", c.c_uint16),
-        ("flow_hit", c.c_uint32),
+        ("kind", c.c_uint8),
+        ("flow_hit", c.c_uint8),
+        ("captured", c.c_uint16),
+        ("packet", c.c_uint32),
+        ("pad", c.c_uint32),
         ("head", c.c_uint8 * CAPTURE),
     ]
+
+
+class Work(c.Structure):
+    _fields_ = [("words", c.c_uint64 * 32)]
 
 
 class DecapTotals(c.Structure):
@@ -206,16 +312,24 @@ class Fill(c.Structure):
 
 STRUCTS: dict[str, type[c.Structure]] = {
     "lb_control": Control,
-    "lb_vip_key": VipKey,
+    "lb_address": Address,
+    "lb_addresses": Addresses,
+    "lb_prefix": Prefix,
+    "lb_vip": Vip,
+    "lb_vips": Vips,
     "lb_service": Service,
+    "lb_quic_id": QuicId,
     "lb_real": Real,
     "lb_ring": Ring,
     "lb_flow": Flow,
     "lb_flow_set": FlowSet,
     "lb_totals": Totals,
+    "lb_queue": Queue,
     "lb_share": Share,
     "lb_bucket": Bucket,
+    "lb_trace": Trace,
     "lb_event": Event,
+    "lb_work": Work,
     "lb_decap_totals": DecapTotals,
     "lb_fill_member": FillMember,
     "lb_fill": Fill,
@@ -232,11 +346,35 @@ CONSTANTS: dict[str, int] = {
     "LB_RING_ROWS": RING_ROWS,
     "LB_FLOW_WAYS": FLOW_WAYS,
     "LB_CAPTURE": CAPTURE,
+    "LB_PLACES": PLACES,
+    "LB_QUEUES": QUEUES,
+    "LB_MAX_PREFIXES": MAX_PREFIXES,
+    "LB_MAX_QUIC_IDS": MAX_QUIC_IDS,
+    "LB_SLOT_BITS": SLOT_BITS,
+    "LB_SLOT_REAL": SLOT_REAL,
+    "LB_SLOT_EXCEPTIONS": SLOT_EXCEPTIONS,
     "REASON_COUNT": REASON_COUNT,
     "LB_TRACE_ALL": TRACE_ALL,
     "LB_ANSWER_PING": ANSWER_PING,
+    "LB_TRACING": TRACING,
+    "LB_PREFIXES": PREFIXES,
+    "LB_ADDRESS_VIP": ADDRESS_VIP,
+    "LB_ADDRESS_ALL_PORTS": ADDRESS_ALL_PORTS,
+    "LB_ADDRESS_OWN": ADDRESS_OWN,
+    "LB_ADDRESS_PING": ADDRESS_PING,
+    "LB_VIP_ANY_SOURCE": VIP_ANY_SOURCE,
+    "LB_VIP_ANY_SOURCE_PORT": VIP_ANY_SOURCE_PORT,
+    "LB_VIP_ANY_PORT": VIP_ANY_PORT,
+    "LB_VIP_CHANGED": VIP_CHANGED,
+    "LB_VIP_COMPUTE": VIP_COMPUTE,
+    "LB_VIP_PRESSURE": VIP_PRESSURE,
+    "LB_VIP_KEEP": VIP_KEEP,
+    "LB_VIP_FAIL_OPEN": VIP_FAIL_OPEN,
+    "LB_VIP_QUIC_LB": VIP_QUIC_LB,
+    "LB_VIP_QUIC_CID": VIP_QUIC_CID,
     "LB_REAL_DOWN": REAL_DOWN,
     "LB_REAL_DRAINING": REAL_DRAINING,
+    "LB_REAL_DISABLED": REAL_DISABLED,
     "LB_ENCAP_IPV6": ENCAP_IPV6,
     "LB_ENCAP_GUE": ENCAP_GUE,
     "LB_FLOW_OPENING": FLOW_OPENING,
@@ -248,7 +386,12 @@ CONSTANTS: dict[str, int] = {
     "LB_ANSWER": ANSWER,
     "LB_BUCKET_TOO_BIG": BUCKET_TOO_BIG,
     "LB_BUCKET_PING": BUCKET_PING,
+    "LB_BUCKET_FLOWS": BUCKET_FLOWS,
+    "LB_BUCKET_TRACE": BUCKET_TRACE,
     "LB_BUCKETS": BUCKETS,
+    "LB_EVENT_CONCLUSION": EVENT_CONCLUSION,
+    "LB_EVENT_ENTRY": EVENT_ENTRY,
+    "LB_EVENT_EXIT": EVENT_EXIT,
     "LB_MAP_CONTROL": 1,
     "LB_MAP_VIPS": 2,
     "LB_MAP_SERVICES": 3,
@@ -262,11 +405,20 @@ CONSTANTS: dict[str, int] = {
     "LB_MAP_EVENTS": 11,
     "LB_MAP_DECAP_TOTALS": 12,
     "LB_MAP_FILL": 13,
+    "LB_MAP_ADDRESSES": 14,
+    "LB_MAP_PREFIXES": 15,
+    "LB_MAP_QUIC_IDS": 16,
+    "LB_MAP_TRACE": 17,
+    "LB_MAP_QUEUES": 18,
+    "LB_MAP_WORK": 19,
+    "LB_MAP_JUMPS": 20,
+    "LB_JUMP_RARE": JUMP_RARE,
+    "LB_JUMPS": JUMPS,
     "LB_FILL_NOBODY": FILL_NOBODY,
     "LB_FILL_MORE": FILL_MORE,
     "LB_FILL_DONE": FILL_DONE,
     "LB_FILL_BROKEN": FILL_BROKEN,
-    "LB_MAP_PROBE_TOTALS": 20,
+    "LB_MAP_PROBE_TOTALS": 21,
     "LB_PROBE_MARK": PROBE_MARK,
     "LB_PROBE_MARK_BITS": PROBE_MARK_BITS,
     "LB_PROBE_GENERATION_SHIFT": PROBE_GENERATION_SHIFT,
@@ -292,8 +444,11 @@ class Sizes(NamedTuple):
 
 HASH = 1
 ARRAY = 2
+PROG_ARRAY = 3
+LPM_TRIE = 11
 RINGBUF = 27
 MMAPABLE = 1 << 10
+NO_PREALLOC = 1
 
 
 class MapSpec(NamedTuple):
@@ -314,10 +469,11 @@ def _array(name: str, value: type[c.Structure], entries: int) -> MapSpec:
 def map_specs(sizes: Sizes) -> dict[int, MapSpec]:
     """Number in the code (enum lb_map) -> what the map must be."""
     n = CONSTANTS
-    vips = MapSpec("vips", HASH, c.sizeof(VipKey), 4, 2 * MAX_VIPS, 0)
+    prefixes = (LPM_TRIE, c.sizeof(Prefix), c.sizeof(Address), MAX_PREFIXES, NO_PREALLOC)
+    quic_ids = (HASH, c.sizeof(QuicId), 4, MAX_QUIC_IDS, NO_PREALLOC)
     return {
         n["LB_MAP_CONTROL"]: _array("control", Control, 1),
-        n["LB_MAP_VIPS"]: vips,
+        n["LB_MAP_VIPS"]: _array("vips", Vips, 1),
         n["LB_MAP_SERVICES"]: _array("services", Service, MAX_VIPS),
         n["LB_MAP_REALS"]: _array("reals", Real, MAX_REALS),
         n["LB_MAP_RINGS"]: _array("rings", Ring, sizes.ring_rows),
@@ -329,6 +485,13 @@ def map_specs(sizes: Sizes) -> dict[int, MapSpec]:
         n["LB_MAP_EVENTS"]: MapSpec("events", RINGBUF, 0, 0, EVENTS_BYTES, 0),
         n["LB_MAP_DECAP_TOTALS"]: _array("decap_totals", DecapTotals, sizes.cpus),
         n["LB_MAP_FILL"]: _array("fill", Fill, 1),
+        n["LB_MAP_ADDRESSES"]: _array("addresses", Addresses, 1),
+        n["LB_MAP_PREFIXES"]: MapSpec("prefixes", *prefixes),
+        n["LB_MAP_QUIC_IDS"]: MapSpec("quic_ids", *quic_ids),
+        n["LB_MAP_TRACE"]: _array("trace", Trace, 1),
+        n["LB_MAP_WORK"]: _array("work", Work, sizes.cpus),
+        n["LB_MAP_JUMPS"]: MapSpec("jumps", PROG_ARRAY, 4, 4, JUMPS, 0),
+        n["LB_MAP_QUEUES"]: _array("queues", Queue, sizes.cpus * QUEUES),
         n["LB_MAP_PROBE_TOTALS"]: _array("probe_totals", ProbeTotals, sizes.cpus),
     }
 

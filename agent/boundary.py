@@ -37,15 +37,78 @@ class Encap(StrEnum):
     """A UDP header between the two."""
 
 
+class Hashed(StrEnum):
+    """What of a packet decides where a new flow goes, beside VIP address and protocol."""
+
+    FLOW = "flow"
+    """Source and destination, addresses and ports."""
+    SOURCE = "source"
+    """The source address: all that a client has goes to one real."""
+    SOURCE_PORT = "source+port"
+    """Source address and destination port."""
+    PORT = "port"
+    """The destination port: one real per port of a VIP with many."""
+
+
+class Tracking(StrEnum):
+    """Which flows the flow table holds."""
+
+    TRACK = "track"
+    """All."""
+    CHANGED = "changed"
+    """Those of TCP that the ring alone would misplace because it changed; of UDP all."""
+    COMPUTE = "compute"
+    """None: a ring change moves flows."""
+
+
+class WhenDown(StrEnum):
+    """What becomes of the flows of a real that is down."""
+
+    MIGRATE = "migrate"
+    KEEP = "keep"
+
+
+class Quic(NamedTuple):
+    """How the reals of a QUIC VIP write their server id into connection ids (bpf/quic.h)."""
+
+    scheme: Literal["quic-lb", "cid"]
+    id_bytes: int = 0
+    """Of quic-lb: 1 to 8."""
+    config: int = 0
+    """Of quic-lb: config rotation, 0 to 6."""
+
+
+class Placing(NamedTuple):
+    """How a VIP's packets are placed."""
+
+    hashed: Hashed = Hashed.FLOW
+    tracking: Tracking = Tracking.TRACK
+    when_down: WhenDown = WhenDown.MIGRATE
+    udp_idle: float = 0.0
+    """Seconds after which a UDP flow is a new one; 0: never."""
+    quic: Quic | None = None
+    pressure: bool = False
+    """More new flows than the flow table should take."""
+    fail_open: bool = False
+    """Reals that are down take packets as if they were not."""
+
+
+PLAIN = Placing()
+
+
 class VipKey(NamedTuple):
     """What a VIP is to the data plane."""
 
     address: Address
     port: int
+    """0: every port that no other VIP of the address has."""
     protocol: Protocol
+    length: int | None = None
+    """Prefix length of a VIP that is a network; None: one address."""
 
     def __str__(self) -> str:
-        return f"{host_port(str(self.address), self.port)}/{self.protocol}"
+        address = str(self.address) if self.length is None else f"{self.address}/{self.length}"
+        return f"{host_port(address, self.port)}/{self.protocol}"
 
 
 class OwnedReal(NamedTuple):
@@ -181,6 +244,8 @@ Fact = Adopted | Probed | Asked | Proposed | PeerChanged | Counted | Tick | Stop
 class PutVip:
     key: VipKey
     vip_num: int
+    placing: Placing = PLAIN
+    """In force with the next packet, of a VIP that is there already as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +283,21 @@ class SetRing:
         if not len(self.numbers):
             return np.zeros(len(self.slots), np.uint32)
         return self.numbers[self.slots]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetPrevious:
+    """The ring has not changed for so long that flows without an entry are over."""
+
+    vip_num: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutQuicIds:
+    """Server id -> real_num, all that the VIP has."""
+
+    vip_num: int
+    real_nums: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +377,8 @@ Effect = (
     | FreeReal
     | SetFlags
     | SetRing
+    | ForgetPrevious
+    | PutQuicIds
     | Advertise
     | Probe
     | ReadConfig

@@ -20,6 +20,7 @@ from msgspec import Meta
 from agent.boundary import Encap, VipKey
 from agent.check_table import Check
 from agent.contradictions import contradictions
+from agent.policy import AllDown
 from agent.tables import Address, Asn, Name, Port, Table
 from shared.model import Protocol
 
@@ -98,12 +99,27 @@ class Vip(Table, frozen=True, kw_only=True):
     port: Port
     protocol: Protocol = Protocol.TCP
     quorum: Annotated[int, Meta(ge=1)] = 1
+    announce_at: Annotated[int, Meta(ge=0)] = 0
+    withdraw_below: Annotated[int, Meta(ge=0)] = 0
+    all_down: AllDown = "withdraw"
+    panic: Annotated[int, Meta(ge=0, le=100)] = 0
+    ramp: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     check: Check = Check()
     reals: Annotated[tuple[Real, ...], Meta(min_length=1)]
 
     @property
     def key(self) -> VipKey:
         return VipKey(self.address, self.port, self.protocol)
+
+    @property
+    def comes_at(self) -> int:
+        """Reals taking new flows with which its route is announced."""
+        return self.announce_at or max(self.quorum, self.leaves_below)
+
+    @property
+    def leaves_below(self) -> int:
+        """Fewer, and the route is withdrawn."""
+        return self.withdraw_below or self.quorum
 
 
 class Config(Table, frozen=True, kw_only=True):
@@ -170,6 +186,7 @@ _NAME_RULE = "letters, digits, - and _, at most 32, the first a letter or digit"
 _RULES = {
     "protocol": "tcp or udp",
     "kind": "tcp, http, https, tls, dns, udp, exec or file",
+    "all_down": "withdraw, fail-open or drop",
     "via": "tunnel, direct or both",
     "status": "codes and ranges such as 200 or 200-399",
     "host": "a host name or address, with a port if need be",

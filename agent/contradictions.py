@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from agent.check_contradictions import check_problems
+from agent.health import RAMP_STEPS
 from agent.maglev import Address
 
 if TYPE_CHECKING:
@@ -101,11 +102,38 @@ def _vip_problems(config: Config) -> list[str]:
                 f"{where}.quorum: {vip.quorum} reals are needed, {len(vip.reals)} are listed: "
                 "the VIP could never be announced"
             )
+        found += _policy_problems(vip, where)
         found += check_problems(vip, where)
         found += _real_problems(vip, where, addresses)
     total = sum(len(vip.reals) for vip in config.vips)
     if total > MAX_REALS:
         found.append(f"vips: {total} reals in all, at most {MAX_REALS} fit the maps")
+    return found
+
+
+def _policy_problems(vip: Vip, where: str) -> list[str]:
+    """Quorum, panic and slow start together."""
+    found = []
+    if vip.comes_at > len(vip.reals):
+        found.append(
+            f"{where}.announce_at: {vip.comes_at} reals are needed, {len(vip.reals)} are listed: "
+            "the VIP could never be announced"
+        )
+    if vip.leaves_below > vip.comes_at:
+        found.append(
+            f"{where}.withdraw_below: {vip.leaves_below} is more than announce_at "
+            f"({vip.comes_at}): the route would come and go; make it smaller"
+        )
+    if vip.panic and vip.all_down == "drop":
+        found.append(
+            f'{where}.panic: with all_down = "drop" it would drop what the reals that are up could '
+            'serve; take it out, or choose all_down = "fail-open" or "withdraw"'
+        )
+    if 0 < vip.ramp < 10:
+        found.append(
+            f"{where}.ramp: {vip.ramp} s in {RAMP_STEPS} steps is too quick to be one; make it 10 "
+            "or more, or 0 for none"
+        )
     return found
 
 

@@ -11,60 +11,33 @@ from __future__ import annotations
 import ctypes as c
 import hashlib
 import os
-import socket
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import abi, flowtable, pinned
+from agent import abi, flowtable, pinned, slots
 from agent import bpf_syscall as bpf
-from agent.boundary import EffectError, Encap, OwnedReal, VipKey
+from agent.boundary import PLAIN, EffectError, OwnedReal, Placing, VipKey
+from agent.jiffies import HZ, TICKS, Jiffies
 from agent.maglev import Address, Turn
 from agent.mapped import view, window
+from agent.packing import Control, owned_real, packed_control, packed_real, vip_flags
 from agent.ring_fill import fill_ring
-from shared.model import Protocol
+from agent.vip_tables import VipTables
 
 QUARANTINE = 0.05
 """Seconds until a row that was in force is written again: a packet may still be reading it."""
 _CENSUS_AGE = 0.2
 """Seconds for which a count of flows is good enough to be given again."""
-_NOT_OURS = ("events", "decap_totals", "fill", "probe_totals")
-"""EventRing's; a real's; opened while a ring is filled only; the prober's (agent/tunnel.py)."""
-_NANOSECONDS = 10**9
-_NUMBERS = {Protocol.TCP: socket.IPPROTO_TCP, Protocol.UDP: socket.IPPROTO_UDP}
-_PROTOCOLS = {number: protocol for protocol, number in _NUMBERS.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """The node's settings, as the program needs them."""
-
-    hash_key: bytes
-    """16 bytes, the fleet's secret."""
-    outer_source: IPv4Network
-    outer_source6: IPv6Network
-    """A /64."""
-    gue_port: int
-    underlay_mtu: int
-    event_rate: int
-    """Drop events per second, CPU and reason; 0: none, all are counted as suppressed."""
-    event_burst: int
-    icmp_rate: int
-    """ICMP messages of our own per second, CPU and kind, as many at once; 0: none is sent."""
-    answer_ping: bool
-    """Pings to VIP addresses; else they are the host's."""
-    gateway_mac: bytes
-    own_mac: bytes
-    trace_all: bool = False
-    """An event for every packet to a VIP (simulation)."""
+_NOT_OURS = ("events", "decap_totals", "fill", "work", "jumps", "probe_totals")
+"""EventRing's; a real's; opened while a ring is filled only; the program's own; the
+prober's (agent/tunnel.py)."""
 
 
 class Owned(NamedTuple):
@@ -106,6 +79,10 @@ class DataPlane:
         self._totals = self._view("totals", abi.Totals, self.cpus)
         self._vip_totals = self._view("vip_totals", abi.Share, self.cpus * abi.MAX_VIPS)
         self._real_totals = self._view("real_totals", abi.Share, self.cpus * abi.MAX_REALS)
+        self._queues = self._view("queues", abi.Queue, self.cpus * abi.QUEUES)
+        self._tables = VipTables(*(self._fds[name] for name in ("addresses", "vips", "prefixes")))
+        with _effect("jiffies cannot be read"):
+            self._jiffies = Jiffies()
         in_force = set(self._services["ring_row"].tolist())
         ready = time.monotonic() + QUARANTINE  # the agent before us may have retired a row just now
         self._free_rows = deque((ready, r) for r in range(1, sizes.ring_rows) if r not in in_force)
@@ -119,50 +96,84 @@ class DataPlane:
         for fd in self._fds.values():
             os.close(fd)
         self._fds.clear()
-        del self._control, self._services, self._reals
-        del self._totals, self._vip_totals, self._real_totals
+        self._jiffies.close()
+        del self._control, self._services, self._reals, self._tables
+        del self._totals, self._vip_totals, self._real_totals, self._queues
 
     # ---- settings
 
     def configure(self, control: Control) -> None:
         """Bring the settings into force, word by word, what is equal untouched."""
-        fresh = np.frombuffer(bytes(_control(control)), np.uint64)
+        packed = packed_control(control, TICKS)
+        packed.flags |= int(self._control["flags"][0]) & (abi.TRACING | abi.PREFIXES)
+        fresh = np.frombuffer(bytes(packed), np.uint64)
         words = self._control.view(np.uint64)
         for i in np.flatnonzero(words != fresh):
             words[i] = fresh[i]  # one store each: the gateway's MAC is never half of two
+
+    def _set_control_flag(self, flag: int, *, on: bool) -> None:
+        flags = int(self._control["flags"][0])
+        self._control["flags"][0] = flags | flag if on else flags & ~flag
 
     # ---- VIPs and reals
 
     def owned(self) -> Owned:
         """What an earlier agent left: the state to adopt."""
-        vips = {}
-        with _effect("map vips: cannot be read"):
-            for raw in list(bpf.map_keys(self._fds["vips"], c.sizeof(abi.VipKey))):
-                key = abi.VipKey.from_buffer_copy(raw)
-                if key.protocol in _PROTOCOLS:
-                    number = bpf.map_lookup(self._fds["vips"], raw, 4)
-                    vips[_vip_key(key)] = int.from_bytes(number, "little")
+        with _effect("tables of VIPs: cannot be read"):
+            vips = self._tables.vips()
         used = np.flatnonzero(self._reals["generation"]).tolist()
-        return Owned(vips, tuple(_owned_real(n, self._reals[n]) for n in used))
+        return Owned(vips, tuple(owned_real(n, self._reals[n]) for n in used))
 
-    def put_vip(self, key: VipKey, vip_num: int) -> None:
+    def put_vip(self, key: VipKey, vip_num: int, placing: Placing = PLAIN) -> None:
         """From now on packets to the VIP are ours: dropped (no_real) until it has a ring."""
         assert 0 < vip_num < abi.MAX_VIPS
+        self.set_placing(vip_num, placing)
         with _effect(f"VIP {key}: cannot be written"):
-            bpf.map_update(self._fds["vips"], _raw(key), vip_num.to_bytes(4, "little"))
-            bpf.map_update(self._fds["vips"], _marker(key.address), bytes(4))
+            self._tables.put(key, vip_num)
+        if key.length is not None:
+            self._set_control_flag(abi.PREFIXES, on=True)
+
+    def set_placing(self, vip_num: int, placing: Placing) -> None:
+        """In force with the next packet."""
+        service = self._services[vip_num : vip_num + 1]
+        service["udp_idle"] = round(placing.udp_idle * HZ)
+        if placing.quic:
+            service["quic_id_bytes"] = placing.quic.id_bytes
+            service["quic_config"] = placing.quic.config
+        service["flags"] = vip_flags(placing)
+
+    def put_quic_ids(self, vip_num: int, real_nums: Mapping[int, int]) -> None:
+        """Server id -> real_num: all that the VIP has, others are forgotten."""
+        fd = self._fds["quic_ids"]
+        with _effect(f"QUIC server ids of VIP number {vip_num}: cannot be written"):
+            for server_id, real_num in real_nums.items():
+                key = abi.QuicId(server_id=server_id, vip_num=vip_num)
+                bpf.map_update(fd, bytes(key), real_num.to_bytes(4, "little"))
+            for raw in list(bpf.map_keys(fd, c.sizeof(abi.QuicId))):
+                key = abi.QuicId.from_buffer_copy(raw)
+                if key.vip_num == vip_num and key.server_id not in real_nums:
+                    bpf.map_delete(fd, raw)
 
     def remove_vip(self, key: VipKey) -> None:
         """From now on its packets are the host's.  Nothing happens if it is not there."""
-        vips = self.owned().vips
-        vip_num = vips.pop(key, None)
-        if vip_num is None:
-            return
         with _effect(f"VIP {key}: cannot be removed"):
-            bpf.map_delete(self._fds["vips"], _raw(key))
-            if not any(other.address == key.address for other in vips):
-                bpf.map_delete(self._fds["vips"], _marker(key.address))
+            vip_num = self._tables.remove(key)
+            if vip_num is None:
+                return
+            if key.length is not None:
+                self._set_control_flag(abi.PREFIXES, on=any(self._tables.networks()))
         self._flip(vip_num, 0)
+        self.put_quic_ids(vip_num, {})
+
+    def set_own_addresses(self, addresses: Iterable[Address]) -> None:
+        """What comes encapsulated to these, for a VIP, is decapsulated and left to the host."""
+        with _effect("own addresses: cannot be written"):
+            self._tables.set_own(addresses)
+
+    def answer_pings_for(self, addresses: Iterable[Address] | None) -> None:
+        """The VIP addresses that answer pings, if any do; None: all."""
+        with _effect("addresses that answer pings: cannot be written"):
+            self._tables.set_pinged(addresses)
 
     def put_real(self, real: OwnedReal) -> None:
         """Give a number to a real; a new owner needs a new generation (1 to 255).
@@ -171,14 +182,7 @@ class DataPlane:
         """
         assert 0 < real.real_num < abi.MAX_REALS
         assert 0 < real.generation < 256
-        written = abi.Real(
-            be_address=_be_words(real.address),
-            vip_num=real.vip_num,
-            generation=real.generation,
-            flags=real.flags,
-            encap=_encap(real.address, real.encap),
-        )
-        fresh = np.frombuffer(bytes(written), np.uint64)
+        fresh = np.frombuffer(bytes(packed_real(real)), np.uint64)
         words = self._reals[real.real_num : real.real_num + 1].view(np.uint64)
         words[:2] = fresh[:2]
         words[2] = fresh[2]  # owner, flags and encap in one store, the address before them
@@ -189,9 +193,12 @@ class DataPlane:
 
     def free_real(self, real_num: int) -> None:
         """Give the number back; the generation stays, so that the next owner's differs."""
-        owned = _owned_real(real_num, self._reals[real_num])
-        if owned.generation:
-            self.put_real(owned._replace(vip_num=0, flags=0))
+        owned = owned_real(real_num, self._reals[real_num])
+        if not owned.generation:
+            return
+        self.put_real(owned._replace(vip_num=0, flags=0))
+        if owned.vip_num:
+            self._rewrite(owned.vip_num, lambda words: slots.without(words, real_num))
 
     # ---- rings
 
@@ -209,19 +216,37 @@ class DataPlane:
     def set_ring(self, vip_num: int, real_nums: NDArray[np.uint32]) -> None:
         """Bring slot -> real_num into force with one store: a packet sees the old ring or this one.
 
-        Waits (at most QUARANTINE) when every free row was in force a moment ago.
+        What the slots were before is kept in their words: see agent/slots.py.  Waits (at most
+        QUARANTINE) when every free row was in force a moment ago.
         """
         assert real_nums.shape == (abi.RING_SLOTS,)
         row = self._free_row()
         with _effect(f"ring row {row}: cannot be mapped"):
-            self._row(row)[: abi.RING_SLOTS] = real_nums
+            self._row(row)[: abi.RING_SLOTS] = slots.following(self._words(vip_num), real_nums)
         self._flip(vip_num, row)
 
     def current_ring(self, vip_num: int) -> NDArray[np.uint32]:
         """slot -> real_num of the ring in force; all 0 if there is none."""
         with _effect(f"ring of VIP number {vip_num}: cannot be mapped"):
-            row = int(self._services["ring_row"][vip_num])
-            return self._row(row)[: abi.RING_SLOTS].copy()
+            return slots.current(self._words(vip_num))
+
+    def forget_previous(self, vip_num: int) -> None:
+        """Slots remember no earlier real any more; those with flows elsewhere are marked.
+
+        To be called when the ring has not changed for the time in which a silent flow is over.
+        """
+        with _effect(f"ring of VIP number {vip_num}: cannot be mapped"):
+            self._rewrite(vip_num, slots.forgotten)
+
+    def _words(self, vip_num: int) -> NDArray[np.uint32]:
+        return self._row(int(self._services["ring_row"][vip_num]))[: abi.RING_SLOTS]
+
+    def _rewrite(self, vip_num: int, change: slots.Change) -> None:
+        """In the row in force: each word is complete by itself; new flows go where they went."""
+        row = int(self._services["ring_row"][vip_num])
+        if row:
+            words = self._row(row)[: abi.RING_SLOTS]
+            words[:] = change(words)
 
     def _row(self, row: int) -> NDArray[np.uint32]:
         size = c.sizeof(abi.Ring)
@@ -254,6 +279,11 @@ class DataPlane:
         """[real_num, column] over all CPUs; columns: packets, bytes, flows, drops (0)."""
         return self._shares(self._real_totals)
 
+    def queue_totals(self) -> NDArray[np.uint64]:
+        """[cpu, receive queue]: packets; the last queue stands for all behind it."""
+        counted: NDArray[np.uint64] = self._queues["packets"].reshape(self.cpus, abi.QUEUES).copy()
+        return counted
+
     def _shares(self, shares: NDArray[Any]) -> NDArray[np.uint64]:
         summed: NDArray[np.uint64] = shares.view(np.uint64).reshape(self.cpus, -1, 4).sum(axis=0)
         return summed
@@ -273,7 +303,9 @@ class DataPlane:
         if self._census and self._census[0] == idle and now - self._census[1] < _CENSUS_AGE:
             return self._census[2]
         with _effect("flow table: cannot be mapped"):
-            counted = flowtable.census(self._fds["flows"], self._flow_entries, self._reals, idle)
+            counted = flowtable.census(
+                self._fds["flows"], self._flow_entries, self._reals, idle, self._jiffies.now()
+            )
         self._census = (idle, now, counted)
         return counted
 
@@ -282,85 +314,3 @@ def _boot(map_id: int) -> str:
     """Names the life of the counters: another after a reboot and when the map was made anew."""
     kernel = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return hashlib.blake2b(f"{kernel} {map_id}".encode(), digest_size=4).hexdigest()
-
-
-def _be(address: IPv4Address) -> int:
-    """The address as the word that holds it in network order."""
-    return int.from_bytes(address.packed, "little")
-
-
-def _be_words(address: Address) -> c.Array[c.c_uint32]:
-    """The words that hold an address of either family."""
-    return (c.c_uint32 * 4).from_buffer_copy(address.packed.ljust(16, b"\0"))
-
-
-def _from_be(words: Sequence[int], *, ipv6: bool) -> Address:
-    packed = b"".join(int(word).to_bytes(4, "little") for word in words)
-    return IPv6Address(packed) if ipv6 else IPv4Address(packed[:4])
-
-
-def _encap(address: Address, encap: Encap) -> int:
-    """enum lb_encap."""
-    return (abi.ENCAP_IPV6 if address.version == 6 else 0) | (
-        abi.ENCAP_GUE if encap is Encap.GUE else 0
-    )
-
-
-def _control(control: Control) -> abi.Control:
-    network = control.outer_source
-    interval = _interval(control.event_rate)
-    icmp_interval = _interval(control.icmp_rate)
-    return abi.Control(
-        hash_key=(c.c_uint64 * 2).from_buffer_copy(control.hash_key),
-        be_outer_source=_be(network.network_address),
-        be_outer_mask=_be(network.hostmask),
-        be_outer_source6=tuple(_be_words(control.outer_source6.network_address))[:2],
-        event_ahead=interval * max(0, control.event_burst - 1),
-        event_interval=interval,
-        underlay_mtu=control.underlay_mtu,
-        gateway_mac=(c.c_uint8 * 6).from_buffer_copy(control.gateway_mac),
-        own_mac=(c.c_uint8 * 6).from_buffer_copy(control.own_mac),
-        flags=(abi.TRACE_ALL if control.trace_all else 0)
-        | (abi.ANSWER_PING if control.answer_ping else 0),
-        be_gue_port=socket.htons(control.gue_port),
-        icmp_ahead=icmp_interval * max(0, control.icmp_rate - 1),
-        icmp_interval=icmp_interval,
-    )
-
-
-def _interval(rate: int) -> int:
-    """Nanoseconds per token; 0: there are none."""
-    return _NANOSECONDS // rate if rate else 0
-
-
-def _raw(key: VipKey) -> bytes:
-    return bytes(
-        abi.VipKey(
-            be_address=_be_words(key.address),
-            be_port=socket.htons(key.port),
-            protocol=_NUMBERS[key.protocol],
-            version=key.address.version,
-        )
-    )
-
-
-def _marker(address: Address) -> bytes:
-    return bytes(abi.VipKey(be_address=_be_words(address), version=address.version))
-
-
-def _vip_key(key: abi.VipKey) -> VipKey:
-    protocol = _PROTOCOLS[key.protocol]
-    address = _from_be(key.be_address, ipv6=key.version == 6)
-    return VipKey(address, socket.ntohs(key.be_port), protocol)
-
-
-def _owned_real(real_num: int, real: Any) -> OwnedReal:  # noqa: ANN401  # one struct lb_real
-    encap = int(real["encap"])
-    return OwnedReal(
-        real_num=real_num,
-        vip_num=int(real["vip_num"]),
-        address=_from_be(real["be_address"], ipv6=bool(encap & abi.ENCAP_IPV6)),
-        generation=int(real["generation"]),
-        flags=int(real["flags"]),
-        encap=Encap.GUE if encap & abi.ENCAP_GUE else Encap.IPIP,
-    )

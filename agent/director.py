@@ -19,7 +19,7 @@ from typing import assert_never
 
 import numpy as np
 
-from agent import commands, maglev, reconfigure, rib
+from agent import commands, maglev, policy, reconfigure, rib
 from agent.adoption import adopt
 from agent.boundary import (
     Adopted,
@@ -50,8 +50,8 @@ from agent.boundary import (
     Verify,
 )
 from agent.config import Config
-from agent.health import judge
-from agent.state import NodeState, VipState
+from agent.health import RAMP_STEPS, held, judge, ramp_step
+from agent.state import NodeState, RealState, VipState
 from shared.messages import (
     Answer,
     ChangeEvent,
@@ -62,7 +62,7 @@ from shared.messages import (
     Rollback,
     RouteEvent,
 )
-from shared.model import Admin
+from shared.model import Admin, Health
 
 REMEMBERED_ANSWERS = 1024
 """Answers kept for commands that are sent again."""
@@ -101,6 +101,12 @@ class Director:
         """Announced addresses, as events said."""
         self._stopping = False
         self._retry_at = 0.0
+        self._everything = True
+        """All VIPs are to be compared with what was written..."""
+        self._touched: set[str] = set()
+        """...or these only."""
+        self._ramping: dict[tuple[str, maglev.Address], None] = {}
+        """Reals in a slow start."""
         self.unsettled = False
         """There is more to do: call take() again soon."""
         self._undo: list[commands.Undo | reconfigure.Before] = []
@@ -124,6 +130,9 @@ class Director:
         urgent = any(isinstance(fact, Asked | Proposed | Stopping) for fact in facts)
         if not self._adopted or (now < self._retry_at and not urgent):
             return after
+        self._ramp(now)
+        if not self._everything and not self._touched:
+            return [*ahead, *after]  # a thousand results a second say nothing new
         # A command's rings are all written before it is answered, and so are those of a start.
         at_once = any(isinstance(fact, Asked | Proposed | Adopted) for fact in facts)
         budget = Budget(len(self.state.vips) if at_once else RINGS_AT_ONCE)
@@ -147,6 +156,7 @@ class Director:
                         real.live_flows = int(live_flows[real.number.real_num])
                 return []
             case Adopted():
+                self._everything = True
                 adopt(self.state, fact, now)
                 self._adopted = self._removals_first = True
                 self._told = self.state.listed
@@ -156,7 +166,7 @@ class Director:
             case Failed():
                 return self._on_failed(fact, now)
             case Stopping():
-                self._stopping = True
+                self._stopping = self._everything = True
                 return []
             case Tick():
                 return []
@@ -170,13 +180,55 @@ class Director:
             return []
         check = vip.listed.check
         was = real.verdict.health
-        real.verdict = judge(real.verdict, ok=fact.ok, rise=check.rise, fall=check.fall)
+        # Damping never costs the VIP its route: a flapping real is better than too few.
+        spared = was is Health.DOWN and fact.ok and vip.serving >= vip.listed.leaves_below
+        real.verdict = judge(
+            real.verdict, ok=fact.ok, rise=check.rise, fall=check.fall, now=now, damped=spared
+        )
         real.check, real.check_ms = fact.detail, fact.ms
+        if wait := held(real.verdict, now):
+            real.check = f"{fact.detail}; fell {real.verdict.falls} times, held {wait:.0f} s more"
+        if fact.ok:
+            self._listen(vip, real, fact, now)
         if real.verdict.health is was:
             return []
+        self._touched.add(vip.listed.name)
         real.changed = now
+        self._start_ramp(vip, real, was, now)
         who = str(fact.target.real)
         return [Emit(HealthEvent(vip.listed.name, who, was, real.verdict.health, fact.detail))]
+
+    def _listen(self, vip: VipState, real: RealState, fact: Probed, now: float) -> None:
+        """To the weight that the real asks for."""
+        percent = policy.heard(fact.weight, real.percent, waited=now - real.percent_from)
+        if percent != real.percent:
+            real.percent, real.percent_from = percent, now
+            self._touched.add(vip.listed.name)
+
+    def _start_ramp(self, vip: VipState, real: RealState, was: Health, now: float) -> None:
+        """Not at a start of the node: then all begin alike."""
+        rises = real.verdict.health is Health.UP and (was is Health.DOWN or real.added)
+        real.added = False
+        if rises and vip.listed.ramp:
+            real.ramp_from = now
+            self._ramping[vip.listed.name, real.listed.address] = None
+
+    def _ramp(self, now: float) -> None:
+        """The slow starts' steps that are due."""
+        for name, address in list(self._ramping):
+            vip = self.state.vips.get(name)
+            real = vip.reals.get(address) if vip else None
+            if vip is None or real is None or not real.serving:
+                del self._ramping[name, address]
+                if real:
+                    real.step = RAMP_STEPS
+                continue
+            step = ramp_step(real.ramp_from, vip.listed.ramp, now)
+            if step != real.step:
+                real.step = step
+                self._touched.add(name)
+            if step == RAMP_STEPS:
+                del self._ramping[name, address]
 
     def _on_peer(self, fact: PeerChanged, now: float) -> list[Effect]:
         peer = self.state.peers.get(fact.peer)
@@ -196,6 +248,7 @@ class Director:
             return [Reply(fact.sender, known)]
         if isinstance(command.action, Reload | Rollback):
             return [ReadConfig(command, fact.sender)]
+        self._everything = True
         outcome = commands.decide(self.state, command, self._fill)
         answer = outcome.answer
         back: tuple[str, ...] = ()
@@ -219,6 +272,7 @@ class Director:
         if following is None:
             entry = Remember(command, _result(answer), answer.revision)
             return [], self._answered(command, fact.sender, answer, entry)
+        self._everything = True
         self._undo.append(reconfigure.install(self.state, following))
         answer = commands.revised(answer, self.state.revision)
         entry = Remember(
@@ -270,6 +324,7 @@ class Director:
 
         A command whose effects were dropped is taken back: the old state stays in force (K5).
         """
+        self._everything = True
         self._retry_at = now + RETRY
         self._told = None
         replies = [effect for effect in fact.dropped if isinstance(effect, Reply)]
@@ -328,13 +383,7 @@ class Director:
         state = self.state
         return rib.addresses(
             (
-                rib.Service(
-                    address=vip.listed.address,
-                    serving=vip.serving,
-                    quorum=vip.listed.quorum,
-                    announced=vip.listed.address in state.announced,
-                    ready=vip.warm and bool(vip.shares),
-                )
+                _service(vip, announced=vip.listed.address in state.announced)
                 for vip in state.vips.values()
             ),
             node_enabled=state.admin is Admin.ENABLED and not self._stopping,
@@ -352,9 +401,10 @@ class Director:
         if self._removals_first:
             self._removals_first = False
             effects += self._remove_vips()
-        for vip in state.vips.values():
+        vips = self._to_settle()
+        for vip in vips:
             effects += self._settle_vip(vip, budget)
-        for vip in state.vips.values():
+        for vip in vips:
             if not vip.written and vip.placed is not None:
                 effects.append(PutVip(vip.listed.key, vip.vip_num))
                 vip.written = True
@@ -369,6 +419,15 @@ class Director:
         effects += self._route_events(wanted)
         state.announced = wanted
         return effects
+
+    def _to_settle(self) -> list[VipState]:
+        vips = self.state.vips
+        found = list(vips.values())
+        if not self._everything:
+            found = [vips[name] for name in vips if name in self._touched]
+        self._everything = False
+        self._touched.clear()
+        return found
 
     def _advertise(self, addresses: frozenset[maglev.Address]) -> Advertise:
         self._advertised.append(addresses)
@@ -392,17 +451,20 @@ class Director:
         return [FreeReal(number) for number in gone]
 
     def _settle_vip(self, vip: VipState, budget: Budget) -> list[Effect]:
-        effects: list[Effect] = []
+        effects = self._note_panic(vip)
+        fails_open = vip.fails_open
         for real in vip.reals.values():
+            flags = vip.flags_of(real, fails_open=fails_open)
             if real.written is None:
-                effects.append(PutReal(real.number._replace(flags=real.flags)))
-            elif real.written != real.flags:
-                effects.append(SetFlags(real.number.real_num, real.flags))
-            real.written = real.flags
+                effects.append(PutReal(real.number._replace(flags=flags)))
+            elif real.written != flags:
+                effects.append(SetFlags(real.number.real_num, flags))
+            real.written = flags
         members = vip.members
         if vip.placed == members or (vip.placed is not None and not vip.warm):
             return effects  # while the first verdicts come in, one ring at their end, not one each
         if budget.spent():
+            self._touched.add(vip.listed.name)
             return effects
         ring = maglev.ring(members, vip.seed, fill=self._fill)
         vip.placed, vip.shares, vip.ring_digest = members, ring.counts(), ring.digest
@@ -412,6 +474,15 @@ class Director:
             effects.append(wanted)
             vip.ring_changes += 1
         return effects
+
+    def _note_panic(self, vip: VipState) -> list[Effect]:
+        was, vip.panicked = vip.panicked, vip.panicking
+        if was is vip.panicked:
+            return []
+        up, of = vip.serving, len(vip.reals)
+        what = f"{vip.listed.name}: {vip.listed.all_down}"
+        result = f"{'in force' if vip.panicked else 'over'}, {up} of {of} reals up"
+        return [Emit(ChangeEvent("agent", what, result, self.state.revision))]
 
     def _route_events(self, wanted: frozenset[maglev.Address]) -> list[Effect]:
         was, now = self._routes_told, frozenset(map(str, wanted))
@@ -423,6 +494,24 @@ class Director:
             *(Emit(RouteEvent(a, announced=False, why=why)) for a in sorted(was - now)),
             *(Emit(RouteEvent(a, announced=True, why="quorum met")) for a in sorted(now - was)),
         ]
+
+
+def _service(vip: VipState, *, announced: bool) -> rib.Service:
+    listed = vip.listed
+    return rib.Service(
+        address=listed.address,
+        wanted=policy.attracts(
+            listed.all_down,
+            serving=vip.serving,
+            announced=announced,
+            announce_at=listed.comes_at,
+            withdraw_below=listed.leaves_below,
+            panicking=vip.panicking,
+            placed=bool(vip.shares and vip.members),
+        ),
+        announced=announced,
+        ready=vip.warm and bool(vip.shares),
+    )
 
 
 def _result(answer: Answer) -> str:

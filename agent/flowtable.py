@@ -9,21 +9,19 @@ F9).
 from __future__ import annotations
 
 import ctypes as c
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent import abi
+from agent.jiffies import HZ
 from agent.mapped import window
 
 _PIECE = 32768
 """Entries looked at together: half a MiB."""
-_TICK = 1048576e-9
-"""Seconds per unit of lb_flow.seen."""
-_MARGIN = 4096
-"""Units that a flow may be younger than the clock we read: packets arrive while we count."""
+_MARGIN = HZ
+"""Jiffies that a flow may be younger than the clock we read: packets arrive while we count."""
 _NOBODY = 0xFFFFFFFF
 
 
@@ -34,16 +32,14 @@ class Census(NamedTuple):
     """Entries that hold a flow, live or not."""
 
 
-def clock() -> int:
-    """flow_clock() of bpf/flows.h."""
-    return (time.monotonic_ns() >> 20 | 1) & 0xFFFFFFFF
+def census(fd: int, entries: int, reals: NDArray[Any], idle: float, jiffies: int) -> Census:
+    """Count the `entries` flow entries behind map `fd`; `reals`: struct lb_real by real_num.
 
-
-def census(fd: int, entries: int, reals: NDArray[Any], idle: float) -> Census:
-    """Count the `entries` flow entries behind map `fd`; `reals`: struct lb_real by real_num."""
+    `idle`: seconds; `jiffies`: now.
+    """
     size = c.sizeof(abi.Flow)
     expected = _expected(reals)
-    now, limit = np.uint32(clock() + _MARGIN & 0xFFFFFFFF), np.uint32(idle / _TICK + _MARGIN)
+    now, limit = np.uint32(jiffies + _MARGIN & 0xFFFFFFFF), np.uint32(idle * HZ + _MARGIN)
     live, occupied = np.zeros(abi.MAX_REALS, np.int64), 0
     for first in range(0, entries, _PIECE):
         count = min(_PIECE, entries - first)

@@ -76,7 +76,7 @@ def _of_vip_overrides(
         )
         for override, real in reals.items()
     ]
-    quorum = vip.listed.quorum
+    quorum = vip.listed.leaves_below
     return changes, Impact(vip.listed.name, serving_before, serving, quorum, quorum)
 
 
@@ -154,7 +154,12 @@ def _of_vip(old: VipState, new: VipState, fill: maglev.Fill | None) -> tuple[lis
             )
         )
     return changes, Impact(
-        name, old.serving, new.serving, old.listed.quorum, new.listed.quorum, _live(gone)
+        name,
+        old.serving,
+        new.serving,
+        old.listed.leaves_below,
+        new.listed.leaves_below,
+        _live(gone),
     )
 
 

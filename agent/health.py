@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From probe results to up and down: rise and fall.  Pure."""
+"""From probe results to up and down: rise, fall, flap damping, slow start.  Pure.
+
+Damping bounds how often a flapping real changes its VIP's ring (H1).  Every fall within memory
+doubles the time for which the real must answer without a failure before it rises again; what stays
+up is forgiven a fall at a time.  In any minute a real changes at most MOST_CHANGES times, however
+its checks go.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +13,88 @@ from typing import NamedTuple
 
 from shared.model import Health
 
+FREE_FALLS = 2
+"""Falls that cost nothing but `rise`: a restart, and one more try."""
+FIRST_HOLD, LONGEST_HOLD = 10.0, 120.0
+"""Seconds of answers that the next fall costs; doubled by each further one."""
+FORGIVEN = 120.0
+"""Seconds up after which a fall is forgotten."""
+MOST_CHANGES = 9
+"""Changes of one real within a minute, the worst: five falls and the four rises between them."""
+RAMP_STEPS = 5
+"""Of a slow start.  Each moves some slots of others too, so they are few."""
+
 
 class Verdict(NamedTuple):
-    """A real's health, and how many results in a row speak against it."""
+    """A real's health, and what speaks against it."""
 
     health: Health
     against: int = 0
+    """Results in a row that say otherwise."""
+    falls: int = 0
+    """Lately."""
+    since: float = 0.0
+    """Up: when it rose, or was last forgiven a fall.  Down: when the results in a row began."""
 
 
-def judge(verdict: Verdict, *, ok: bool, rise: int, fall: int) -> Verdict:
+def judge(
+    verdict: Verdict, *, ok: bool, rise: int, fall: int, now: float, damped: bool = True
+) -> Verdict:
     """The verdict after one more result.
 
     Consecutive results count, not cumulative ones (H1): a single result of the other kind starts
     the count again.  The first result of an unknown real decides alone: there is no state to
     protect yet, and a node that starts must not wait `rise` rounds before it serves.
     """
-    told = Health.UP if ok else Health.DOWN
     if verdict.health is Health.UNKNOWN:
-        return Verdict(told)
-    if told is verdict.health:
-        return Verdict(verdict.health)
-    against = verdict.against + 1
-    needed = rise if ok else fall
-    return Verdict(told) if against >= needed else Verdict(verdict.health, against)
+        return Verdict(Health.UP if ok else Health.DOWN, since=now)
+    if verdict.health is Health.UP:
+        return _judge_up(_forgiven(verdict, now), ok=ok, fall=fall, now=now)
+    if not ok:
+        return verdict._replace(against=0, since=now)
+    since = verdict.since if verdict.against else now
+    verdict = verdict._replace(against=verdict.against + 1, since=since)
+    if verdict.against < rise or (damped and held(verdict, now) > 0):
+        return verdict
+    return Verdict(Health.UP, 0, verdict.falls, now)
+
+
+def _judge_up(verdict: Verdict, *, ok: bool, fall: int, now: float) -> Verdict:
+    against = 0 if ok else verdict.against + 1
+    if against >= fall:
+        return Verdict(Health.DOWN, 0, verdict.falls + 1, now)
+    return verdict._replace(against=against)
+
+
+def _forgiven(verdict: Verdict, now: float) -> Verdict:
+    times = min(verdict.falls, int((now - verdict.since) // FORGIVEN))
+    return verdict._replace(falls=verdict.falls - times, since=verdict.since + times * FORGIVEN)
+
+
+def held(verdict: Verdict, now: float) -> float:
+    """Seconds for which a real that answers is still held down; 0: it is not."""
+    if verdict.health is not Health.DOWN or not verdict.against:
+        return 0.0
+    return max(0.0, verdict.since + hold(verdict.falls) - now)
+
+
+def hold(falls: int) -> float:
+    """Seconds of answers that the rise after so many falls takes."""
+    if falls <= FREE_FALLS:
+        return 0.0
+    return min(LONGEST_HOLD, FIRST_HOLD * 2.0 ** min(falls - FREE_FALLS - 1, 10))
+
+
+def ramp_step(since: float, ramp: float, now: float) -> int:
+    """Of RAMP_STEPS, the step of a slow start that takes `ramp` seconds and began at `since`."""
+    if ramp <= 0:
+        return RAMP_STEPS
+    return min(RAMP_STEPS, 1 + int(max(0.0, now - since) * RAMP_STEPS / ramp))
+
+
+def share(weight: int, *, step: int = RAMP_STEPS, percent: int = 100) -> int:
+    """The weight that a ramp and the real's own wish leave of the configured one; never 0."""
+    return max(1, round(weight * step * percent / (RAMP_STEPS * 100)))
 
 
 class Streak(NamedTuple):

@@ -24,13 +24,25 @@ from typing import Any, NamedTuple
 
 from agent import bpf_syscall as bpf
 from agent import pinned
-from agent.abi import ABI_VERSION, RING_ROWS, MapSpec, Sizes, map_specs, static_asserts
+from agent.abi import (
+    ABI_VERSION,
+    CONSTANTS,
+    JUMP_RARE,
+    RING_ROWS,
+    MapSpec,
+    Sizes,
+    map_specs,
+    static_asserts,
+)
 from agent.attach import attach, attach_egress
 from agent.attach import detach as detach_link
+from agent.jiffies import HZ
 from agent.pinned import LoadError
 
 __all__ = ["Attach", "LoadError", "Loaded", "Program", "Request", "detach", "load", "pins"]
 
+BALANCER = ("lb.c", "rare.c", "ring.c")
+"""The sources of a node's data plane."""
 PYTHON = "/usr/bin/python3"
 FLOWS_PER_CPU = 262144
 GUE_PORT = 9886
@@ -208,11 +220,16 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
         "LB_CPUS": sizes.cpus,
         "LB_FLOW_SETS": sizes.flow_sets,
         "LB_GUE_PORT": request["gue_port"],
+        "LB_HZ": HZ,
     }
     codes = [code for source in sources for code in _compile(source, constants)]
     compiled = time.monotonic()
     fds, created, adopted = _open_maps(directory, map_specs(sizes), codes)
     programs = {code.name: _load(code, fds) for code in codes}
+    if "rare" in programs:  # before lb, which jumps to it
+        bpf.map_update(
+            fds[CONSTANTS["LB_MAP_JUMPS"]], _number(JUMP_RARE), _number(programs["rare"])
+        )
     mode, no_egress = None, ""
     if request["attach"]:
         interface, wanted = request["attach"]
@@ -303,6 +320,10 @@ def _load(code: _Code, fds: Mapping[int, int]) -> int:
     if fd < 0:
         raise LoadError(f"the kernel refused program {code.name}:")
     return int(fd)
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(4, sys.byteorder)
 
 
 def _pin(directory: Path, code: _Code, fd: int) -> tuple[str, str, int]:

@@ -120,7 +120,7 @@ def _relist_real(old: VipState, listed: Real, numbers: RealNumbers, now: float) 
     real = old.reals.get(listed.address)
     if real is None:
         number = numbers.take(old.vip_num, listed.address, listed.encap)
-        return RealState(listed, number, str(listed.address), changed=now)
+        return RealState(listed, number, str(listed.address), changed=now, added=bool(old.reals))
     if real.listed == listed:
         return real
     return replace(

@@ -13,9 +13,8 @@ class Service(NamedTuple):
     """What the decision needs to know of one VIP."""
 
     address: Address
-    serving: int
-    """Reals that take new flows."""
-    quorum: int
+    wanted: bool
+    """Enough reals take new flows, or its policy says so all the same (policy.attracts)."""
     announced: bool
     """Whether its address is announced now."""
     ready: bool
@@ -23,7 +22,7 @@ class Service(NamedTuple):
 
 
 def addresses(services: Iterable[Service], *, node_enabled: bool) -> frozenset[Address]:
-    """The addresses to announce: those with a service that meets its quorum.
+    """The addresses to announce: those with a service that wants it.
 
     One service is enough for its address: to withdraw a healthy service because its neighbour on
     the same address failed would take away what works.  A service is announced first when it is
@@ -34,5 +33,5 @@ def addresses(services: Iterable[Service], *, node_enabled: bool) -> frozenset[A
     return frozenset(
         service.address
         for service in services
-        if service.serving >= max(1, service.quorum) and (service.ready or service.announced)
+        if service.wanted and (service.ready or service.announced)
     )

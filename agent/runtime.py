@@ -24,12 +24,13 @@ from agent import generations, loader, maglev, netlink, verify
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
 from agent.config import Config, Node
-from agent.dataplane import Control, DataPlane
+from agent.dataplane import DataPlane
 from agent.director import Director
 from agent.events import EventRing
 from agent.generations import InForce
 from agent.journal import Journal, journal_path, recall
 from agent.logline import in_fields
+from agent.packing import Control
 from agent.prober import Prober
 from agent.server import Server
 from agent.supervisor import notify, watchdog
@@ -74,7 +75,7 @@ def load(config: Config) -> None:
     loaded = loader.load(
         loader.Request(
             pins=pins(node),
-            sources=("lb.c", "ring.c", "probe.c"),
+            sources=(*loader.BALANCER, "probe.c"),
             flows_per_cpu=node.flows_per_cpu,
             attach=loader.Attach(node.interface, node.xdp_mode),
         )
@@ -286,8 +287,8 @@ class Agent:
 
     async def _do(self, effect: Effect) -> None:  # noqa: PLR0912  # one line per effect
         match effect:
-            case b.PutVip(key, vip_num):
-                self.dataplane.put_vip(key, vip_num)
+            case b.PutVip(key, vip_num, placing):
+                self.dataplane.put_vip(key, vip_num, placing)
             case b.RemoveVip(key):
                 self.dataplane.remove_vip(key)
             case b.PutReal(real):
@@ -299,6 +300,10 @@ class Agent:
             case b.SetRing(vip_num):
                 self.dataplane.set_ring(vip_num, effect.real_nums)
                 log.info("ring vip_num=%d", vip_num)
+            case b.ForgetPrevious(vip_num):
+                self.dataplane.forget_previous(vip_num)
+            case b.PutQuicIds(vip_num, real_nums):
+                self.dataplane.put_quic_ids(vip_num, real_nums)
             case b.Advertise(addresses):
                 if self.speaker:
                     self.speaker.advertise(addresses)

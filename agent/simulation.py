@@ -20,11 +20,12 @@ from agent import boundary as b
 from agent import bpf_syscall as bpf
 from agent.boundary import Effect, EffectError, Fact, Target, VipKey
 from agent.config import Config
-from agent.dataplane import Control, DataPlane
+from agent.dataplane import DataPlane
 from agent.director import Director
 from agent.events import EventRing
 from agent.journal import journal_path, recall
 from agent.maglev import Address
+from agent.packing import Control
 from shared.reasons import name_of
 
 _FLOWS = 1024
@@ -89,7 +90,7 @@ def scratch(bpffs: Path, node: str, vips: int) -> Iterator[Scratch]:
     with contextlib.ExitStack() as undo:
         undo.callback(_remove, pins)
         request = loader.Request(
-            pins=pins, sources=("lb.c", "ring.c"), flows_per_cpu=_FLOWS, ring_rows=vips + 2
+            pins=pins, sources=loader.BALANCER, flows_per_cpu=_FLOWS, ring_rows=vips + 2
         )
         loaded = loader.load(request)
         dataplane = DataPlane(pins)
@@ -190,11 +191,13 @@ def _probes(config: Config, down: Collection[str]) -> Iterator[Fact]:
 def _perform(dataplane: DataPlane, effect: Effect) -> None:
     """Of the director's effects those that the maps know: nothing is announced or answered."""
     match effect:
-        case b.PutVip(key, vip_num):
-            dataplane.put_vip(key, vip_num)
+        case b.PutVip(key, vip_num, placing):
+            dataplane.put_vip(key, vip_num, placing)
         case b.PutReal(real):
             dataplane.put_real(real)
         case b.SetFlags(real_num, flags):
             dataplane.set_flags(real_num, flags)
+        case b.PutQuicIds(vip_num, real_nums):
+            dataplane.put_quic_ids(vip_num, real_nums)
         case b.SetRing(vip_num):
             dataplane.set_ring(vip_num, effect.real_nums)

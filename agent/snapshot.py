@@ -150,7 +150,7 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
         drops=int(counted[DROPS]),
         reals=len(vip.reals),
         reals_up=vip.serving,
-        quorum=vip.listed.quorum,
+        quorum=vip.listed.leaves_below,
         announced=vip.listed.address in state.announced,
         ring_digest=vip.ring_digest,
         ring_changes=vip.ring_changes,

@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import config, maglev
+from agent import config, maglev, policy
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
 from agent.boundary import Asking, Encap, OwnedReal, Target, VipKey
-from agent.health import Verdict
+from agent.health import RAMP_STEPS, Verdict, share
 from shared.model import Admin, Health
 
 NOT_JUDGED = Verdict(Health.UNKNOWN)
@@ -37,6 +37,14 @@ class RealState:
     override: int | None = None
     """Weight set by an operator; None: as configured."""
     changed: float = 0.0
+    added: bool = False
+    """While its VIP was served already: its first rise is a slow start too."""
+    ramp_from: float = 0.0
+    step: int = RAMP_STEPS
+    """Of a slow start; RAMP_STEPS: none."""
+    percent: int = 100
+    """Of its weight, as its own answers ask for."""
+    percent_from: float = 0.0
     check: str = "not checked yet"
     check_ms: float = 0.0
     live_flows: int = 0
@@ -54,7 +62,7 @@ class RealState:
 
     @property
     def effective_weight(self) -> int:
-        return self.weight if self.serving else 0
+        return share(self.weight, step=self.step, percent=self.percent) if self.serving else 0
 
     @property
     def flags(self) -> int:
@@ -89,6 +97,8 @@ class VipState:
     ring_changes: int = 0
     written: bool = False
     """Whether the map `vips` has it, under this number."""
+    panicked: bool = False
+    """Whether `all_down` was in force when the ring was last looked at."""
 
     @property
     def serving(self) -> int:
@@ -103,9 +113,32 @@ class VipState:
         )
 
     @property
+    def panicking(self) -> bool:
+        """Whether `all_down` is in force.  Not before every real was judged."""
+        enabled = [real for real in self.reals.values() if real.admin is Admin.ENABLED]
+        return self.warm and policy.panics(
+            healthy=sum(real.weight for real in enabled if real.serving),
+            listed=sum(real.weight for real in enabled),
+            threshold=self.listed.panic,
+            panicking=self.panicked,
+        )
+
+    @property
+    def fails_open(self) -> bool:
+        """Whether all enabled reals take packets, up or not."""
+        return self.listed.all_down == "fail-open" and self.panicking
+
+    @property
     def members(self) -> dict[maglev.Address, int]:
         """{address: weight} of the reals that the ring should hold."""
+        if self.fails_open:
+            enabled = ((a, r) for a, r in self.reals.items() if r.admin is Admin.ENABLED)
+            return {address: real.weight for address, real in enabled}
         return {a: real.effective_weight for a, real in self.reals.items() if real.serving}
+
+    def flags_of(self, real: RealState, *, fails_open: bool) -> int:
+        """What the data plane must know of it (enum lb_real_flag)."""
+        return real.flags & ~REAL_DOWN if fails_open and real.admin is Admin.ENABLED else real.flags
 
     @property
     def seed(self) -> bytes:

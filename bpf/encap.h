@@ -95,7 +95,7 @@ static __always_inline void write_outer(void *data, const struct packet *p,
 {
 	const u32 *macs = (const u32 *)control->gateway_mac;
 	u64 carried = p->ip_length;
-	u8 protocol = p->carried_as;
+	u8 protocol = carried_as(p);
 	u32 *frame = data;
 
 	frame[0] = macs[0];	/* words: a copy of twelve bytes becomes fifty instructions */

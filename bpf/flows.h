@@ -10,15 +10,14 @@
 #include "lb_abi.h"
 #include "packet.h"
 
-#define REUSE_AFTER 57220	/* flow_clock() units: 60 s */
+/* The loader passes LB_HZ, jiffies per second. */
+#define REUSE_AFTER (60 * LB_HZ)
+#define STALE_BY 1		/* jiffies by which `seen` may lag: a busy flow's line stays clean */
 
-/* The last two are of ICMP errors, which only look. */
-enum lookup { NO_LOOKUP, HIT, MISS_SYN, MISS_UDP, MISS_OTHER, QUOTED_HIT, QUOTED_MISS };
-
-/* About milliseconds; never 0, which marks a free entry. Wraps after 52 days: only compare. */
-static __always_inline u32 flow_clock(void)
+/* Never 0, which marks a free entry. Wraps after months: only compare. */
+static __always_inline u32 flow_clock(u64 jiffies)
 {
-	return bpf_ktime_get_coarse_ns() >> 20 | 1;
+	return jiffies | 1;
 }
 
 static __always_inline struct lb_flow *find_flow(struct lb_flow_set *set, u64 tag)
@@ -31,7 +30,7 @@ static __always_inline struct lb_flow *find_flow(struct lb_flow_set *set, u64 ta
 }
 
 /*
- * Whether the packet belongs to the flow as stored.  `real` is usable and of the packet's VIP.
+ * Whether the packet belongs to the flow as stored.  `real` is of the packet's VIP and may be sent to.
  *
  * A SYN is a copy of the one that opened the flow, or the first of another connection with the same
  * ports.  The copy must reach the real that has the connection; the new one had better not go to a
@@ -40,20 +39,25 @@ static __always_inline struct lb_flow *find_flow(struct lb_flow_set *set, u64 ta
  * again within one.  (A SYN that was refused leaves an opening flow that nothing ever closes.)
  */
 static __always_inline bool keeps_flow(const struct lb_flow *flow, const struct lb_real *real,
-				       const struct packet *p, u32 now)
+				       const struct packet *p, u32 now, u32 udp_idle)
 {
+	u32 silent = now - flow->seen;
+
 	if (flow->generation != real->generation)
 		return false;
+	if (p->protocol == PROTOCOL_UDP)
+		return !udp_idle || silent <= udp_idle || p->quoted;
 	if (!opens(p))
 		return true;
 	if (flow->state == LB_FLOW_CLOSING)
 		return false;
-	return !(real->flags & LB_REAL_DRAINING) || (u32)(now - flow->seen) <= REUSE_AFTER;
+	return !(real->flags & LB_REAL_DRAINING) || silent <= REUSE_AFTER;
 }
 
 static __always_inline void touch_flow(struct lb_flow *flow, const struct packet *p, u32 now)
 {
-	flow->seen = now;
+	if ((u32)(now - flow->seen) > STALE_BY)
+		flow->seen = now;
 	if (closes(p))
 		flow->state = LB_FLOW_CLOSING;
 	else if (flow->state == LB_FLOW_OPENING && !opens(p))

@@ -47,29 +47,51 @@ static __always_inline u64 finished(u64 x)
 	return x ^ x >> 32;
 }
 
-static __always_inline u64 ipv4_hash(const lb_u64 *key, const struct packet *p)
+static __always_inline u64 ipv4_hash(const lb_u64 *key, const struct packet *p, u32 be_source,
+				     u32 be_ports)
 {
-	u64 vip = ((u64)p->to.be_address[0] << 8 | p->protocol) * HASH_ODD_3;
-	u64 x = stirred(joined(p->be_ports, p->be_source[0]) ^ (key[0] + vip));
+	u64 vip = ((u64)p->be_destination[0] << 8 | p->protocol) * HASH_ODD_3;
+	u64 x = stirred(joined(be_ports, be_source) ^ (key[0] + vip));
 
 	return finished(x + key[1]);
 }
 
-static __always_inline u64 ipv6_hash(const lb_u64 *key, const struct packet *p)
+static __always_inline u64 ipv6_hash(const lb_u64 *key, const struct packet *p,
+				     const u32 *be_source, u32 be_ports)
 {
-	u64 upper = joined(p->to.be_address[0], p->to.be_address[1]);
-	u64 lower = joined(p->to.be_address[2], p->to.be_address[3]);
+	u64 upper = joined(p->be_destination[0], p->be_destination[1]);
+	u64 lower = joined(p->be_destination[2], p->be_destination[3]);
 	u64 vip = ((upper + lower * HASH_ODD_2) << 8 | p->protocol) * HASH_ODD_3;
-	u64 x = stirred(joined(p->be_source[0], p->be_source[1]) ^ (key[0] + vip));
+	u64 x = stirred(joined(be_source[0], be_source[1]) ^ (key[0] + vip));
 
-	x = stirred(joined(p->be_source[2], p->be_source[3]) ^ (x + key[1]));
-	x = stirred(p->be_ports ^ (x + key[0]));
+	x = stirred(joined(be_source[2], be_source[3]) ^ (x + key[1]));
+	x = stirred(be_ports ^ (x + key[0]));
 	return finished(x + key[1]);
 }
 
+/* Of the whole flow: the flow table's tag, and where the VIP wants nothing else the ring slot. */
 static __always_inline u64 flow_hash(const lb_u64 *key, const struct packet *p)
 {
-	return p->carried_as == PROTOCOL_IPIP ? ipv4_hash(key, p) : ipv6_hash(key, p);
+	if (p->version == 4)
+		return ipv4_hash(key, p, p->be_source[0], p->be_ports);
+	return ipv6_hash(key, p, p->be_source, p->be_ports);
+}
+
+/* Of what the VIP's flags (enum lb_vip_flag) leave of the flow: equal for all that belong together. */
+static __always_inline u64 placing_hash(const lb_u64 *key, const struct packet *p, u32 flags)
+{
+	u32 be_source[4] = { p->be_source[0], p->be_source[1], p->be_source[2], p->be_source[3] };
+	u32 be_ports = p->be_ports;
+
+	if (flags & LB_VIP_ANY_SOURCE)
+		__builtin_memset(be_source, 0, sizeof(be_source));
+	if (flags & LB_VIP_ANY_SOURCE_PORT)
+		be_ports &= 0xffff0000;
+	if (flags & LB_VIP_ANY_PORT)
+		be_ports &= 0xffff;
+	if (p->version == 4)
+		return ipv4_hash(key, p, be_source[0], be_ports);
+	return ipv6_hash(key, p, be_source, be_ports);
 }
 
 static __always_inline u64 slot_of(u64 hash)

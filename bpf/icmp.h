@@ -67,8 +67,6 @@ static __always_inline u32 turn_ports(const void *at, const void *end, u64 behin
 	if ((const void *)(ports + 1) > end || behind + sizeof(*ports) > p->ip_length)
 		return REASON_ICMP_QUOTE;
 	p->be_ports = ports->be_ports << 16 | ports->be_ports >> 16;
-	p->to.be_port = p->be_ports >> 16;
-	p->to.protocol = protocol;
 	p->protocol = protocol;
 	p->quoted = true;
 	return REASON_NONE;
@@ -83,7 +81,7 @@ static __always_inline int parse_quote4(const struct ipv4 *quote, const void *en
 	p->odd = REASON_ICMP_QUOTE;
 	if ((const void *)(quote + 1) > end)
 		return GO_ON;
-	if (quote->be_source != p->to.be_address[0])
+	if (quote->be_source != p->be_destination[0])
 		return LB_PASS;
 	header = (quote->version_ihl & 15) * 4;
 	if (quote->version_ihl >> 4 != 4 || header < sizeof(*quote))
@@ -103,7 +101,7 @@ static __always_inline int parse_quote6(const struct ipv6 *quote, const void *en
 		return GO_ON;
 #pragma unroll
 	for (int i = 0; i < 4; i++)
-		if (quote->be_source[i] != p->to.be_address[i])
+		if (quote->be_source[i] != p->be_destination[i])
 			return LB_PASS;
 	if (BE32(quote->be_first) >> 28 != 6)
 		return GO_ON;
@@ -121,6 +119,7 @@ static __always_inline u32 odd_icmp(const struct icmp *icmp, const void *end, u6
 	return (const void *)(icmp + 1) > end ? REASON_MALFORMED : REASON_NONE;
 }
 
+/* A ping is odd as well: the drop that it is heading for is what the limit leaves of its answer. */
 static __always_inline int parse_icmp4(const struct ipv4 *ip, const void *end, struct packet *p)
 {
 	const struct icmp *icmp = (const void *)(ip + 1);
@@ -130,11 +129,10 @@ static __always_inline int parse_icmp4(const struct ipv4 *ip, const void *end, s
 		return LB_PASS;
 	p->protocol = PROTOCOL_ICMP;
 	p->tos = ip->tos;
-	p->carried_as = PROTOCOL_IPIP;
 	p->ip_length = BE16(ip->be_length);
 	p->be_source[0] = ip->be_source;
-	p->to.be_address[0] = ip->be_destination;
-	p->to.version = 4;
+	p->be_destination[0] = ip->be_destination;
+	p->version = 4;
 	p->odd = odd_ipv4(ip);
 	if (!p->odd)
 		p->odd = odd_icmp(icmp, end, sizeof(*ip), p);
@@ -156,11 +154,10 @@ static __always_inline int parse_icmp6(const struct ipv6 *ip, const void *end, s
 		return LB_PASS;
 	p->protocol = PROTOCOL_ICMPV6;
 	p->tos = BE32(ip->be_first) >> 20;
-	p->carried_as = PROTOCOL_IPV6;
 	p->ip_length = sizeof(*ip) + BE16(ip->be_length);
 	__builtin_memcpy(p->be_source, ip->be_source, sizeof(p->be_source));
-	__builtin_memcpy(p->to.be_address, ip->be_destination, sizeof(p->to.be_address));
-	p->to.version = 6;
+	__builtin_memcpy(p->be_destination, ip->be_destination, sizeof(p->be_destination));
+	p->version = 6;
 	p->odd = BE32(ip->be_first) >> 28 == 6 ? odd_icmp(icmp, end, sizeof(*ip), p) :
 						 REASON_MALFORMED;
 	if (p->odd)
@@ -171,28 +168,12 @@ static __always_inline int parse_icmp6(const struct ipv6 *ip, const void *end, s
 	return icmp->type == ICMPV6_ECHO_REQUEST ? GO_ON : LB_PASS;
 }
 
-/*
- * For what parse() set ASIDE.  An odd one has the address as its `to`, as in packet.h.  So has a ping,
- * which is odd as well: the drop that it is heading for is what the limit leaves of its answer.
- */
-static __always_inline int parse_icmp(struct xdp_md *ctx, struct packet *p)
-{
-	const void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	const struct ethernet *ethernet = data;
-
-	if ((const void *)(ethernet + 1) > end)
-		return LB_PASS;
-	if (ethernet->be_type == BE16(ETHERTYPE_IPV4))
-		return parse_icmp4((const void *)(ethernet + 1), end, p);
-	return parse_icmp6((const void *)(ethernet + 1), end, p);
-}
-
 /* One machine's address, to which something may be said (RFC 1122 section 3.2.2, RFC 4443 2.4 e). */
 static __always_inline bool from_one_host(const struct packet *p)
 {
 	u8 first = p->be_source[0];
 
-	if (p->carried_as == PROTOCOL_IPV6)	/* not multicast; ::, ::1, ::ffff:0:0 and their like */
+	if (p->version == 6)	/* not multicast; ::, ::1, ::ffff:0:0 and their like */
 		return first != 0xff && (p->be_source[0] | p->be_source[1]);
 	return first != 0 && first != 127 && first < 224;
 }
@@ -215,7 +196,7 @@ static __always_inline bool wants_to_know(struct xdp_md *ctx, const struct packe
 
 	if ((const void *)(ip + 1) > (void *)(long)ctx->data_end || !answerable(ctx, p))
 		return false;
-	if (p->carried_as == PROTOCOL_IPV6)
+	if (p->version == 6)
 		return p->ip_length > LEAST_MTU6;
 	return ip->be_fragment & BE16(DONT_FRAGMENT);
 }
@@ -272,7 +253,7 @@ static __always_inline bool too_big4(struct xdp_md *ctx, const struct packet *p,
 	icmp = frame + ETHERNET_SIZE + sizeof(struct ipv4);
 	((struct ethernet *)frame)->be_type = BE16(ETHERTYPE_IPV4);
 	write_ipv4(frame + ETHERNET_SIZE, header + QUOTED4, INTERNETWORK_CONTROL, PROTOCOL_ICMP,
-		   p->to.be_address[0], p->be_source[0]);
+		   p->be_destination[0], p->be_source[0]);
 	icmp->type = ICMP_UNREACHABLE;
 	icmp->code = FRAGMENTATION_NEEDED;
 	icmp->check = 0;
@@ -298,7 +279,7 @@ static __always_inline bool too_big6(struct xdp_md *ctx, const struct packet *p,
 	ip->be_length = BE16(sizeof(*icmp) + QUOTED6);
 	ip->next = PROTOCOL_ICMPV6;
 	ip->hop_limit = OUTER_TTL;
-	__builtin_memcpy(ip->be_source, p->to.be_address, sizeof(ip->be_source));
+	__builtin_memcpy(ip->be_source, p->be_destination, sizeof(ip->be_source));
 	__builtin_memcpy(ip->be_destination, p->be_source, sizeof(ip->be_destination));
 	icmp->type = ICMPV6_TOO_BIG;
 	icmp->code = 0;
@@ -312,7 +293,7 @@ static __always_inline bool too_big6(struct xdp_md *ctx, const struct packet *p,
 static __always_inline bool write_too_big(struct xdp_md *ctx, const struct packet *p,
 					  const struct lb_control *control, u64 room)
 {
-	if (p->carried_as == PROTOCOL_IPV6)
+	if (p->version == 6)
 		return too_big6(ctx, p, control, room < LEAST_MTU6 ? LEAST_MTU6 : room);
 	return too_big4(ctx, p, control, room);
 }
@@ -336,15 +317,15 @@ static __always_inline bool write_echo_reply(struct xdp_md *ctx, const struct pa
 	/* The smallest of both families; a ping over IPv6 is longer and checked below. */
 	if (data + sizeof(struct ipv4) + sizeof(struct icmp) > (void *)(long)ctx->data_end)
 		return false;
-	if (p->carried_as == PROTOCOL_IPIP) {
-		write_ipv4(data, p->ip_length, p->tos, PROTOCOL_ICMP, p->to.be_address[0],
+	if (p->version == 4) {
+		write_ipv4(data, p->ip_length, p->tos, PROTOCOL_ICMP, p->be_destination[0],
 			   p->be_source[0]);
 		reply(data + sizeof(struct ipv4), ICMP_ECHO_REPLY);
 	} else {
 		if ((void *)(ip + 1) + sizeof(struct icmp) > (void *)(long)ctx->data_end)
 			return false;
 		ip->hop_limit = OUTER_TTL;
-		__builtin_memcpy(ip->be_source, p->to.be_address, sizeof(ip->be_source));
+		__builtin_memcpy(ip->be_source, p->be_destination, sizeof(ip->be_source));
 		__builtin_memcpy(ip->be_destination, p->be_source, sizeof(ip->be_destination));
 		reply((void *)(ip + 1), ICMPV6_ECHO_REPLY);
 	}

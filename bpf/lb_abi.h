@@ -13,7 +13,7 @@
 
 #include "reasons.h"
 
-#define LB_ABI_VERSION 3
+#define LB_ABI_VERSION 4
 
 #define LB_MAX_VIPS 512		/* vip_num 0 is none */
 #define LB_MAX_REALS 4096	/* real_num 0 is none; a real behind two VIPs has two numbers */
@@ -21,12 +21,21 @@
 #define LB_RING_ROW 65540	/* a row's length: the slots, padded to 16 bytes */
 #define LB_RING_ROWS (LB_MAX_VIPS + 64)	/* one in force per VIP, the rest free or in quarantine; row 0 stays empty */
 #define LB_FLOW_WAYS 4		/* entries of one flow set: one cache line */
-#define LB_CAPTURE 96		/* bytes of a packet that an event carries */
+#define LB_CAPTURE 160		/* bytes of a packet that an event carries: all headers of the largest encapsulation */
+#define LB_PLACES 2048		/* of the tables of addresses and VIPs: a quarter full at most */
+#define LB_QUEUES 64		/* receive queues that are counted; the last one counts all others as well */
+#define LB_MAX_PREFIXES 511
+#define LB_MAX_QUIC_IDS 65536
 
 typedef unsigned char lb_u8;
 typedef unsigned short lb_u16;
 typedef unsigned int lb_u32;
 typedef unsigned long long lb_u64;
+
+/*
+ * Time: a jiffy is the kernel's (its length is the machine's: clock_getres(CLOCK_MONOTONIC_COARSE)), a
+ * tick is 1/65536 of one.  Reading jiffies costs one load, any clock of the kernel 15 ns or more.
+ */
 
 /* Settings of the node. Map `control`, one entry. */
 struct lb_control {
@@ -34,36 +43,93 @@ struct lb_control {
 	lb_u32 be_outer_source;		/* network part of the outer IPv4 source address */
 	lb_u32 be_outer_mask;		/* its host bits (inverted netmask): filled from the hash */
 	lb_u32 be_outer_source6[2];	/* upper half of the outer IPv6 source; the lower one is from the hash */
-	lb_u64 event_ahead;		/* ns: how far a token bucket may run ahead (burst - 1 intervals) */
-	lb_u32 event_interval;		/* ns per drop event, CPU and reason; 0 = no drop events */
+	lb_u64 event_ahead;		/* ticks: how far a token bucket may run ahead (burst - 1 intervals) */
+	lb_u32 event_interval;		/* ticks per drop event, CPU and reason; 0 = no drop events */
 	lb_u32 underlay_mtu;		/* largest IP packet towards the reals */
 	lb_u8 gateway_mac[6];		/* next hop of encapsulated packets: with own_mac the new frame's first 12 bytes */
 	lb_u8 own_mac[6];
 	lb_u16 flags;			/* enum lb_control_flag */
 	lb_u16 be_gue_port;		/* UDP port on which the reals take GUE */
 	lb_u64 icmp_ahead;		/* as event_ahead, for ICMP messages of our own */
-	lb_u32 icmp_interval;		/* ns per message, CPU and kind; 0 = none is sent */
-	lb_u32 pad;
+	lb_u32 icmp_interval;		/* ticks per message, CPU and kind; 0 = none is sent */
+	lb_u32 flow_interval;		/* ticks per CPU and stored flow that the ring alone would place alike; 0 = no limit */
+	lb_u64 flow_ahead;
 };
 
 enum lb_control_flag {
 	LB_TRACE_ALL = 1,		/* an event for every packet to a VIP, without a limit (simulation) */
 	LB_ANSWER_PING = 2,		/* pings to a VIP's address are answered; else they are the host's */
+	LB_TRACING = 4,			/* the map `trace` holds a filter */
+	LB_PREFIXES = 8,		/* the map `prefixes` is not empty */
 };
 
-/* Key of the hash map `vips`. {address, 0, 0} marks the VIP address itself: what is sent to it
- * without usable ports is dropped with a reason, not passed. The value is the vip_num (a marker: 0). */
-struct lb_vip_key {
+/*
+ * An address that packets are looked at for. Map `addresses`, one entry of LB_PLACES of these, each
+ * in one of the two places that address_places() gives (cuckoo hashing, Pagh and Rodler 2004).
+ */
+struct lb_address {
 	lb_u32 be_address[4];		/* IPv4 in the first word */
-	lb_u16 be_port;
-	lb_u8 protocol;			/* IPPROTO_TCP, IPPROTO_UDP; 0: the address */
-	lb_u8 version;			/* 4 or 6: 32.1.13.184 and 2001:db8:: are the same words */
+	lb_u32 version;			/* 4 or 6; 0: the place is free */
+	lb_u16 number;			/* of the address, in lb_vip.key */
+	lb_u16 flags;			/* enum lb_address_flag */
+	lb_u64 pad;
 };
 
-/* Map `services`, one per vip_num. */
+enum lb_address_flag {
+	LB_ADDRESS_VIP = 1,		/* of at least one VIP: what comes without usable ports is dropped */
+	LB_ADDRESS_ALL_PORTS = 2,	/* a VIP of it takes every port that no other one has */
+	LB_ADDRESS_OWN = 4,		/* the node's own: what is encapsulated for it is decapsulated */
+	LB_ADDRESS_PING = 8,		/* pings to it are answered */
+};
+
+struct lb_addresses {
+	struct lb_address place[LB_PLACES];
+};
+
+/* Key of the trie `prefixes` (BPF_MAP_TYPE_LPM_TRIE): VIPs that are networks. Value: lb_address. */
+struct lb_prefix {
+	lb_u32 length;			/* bits that count: 32 and the prefix's own */
+	lb_u32 be_version;		/* 4 or 6, in network order */
+	lb_u32 be_address[4];
+};
+
+/* A VIP. Map `vips`, one entry of LB_PLACES of these; placed as addresses are, by vip_places(). */
+struct lb_vip {
+	lb_u32 vip_num;
+	lb_u32 key;			/* address number << 17 | UDP << 16 | be_port; port 0: all; 0: the place is free */
+};
+
+struct lb_vips {
+	struct lb_vip place[LB_PLACES];
+};
+
+/* Map `services`, one per vip_num. The first two words change together, by one store. */
 struct lb_service {
 	lb_u32 ring_row;		/* the row in force: one store flips the ring */
-	lb_u32 flags;			/* none yet */
+	lb_u32 flags;			/* enum lb_vip_flag */
+	lb_u32 udp_idle;		/* jiffies after which a UDP flow is a new one; 0: never */
+	lb_u8 quic_id_bytes;		/* of the server id in a QUIC-LB connection id: 1 to 8 */
+	lb_u8 quic_config;		/* its config rotation: 0 to 6 */
+	lb_u8 pad[2];
+};
+
+enum lb_vip_flag {
+	LB_VIP_ANY_SOURCE = 1,		/* what the placing hash leaves out: the source address, */
+	LB_VIP_ANY_SOURCE_PORT = 2,
+	LB_VIP_ANY_PORT = 4,		/* the destination port */
+	LB_VIP_CHANGED = 8,		/* only flows that the ring alone would misplace are stored (TCP) */
+	LB_VIP_COMPUTE = 16,		/* no flow is stored */
+	LB_VIP_PRESSURE = 32,		/* too many new flows: as CHANGED, and UDP too */
+	LB_VIP_KEEP = 64,		/* flows stay on a real that is down */
+	LB_VIP_FAIL_OPEN = 128,		/* reals that are down take packets as if they were not */
+	LB_VIP_QUIC_LB = 256,		/* QUIC with server ids as draft-ietf-quic-load-balancers, in the clear */
+	LB_VIP_QUIC_CID = 512,		/* QUIC with server ids as Katran has them: versions 1 to 3 */
+};
+
+/* Key of the hash map `quic_ids`; the value is a real_num. */
+struct lb_quic_id {
+	lb_u64 server_id;
+	lb_u64 vip_num;
 };
 
 /* Map `reals`, one per real_num. */
@@ -83,11 +149,20 @@ enum lb_encap {
 };
 
 enum lb_real_flag {
-	LB_REAL_DOWN = 1,		/* no packet may go there: the next one goes elsewhere */
+	LB_REAL_DOWN = 1,		/* checks fail: the next packet goes elsewhere, unless the VIP says otherwise */
 	LB_REAL_DRAINING = 2,		/* its flows stay, a new one never comes */
+	LB_REAL_DISABLED = 4,		/* no packet may go there */
 };
 
-/* Map `rings`, one per row: slot -> real_num, 0 = no real. */
+/*
+ * Map `rings`, one per row.  A slot's word: the real_num in force (0: none), 12 bits; the real_num to
+ * which flows of the slot went that may not be in the flow table, 12 bits; LB_SLOT_EXCEPTIONS.
+ * While the first two are equal and there are no exceptions the ring alone places every flow of the slot.
+ */
+#define LB_SLOT_BITS 12
+#define LB_SLOT_REAL 0xfff
+#define LB_SLOT_EXCEPTIONS 0x1000000	/* the flow table holds flows of this slot that are elsewhere */
+
 struct lb_ring {
 	lb_u32 slots[LB_RING_ROW];
 };
@@ -97,7 +172,7 @@ struct lb_ring {
  * LB_GUE_PORT. */
 struct lb_flow {
 	lb_u64 tag;			/* the 5-tuple's keyed hash */
-	lb_u32 seen;			/* CLOCK_MONOTONIC_COARSE >> 20 (about a millisecond); 0 = free entry */
+	lb_u32 seen;			/* jiffies | 1 of its last packet; 0 = free entry */
 	lb_u16 real_num;
 	lb_u8 generation;		/* of the real when the flow was stored */
 	lb_u8 state;			/* enum lb_flow_state */
@@ -113,28 +188,43 @@ struct lb_flow_set {
 	struct lb_flow way[LB_FLOW_WAYS];
 };
 
-/* Totals of one CPU. Map `totals`, one entry per CPU.
+/* Totals of one CPU. Map `totals`, one entry per CPU. What every packet moves is on the first line.
  * rx = tx + pass + drop, in packets and in bytes; drop = sum of drops[]; hits + misses = lookups. */
 struct lb_totals {
 	lb_u64 rx_packets, rx_bytes;	/* all that the program saw */
 	lb_u64 tx_packets, tx_bytes;	/* encapsulated and sent, or answered (bytes as received) */
-	lb_u64 pass_packets, pass_bytes;	/* not for a VIP: left to the host untouched */
-	lb_u64 drop_packets, drop_bytes;
+	lb_u64 pass_packets, pass_bytes;	/* not for a VIP: left to the host */
 	lb_u64 flow_hits;		/* found in the flow table */
+	lb_u64 flow_untracked;		/* of tx: placed by the ring alone, without a lookup */
+	lb_u64 drop_packets, drop_bytes;
 	lb_u64 flow_miss_syn;		/* a new TCP connection */
 	lb_u64 flow_miss_udp;		/* a new UDP flow */
-	lb_u64 flow_miss_other;		/* a TCP flow unknown here: evicted, moved here from a node, older than the table */
-	lb_u64 flow_stale;		/* of the misses: known, but its real is gone or down, or its connection over */
+	lb_u64 flow_miss_other;		/* a flow unknown here: evicted, moved here from a node, older than the table */
+	lb_u64 flow_stale;		/* of the misses: known, but its real is gone or down, or it is over */
 	lb_u64 flow_moved;		/* fetched from another CPU's flow table, then a hit or stale */
+	lb_u64 flow_previous;		/* of the misses: placed as before the ring changed */
+	lb_u64 flow_unstored;		/* of the misses: the ring would place it alike, and too many came at once */
 	lb_u64 flow_evictions;		/* a live entry made room */
 	lb_u64 events;			/* written to the ring buffer */
 	lb_u64 events_suppressed;	/* over the rate: counted, not written */
 	lb_u64 events_lost;		/* the ring buffer was full */
 	lb_u64 icmp_forwarded;		/* of tx: ICMP errors, to the real of the flow that they quote; no lookups */
 	lb_u64 icmp_sent;		/* of tx: answered by an ICMP message of our own */
+	lb_u64 icmp_too_big;		/* of icmp_sent: that the packet was too big; the others are answers to pings */
 	lb_u64 icmp_suppressed;		/* of drop: would have been answered, but over the rate */
+	lb_u64 quic_routed;		/* of tx: to the real that the connection id names */
+	lb_u64 quic_initial;		/* opening a connection: the client chose the connection id */
+	lb_u64 quic_unknown;		/* connection id of no known server, or its real takes no packets */
+	lb_u64 decapsulated;		/* of pass: encapsulated for this node, which is a real itself */
+	lb_u64 tagged;			/* of rx: with a VLAN tag */
+	lb_u64 extended;		/* of rx: to a VIP, behind IPv6 extension headers */
+	lb_u64 traced;			/* matched the filter and written to the ring buffer, at entry */
 	lb_u64 drops[REASON_COUNT];	/* packets, by enum lb_reason */
-	lb_u64 pad[3];			/* to a multiple of the cache line */
+};
+
+/* Map `queues` [cpu * LB_QUEUES + receive queue]. */
+struct lb_queue {
+	lb_u64 packets;
 };
 
 /* Maps `vip_totals` [cpu * LB_MAX_VIPS + vip_num] and `real_totals` [cpu * LB_MAX_REALS + real_num]. */
@@ -144,17 +234,32 @@ struct lb_share {
 	lb_u64 drops;			/* (of a VIP) */
 };
 
-/* Token bucket of one (CPU, reason or kind of message), as a virtual schedule (GCRA, ITU-T I.371): one word and no division.
- * Map `buckets` [cpu * LB_BUCKETS + number]: of drop events by
- * reason, then of what we say ourselves. */
+/* Token bucket of one (CPU, reason or other use), as a virtual schedule (GCRA, ITU-T I.371): one word
+ * and no division. Map `buckets` [cpu * LB_BUCKETS + number]: of drop events by reason, then others. */
 struct lb_bucket {
-	lb_u64 due;			/* ns: when the bucket is full again */
+	lb_u64 due;			/* ticks: when the bucket is full again */
 };
 
 enum lb_bucket_number {
 	LB_BUCKET_TOO_BIG = REASON_COUNT,
 	LB_BUCKET_PING = REASON_COUNT + 1,
-	LB_BUCKETS = REASON_COUNT + 2,
+	LB_BUCKET_FLOWS = REASON_COUNT + 2,
+	LB_BUCKET_TRACE = REASON_COUNT + 3,
+	LB_BUCKETS = REASON_COUNT + 4,
+};
+
+/* Which packets are traced. Map `trace`, one entry; a mask of 0 takes any value, and so does a 0 below. */
+struct lb_trace {
+	lb_u32 be_source[4], be_source_mask[4];	/* the client's; of an ICMP error: of the flow that it quotes */
+	lb_u32 be_destination[4], be_destination_mask[4];
+	lb_u32 be_ports, be_ports_mask;	/* source in the lower half */
+	lb_u16 vip_num, real_num;
+	lb_u8 version, protocol;
+	lb_u8 pad[2];
+	lb_u32 one_in;			/* of so many packets one, by chance */
+	lb_u32 interval;		/* ticks per traced packet and CPU */
+	lb_u64 ahead;
+	lb_u64 until;			/* ticks: over then, whether the agent lives or not */
 };
 
 enum lb_verdict {
@@ -164,19 +269,40 @@ enum lb_verdict {
 	LB_ANSWER = 3,			/* an ICMP message of our own went back in its place */
 };
 
-/* A dropped (or, with LB_TRACE_ALL, any) packet to a VIP. Ring buffer `events`, fixed size. */
+enum lb_event_kind {
+	LB_EVENT_CONCLUSION = 0,	/* a drop (with LB_TRACE_ALL: any verdict on a packet to a VIP) */
+	LB_EVENT_ENTRY = 1,		/* a traced packet as it came, */
+	LB_EVENT_EXIT = 2,		/* and as it left, or would have */
+};
+
+/* Ring buffer `events`, fixed size. */
 struct lb_event {
 	lb_u64 at;			/* CLOCK_MONOTONIC, ns */
-	lb_u32 length;			/* of the frame as received */
+	lb_u32 length;			/* of the frame as received; at exit: as it is now */
 	lb_u32 slot;
-	lb_u16 verdict;			/* enum lb_verdict */
+	lb_u16 verdict;			/* enum lb_verdict; at entry: none yet */
 	lb_u16 reason;			/* enum lb_reason */
 	lb_u16 vip_num;
 	lb_u16 real_num;
 	lb_u16 cpu;
 	lb_u16 rx_queue;
-	lb_u32 flow_hit;		/* 1: placed by the flow table, 0: by the ring */
-	lb_u8 head[LB_CAPTURE];		/* the frame as received, or as sent if it was; cut or zero-padded */
+	lb_u8 kind;			/* enum lb_event_kind */
+	lb_u8 flow_hit;			/* 1: placed by the flow table, 0: by the ring */
+	lb_u16 captured;		/* bytes in head */
+	lb_u32 packet;			/* entry and exit of one packet have the same, of one CPU */
+	lb_u32 pad;
+	lb_u8 head[LB_CAPTURE];		/* the frame as it is now, zero-padded */
+};
+
+/* Map `work`, one entry per CPU: rare.c's own, of no meaning behind a packet. */
+struct lb_work {
+	lb_u64 words[32];
+};
+
+/* Program array `jumps`. */
+enum lb_jump {
+	LB_JUMP_RARE = 0,
+	LB_JUMPS = 1,
 };
 
 /* Totals of decap.c, which runs on a real. Map `decap_totals`, one entry per CPU. rx = decapsulated + pass + drop. */
@@ -231,7 +357,7 @@ enum lb_fill_result {
 /* The maps: their numbers in the programs' code, their names in the pin directory. */
 enum lb_map {
 	LB_MAP_CONTROL = 1,
-	LB_MAP_VIPS = 2,		/* hash lb_vip_key -> u32 */
+	LB_MAP_VIPS = 2,
 	LB_MAP_SERVICES = 3,
 	LB_MAP_REALS = 4,
 	LB_MAP_RINGS = 5,
@@ -243,7 +369,14 @@ enum lb_map {
 	LB_MAP_EVENTS = 11,		/* ring buffer of lb_event */
 	LB_MAP_DECAP_TOTALS = 12,
 	LB_MAP_FILL = 13,
-	LB_MAP_PROBE_TOTALS = 20,	/* 14 to 19 are kept for lb.c */
+	LB_MAP_ADDRESSES = 14,
+	LB_MAP_PREFIXES = 15,		/* trie lb_prefix -> lb_address */
+	LB_MAP_QUIC_IDS = 16,		/* hash lb_quic_id -> u32 */
+	LB_MAP_TRACE = 17,
+	LB_MAP_QUEUES = 18,
+	LB_MAP_WORK = 19,
+	LB_MAP_JUMPS = 20,		/* program array */
+	LB_MAP_PROBE_TOTALS = 21,
 };
 
 #endif

@@ -11,6 +11,7 @@
 
 #include <linux/types.h>
 #include "lb_abi.h"
+#include "packet.h"
 
 #define MAP_MARK 0x4c420000	/* agent/loader.py looks for it */
 #define MAP(number) ((void *)bpf_pseudo_fd(1, MAP_MARK + (number)))
@@ -18,10 +19,16 @@
 #define MAP_VALUE(number) ((void *)bpf_pseudo_fd(2, MAP_MARK + (number)))
 
 #define CONTROL ((const struct lb_control *)MAP_VALUE(LB_MAP_CONTROL))
+#define ADDRESSES ((const struct lb_addresses *)MAP_VALUE(LB_MAP_ADDRESSES))
+#define VIPS ((const struct lb_vips *)MAP_VALUE(LB_MAP_VIPS))
+#define TRACE ((const struct lb_trace *)MAP_VALUE(LB_MAP_TRACE))
 
-static __always_inline u32 *vip_of(const struct lb_vip_key *key)
+/* Goes on in another program; comes back only if there is none. */
+static void (*jump)(void *ctx, void *programs, u32 number) = (void *)BPF_FUNC_tail_call;
+
+static __always_inline void *work_of(u32 cpu)
 {
-	return bpf_map_lookup_elem(MAP(LB_MAP_VIPS), (void *)key);
+	return bpf_map_lookup_elem(MAP(LB_MAP_WORK), &cpu);
 }
 
 static __always_inline struct lb_service *service_of(u32 vip_num)
@@ -63,6 +70,29 @@ static __always_inline struct lb_share *real_share(u32 cpu, u32 real_num)
 	u32 index = cpu * LB_MAX_REALS + real_num;
 
 	return bpf_map_lookup_elem(MAP(LB_MAP_REAL_TOTALS), &index);
+}
+
+static __always_inline struct lb_queue *queue_of(u32 cpu, u32 queue)
+{
+	u32 index = cpu * LB_QUEUES + (queue < LB_QUEUES ? queue : LB_QUEUES - 1);
+
+	return bpf_map_lookup_elem(MAP(LB_MAP_QUEUES), &index);
+}
+
+static __always_inline const struct lb_address *prefix_of(const u32 *be_address, u32 version)
+{
+	struct lb_prefix key = { .length = 32 + (version == 6 ? 128 : 32),
+				 .be_version = BE32(version) };
+
+	__builtin_memcpy(key.be_address, be_address, sizeof(key.be_address));
+	return bpf_map_lookup_elem(MAP(LB_MAP_PREFIXES), &key);
+}
+
+static __always_inline u32 *real_by_quic_id(u64 server_id, u32 vip_num)
+{
+	struct lb_quic_id key = { server_id, vip_num };
+
+	return bpf_map_lookup_elem(MAP(LB_MAP_QUIC_IDS), &key);
 }
 
 static __always_inline struct lb_bucket *bucket_of(u32 cpu, u32 number)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Bytes -> struct packet.  The only place that reads a received frame, with every bounds check
- * that this needs; touches no map.  What can be no TCP or UDP over IP is LB_PASS at once, or ASIDE
- * (ICMP: icmp.h reads on).  What may be, but has no ports that one can trust, gets its `odd` reason here: whether that matters is
- * find_vip()'s to say.
+ * Bytes -> struct packet: plain TCP and UDP over IP, with every bounds check that this needs; touches no
+ * map.  What concerns no balancer is LB_PASS at once.  What is rare is ASIDE: aside.h reads on.  What
+ * may be TCP or UDP, but has no ports that one can trust, gets its `odd` reason here: whether that
+ * matters is find_vip()'s to say.
  *
  * The families part here and meet again behind it: struct packet is the same for both.
  */
@@ -20,6 +20,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are taken apart
 
 #define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_IPV6 0x86dd
+#define ETHERTYPE_VLAN 0x8100	/* 802.1Q */
+#define ETHERTYPE_SERVICE_VLAN 0x88a8	/* 802.1ad */
 #define PROTOCOL_ICMP 1
 #define PROTOCOL_IPIP 4
 #define PROTOCOL_TCP 6
@@ -43,8 +45,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are taken apart
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 
-/* Verdicts of a stage: none yet; none yet, and off the straight way. */
-enum { GO_ON = LB_ANSWER + 1, ASIDE };
+/* Verdicts of a stage: none yet; none yet, and off the straight way; for this node, to be unwrapped. */
+enum { GO_ON = LB_ANSWER + 1, ASIDE, UNWRAP };
 
 struct ethernet {
 	u8 destination[6];
@@ -94,17 +96,21 @@ struct udp {
 #define ETHERNET_SIZE sizeof(struct ethernet)
 
 struct packet {
-	u64 length;		/* of the frame */
+	u64 received;		/* bytes of the frame as it came */
+	u64 length;		/* of the frame without its VLAN tag */
 	u64 ip_length;
-	struct lb_vip_key to;	/* the destination; if odd, without port and protocol */
+	u64 behind;		/* of the IP headers: where TCP or UDP begins, from the start of IP */
 	u32 be_source[4];	/* IPv4 in the first word */
-	u32 be_ports;		/* 0 if odd */
+	u32 be_destination[4];
+	u32 be_ports;		/* source in the lower half; 0 if odd */
 	u32 odd;		/* enum lb_reason: why its ports are unknown; plain: REASON_NONE */
+	u32 tag;		/* VLAN: the four bytes that vlan.h took off the frame; 0: none */
+	u8 version;		/* of IP: 4, 6 */
 	u8 protocol;
 	u8 tos;			/* or traffic class */
 	u8 tcp_flags;		/* 0 for UDP */
-	u8 carried_as;		/* what an outer header calls it: PROTOCOL_IPIP, PROTOCOL_IPV6 */
 	bool quoted;		/* an ICMP error: ports and addresses are of the client's flow it is about */
+	bool extended;		/* IPv6 with extension headers */
 };
 
 /* `behind`: size of the IP header in front of it. */
@@ -140,19 +146,12 @@ static __always_inline u32 parse_udp(const void *at, const void *end, u64 behind
 static __always_inline u32 parse_ports(const void *at, const void *end, u64 behind,
 				       struct packet *p)
 {
-	u32 odd;
-
 	if (p->ip_length + ETHERNET_SIZE > p->length)
 		return REASON_MALFORMED;
+	p->behind = behind;
 	if (p->protocol == PROTOCOL_TCP)
-		odd = parse_tcp(at, end, behind, p);
-	else
-		odd = parse_udp(at, end, behind, p);
-	if (!odd) {
-		p->to.be_port = p->be_ports >> 16;
-		p->to.protocol = p->protocol;
-	}
-	return odd;
+		return parse_tcp(at, end, behind, p);
+	return parse_udp(at, end, behind, p);
 }
 
 /* What the header says about itself: everything but REASON_NONE ends the search for ports. */
@@ -183,31 +182,14 @@ static __always_inline int parse_ipv4(const struct ipv4 *ip, const void *end, st
 	if ((const void *)(ip + 1) > end)
 		return LB_PASS;
 	if (ip->protocol != PROTOCOL_TCP && ip->protocol != PROTOCOL_UDP)
-		return ip->protocol == PROTOCOL_ICMP ? ASIDE : LB_PASS;
+		return ASIDE;
 	p->protocol = ip->protocol;
 	p->tos = ip->tos;
-	p->carried_as = PROTOCOL_IPIP;
+	p->version = 4;
 	p->be_source[0] = ip->be_source;
-	p->to.be_address[0] = ip->be_destination;
-	p->to.version = 4;
+	p->be_destination[0] = ip->be_destination;
 	p->odd = parse_behind_ipv4(ip, end, p);
 	return GO_ON;
-}
-
-static __always_inline bool is_extension(u8 next)
-{
-	switch (next) {
-	case HEADER_HOP_BY_HOP:
-	case HEADER_ROUTING:
-	case HEADER_FRAGMENT:
-	case HEADER_AUTHENTICATION:
-	case HEADER_DESTINATION:
-	case HEADER_MOBILITY:
-	case HEADER_HIP:
-	case HEADER_SHIM6:
-		return true;
-	}
-	return false;
 }
 
 static __always_inline u32 parse_behind_ipv6(const struct ipv6 *ip, const void *end,
@@ -215,26 +197,27 @@ static __always_inline u32 parse_behind_ipv6(const struct ipv6 *ip, const void *
 {
 	if (BE32(ip->be_first) >> 28 != 6)
 		return REASON_MALFORMED;
-	if (ip->next == HEADER_FRAGMENT)
-		return REASON_FRAGMENT;
-	if (ip->next != PROTOCOL_TCP && ip->next != PROTOCOL_UDP)
-		return REASON_EXTENSION_HEADER;
 	p->ip_length = sizeof(*ip) + BE16(ip->be_length);
 	return parse_ports(ip + 1, end, sizeof(*ip), p);
+}
+
+/* What every IPv6 packet has. */
+static __always_inline void read_ipv6(const struct ipv6 *ip, struct packet *p)
+{
+	p->protocol = ip->next;
+	p->tos = BE32(ip->be_first) >> 20;
+	p->version = 6;
+	__builtin_memcpy(p->be_source, ip->be_source, sizeof(p->be_source));
+	__builtin_memcpy(p->be_destination, ip->be_destination, sizeof(p->be_destination));
 }
 
 static __always_inline int parse_ipv6(const struct ipv6 *ip, const void *end, struct packet *p)
 {
 	if ((const void *)(ip + 1) > end)
 		return LB_PASS;
-	if (ip->next != PROTOCOL_TCP && ip->next != PROTOCOL_UDP && !is_extension(ip->next))
-		return ip->next == PROTOCOL_ICMPV6 ? ASIDE : LB_PASS;
-	p->protocol = ip->next;
-	p->tos = BE32(ip->be_first) >> 20;
-	p->carried_as = PROTOCOL_IPV6;
-	__builtin_memcpy(p->be_source, ip->be_source, sizeof(p->be_source));
-	__builtin_memcpy(p->to.be_address, ip->be_destination, sizeof(p->to.be_address));
-	p->to.version = 6;
+	if (ip->next != PROTOCOL_TCP && ip->next != PROTOCOL_UDP)
+		return ASIDE;
+	read_ipv6(ip, p);
 	p->odd = parse_behind_ipv6(ip, end, p);
 	return GO_ON;
 }
@@ -252,6 +235,22 @@ static __always_inline int parse(struct xdp_md *ctx, struct packet *p)
 	if (ethernet->be_type == BE16(ETHERTYPE_IPV6))
 		return parse_ipv6((const void *)(ethernet + 1), end, p);
 	return LB_PASS;
+}
+
+static __always_inline bool is_encapsulated(u8 protocol)
+{
+	return protocol == PROTOCOL_IPIP || protocol == PROTOCOL_IPV6;
+}
+
+/* What an outer header calls the packet. */
+static __always_inline u8 carried_as(const struct packet *p)
+{
+	return p->version == 6 ? PROTOCOL_IPV6 : PROTOCOL_IPIP;
+}
+
+static __always_inline u16 be_port(const struct packet *p)
+{
+	return p->be_ports >> 16;
 }
 
 /* A client's first packet. SYN with ACK is nothing that a client sends: not a first packet. */

@@ -77,9 +77,10 @@ REASONS = (
     Reason(
         8,
         "extension_header",
-        "an IPv6 packet with an extension header other than Fragment addressed to a VIP",
-        "a scanner, or a sender that uses hop-by-hop or destination options or routing headers",
-        "none needed for scanners; such packets are not balanced yet, send without the headers",
+        "an IPv6 packet to a VIP with more than four extension headers, or one that is not walked",
+        "a scanner, a routing header with segments left, mobility, HIP or Shim6 headers, ESP",
+        "none needed for scanners; up to four hop-by-hop, destination, routing and authentication "
+        "headers are walked",
     ),
     Reason(
         9,
@@ -94,6 +95,13 @@ REASONS = (
         "a ping to a VIP over the rate at which pings are answered",
         "a flood of pings, or many monitors behind one router",
         "none needed: no service is touched; else raise icmp_per_second",
+    ),
+    Reason(
+        11,
+        "congestion",
+        "an encapsulated packet for this node whose congestion mark the inner one cannot carry",
+        "a congested underlay marks the outer header (ECN), the inner packet is not ECN-capable",
+        "as for any loss by congestion: find the link that marks; RFC 6040 asks for the drop",
     ),
 )
 

@@ -54,7 +54,7 @@ def _checks(vip: Vip, checked: Sequence[Checked]) -> Iterator[Finding]:
     why = "a real that does not answer its check gets no new flow"
     failed = [result for result in checked if not result.ok]
     answered = len(checked) - len(failed)
-    level = Level.FAIL if answered < vip.quorum else Level.WARN
+    level = Level.FAIL if answered < vip.comes_at else Level.WARN
     port = vip.check.port or vip.port
     for result in failed:
         tool = (
@@ -65,9 +65,9 @@ def _checks(vip: Vip, checked: Sequence[Checked]) -> Iterator[Finding]:
         yield Finding(check, f"{result.real}@{vip.name}", level, result.detail, why, tool)
     said = sorted({result.detail for result in checked if result.ok})
     words = f"{answered} of {len(checked)} reals answer ({', '.join(said) or '-'})"
-    if answered < vip.quorum:
+    if answered < vip.comes_at:
         yield Finding(
-            *(check, vip.name, Level.FAIL, f"{words}; quorum is {vip.quorum}"),
+            *(check, vip.name, Level.FAIL, f"{words}; quorum is {vip.comes_at}"),
             why="the VIP would not be announced",
             fix="mend the reals above, or the check's port and path in [vips.check]",
         )

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agent import abi, flowtable, loader, maglev
+from agent import abi, loader, maglev
 from agent.boundary import Encap
+from agent.jiffies import HZ
 from shared.model import RING_SLOTS
 from tests.bench.restorer import measure
 from tests.bpf import frames
@@ -111,7 +112,9 @@ def reads(rig: Rig) -> list[Figure]:
     for filled in (0.25, 1.0):
         used = chance.random(len(ways)) < filled
         ways["tag"] = chance.integers(0, 1 << 63, len(ways))
-        ways["seen"] = np.where(used, flowtable.clock() - chance.integers(0, 1 << 19, len(ways)), 0)
+        ways["seen"] = np.where(
+            used, rig.jiffies.now() - chance.integers(0, 500 * HZ, len(ways)), 0
+        )
         ways["real_num"] = chance.integers(1, VIPS * REALS_PER_VIP + 1, len(ways))
         ways["generation"] = 1
         ways["state"] = abi.FLOW_OPEN
@@ -146,7 +149,7 @@ def figures() -> list[Figure]:
     pins = loader.pins(place / "bpffs", "bench")
     started = time.perf_counter()
     loaded = loader.load(
-        loader.Request(pins, ("lb.c", "ring.c"), flows_per_cpu=FLOWS_PER_CPU, ring_rows=96)
+        loader.Request(pins, loader.BALANCER, flows_per_cpu=FLOWS_PER_CPU, ring_rows=96)
     )
     took = time.perf_counter() - started
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

@@ -29,7 +29,7 @@ def bpffs() -> Path:
 def loaded(bpffs: Path) -> Iterator[loader.Loaded]:
     request = loader.Request(
         loader.pins(bpffs, "rig"),
-        ("lb.c", "ring.c"),
+        loader.BALANCER,
         flows_per_cpu=FLOWS_PER_CPU,
         ring_rows=RING_ROWS,
     )

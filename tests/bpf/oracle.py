@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 WORD = 2**64
 SLOTS = 65537
-RETRIES = 4
+RETRIES = 15
 PROTOCOL = {"tcp": 6, "udp": 17}
 
 

@@ -7,7 +7,6 @@ Every single run checks INVARIANTS C1: exactly one outcome, counted once, nothin
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,8 +19,10 @@ from numpy.typing import NDArray
 
 from agent import abi, bpf_syscall, flowtable, maglev, mapped
 from agent.boundary import Encap, OwnedReal, VipKey
-from agent.dataplane import Control, DataPlane
+from agent.dataplane import DataPlane
 from agent.events import EventRing
+from agent.jiffies import HZ, Jiffies
+from agent.packing import Control
 from shared import reasons
 from shared.model import Protocol
 from tests.bpf import frames, oracle
@@ -99,6 +100,7 @@ class Rig:
         self.dataplane = DataPlane(pins)
         self.events = EventRing(pins)
         self.program = bpf_syscall.obj_get(str(pins / "prog_lb"))
+        self.jiffies = Jiffies()
         self._next_vip, self._next_real = 1, 1
         sizes = self.dataplane.cpus
         self.totals = self._view("totals", abi.Totals, sizes)
@@ -110,6 +112,8 @@ class Rig:
             self._view("vip_totals", abi.Share, sizes * abi.MAX_VIPS),
             self._view("real_totals", abi.Share, sizes * abi.MAX_REALS),
             self._view("buckets", abi.Bucket, sizes * abi.BUCKETS),
+            self._view("queues", abi.Queue, sizes * abi.QUEUES),
+            self._view("services", abi.Service, abi.MAX_VIPS),
         ]
 
     def _entries(self, name: str) -> int:
@@ -198,19 +202,14 @@ class Rig:
     @contextmanager
     def tampered(self, key: VipKey, vip_num: int) -> Iterator[None]:
         """With a vip_num that the agent would never write."""
-        raw = abi.VipKey(
-            be_port=socket.htons(key.port),
-            protocol=oracle.PROTOCOL[key.protocol],
-            version=key.address.version,
-        )
-        raw.be_address[0] = int.from_bytes(key.address.packed, "little")
-        with self._pin("vips") as fd:
-            before = bpf_syscall.map_lookup(fd, bytes(raw), 4)
-            bpf_syscall.map_update(fd, bytes(raw), vip_num.to_bytes(4, "little"))
-            try:
-                yield
-            finally:
-                bpf_syscall.map_update(fd, bytes(raw), before)
+        table = self._view("vips", abi.Vips, 1)["place"][0]
+        number = self.dataplane.owned().vips[key]
+        (place,) = np.flatnonzero((table["vip_num"] == number) & (table["key"] != 0))
+        table["vip_num"][place] = vip_num
+        try:
+            yield
+        finally:
+            table["vip_num"][place] = number
 
     def rows(self) -> NDArray[np.uint32]:
         """The ring rows as the program sees them: [row, slot]."""
@@ -250,7 +249,7 @@ class Rig:
         """As if the flow's last packet had been so long ago."""
         stored = self.flow(flow)
         assert stored is not None
-        stored["seen"] = (int(stored["seen"]) - round(seconds * 1e9) // 2**20) % 2**32 | 1
+        stored["seen"] = (int(stored["seen"]) - round(seconds * HZ)) % 2**32 | 1
 
     def flow(self, flow: oracle.Flow) -> Any | None:  # noqa: ANN401
         """The stored entry of this flow on any CPU (struct lb_flow), or None."""
@@ -262,7 +261,8 @@ class Rig:
     def live_flows(self, idle: float) -> NDArray[np.int64]:
         """By real_num, counted now (the data plane's own count may be a moment old)."""
         with self._pin("flows") as fd:
-            return flowtable.census(fd, self.flows.size * abi.FLOW_WAYS, self.reals, idle).live
+            entries = self.flows.size * abi.FLOW_WAYS
+            return flowtable.census(fd, entries, self.reals, idle, self.jiffies.now()).live
 
     def _sums(self) -> dict[str, int]:
         sums: dict[str, int] = {}

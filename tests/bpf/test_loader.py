@@ -40,7 +40,7 @@ def veth() -> Iterator[str]:
 
 def request(pins: Path, *sources: str, attach: loader.Attach | None = None) -> loader.Request:
     return loader.Request(
-        pins, sources or ("lb.c", "ring.c"), flows_per_cpu=SMALL, ring_rows=8, attach=attach
+        pins, sources or loader.BALANCER, flows_per_cpu=SMALL, ring_rows=8, attach=attach
     )
 
 
@@ -148,7 +148,7 @@ def test_an_interface_that_is_not_there(pins: Path) -> None:
 
 def test_a_map_of_another_size_is_refused(pins: Path) -> None:
     loader.load(request(pins))
-    larger = loader.Request(pins, ("lb.c", "ring.c"), flows_per_cpu=2 * SMALL, ring_rows=8)
+    larger = loader.Request(pins, loader.BALANCER, flows_per_cpu=2 * SMALL, ring_rows=8)
     with pytest.raises(loader.LoadError) as refused:
         loader.load(larger)
     said = str(refused.value)
@@ -180,7 +180,7 @@ def test_pins_outside_a_bpffs_say_how_to_mount_one(tmp_path: Path) -> None:
 
 def test_the_probe_program_is_attached_updated_and_removed(pins: Path, veth: str) -> None:
     """At the egress of the same interface: one link, kept by its pin, replaced in place."""
-    asked = request(pins, "lb.c", "probe.c", attach=loader.Attach(veth))
+    asked = request(pins, *loader.BALANCER, "probe.c", attach=loader.Attach(veth))
     first = loader.load(asked)
     assert first.no_egress == ""
     link = bpf_syscall.obj_get(str(pins / f"link_egress_{veth}"))

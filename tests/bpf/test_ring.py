@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent import loader, maglev
+from agent import abi, loader, maglev
 from agent.boundary import EffectError
 from agent.dataplane import QUARANTINE, DataPlane
 from shared.model import RING_SLOTS
@@ -95,13 +95,13 @@ def test_f6_a_flip_never_writes_the_row_in_force(rig: Rig) -> None:
         rig.place(service, {address: step % 5 + n for n, address in enumerate(service.reals, 1)})
         assert rig.row_in_force(service) not in (row, 0)
         if time.monotonic() - started < QUARANTINE:
-            assert rows[row, :RING_SLOTS].tolist() == before
+            assert (rows[row, :RING_SLOTS] & abi.SLOT_REAL).tolist() == before
 
 
 def test_f6_a_retired_row_rests_before_it_is_written(bpffs: Path) -> None:
     """With three rows for one VIP every flip but the first wants a row that was just in force."""
     pins = loader.pins(bpffs, "few-rows")
-    loader.load(loader.Request(pins, ("lb.c", "ring.c"), flows_per_cpu=1024, ring_rows=4))
+    loader.load(loader.Request(pins, loader.BALANCER, flows_per_cpu=1024, ring_rows=4))
     rig = Rig(pins)
     try:
         service = rig.serve(WEB, {"10.3.1.2": 1, "10.3.2.2": 1})

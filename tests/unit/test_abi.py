@@ -140,7 +140,7 @@ def test_each_map_has_its_name_and_number() -> None:
     ("was", "becomes", "refused"),
     [
         ("", "", False),
-        ("LB_CAPTURE 96", "LB_CAPTURE 97", True),
+        ("LB_CAPTURE 160", "LB_CAPTURE 161", True),
         ("lb_u16 real_num", "lb_u32 real_num", True),
         ("lb_u64 at;", "lb_u64 length2;", True),
     ],

@@ -28,6 +28,7 @@ def test_released_numbers_keep_their_names() -> None:
         8: "extension_header",
         9: "icmp_quote",
         10: "ping_limit",
+        11: "congestion",
     }
 
 

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A packet of a VIP -> the real that gets it: by QUIC connection id, by flow table, by ring.
+ *
+ * A ring alone places a flow rightly as long as it does not change.  So each slot also knows to which
+ * real its flows went before; which flows must be stored follows from that (docs/dataplane.md; the
+ * idea is that of JET, CoNEXT 2020).
+ */
+#ifndef REMORA_PLACE_H
+#define REMORA_PLACE_H
+
+#include <linux/types.h>
+#include "lb_abi.h"
+#include "lb_maps.h"
+#include "packet.h"
+#include "hash.h"
+#include "flows.h"
+#include "encap.h"
+#include "quic.h"
+
+/*
+ * Tried in turn while the slots' reals are down, for the milliseconds until the ring is rebuilt: with
+ * one of three reals down one packet in 40 million finds none, with nine of ten one in five.
+ */
+#define SLOTS_TRIED 16
+
+/* Flow tables that a packet without an entry may be looked for in: bounds the price of a flood. */
+#define SEARCHED_CPUS (LB_CPUS < 64 ? LB_CPUS : 64)
+
+#define PLACED_BY_PART (LB_VIP_ANY_SOURCE | LB_VIP_ANY_SOURCE_PORT | LB_VIP_ANY_PORT)
+#define QUIC (LB_VIP_QUIC_LB | LB_VIP_QUIC_CID)
+
+/*
+ * What happened on the way, for the counters: bits of decision.marks. Nothing on the way may depend on
+ * them: the verifier would follow every combination (conclude() makes them unknown to it).
+ */
+enum mark {
+	HIT,
+	MISS_SYN,
+	MISS_UDP,
+	MISS_OTHER,
+	UNTRACKED,		/* placed without a lookup */
+	QUOTED_HIT,		/* of ICMP errors, which only look */
+	OPENED,			/* a new flow, as far as one can tell */
+	STALE,
+	MOVED,
+	EVICTED,
+	PREVIOUS,		/* placed as before the ring changed */
+	UNSTORED,
+	QUIC_ROUTED,
+	QUIC_INITIAL,
+	QUIC_UNKNOWN,
+	SUPPRESSED,		/* an answer that the rate forbids */
+	TOO_BIG,		/* answered as such */
+	DECAPSULATED,
+	TRACED,
+};
+
+struct decision {
+	u64 now;		/* jiffies */
+	u64 hash;		/* of the flow */
+	u64 placing;		/* what the ring is asked with */
+	u64 slot;
+	u64 marks;		/* 1 << enum mark */
+	u64 reason;		/* enum lb_reason */
+	u32 cpu;
+	u32 vip_num;		/* 0: none */
+	u32 flags;		/* of the VIP: enum lb_vip_flag */
+	u32 real_num;
+	u32 encap;		/* of the real: bits of enum lb_encap */
+	u32 address_flags;	/* of the destination: enum lb_address_flag */
+	bool irreplaceable;	/* where the ring alone would not send it, or not for ever */
+};
+
+/* Where the packet's VIP and flow are kept. */
+struct places {
+	const struct lb_service *service;
+	const struct lb_ring *ring;
+	struct lb_flow_set *set;
+};
+
+static __always_inline void begin(struct xdp_md *ctx, struct packet *p, struct decision *d, u32 cpu)
+{
+	__builtin_memset(p, 0, sizeof(*p));
+	__builtin_memset(d, 0, sizeof(*d));
+	p->received = ctx->data_end - ctx->data;
+	d->now = bpf_jiffies64();
+	d->cpu = cpu;
+}
+
+static __always_inline void mark(struct decision *d, u32 what)
+{
+	d->marks |= 1ULL << what;
+}
+
+/* 0 or 1, without a branch. */
+static __always_inline u64 is_marked(u64 marks, u32 what)
+{
+	return marks >> what & 1;
+}
+
+static __always_inline int drop(struct decision *d, u32 reason)
+{
+	d->reason = reason;
+	return LB_DROP;
+}
+
+/* One token per `interval` (0: none at all), and as many beside it as fit into `ahead`; in ticks. */
+static __always_inline bool take_token(struct lb_bucket *bucket, u64 jiffies, u64 interval,
+				       u64 ahead)
+{
+	u64 now = jiffies << 16, due;
+
+	if (!bucket || !interval)
+		return false;
+	due = bucket->due > now ? bucket->due : now;
+	if (due - now > ahead)
+		return false;
+	bucket->due = due + interval;
+	return true;
+}
+
+static __always_inline bool fits(const struct packet *p, u32 encap)
+{
+	return p->ip_length + overhead(encap) <= CONTROL->underlay_mtu;
+}
+
+/* What keeps new flows from a real (bits of enum lb_real_flag). */
+static __always_inline u32 bars_new(u32 flags)
+{
+	return flags & LB_VIP_FAIL_OPEN ? LB_REAL_DISABLED : LB_REAL_DISABLED | LB_REAL_DOWN;
+}
+
+/* What keeps a flow from the real that it was on. */
+static __always_inline u32 bars_known(u32 flags, const struct packet *p)
+{
+	return flags & LB_VIP_KEEP && !opens(p) ? LB_REAL_DISABLED : bars_new(flags);
+}
+
+/* The real, if it is the VIP's and nothing bars it. */
+static __always_inline const struct lb_real *real_of_vip(u32 real_num, u32 vip_num, u32 bars)
+{
+	const struct lb_real *real = real_of(real_num);
+
+	if (!real || real->vip_num != vip_num || real->flags & bars)
+		return NULL;
+	return real;
+}
+
+/* How much room there is depends on the real: only now it is known. */
+static __always_inline int settle(const struct packet *p, struct decision *d, u32 encap)
+{
+	d->encap = encap;
+	return fits(p, encap) ? GO_ON : drop(d, REASON_TOO_BIG);
+}
+
+/* ---- by the ring alone */
+
+/* Whether flows of which the ring alone is right are left out of the table: not of UDP, whose first
+ * packet looks like any other, unless there is no room for them. */
+static __always_inline bool is_sparse(const struct packet *p, u32 flags)
+{
+	return flags & LB_VIP_PRESSURE || (flags & LB_VIP_CHANGED && p->protocol == PROTOCOL_TCP);
+}
+
+/* NULL: it takes a closer look. */
+static __always_inline const struct lb_real *place_untracked(const struct lb_ring *ring,
+							     const struct packet *p,
+							     struct decision *d)
+{
+	u32 word = ring->slots[slot_of(d->placing)];
+	u32 real_num = word & LB_SLOT_REAL;
+
+	if (!(d->flags & LB_VIP_COMPUTE) && word != (real_num | real_num << LB_SLOT_BITS))
+		return NULL;
+	d->real_num = real_num;
+	d->marks = 1ULL << UNTRACKED | (u64)opens(p) << OPENED;
+	return real_of_vip(real_num, d->vip_num, bars_new(d->flags));
+}
+
+/* Whether a packet that the table does not know is of a flow that began before. */
+static __always_inline bool is_of_old_flow(const struct packet *p, u32 flags)
+{
+	if (flags & LB_VIP_COMPUTE)
+		return false;
+	if (p->protocol == PROTOCOL_UDP)
+		return flags & LB_VIP_PRESSURE;
+	return !opens(p);
+}
+
+/* The ring's real for the flow, or NULL with the reason set. */
+static __always_inline const struct lb_real *place_by_ring(const struct lb_ring *ring,
+							   const struct packet *p,
+							   struct decision *d)
+{
+	u32 word = ring->slots[slot_of(d->placing)];
+	u32 previous = word >> LB_SLOT_BITS & LB_SLOT_REAL;
+	const struct lb_real *real;
+	u64 hash = d->placing;
+
+	d->irreplaceable = previous != (word & LB_SLOT_REAL);
+	if (d->irreplaceable && is_of_old_flow(p, d->flags)) {
+		d->real_num = previous;
+		real = real_of_vip(previous, d->vip_num, bars_known(d->flags, p));
+		if (real) {
+			d->marks |= (u64)!p->quoted << PREVIOUS;
+			return real;
+		}
+	}
+	for (int i = 0; i < SLOTS_TRIED; i++) {
+		d->slot = slot_of(hash);
+		d->real_num = ring->slots[slot_of(hash)] & LB_SLOT_REAL;
+		if (!d->real_num)
+			break;
+		real = real_of_vip(d->real_num, d->vip_num, bars_new(d->flags));
+		if (real)
+			return real;
+		d->irreplaceable = true;
+		hash = next_hash(hash);
+	}
+	d->reason = REASON_NO_REAL;
+	return NULL;
+}
+
+/* ---- by the flow table */
+
+static __always_inline u64 miss_marks(const struct packet *p)
+{
+	if (p->quoted)
+		return 0;
+	if (p->protocol == PROTOCOL_UDP)
+		return 1 << MISS_UDP | 1 << OPENED;
+	return opens(p) ? 1 << MISS_SYN | 1 << OPENED : 1 << MISS_OTHER;
+}
+
+static __always_inline struct lb_flow *make_room(struct lb_flow_set *set, struct decision *d)
+{
+	struct lb_flow *entry = spare_entry(set, flow_clock(d->now));
+
+	d->marks |= (u64)is_live(entry) << EVICTED;
+	return entry;
+}
+
+/* In any CPU's table. */
+static __always_inline struct lb_flow *search_flow(u64 hash)
+{
+	struct lb_flow *there = NULL;
+
+	for (u32 cpu = 0; cpu < SEARCHED_CPUS; cpu++) {
+		struct lb_flow_set *other = flow_set_of(cpu, hash);
+
+		there = other ? find_flow(other, hash) : NULL;
+		if (there)
+			break;
+	}
+	return there;
+}
+
+/*
+ * Fetches the flow from the CPU that had it: its packets come by another queue now.  Without this it
+ * would follow the ring, which may have changed since it began, and leave a copy that looks alive.
+ * No lock: at worst the other CPU is just renewing the entry, and the copy stays after all.
+ */
+static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct lb_flow_set *set,
+						  struct decision *d)
+{
+	struct lb_flow *here = make_room(set, d);
+
+	*here = *there;
+	there->seen = 0;
+	mark(d, MOVED);
+	return here;
+}
+
+/* An ICMP error looks and leaves no trace: it is the router's packet, and comes by any queue. */
+static __always_inline struct lb_flow *look_up(struct lb_flow_set *set, const struct packet *p,
+					       struct decision *d)
+{
+	struct lb_flow *flow = find_flow(set, d->hash);
+
+	if (!flow && !opens(p)) {
+		flow = search_flow(d->hash);
+		if (flow && !p->quoted)
+			flow = fetch_flow(flow, set, d);
+	}
+	return flow;
+}
+
+/*
+ * Whether the flow gets an entry.  Neither one at its end nor one of which nothing was sent is worth
+ * another's place; and of those that the ring places alike, only so many per second are.
+ */
+static __always_inline bool is_stored(const struct packet *p, struct decision *d, u32 encap)
+{
+	if (closes(p) || p->quoted || !fits(p, encap))
+		return false;
+	if (d->irreplaceable)
+		return true;
+	if (is_sparse(p, d->flags))
+		return false;
+	if (!CONTROL->flow_interval)
+		return true;
+	if (take_token(bucket_of(d->cpu, LB_BUCKET_FLOWS), d->now, CONTROL->flow_interval,
+		       CONTROL->flow_ahead))
+		return true;
+	mark(d, UNSTORED);
+	return false;
+}
+
+static __always_inline void store(struct lb_flow *flow, struct lb_flow_set *set,
+				  const struct packet *p, struct decision *d, u8 generation)
+{
+	store_flow(flow ? flow : make_room(set, d), d->hash, d->real_num, generation, p,
+		   flow_clock(d->now));
+}
+
+static __always_inline int place_by_table(const struct places *at, const struct packet *p,
+					  struct decision *d, const struct lb_real **chosen)
+{
+	struct lb_flow *flow = look_up(at->set, p, d);
+	u32 now = flow_clock(d->now), encap;
+	const struct lb_real *real;
+
+	if (flow) {
+		d->real_num = flow->real_num;
+		real = real_of_vip(flow->real_num, d->vip_num, bars_known(d->flags, p));
+		if (real && keeps_flow(flow, real, p, now, at->service->udp_idle)) {
+			mark(d, p->quoted ? QUOTED_HIT : HIT);
+			if (!p->quoted)
+				touch_flow(flow, p, now);
+			*chosen = real;
+			return settle(p, d, real->encap);
+		}
+		d->marks |= (u64)!p->quoted << STALE;
+	}
+	d->marks |= miss_marks(p);
+	real = place_by_ring(at->ring, p, d);
+	if (!real)
+		return LB_DROP;
+	*chosen = real;
+	encap = real->encap;
+	d->irreplaceable |= flow && !closes(p);	/* its old entry would take it back */
+	if (is_stored(p, d, encap))
+		store(flow, at->set, p, d, real->generation);
+	return settle(p, d, encap);
+}
+
+/* ---- by QUIC connection id */
+
+/* The real that the packet names, if it does and may be sent to. */
+static __always_inline const struct lb_real *real_by_quic(struct xdp_md *ctx,
+							  const struct lb_service *service,
+							  const struct packet *p,
+							  struct decision *d)
+{
+	const struct lb_real *real = NULL;
+	u64 server_id = 0;
+	u32 *real_num;
+
+	switch (read_quic(ctx, p, service, d->flags, &server_id)) {
+	case QUIC_OPENING:
+		mark(d, QUIC_INITIAL);
+		return NULL;
+	case QUIC_NAMED:
+		real_num = real_by_quic_id(server_id, d->vip_num);
+		if (real_num) {
+			d->real_num = *real_num;
+			real = real_of_vip(*real_num, d->vip_num, bars_known(d->flags, p));
+		}
+	}
+	mark(d, real ? QUIC_ROUTED : QUIC_UNKNOWN);
+	return real;
+}
+
+/* Stored all the same: a drain counts it, and an ICMP error quotes ports, no connection id. */
+static __always_inline int place_by_quic(const struct lb_real *real, struct lb_flow_set *set,
+					 const struct packet *p, struct decision *d)
+{
+	struct lb_flow *flow = look_up(set, p, d);
+	u32 encap = real->encap;
+
+	if (flow && flow->real_num == d->real_num && flow->generation == real->generation) {
+		mark(d, HIT);
+		touch_flow(flow, p, flow_clock(d->now));
+		return settle(p, d, encap);
+	}
+	d->marks |= 1ULL << MISS_OTHER | (u64)(flow != NULL) << STALE;
+	d->irreplaceable = flow != NULL;
+	if (is_stored(p, d, encap))
+		store(flow, set, p, d, real->generation);
+	return settle(p, d, encap);
+}
+
+/* ---- */
+
+/* Reads the VIP's settings and hashes the flow; false: something is missing, which cannot be. */
+static __always_inline bool prepare(const struct packet *p, struct decision *d, struct places *at)
+{
+	const struct lb_service *service = service_of(d->vip_num);
+	u64 row_and_flags;
+
+	if (!service)
+		return false;
+	row_and_flags = *(const volatile u64 *)service;	/* one load: never of two revisions */
+	d->flags = row_and_flags >> 32;
+	d->hash = flow_hash(CONTROL->hash_key, p);
+	d->placing = d->hash;
+	if (d->flags & PLACED_BY_PART)
+		d->placing = placing_hash(CONTROL->hash_key, p, d->flags);
+	d->slot = slot_of(d->placing);
+	at->service = service;
+	at->ring = ring_of((u32)row_and_flags);
+	at->set = flow_set_of(d->cpu, d->hash);
+	return at->ring && at->set;
+}
+
+/* Everything but QUIC. */
+static __always_inline int place(const struct places *at, const struct packet *p,
+				 struct decision *d, const struct lb_real **chosen)
+{
+	const struct lb_real *real;
+
+	if (!(d->flags & LB_VIP_COMPUTE) && !is_sparse(p, d->flags))
+		return place_by_table(at, p, d, chosen);
+	real = place_untracked(at->ring, p, d);
+	if (!real && !(d->flags & LB_VIP_COMPUTE))
+		return place_by_table(at, p, d, chosen);
+	if (!real)
+		real = place_by_ring(at->ring, p, d);
+	if (!real)
+		return LB_DROP;
+	*chosen = real;
+	return settle(p, d, real->encap);
+}
+
+static __always_inline int place_plain(const struct packet *p, struct decision *d,
+				       const struct lb_real **chosen)
+{
+	struct places at = {};
+
+	if (!prepare(p, d, &at))
+		return drop(d, REASON_INTERNAL);
+	return d->flags & QUIC ? ASIDE : place(&at, p, d, chosen);
+}
+
+static __always_inline int place_any(struct xdp_md *ctx, const struct packet *p,
+				     struct decision *d, const struct lb_real **chosen)
+{
+	struct places at = {};
+
+	if (!prepare(p, d, &at))
+		return drop(d, REASON_INTERNAL);
+	if (d->flags & QUIC && !p->quoted) {
+		*chosen = real_by_quic(ctx, at.service, p, d);
+		if (*chosen)
+			return place_by_quic(*chosen, at.set, p, d);
+	}
+	return place(&at, p, d, chosen);
+}
+
+static __always_inline int push_encap(struct xdp_md *ctx, const struct packet *p,
+				      struct decision *d, const struct lb_real *real)
+{
+	if (!push_outer(ctx, p, CONTROL, d->hash, real, d->encap))
+		return drop(d, REASON_ENCAP_FAILED);
+	return LB_SEND;
+}
+
+#endif
