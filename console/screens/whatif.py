@@ -16,7 +16,7 @@ from console.plan import Answered, refused, to_do
 from console.plan_lines import plan_lines, verdict_lines
 from console.screens.live import LiveScreen
 from console.store import Reply
-from console.view import View, named_target, rule
+from console.view import View, line, named_target, rule
 from console.what_if import PLANS, NodePlan, node_plans
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
