@@ -13,10 +13,13 @@ from textual import on
 from console import arming, command, crash, objects
 from console.client import Client
 from console.exits import Exit, VerbError
+from console.export import Format, export
+from console.files import written_to
 from console.frames import ALWAYS, FrameApp, Source
 from console.screens.alerts import AlertsScreen
 from console.screens.arm import ArmDialog
 from console.screens.bgp import BgpScreen
+from console.screens.choose import ColumnsDialog, ExportDialog
 from console.screens.drops import DropsScreen
 from console.screens.fleet import FleetScreen
 from console.screens.heat import HeatScreen
@@ -24,6 +27,8 @@ from console.screens.help import HelpScreen
 from console.screens.live import LiveScreen
 from console.screens.node import NodeScreen
 from console.screens.operations import OperationsScreen
+from console.screens.packet import PacketScreen
+from console.screens.palette import Lines
 from console.screens.plan import PlanDialog
 from console.screens.real import RealScreen
 from console.screens.ring import RingScreen
@@ -34,6 +39,7 @@ from console.settings import Settings
 from console.trail import START, Place, Trail
 from console.trail import Path as Way
 from console.view import named_target
+from console.widgets.table import LineTable
 from console.widgets.terminal import Render
 from console.wish import Target, Wish, undo, wish
 from shared.messages import Replay
@@ -49,22 +55,26 @@ SCREENS: Mapping[str, Callable[[Place, Source], LiveScreen]] = {
     "node": lambda place, _: NodeScreen(place.name),
     "vip": lambda place, _: VipScreen(place.name, place.row),
     "real": lambda place, _: RealScreen(place.name),
+    "packet": lambda place, _: PacketScreen(place.name),
     "ring": lambda place, _: RingScreen(place.name),
 }
 """What stands above the fleet."""
-DEEP = ("node", "vip", "real", "ring")
+DEEP = ("node", "vip", "real", "ring", "packet")
 """Reached from a row: one level down from where one is."""
 
 
 class RemoraApp(FrameApp):
     CSS_PATH = Path(__file__).with_name("console.tcss")
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS: ClassVar = {Lines}
+    COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar = []
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # FrameApp's
         super().__init__(*arguments, **options)
         self._history = command.History()
         self._trail = Trail()
+        self._columns: dict[tuple[str, str], frozenset[str]] = {}
+        """(place, table) -> the columns that were chosen there."""
 
     def on_mount(self) -> None:
         if os.environ.get("NO_COLOR"):
@@ -120,8 +130,11 @@ class RemoraApp(FrameApp):
 
     def _arrived(self) -> None:
         """A new screen: its topics from now on, and what is known at once."""
-        if isinstance(self.screen, LiveScreen):
-            self._follow(self.screen.TOPICS)
+        screen = self.screen
+        if isinstance(screen, LiveScreen) and screen.composed:
+            self._follow(screen.TOPICS)
+            for table in screen.query(LineTable):
+                table.choose(self._columns.get((screen.place.place, table.id or "")))
             self.draw()
 
     def _follow(self, topics: frozenset[str]) -> None:
@@ -194,6 +207,36 @@ class RemoraApp(FrameApp):
         """Raises ArmingError."""
         self.arming = self.arming.for_minutes(minutes, reason, self._clock())
 
+    # ---- tables
+
+    @on(LiveScreen.ColumnsWanted)
+    def _choose_columns(self) -> None:
+        screen = self.screen
+        if not isinstance(screen, LiveScreen):
+            return
+        table, place = screen.table, screen.place.place
+
+        def chosen(titles: frozenset[str] | None) -> None:
+            if titles:
+                self._columns[place, table.id or ""] = titles
+                table.choose(titles)
+
+        self.push_screen(ColumnsDialog(table.titles, [c.title for c in table.columns]), chosen)
+
+    @on(LiveScreen.ExportWanted)
+    def _export(self) -> None:
+        screen = self.screen
+        if not isinstance(screen, LiveScreen):
+            return
+        table, place = screen.table, screen.place.place
+
+        def chosen(kind: Format | None) -> None:
+            if kind is not None:
+                text = export(table.rows, table.columns, kind)
+                screen.say(written_to(text, f"remora-{place}", kind, self._wall()))
+
+        self.push_screen(ExportDialog(), chosen)
+
     # ---- command bar
 
     @on(LiveScreen.CommandWanted)
@@ -216,6 +259,13 @@ class RemoraApp(FrameApp):
             return
         screen.close_command()
         self._follow(screen.TOPICS)
+
+    def do(self, text: str) -> None:
+        """A line of the palette: as if it was typed."""
+        if isinstance(self.screen, LiveScreen):
+            wrong = self._do(self.screen, text)
+            if wrong:
+                self._say(wrong, "bad")
 
     def _do(self, screen: LiveScreen, text: str) -> str:
         """Does it, or returns why not."""

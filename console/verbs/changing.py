@@ -20,7 +20,7 @@ from console.objects import Object
 from console.plan import Answered
 from console.store import Agent
 from console.verbs.session import Session
-from console.verbs.tables import now_text
+from console.written import now_text
 from shared.messages import Action
 
 WAIT_STEP = 0.5

@@ -13,7 +13,7 @@ from console.exits import Exit, VerbError
 from console.problems import Problem, problems
 from console.store import Agent
 from console.verbs.session import Session
-from console.verbs.tables import now_text, records, table
+from console.written import now_text, records, table
 from shared.reasons import REASONS
 
 
