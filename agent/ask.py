@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import time
 import uuid
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def ask(
         dry_run=dry_run,
         allow=allow,
         expect_revision=expect_revision,
+        sent=time.time(),
     )
     endpoint = endpoints(str(run_dir))[1]
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:

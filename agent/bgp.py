@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ExaBGP as a child, steered through its bridge (bgp_pipe.py).
 
-The set of addresses is declared; this side knows what ExaBGP holds (the bridge tells it on every
+The set of routes is declared; this side knows what ExaBGP holds (the bridge tells it on every
 connection) and sends the difference, so nothing is announced twice and nothing is forgotten after a
 restart of either side.  ExaBGP outlives a crashed agent: the next one adopts it.
 """
@@ -17,13 +17,12 @@ import shutil
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable
-from ipaddress import ip_address
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent import bgp_pipe
-from agent.boundary import EffectError, PeerChanged
-from agent.config import Bgp, BgpPeer
+from agent import bgp_pipe, bgp_text
+from agent.bgp_table import Bgp
+from agent.boundary import EffectError, PeerChanged, Route
 from agent.maglev import Address
 
 log = logging.getLogger("remora.bgp")
@@ -44,43 +43,8 @@ SETTINGS = {
     "exabgp_log_destination": "stderr",
     "exabgp_log_level": "INFO",
     "exabgp_log_short": "true",
+    "exabgp_log_statistics": "false",
 }
-
-
-def exabgp_config(listed: Bgp, socket_path: Path) -> str:
-    """The text of exabgp.conf (ExaBGP 5)."""
-    bridge = f"{sys.executable} -I {bgp_pipe.__file__} {socket_path} {listed.dead_man:g}"
-    blocks = [f"process remora {{ run {bridge}; encoder json; }}"]
-    blocks += [
-        f"neighbor {peer.address} {{\n"
-        f"  router-id {listed.router_id};\n"
-        f"  local-address {peer.local_address};\n"
-        f"  local-as {listed.local_as};\n"
-        f"  peer-as {peer.asn};\n"
-        f"  hold-time {peer.hold_time};\n"
-        f"  family {{ {_families(listed, peer)} }}\n"
-        "  api { processes [ remora ]; neighbor-changes; }\n"
-        "}"
-        for peer in listed.peers
-    ]
-    return "\n".join(blocks) + "\n"
-
-
-def _families(listed: Bgp, peer: BgpPeer) -> str:
-    """IPv4 routes over IPv4 sessions; IPv6 ones over both, if there is a next hop for them."""
-    if peer.address.version == 6:
-        return "ipv6 unicast;"
-    return "ipv4 unicast; ipv6 unicast;" if listed.next_hop6 else "ipv4 unicast;"
-
-
-def route(listed: Bgp, address: Address) -> str:
-    """The host route of a VIP address, as ExaBGP's commands name it.
-
-    `next-hop self` would be the session's own address, which for an IPv6 route over an IPv4 session
-    is an error: there the config names it.
-    """
-    hop = listed.next_hop6 if address.version == 6 else None
-    return f"route {address}/{address.max_prefixlen} next-hop {hop or 'self'}"
 
 
 class Speaker:
@@ -93,11 +57,12 @@ class Speaker:
         self._pid_file = run_dir / "exabgp.pid"
         self._log = run_dir / "exabgp.log"
         self._tell = tell
-        self._wanted: frozenset[Address] = frozenset()
-        self._standing: set[Address] | None = None
+        self._wanted: dict[str, str] = {}
+        """Prefix -> attributes, as ExaBGP's commands have them."""
+        self._standing: dict[str, str] | None = None
         """What ExaBGP holds; None: no bridge is connected."""
         self._bridge: asyncio.StreamWriter | None = None
-        self._unanswered: deque[tuple[str, Address]] = deque()
+        self._unanswered: deque[tuple[str, str]] = deque()
         self._all_answered = asyncio.Event()
         self._all_answered.set()
         self._server: asyncio.Server | None = None
@@ -110,7 +75,8 @@ class Speaker:
         self._server = await asyncio.start_unix_server(
             self._on_bridge, self._socket, limit=LONGEST_LINE
         )
-        text = exabgp_config(self._listed, self._socket)
+        bridge = f"{sys.executable} -I {bgp_pipe.__file__} {self._socket} {self._listed.dead_man:g}"
+        text = bgp_text.config(self._listed, bridge)
         left = self._left_behind()
         if left is not None and self._conf.exists() and self._conf.read_text() == text:
             log.info("exabgp adopted pid=%d", left)
@@ -119,17 +85,20 @@ class Speaker:
         if left is not None:
             log.info("exabgp replaced: its config changed pid=%d", left)
             await _end(os.pidfd_open(left), signal.SIGTERM)
-        self._conf.write_text(text)
+        self._write_config(text)
         self._spawn()
 
-    def advertise(self, addresses: frozenset[Address]) -> None:
-        self._wanted = addresses
+    def advertise(self, routes: Mapping[Address, Route]) -> None:
+        self._wanted = {
+            bgp_text.prefix(address): bgp_text.attributes(self._listed, route, address.version)
+            for address, route in sorted(routes.items(), key=lambda item: _order(item[0]))
+        }
         self._send_difference()
 
     async def stop(self) -> None:
         """Withdraw everything, then end ExaBGP."""
         self._stopping = True
-        self.advertise(frozenset())
+        self.advertise({})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._all_answered.wait(), WITHDRAW)
         if self._pidfd >= 0:
@@ -143,6 +112,12 @@ class Speaker:
             self._bridge.close()
 
     # ---- the process
+
+    def _write_config(self, text: str) -> None:
+        """It may hold passwords."""
+        self._conf.unlink(missing_ok=True)
+        self._conf.touch(mode=0o600)
+        self._conf.write_text(text)
 
     def _left_behind(self) -> int | None:
         """The pid of a running ExaBGP of this node, if a former agent left one."""
@@ -241,49 +216,55 @@ class Speaker:
 
     def _on_hello(self, hello: dict[str, object]) -> None:
         routes, peers = hello["routes"], hello["peers"]
-        if not isinstance(routes, list) or not isinstance(peers, dict):
+        if not isinstance(routes, dict | list) or not isinstance(peers, dict):
             raise TypeError("hello")
-        self._standing = {ip_address(standing.partition("/")[0]) for standing in routes}
+        # The bridge of an older agent tells prefixes only: their attributes are declared anew.
+        self._standing = dict(routes) if isinstance(routes, dict) else dict.fromkeys(routes, "")
         for peer, state in peers.items():
             self._on_peer(peer, state, {})
         self._send_difference()
 
     def _on_peer(self, peer: str, state: str, neighbor: dict[str, str]) -> None:
-        detail = neighbor.get("reason", "established" if state == "up" else state)
-        self._tell(PeerChanged(peer, "up" if state == "up" else "down", detail))
+        reason = neighbor.get("reason", "")
+        detail = reason or ("established" if state == "up" else state)
+        self._tell(PeerChanged(peer, "up" if state == "up" else "down", detail, reason))
 
     def _all_peers_down(self, why: str) -> None:
         for peer in self._listed.peers:
-            self._tell(PeerChanged(str(peer.address), "down", why))
+            self._tell(PeerChanged(str(peer.address), "down", why, why))
 
     def _send_difference(self) -> None:
         if self._bridge is None or self._standing is None:
             return
-        # Withdrawals first; sorted, so that logs and tests read alike.
-        for address in sorted(self._standing - self._wanted, key=_order):
-            self._send("withdraw", address)
-        for address in sorted(self._wanted - self._standing, key=_order):
-            self._send("announce", address)
-        self._standing = set(self._wanted)
+        # Withdrawals first, sorted, so that logs and tests read alike.
+        for prefix in self._standing:
+            if prefix not in self._wanted:
+                self._send("withdraw", prefix, self._standing[prefix])
+        for prefix, attributes in self._wanted.items():
+            if self._standing.get(prefix) != attributes:
+                self._send("announce", prefix, attributes)  # in place of what stands
+        self._standing = dict(self._wanted)
 
-    def _send(self, verb: str, address: Address) -> None:
+    def _send(self, verb: str, prefix: str, attributes: str) -> None:
         assert self._bridge is not None
-        self._bridge.write(f"{verb} {route(self._listed, address)}\n".encode("ascii"))
-        self._unanswered.append((verb, address))
+        self._bridge.write(f"{verb} route {prefix} {attributes}".rstrip().encode("ascii") + b"\n")
+        self._unanswered.append((verb, prefix))
         self._all_answered.clear()
-        log.info("%s address=%s", verb, address)
+        log.info("%s route=%s %s", verb, prefix, attributes)
 
     def _on_acknowledged(self, *, ok: bool) -> None:
         if not self._unanswered:
             return
-        verb, address = self._unanswered.popleft()
+        verb, prefix = self._unanswered.popleft()
         if not self._unanswered:
             self._all_answered.set()
         if ok:
             return
-        log.error("exabgp refused to %s %s; see %s", verb, address, self._log)
-        if self._standing is not None:
-            (self._standing.discard if verb == "announce" else self._standing.add)(address)
+        log.error("exabgp refused to %s %s; see %s", verb, prefix, self._log)
+        if self._standing is not None and verb == "announce":
+            self._standing.pop(prefix, None)
+        elif self._standing is not None:
+            self._standing[prefix] = ""
         asyncio.get_running_loop().call_later(RESPAWN, self._send_difference)
 
 

@@ -30,7 +30,8 @@ class Bridge:
     def __init__(self, path: str, dead_man: float) -> None:
         self.path = path
         self.dead_man = dead_man
-        self.routes: set[str] = set()
+        self.routes: dict[str, str] = {}
+        """Prefix -> the attributes that it stands with, as they were commanded."""
         self.peers: dict[str, str] = {}
         self.agent: socket.socket | None = None
         self.left_at = time.monotonic()
@@ -62,7 +63,7 @@ class Bridge:
             agent.close()
             return
         self.agent, self.from_agent = agent, b""
-        hello = {"bridge": os.getppid(), "routes": sorted(self.routes), "peers": self.peers}
+        hello = {"bridge": os.getppid(), "routes": self.routes, "peers": self.peers}
         self.tell_agent(json.dumps(hello).encode() + b"\n")
 
     def disconnect(self) -> None:
@@ -109,11 +110,12 @@ class Bridge:
             return
         *lines, self.from_agent = (self.from_agent + read).split(b"\n")
         for line in lines:
-            words = line.decode("ascii", "replace").split()
-            if words[:2] == ["announce", "route"]:
-                self.routes.add(words[2])
-            elif words[:2] == ["withdraw", "route"]:
-                self.routes.discard(words[2])
+            verb, _, rest = line.decode("ascii", "replace").partition(" route ")
+            prefix, _, attributes = rest.partition(" ")
+            if verb == "announce":
+                self.routes[prefix] = attributes
+            elif verb == "withdraw":
+                self.routes.pop(prefix, None)
             _write(TO_EXABGP, line + b"\n")
 
 

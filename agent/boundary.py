@@ -132,6 +132,20 @@ class Override(NamedTuple):
     """None: as configured."""
 
 
+class Route(NamedTuple):
+    """The attributes with which an address is announced."""
+
+    next_hop: Address | None = None
+    """None: the node's own address."""
+    med: int | None = None
+    local_preference: int | None = None
+    """Sent to peers of our own AS only."""
+    communities: tuple[str, ...] = ()
+    large_communities: tuple[str, ...] = ()
+    prepend: int = 0
+    """How many times more our AS stands in the path."""
+
+
 class Target(NamedTuple):
     """Whom to probe."""
 
@@ -207,6 +221,8 @@ class PeerChanged:
     peer: str
     state: Literal["up", "down"]
     detail: str
+    error: str = ""
+    """Why it is down, if the peer, the network or ExaBGP said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +320,7 @@ class PutQuicIds:
 class Advertise:
     """The whole set of VIP addresses to announce; the shell computes the difference."""
 
-    addresses: frozenset[Address]
+    routes: Mapping[Address, Route]
 
 
 @dataclass(frozen=True, slots=True)

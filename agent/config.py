@@ -17,11 +17,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.bgp_table import Announce, Bgp, BgpPeer
 from agent.boundary import Encap, VipKey
 from agent.check_table import Check
 from agent.contradictions import contradictions
 from agent.policy import AllDown
-from agent.tables import Address, Asn, Name, Port, Table
+from agent.tables import Address, Name, Port, Table
 from shared.model import Protocol
 
 MAX_VIPS = 511
@@ -60,6 +61,21 @@ class Telemetry(Table, frozen=True, kw_only=True):
     events_per_second: Annotated[int, Meta(ge=0, le=10000)] = 20
 
 
+class Wire(Table, frozen=True, kw_only=True):
+    listen: str
+    secret_key: str = ""
+    authorized_keys: str = ""
+    insecure: bool = False
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def keyed(self) -> bool:
+        return bool(self.secret_key)
+
+
 class Metrics(Table, frozen=True, kw_only=True):
     listen: str = "127.0.0.1:9469"
 
@@ -70,21 +86,6 @@ class Metrics(Table, frozen=True, kw_only=True):
     @property
     def port(self) -> int:
         return int(self.listen.rpartition(":")[2])
-
-
-class BgpPeer(Table, frozen=True, kw_only=True):
-    address: Address
-    local_address: Address
-    asn: Asn
-    hold_time: Annotated[int, Meta(ge=3, le=65535)] = 9
-
-
-class Bgp(Table, frozen=True, kw_only=True):
-    local_as: Asn
-    router_id: IPv4Address
-    next_hop6: IPv6Address | None = None
-    dead_man: Annotated[float, Meta(ge=0, le=86400)] = 30.0
-    peers: Annotated[tuple[BgpPeer, ...], Meta(min_length=1)]
 
 
 class Real(Table, frozen=True, kw_only=True):
@@ -105,6 +106,7 @@ class Vip(Table, frozen=True, kw_only=True):
     panic: Annotated[int, Meta(ge=0, le=100)] = 0
     ramp: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     check: Check = Check()
+    announce: Announce = Announce()
     reals: Annotated[tuple[Real, ...], Meta(min_length=1)]
 
     @property
@@ -125,6 +127,7 @@ class Vip(Table, frozen=True, kw_only=True):
 class Config(Table, frozen=True, kw_only=True):
     node: Node
     telemetry: Telemetry = Telemetry()
+    wire: Wire | None = None
     metrics: Metrics | None = None
     bgp: Bgp | None = None
     vips: Annotated[tuple[Vip, ...], Meta(min_length=1, max_length=MAX_VIPS)]
@@ -198,11 +201,16 @@ _RULES = {
     "xdp_mode": "native or generic",
     "encap": "ipip or gue",
     "name": _NAME_RULE,
+    "when": "any or all",
+    "families": "ipv4 and ipv6",
+    "communities": "ASN:VALUE, each 0 to 65535, or no-export, no-advertise, no-peer, blackhole",
+    "large_communities": "A:B:C, each 0 to 4294967295",
+    "password": "at most 80 visible ASCII characters",
     "hash_key": "32 hexadecimal digits; make one with `openssl rand -hex 16`",
     "interface": "an interface name of at most 15 characters, as `ip link` shows it",
     "path": "an absolute path of visible ASCII characters, such as /healthz",
 }
-SECRETS = ("hash_key",)
+SECRETS = ("hash_key", "password")
 """Never repeated in an error: errors end in logs."""
 
 
@@ -233,9 +241,12 @@ _TABLES: dict[str, type[Table]] = {
     "": Config,
     "node": Node,
     "telemetry": Telemetry,
+    "wire": Wire,
     "metrics": Metrics,
     "bgp": Bgp,
+    "bgp.announce": Announce,
     "bgp.peers": BgpPeer,
+    "vips.announce": Announce,
     "vips": Vip,
     "vips.check": Check,
     "vips.reals": Real,

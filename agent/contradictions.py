@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from agent import bgp_contradictions
 from agent.check_contradictions import check_problems
 from agent.health import RAMP_STEPS
 from agent.maglev import Address
+from shared.model import host_and_port, is_loopback
 
 if TYPE_CHECKING:
     from agent.config import Config, Vip
@@ -24,10 +26,39 @@ MAX_REALS = 4095
 def contradictions(config: Config) -> Iterator[str]:
     """What each value alone does not show, in words; the first is reported."""
     yield from _node_problems(config)
+    yield from _wire_problems(config)
     yield from _metrics_problems(config)
     yield from _vip_problems(config)
-    yield from _bgp_problems(config)
+    yield from bgp_contradictions.contradictions(config)
     yield from _outer_source_problems(config)
+
+
+def _wire_problems(config: Config) -> Iterator[str]:
+    wire = config.wire
+    if wire is None:
+        return
+    try:
+        host, _ = host_and_port(wire.listen)
+        ip_address(host)
+    except ValueError:
+        yield (
+            'wire.listen: must be ADDRESS:PORT such as "192.0.2.11:7400" (commands are on the '
+            f"next port), got {wire.listen!r}"
+        )
+        return
+    for key in ("secret_key", "authorized_keys"):
+        path = getattr(wire, key)
+        if path and not path.startswith("/"):
+            yield f"wire.{key}: must be an absolute path, got {path!r}"
+    if bool(wire.secret_key) != bool(wire.authorized_keys):
+        yield "wire: secret_key and authorized_keys go together; give both"
+    elif wire.keyed and wire.insecure:
+        yield "wire.insecure: contradicts secret_key; remove one"
+    elif not wire.keyed and not wire.insecure and not is_loopback(host):
+        yield (
+            f"wire.listen: {wire.listen} without keys would let anybody steer this node; "
+            "`remora keys FILE` makes a key for secret_key (or say insecure = true)"
+        )
 
 
 def _metrics_problems(config: Config) -> Iterator[str]:
@@ -161,32 +192,6 @@ def _no_host(address: Address) -> str:
         if getattr(address, f"is_{trouble}"):
             return trouble.replace("_", "-")
     return "IPv4-mapped" if getattr(address, "ipv4_mapped", None) else ""
-
-
-def _bgp_problems(config: Config) -> list[str]:
-    """Each VIP's route needs sessions that carry its family, and a next hop of it."""
-    if config.bgp is None:
-        return []
-    families = {vip.address.version for vip in config.vips}
-    found = []
-    for i, peer in enumerate(config.bgp.peers):
-        where = f"bgp.peers[{i}]"
-        if peer.address.version != peer.local_address.version:
-            found.append(
-                f"{where}.local_address: {peer.local_address} and {peer.address} are of two "
-                "families; a session has one"
-            )
-        if peer.address.version == 6 and 4 in families:
-            found.append(
-                f"{where}.address: an IPv6 session cannot announce IPv4 VIPs; "
-                "name the peer by its IPv4 address (it carries IPv6 VIPs too, see bgp.next_hop6)"
-            )
-        if peer.address.version == 4 and 6 in families and config.bgp.next_hop6 is None:
-            found.append(
-                f"bgp.next_hop6: needed to announce IPv6 VIPs over the IPv4 session with "
-                f"{peer.address}; add this node's IPv6 address towards the router"
-            )
-    return found
 
 
 def _outer_source_problems(config: Config) -> list[str]:

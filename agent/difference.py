@@ -20,6 +20,7 @@ RESTART = (
     "node.bpffs",
     "node.run_dir",
     "node.state_dir",
+    "wire",
     "metrics",
     "bgp",
 )
@@ -42,7 +43,7 @@ def settings(old: Config, new: Config) -> tuple[Setting, ...]:
     """Every key outside of [[vips]] whose value differs."""
     return tuple(
         found
-        for table in ("node", "telemetry", "metrics", "bgp")
+        for table in ("node", "telemetry", "wire", "metrics", "bgp")
         for found in differences(table, getattr(old, table), getattr(new, table))
     )
 

@@ -14,13 +14,14 @@ answers.  Traffic is never attracted that a ring cannot place, and "answered" me
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 import numpy as np
 
 from agent import commands, maglev, policy, reconfigure, rib
 from agent.adoption import adopt
+from agent.bgp_table import Announce
 from agent.boundary import (
     Adopted,
     Advertise,
@@ -43,6 +44,7 @@ from agent.boundary import (
     Remember,
     RemoveVip,
     Reply,
+    Route,
     SetFlags,
     SetRing,
     Stopping,
@@ -68,6 +70,9 @@ REMEMBERED_ANSWERS = 1024
 """Answers kept for commands that are sent again."""
 RINGS_AT_ONCE = 16
 """Rings built in one call, some 40 ms: the checks that wait meanwhile must not time out."""
+SILENT = 10.0
+"""Seconds without a session after which a peer's silence is an error."""
+NO_ANSWER = "no session: nobody answers at its address and port, or the TCP MD5 passwords differ"
 RETRY = 1.0
 """Seconds until a failed effect is tried again."""
 
@@ -154,6 +159,7 @@ class Director:
                 for vip in self.state.vips.values():
                     for real in vip.reals.values():
                         real.live_flows = int(live_flows[real.number.real_num])
+                self._note_silent_peers(now)
                 return []
             case Adopted():
                 self._everything = True
@@ -232,14 +238,22 @@ class Director:
 
     def _on_peer(self, fact: PeerChanged, now: float) -> list[Effect]:
         peer = self.state.peers.get(fact.peer)
-        if peer is None or (peer.state == fact.state and peer.detail == fact.detail):
+        if peer is None:
             return []
+        if fact.error:
+            peer.error, peer.failed = fact.error, now
         flipped = peer.state != fact.state
         peer.state, peer.detail = fact.state, fact.detail
         if not flipped:
             return []
         peer.since = now
         return [Emit(PeerEvent(fact.peer, fact.state, fact.detail))]
+
+    def _note_silent_peers(self, now: float) -> None:
+        """A peer that does not answer at all is no event of ExaBGP's."""
+        for peer in self.state.peers.values():
+            if peer.state == "down" and not peer.error and now - peer.since > SILENT:
+                peer.error, peer.failed = NO_ANSWER, now
 
     def _on_asked(self, fact: Asked, now: float) -> list[Effect]:
         command = fact.command
@@ -379,19 +393,23 @@ class Director:
 
     # ---- what should be, against what was written
 
-    def _routes(self) -> frozenset[maglev.Address]:
-        state = self.state
-        return rib.addresses(
+    def _routes(self) -> dict[maglev.Address, Route]:
+        state, bgp = self.state, self.state.listed.bgp
+        if self._stopping or state.admin is not Admin.ENABLED:
+            return {}
+        default = bgp.announce if bgp else Announce()
+        return rib.routes(
             (
-                _service(vip, announced=vip.listed.address in state.announced)
+                _service(vip, default, announced=vip.listed.address in state.announced)
                 for vip in state.vips.values()
             ),
-            node_enabled=state.admin is Admin.ENABLED and not self._stopping,
+            state.announced,
         )
 
     def _settle(self, budget: Budget) -> list[Effect]:
         state = self.state
-        kept = state.announced & self._routes()
+        still = self._routes()
+        kept = {address: r for address, r in state.announced.items() if address in still}
         effects: list[Effect] = []
         self._advertised = [state.announced]
         if kept != state.announced:
@@ -429,9 +447,9 @@ class Director:
         self._touched.clear()
         return found
 
-    def _advertise(self, addresses: frozenset[maglev.Address]) -> Advertise:
-        self._advertised.append(addresses)
-        return Advertise(addresses)
+    def _advertise(self, routes: dict[maglev.Address, Route]) -> Advertise:
+        self._advertised.append(routes)
+        return Advertise(routes)
 
     def _remove_vips(self) -> list[Effect]:
         if not self.state.leftover_vips:
@@ -484,7 +502,7 @@ class Director:
         result = f"{'in force' if vip.panicked else 'over'}, {up} of {of} reals up"
         return [Emit(ChangeEvent("agent", what, result, self.state.revision))]
 
-    def _route_events(self, wanted: frozenset[maglev.Address]) -> list[Effect]:
+    def _route_events(self, wanted: Iterable[maglev.Address]) -> list[Effect]:
         was, now = self._routes_told, frozenset(map(str, wanted))
         self._routes_told = now
         why = "node draining" if self.state.admin is not Admin.ENABLED else "quorum lost"
@@ -496,11 +514,11 @@ class Director:
         ]
 
 
-def _service(vip: VipState, *, announced: bool) -> rib.Service:
+def _service(vip: VipState, default: Announce, *, announced: bool) -> rib.Service:
     listed = vip.listed
     return rib.Service(
         address=listed.address,
-        wanted=policy.attracts(
+        wants=policy.attracts(
             listed.all_down,
             serving=vip.serving,
             announced=announced,
@@ -509,8 +527,9 @@ def _service(vip: VipState, *, announced: bool) -> rib.Service:
             panicking=vip.panicking,
             placed=bool(vip.shares and vip.members),
         ),
-        announced=announced,
         ready=vip.warm and bool(vip.shares),
+        route=rib.route(listed.address, default, listed.announce),
+        needed=rib.needed(default, listed.announce),
     )
 
 

@@ -21,6 +21,7 @@ from typing import Any, assert_never
 
 from agent import boundary as b
 from agent import generations, loader, maglev, netlink, verify
+from agent.audit import Audit, audit_path
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
 from agent.config import Config, Node
@@ -36,7 +37,7 @@ from agent.server import Server
 from agent.supervisor import notify, watchdog
 from agent.telemetry import Telemetry
 from agent.tunnel import Tunnel
-from shared.messages import Answer, Command, Look, Reload, Replay, Ring, RingOf
+from shared.messages import Answer, Command, Look, Question, Reload, Replay, Ring, RingOf
 
 log = logging.getLogger("remora")
 
@@ -115,7 +116,10 @@ class Agent:
         tell = self.inbox.put_nowait
         self.director = Director(config, dataplane.fill)
         self.journal = Journal(journal_path(node.state_dir))
-        self.server = Server(node.name, Path(node.run_dir), tell)
+        self.audit = Audit(audit_path(node.state_dir), node.name)
+        self.server = Server(
+            node.name, Path(node.run_dir), tell, audit=self.audit, wire=config.wire
+        )
         self.tunnel = Tunnel(pins(node), node.interface, node.underlay_mtu)
         self.prober = Prober(tell, self.tunnel)
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
@@ -168,6 +172,7 @@ class Agent:
         await self.telemetry.close()
         await self.server.close()
         self.journal.close()
+        self.audit.close()
         self.dataplane.close()
         log.info("stopped: routes withdrawn, data plane left in place")
 
@@ -304,9 +309,9 @@ class Agent:
                 self.dataplane.forget_previous(vip_num)
             case b.PutQuicIds(vip_num, real_nums):
                 self.dataplane.put_quic_ids(vip_num, real_nums)
-            case b.Advertise(addresses):
+            case b.Advertise(routes):
                 if self.speaker:
-                    self.speaker.advertise(addresses)
+                    self.speaker.advertise(routes)
             case b.Probe(checks):
                 self.prober.declare(checks)
             case b.ReadConfig():
@@ -320,6 +325,8 @@ class Agent:
                 self._verify(effect)
             case b.Remember():
                 self.journal.write(effect)
+                if not self.server.waits_for(effect.command.id):
+                    self.audit.own(effect.command, effect.result, effect.revision, time.time())
             case b.Emit(body):
                 log.info("%s", in_fields(body))
                 await self.telemetry.emit(body)
@@ -391,7 +398,7 @@ class Agent:
 
 
 def _is_question(fact: Asked) -> bool:
-    return isinstance(fact.command.action, Look | Replay | RingOf)
+    return isinstance(fact.command.action, Question)
 
 
 async def run(config_file: Path) -> None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ZeroMQ: telemetry out (PUB), commands in and answers out (ROUTER), both on ipc:// sockets.
+"""Telemetry out, commands in, answers out: by the node's own door, and by one on TCP if listed.
 
 Nothing from the wire raises: bytes that are no command get an answer that says so, and are counted.
-A slow subscriber costs only itself: PUB drops for it past the high-water mark (K4).
+A slow subscriber costs only itself: it loses messages past the high-water mark (K4).  What may pass
+is the gate's decision, what was answered goes into the audit before it goes out.
 """
 
 from __future__ import annotations
@@ -10,86 +11,252 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import zmq
-import zmq.asyncio
+from zmq.auth.asyncio import AsyncioAuthenticator
 
+from agent import doors
+from agent.access import ANYBODY, LOCAL, Grant
+from agent.audit import Audit, Given
 from agent.boundary import Asked, EffectError
-from shared.codec import (
-    LARGEST_COMMAND,
-    WireError,
-    command_frames,
-    command_of,
-    telemetry_frames,
-)
-from shared.messages import Answer, Event, Snapshot
-from shared.model import endpoints
+from agent.config import Wire
+from agent.gate import Gate, Refusal
+from agent.keyring import Keyring
+from shared import curve
+from shared.codec import WireError, command_frames, command_of, telemetry_frames
+from shared.messages import Answer, Command, Event, Question, Snapshot
+from shared.model import is_loopback
 
 log = logging.getLogger("remora.server")
 
-HIGH_WATER = 100
-"""Messages kept for one slow reader."""
+REREAD_KEYS = 1.0
+"""Seconds between two looks at the authorised-keys file."""
 
 
 class Server:
-    """The node's two sockets.  Raises EffectError when they cannot be bound."""
+    """The node's sockets.  Raises EffectError when they cannot be bound or keys not be read."""
 
-    def __init__(self, node: str, run_dir: Path, ask: Callable[[Asked], None]) -> None:
+    def __init__(
+        self,
+        node: str,
+        run_dir: Path,
+        ask: Callable[[Asked], None],
+        *,
+        audit: Audit | None = None,
+        wire: Wire | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._node = node
         self._ask = ask
+        self._clock, self._wall = clock, wall
+        self._audit = audit
+        self._gate = Gate(audit.settled(wall()) if audit else None)
         self.refused = 0
-        """Messages on the command socket that were none."""
-        self._context = zmq.asyncio.Context()
-        telemetry, command = endpoints(str(run_dir))
-        self._publisher = self._bind(zmq.PUB, telemetry, {zmq.SNDHWM: HIGH_WATER})
-        self._router = self._bind(
-            zmq.ROUTER,
-            command,
-            {zmq.MAXMSGSIZE: LARGEST_COMMAND, zmq.SNDHWM: HIGH_WATER, zmq.RCVHWM: HIGH_WATER},
-        )
-        self._listener = asyncio.create_task(self._listen())
+        """Messages on the command sockets that did not pass the gate, or were none."""
+        self._given: dict[str, Given] = {}
+        """Commands that are not answered yet."""
+        self._tasks: dict[doors.Door, list[asyncio.Task[None]]] = {}
+        self._context = doors.Context()
+        self._open(doors.local(self._context, run_dir))
+        self._wire = wire
+        self._remote: doors.Door | None = None
+        self._keyring: Keyring | None = None
+        self._zap: AsyncioAuthenticator | None = None
+        self._watch: asyncio.Task[None] | None = None
+        if wire is not None:
+            self._listen_on(wire)
 
-    def _bind(self, kind: int, endpoint: str, options: dict[int, int]) -> zmq.asyncio.Socket:
-        socket = self._context.socket(kind)
-        for option, value in {zmq.LINGER: 200, **options}.items():
-            socket.setsockopt(option, value)
-        path = Path(endpoint.removeprefix("ipc://"))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            socket.bind(endpoint)
-            path.chmod(0o660)
-        except (OSError, zmq.ZMQError) as error:
-            raise EffectError(f"socket {path}: {error}") from error
-        return socket
+    # ---- doors
+
+    def _open(self, door: doors.Door) -> doors.Door:
+        self._tasks[door] = [
+            _running(self._listen(door), "commands"),
+            _running(door.take_subscriptions(), "subscriptions"),
+        ]
+        return door
+
+    def _shut(self, door: doors.Door) -> None:
+        for task in self._tasks.pop(door):
+            task.cancel()
+        door.close()
+
+    def _listen_on(self, wire: Wire) -> None:
+        if wire.keyed:
+            try:
+                self._own = curve.read(Path(wire.secret_key))
+            except curve.KeyFileError as error:
+                raise EffectError(f"wire.secret_key: {error}") from error
+            self._keyring = Keyring(Path(wire.authorized_keys))
+            self._zap = AsyncioAuthenticator(self._context)
+            self._zap.start()
+            self._zap.configure_curve_callback("*", self._keyring)
+            self._watch = _running(self._watch_keys(self._keyring), "keys")
+            log.info("listening on tcp=%s public_key=%s", wire.listen, self._own.public)
+        elif is_loopback(wire.host):
+            log.warning("listening on tcp=%s without keys: for every user here", wire.listen)
+        else:
+            log.warning(
+                "INSECURE: listening on tcp=%s without keys: ANYBODY who reaches it can steer this "
+                "node and read its traffic figures; `remora keys` makes keys",
+                wire.listen,
+            )
+        self._remote = self._open(self._remote_door(wire))
+
+    def _remote_door(self, wire: Wire) -> doors.Door:
+        if self._keyring is None:
+            return doors.plain(self._context, wire.listen)
+        return doors.keyed(self._context, wire.listen, self._own, self._keyring)
+
+    async def _watch_keys(self, keyring: Keyring) -> None:
+        while True:
+            await asyncio.sleep(REREAD_KEYS)
+            if keyring.reread() and self._remote is not None and self._wire is not None:
+                # Who is connected was let in by the old file: everybody has to knock again.
+                self._shut(self._remote)
+                self._remote = await self._reopened(self._wire)
+
+    @property
+    def strangers(self) -> int:
+        """Connections that were turned away for their key."""
+        return self._keyring.strangers if self._keyring else 0
+
+    async def _reopened(self, wire: Wire) -> doors.Door:
+        while True:
+            try:
+                return self._open(self._remote_door(wire))
+            except EffectError as error:  # the old socket is not gone yet
+                log.debug("%s", error)
+                await asyncio.sleep(0.05)
+
+    # ---- out
 
     async def publish(self, *messages: Snapshot | Event) -> None:
         for message in messages:
-            await self._publisher.send_multipart(telemetry_frames(message))
+            frames = telemetry_frames(message)
+            for door in tuple(self._tasks):
+                with contextlib.suppress(zmq.ZMQError):  # shut meanwhile
+                    await door.publisher.send_multipart(frames)
 
     async def reply(self, sender: bytes, answer: Answer) -> None:
+        """`sender` as in Asked.  Written down first; nobody waits for an answer any more: fine."""
+        given = self._given.pop(answer.id, None)
+        if given is not None and self._audit is not None:
+            self._audit.answered(given, answer, self._wall())
+        for door in tuple(self._tasks):
+            if door.name == sender[:1]:
+                await self._send(door, sender[1:], answer)
+
+    def waits_for(self, id_: str) -> bool:
+        """Somebody is to be answered, and the answer written down."""
+        return id_ in self._given
+
+    async def _send(self, door: doors.Door, identity: bytes, answer: Answer) -> None:
         # ROUTER drops silently what has no receiver any more.
         with contextlib.suppress(zmq.ZMQError):
-            await self._router.send_multipart([sender, *command_frames(answer)])
+            await door.router.send_multipart([identity, *command_frames(answer)])
 
-    async def _listen(self) -> None:
+    # ---- in
+
+    async def _listen(self, door: doors.Door) -> None:
         while True:
-            sender, *frames = await self._router.recv_multipart()
+            first, *rest = await door.router.recv_multipart(copy=False)
+            grant = door.who(rest[0] if rest else first)
+            frames = [frame.bytes for frame in rest]
             if frames and frames[0] == b"":
                 frames = frames[1:]  # a REQ socket's delimiter
-            try:
-                self._ask(Asked(command_of(frames), sender))
-            except WireError as error:
-                self.refused += 1
-                log.warning("command refused total=%d why=%s", self.refused, error)
-                nothing = Answer(
-                    id="", node=self._node, status="refused", revision=-1, error=str(error)
-                )
-                await self.reply(sender, nothing)
+            await self._take(door, first.bytes, grant, frames)
+
+    async def _take(
+        self, door: doors.Door, identity: bytes, grant: Grant | None, frames: list[bytes]
+    ) -> None:
+        if grant is None:
+            await self._refuse(door, identity, "?", Refusal("key", "this key was taken away"))
+            return
+        if not self._gate.within_rate(grant.name, self._clock()):
+            await self._over_rate(door, identity, grant, frames)
+            return
+        try:
+            command = command_of(frames)
+        except WireError as error:
+            await self._refuse(door, identity, grant.name, Refusal("malformed", str(error)))
+            return
+        await self._pass(door, identity, grant, command, frames[-1])
+
+    async def _pass(
+        self, door: doors.Door, identity: bytes, grant: Grant, command: Command, payload: bytes
+    ) -> None:
+        now = self._clock()
+        no = self._gate.refusal(command, payload, grant, wall=self._wall(), now=now)
+        if no is not None:
+            await self._refuse(door, identity, grant.name, no, command)
+            return
+        settled = self._gate.settled(command)
+        if settled is not None:
+            answer = Answer(id=command.id, node=self._node, **settled._asdict())
+            await self._send(door, identity, answer)
+            return
+        if not isinstance(command.action, Question) and not self._gate.repeated(command, now):
+            self._given[command.id] = Given(command, grant)
+        self._ask(Asked(_signed(command, grant), door.name + identity))
+
+    async def _over_rate(
+        self, door: doors.Door, identity: bytes, grant: Grant, frames: list[bytes]
+    ) -> None:
+        """Counted; a command that can be read also gets an answer, noise does not."""
+        no = Refusal("rate", "too many commands; wait a second")
+        try:
+            command = command_of(frames)
+        except WireError:
+            self._count(grant.name, no)
+            return
+        await self._refuse(door, identity, grant.name, no, command)
+
+    async def _refuse(
+        self,
+        door: doors.Door,
+        identity: bytes,
+        key: str,
+        no: Refusal,
+        command: Command | None = None,
+    ) -> None:
+        self._count(key, no, command)
+        answer = Answer(
+            id=command.id if command else "",
+            node=self._node,
+            status="refused",
+            revision=-1,
+            guard=no.guard,
+            error=no.why,
+        )
+        await self._send(door, identity, answer)
+
+    def _count(self, key: str, no: Refusal, command: Command | None = None) -> None:
+        self.refused += 1
+        if self._audit is not None:
+            self._audit.refused(key, no, command, wall=self._wall(), now=self._clock())
 
     async def close(self) -> None:
-        self._listener.cancel()
-        self._publisher.close()
-        self._router.close()
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._zap is not None:
+            self._zap.stop()
+        for door in tuple(self._tasks):
+            self._shut(door)
         self._context.term()
+
+
+def _signed(command: Command, grant: Grant) -> Command:
+    """With the name of a proven key beside what the sender calls itself."""
+    if grant in (LOCAL, ANYBODY) or command.who == grant.name:
+        return command
+    return msgspec.structs.replace(command, who=f"{command.who} (key {grant.name})")
+
+
+def _running(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    return asyncio.create_task(work, name=f"server-{name}")

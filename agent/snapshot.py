@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agent.state import NodeState, RealState, VipState
 from shared.messages import (
     Ailing,
+    Counters,
     CpuSnapshot,
     DropRow,
     DropSnapshot,
@@ -128,7 +129,7 @@ def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> Nod
         reals_up=sum(real.serving for real in reals),
         live_flows=reading.live,
         peers=tuple(
-            Peer(address, peer.asn, peer.state, peer.since, peer.detail)
+            Peer(address, peer.asn, peer.state, peer.since, peer.detail, peer.error, peer.failed)
             for address, peer in state.peers.items()
         ),
         cpu_seconds=reading.cpu_seconds,
@@ -194,11 +195,11 @@ def _cpu(reading: Reading, head: Head) -> CpuSnapshot:
     totals = reading.totals
     misses = totals["flow_miss_syn"] + totals["flow_miss_udp"] + totals["flow_miss_other"]
     fields = ("rx_packets", "rx_bytes", "tx_packets", "pass_packets", "drop_packets", "flow_hits")
-    by_cpu: Head = {name: tuple(totals[name].tolist()) for name in fields}
+    by_cpu: Head = {name: Counters(totals[name].tolist()) for name in fields}
     return CpuSnapshot(
         **head,
         **by_cpu,
-        flow_misses=tuple(misses.tolist()),
+        flow_misses=Counters(misses.tolist()),
     )
 
 

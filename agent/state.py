@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agent import config, maglev, policy
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.boundary import Asking, Encap, OwnedReal, Target, VipKey
+from agent.boundary import Asking, Encap, OwnedReal, Route, Target, VipKey
 from agent.health import RAMP_STEPS, Verdict, share
 from shared.model import Admin, Health
 
@@ -157,6 +157,10 @@ class PeerState:
     state: Literal["up", "down"] = "down"
     since: float = 0.0
     detail: str = "not connected yet"
+    error: str = ""
+    """Why it went down last, or could not come up."""
+    failed: float = 0.0
+    """When."""
 
 
 @dataclass(slots=True)
@@ -171,7 +175,7 @@ class NodeState:
     generation: int = 0
     """Number of the config in force; 0: not kept (agent/generations.py)."""
     newest_generation: int = 0
-    announced: frozenset[maglev.Address] = frozenset()
+    announced: dict[maglev.Address, Route] = field(default_factory=dict)
     numbers: RealNumbers = field(default_factory=lambda: RealNumbers((), MAX_REALS))
     vip_numbers: VipNumbers = field(default_factory=lambda: VipNumbers((), MAX_VIPS))
     leftover_vips: set[VipKey] = field(default_factory=set)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from console.exits import Exit, VerbError
+from shared.model import Role
 
 if TYPE_CHECKING:
     from console.settings import Settings
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     _add_changing(verbs, "drain", "no new flows; those it has stay until they end")
     _add_changing(verbs, "undrain", "back into service, with the weight it had")
     _add_changing(verbs, "weight", "share of new flows, 1 to 1000")
+    _add_keys(verbs)
     verb = _add(verbs, "reasons", "why packets are dropped: meaning, cause, remedy")
     verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
     console = _add(verbs, "console", "the full-screen console (also without a verb)")
@@ -159,6 +161,14 @@ def _add_changing(
     verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
 
 
+def _add_keys(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    keys = _add(verbs, "keys", "make a key pair, or show the public half of one")
+    keys.add_argument("file", metavar="FILE", help="secret key; FILE.pub is its public half")
+    keys.add_argument("--show", action="store_true", help="of a key that is there already")
+    keys.add_argument("--role", choices=[str(role) for role in Role], default="operator")
+    keys.add_argument("--name", help="in the audit (you@here)")
+
+
 def _seconds(text: str) -> float:
     value = float(text.removesuffix("s"))
     if not 0 < value < 1e6:
@@ -193,6 +203,10 @@ def _run(arguments: argparse.Namespace) -> int:
         case "version":
             print(f"remora {_version()}")
             return Exit.DONE
+        case "keys":
+            from console.verbs import keys
+
+            return keys.keys(arguments, arguments.name or who())
         case "reasons":
             from console.verbs import reading
 
@@ -232,7 +246,7 @@ def _with_session(
     from console.store import Store
     from console.verbs.session import Session
 
-    client = Client(settings.agents, who())
+    client = Client(settings.agents, who(), trust=settings.trust)
     session = Session(
         client=client,
         store=Store(settings.agents),

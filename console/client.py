@@ -22,12 +22,14 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
-from console.store import Arrived, Fault, Inbox, Missing, Reply
+from console.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, fault_of
+from console.trust import Trust
+from shared import curve
 from shared.codec import (
     LARGEST_TELEMETRY,
     WireError,
-    WireVersionError,
     answer_of,
     command_frames,
     telemetry_of,
@@ -40,8 +42,14 @@ ANSWER_TIMEOUT = 5.0
 """Seconds until a command without an answer is given up."""
 REPEAT_AFTER = 1.0
 """Seconds until an unanswered command is sent again (an agent that is away: sooner)."""
+LATE = 5.0
+"""Seconds past its time-out in which an agent may still carry a command out: clocks differ."""
 EVENTS_WAITING = 5000
+KNOCK_AFTER = 3.0
+"""Seconds until an agent that refused our key is tried again: the key may be added any time."""
 _TICK_MS = 100
+NOBODY = Trust()
+DENIED = Liveness.DENIED
 
 
 class _Order(NamedTuple):
@@ -55,13 +63,23 @@ class _Order(NamedTuple):
 class _Link:
     """The sockets of one agent.  Used by the client's thread only."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, trust: Trust) -> None:
         telemetry, command = endpoints(address)
         self.address = address
-        self.subscriber = _socket(context, zmq.SUB, telemetry)
-        self.dealer = _socket(context, zmq.DEALER, "")
-        self.monitor = self.dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-        self.dealer.connect(command)
+        self.subscriber = _socket(context, zmq.SUB)
+        self.dealer = _socket(context, zmq.DEALER)
+        key = trust.key_of(address)
+        if key is not None and trust.own is not None:
+            curve.call(self.subscriber, trust.own, key)
+            curve.call(self.dealer, trust.own, key)
+        self.monitor = self.dealer.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+        )
+        self._places = ((self.subscriber, telemetry), (self.dealer, command))
+        for socket, place in self._places:
+            socket.connect(place)
+        self.denied: float | None = None
+        """When (monotonic) the agent last refused our key; ZeroMQ itself does not knock again."""
         self.topics: frozenset[str] = frozenset()
 
     def follow(self, topics: frozenset[str]) -> bool:
@@ -74,6 +92,13 @@ class _Link:
         self.topics = topics
         return added
 
+    def knock_again(self) -> None:
+        self.denied = None
+        for socket, place in self._places:
+            with suppress(zmq.ZMQError):
+                socket.disconnect(place)
+            socket.connect(place)
+
     def close(self) -> None:
         self.dealer.disable_monitor()
         self.monitor.close(linger=0)
@@ -81,7 +106,7 @@ class _Link:
         self.dealer.close(linger=0)
 
 
-def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str) -> zmq.Socket[bytes]:
+def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socket[bytes]:
     socket = context.socket(kind)
     for option, value in {
         zmq.LINGER: 0,
@@ -89,15 +114,18 @@ def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str) -
         zmq.RECONNECT_IVL: 50,
         zmq.RECONNECT_IVL_MAX: 1000,
         zmq.MAXMSGSIZE: LARGEST_TELEMETRY,
+        zmq.IPV6: 1,
+        # A network that broke without a word: connect anew, do not wait for TCP to give up.
+        zmq.HEARTBEAT_IVL: 2000,
+        zmq.HEARTBEAT_TIMEOUT: 6000,
     }.items():
         socket.setsockopt(option, value)
-    if endpoint:
-        socket.connect(endpoint)
     return socket
 
 
 class Client:
-    """Raises AddressError (shared.model) for an address that cannot be an agent's."""
+    """Raises AddressError (shared.model) for an address that cannot be an agent's, TrustError for
+    one that cannot be spoken to safely."""
 
     def __init__(
         self,
@@ -105,9 +133,12 @@ class Client:
         who: str,
         *,
         topics: Iterable[str] = (),
+        trust: Trust = NOBODY,
     ) -> None:
         for address in addresses:
             endpoints(address)
+            trust.key_of(address)
+        self._trust = trust
         self.addresses = tuple(dict.fromkeys(addresses))
         self.who = who
         self._on_reply: Callable[[], None] = lambda: None
@@ -159,6 +190,7 @@ class Client:
         timeout: float = ANSWER_TIMEOUT,
     ) -> str:
         """Sends a command and returns its id; a Reply with that id always follows."""
+        wall = time.time()
         command = Command(
             id=self._id(),
             who=self.who,
@@ -167,6 +199,8 @@ class Client:
             dry_run=dry_run,
             expect_revision=expect_revision,
             operation=operation,
+            sent=wall,
+            deadline=wall + timeout + LATE,
         )
         self._orders.put(_Order(address, command, time.monotonic() + timeout))
         self._nudge()
@@ -204,7 +238,7 @@ class Client:
 
     def _run(self) -> None:
         with zmq.Context() as context:
-            links = {address: _Link(context, address) for address in self.addresses}
+            links = {address: _Link(context, address, self._trust) for address in self.addresses}
             try:
                 _Traffic(self, links).run()
             finally:
@@ -232,7 +266,8 @@ class _Traffic:
 
     def run(self) -> None:
         while True:
-            for source, _ in self.poller.poll(_TICK_MS if self.open else None):
+            denied = any(link.denied is not None for link in self.links.values())
+            for source, _ in self.poller.poll(_TICK_MS if self.open or denied else None):
                 if isinstance(source, int):
                     os.read(source, 4096)
                 else:
@@ -241,6 +276,12 @@ class _Traffic:
                 return
             self._follow()
             self._push(time.monotonic())
+            self._knock_again(time.monotonic())
+
+    def _knock_again(self, now: float) -> None:
+        for link in self.links.values():
+            if link.denied is not None and now - link.denied > KNOCK_AFTER:
+                link.knock_again()
 
     def _new_orders(self) -> bool:
         """False when the client is being closed."""
@@ -260,7 +301,9 @@ class _Traffic:
 
     def _look(self, link: _Link) -> None:
         """Asked of an agent that has just (re)appeared or whose new topics are wanted."""
-        command = Command(id=self.client._id(), who=self.client.who, action=Look())
+        command = Command(
+            id=self.client._id(), who=self.client.who, action=Look(), sent=time.time()
+        )
         order = _Order(link.address, command, time.monotonic() + ANSWER_TIMEOUT)
         self.open[command.id], self.due[command.id] = order, 0.0
 
@@ -313,12 +356,17 @@ class _Traffic:
         self.client._on_reply()
 
     def _connected(self, link: _Link) -> None:
-        for _ in _waiting(link.monitor):
-            if link.topics:
+        for frames in _waiting(link.monitor):
+            if parse_monitor_message(frames)["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                link.denied = time.monotonic()
+                self._tell(Fault(link.address, "this console's key is not authorised", DENIED))
+            elif link.topics:
                 self._look(link)
 
     def _fault(self, link: _Link, error: WireError) -> None:
-        fault = Fault(link.address, str(error), isinstance(error, WireVersionError))
+        self._tell(fault_of(link.address, error))
+
+    def _tell(self, fault: Fault) -> None:
         with self.client._changed:
             self.client._faults.append(fault)
             self.client._changed.notify_all()

@@ -151,7 +151,7 @@ Pair = tuple[CpuSnapshot, CpuSnapshot | None, float]
 def _cpu(agent: Agent, number: int, pair: Pair, *, whole: float | None) -> Cpu:
     now, old, span = pair
 
-    def per_second(totals: Callable[[CpuSnapshot], tuple[int, ...]]) -> float | None:
+    def per_second(totals: Callable[[CpuSnapshot], Sequence[int]]) -> float | None:
         return rate(totals(old)[number], totals(now)[number], span) if old else None
 
     packets = per_second(lambda s: s.rx_packets)

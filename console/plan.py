@@ -198,6 +198,8 @@ def _nothing_done(answers: Sequence[Answered]) -> Exit:
     if not known:
         return Exit.TIMED_OUT
     if all(a.status == "refused" for a in known):
+        if any(a.guard in ("role", "key") for a in known):
+            return Exit.NOT_ALLOWED
         conflict = any(a.guard == "revision" for a in known)
         return Exit.CONFLICT if conflict else Exit.REFUSED
     return Exit.FAILED

@@ -21,6 +21,7 @@ Kind = Literal[
     "silent",
     "stale",
     "foreign",
+    "denied",
     "wire",
     "ring",
     "peer",
@@ -92,6 +93,7 @@ ABSENT: Mapping[Liveness, Kind] = {
     Liveness.SILENT: "silent",
     Liveness.STALE: "stale",
     Liveness.FOREIGN: "foreign",
+    Liveness.DENIED: "denied",
 }
 
 
@@ -99,6 +101,8 @@ def _absence(node: Node) -> str:
     match node.liveness:
         case Liveness.FOREIGN:
             return "speaks another wire version: upgrade the older side"
+        case Liveness.DENIED:
+            return "this console's key is not in the node's authorised keys, or was taken out"
         case Liveness.STALE:
             return f"no telemetry for {fmt.age(node.age)}: its values are old, no action on it"
     return f"no answer at {node.address}: is the agent running, may you read its sockets?"

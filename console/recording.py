@@ -12,8 +12,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from console.store import Arrived, Fault, Inbox
-from shared.codec import WireError, WireVersionError, telemetry_of
+from console.store import Arrived, Inbox, fault_of
+from shared.codec import WireError, telemetry_of
 
 MAGIC = b"remora telemetry 1\n"
 LARGEST_RECORD = 64 * 1024 * 1024
@@ -58,7 +58,7 @@ def inbox(records: Iterable[Record]) -> Inbox:
         try:
             arrived.append(Arrived(address, telemetry_of(frames), at))
         except WireError as error:
-            faults.append(Fault(address, str(error), isinstance(error, WireVersionError)))
+            faults.append(fault_of(address, error))
     return Inbox(arrived, (), faults)
 
 

@@ -26,6 +26,7 @@ UP = State("● up", "ok", 0)
 STALE = State("? STALE", "stale", 7)
 SILENT = State("? no answer", "bad", 9)
 FOREIGN = State("? version", "bad", 9)
+DENIED = State("? denied", "bad", 9)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from console.rates import Sum, rate, share, total
-from console.records import FOREIGN, SILENT, STALE, UP, Drop, Node, Real, State, Vip
+from console.records import DENIED, FOREIGN, SILENT, STALE, UP, Drop, Node, Real, State, Vip
 from console.store import Agent, Liveness
 from shared.messages import DropRow, NodeSnapshot, RealRow, VipRow
 from shared.model import RING_SLOTS, Admin, Health, host_port
@@ -82,6 +82,8 @@ def _node(agent: Agent, common: str, now: float) -> Node:
 def _node_state(liveness: Liveness, snapshot: NodeSnapshot | None) -> State:
     if liveness is Liveness.FOREIGN:
         return FOREIGN
+    if liveness is Liveness.DENIED:
+        return DENIED
     if liveness is Liveness.SILENT or snapshot is None:
         return SILENT
     if liveness is Liveness.STALE:

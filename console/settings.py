@@ -2,8 +2,9 @@
 """Which agents to talk to: options, then the config file, then REMORA_AGENTS.
 
 The config file (`$XDG_CONFIG_HOME/remora/config.toml`, or --config) has the keys `agents` (a list
-of addresses), `cluster` (a name for the header) and `view_only`.  Reads files and environment,
-nothing else.
+of addresses), `cluster` (a name for the header), `view_only`, `key` (the console's secret key),
+`known_agents` (the agents' public keys; both relative to the file) and `insecure`.  Reads files and
+environment, nothing else.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from console import trust
 from console.exits import VerbError
+from console.trust import Trust, TrustError
 from shared.model import AddressError, endpoints
+
+KEYS = ("agents", "cluster", "view_only", "key", "known_agents", "insecure")
 
 
 class SettingsError(VerbError):
@@ -27,6 +32,7 @@ class Settings(NamedTuple):
     cluster: str
     view_only: bool = False
     """No plan is ever opened."""
+    trust: Trust = Trust()
 
 
 def default_path(environment: Mapping[str, str]) -> Path:
@@ -45,15 +51,16 @@ def load(
         raise SettingsError(
             f"no agents: give -a ipc:///run/remora/lb1, or write agents = [...] into {path}"
         )
-    distinct = tuple(dict.fromkeys(_checked(agents)))
+    distinct = tuple(dict.fromkeys(_checked(agents, file.trust)))
     return file._replace(agents=distinct, cluster=file.cluster or "remora")
 
 
-def _checked(agents: Sequence[str]) -> list[str]:
+def _checked(agents: Sequence[str], trust: Trust) -> list[str]:
     try:
         for address in agents:
             endpoints(address)
-    except AddressError as error:
+            trust.key_of(address)
+    except (AddressError, TrustError) as error:
         raise SettingsError(str(error)) from error
     return [f"ipc://{a}" if a.startswith("/") else a for a in agents]
 
@@ -65,11 +72,9 @@ def _read(path: Path) -> Settings:
         raise SettingsError(f"{path}: {error.strerror}; give an existing file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
-    unknown = sorted(set(table) - set(Settings._fields))
+    unknown = sorted(set(table) - set(KEYS))
     if unknown:
-        raise SettingsError(
-            f"{path}: {unknown[0]}: unknown key; there are {', '.join(Settings._fields)}"
-        )
+        raise SettingsError(f"{path}: {unknown[0]}: unknown key; there are {', '.join(KEYS)}")
     agents, cluster = table.get("agents", []), table.get("cluster", "")
     if not isinstance(agents, list) or not all(isinstance(a, str) for a in agents):
         raise SettingsError(f"{path}: agents: must be a list of addresses, got {agents!r}")
@@ -78,4 +83,23 @@ def _read(path: Path) -> Settings:
     view_only = table.get("view_only", False)
     if not isinstance(view_only, bool):
         raise SettingsError(f"{path}: view_only: must be true or false, got {view_only!r}")
-    return Settings(tuple(agents), cluster, view_only)
+    return Settings(tuple(agents), cluster, view_only, _trust(path, table))
+
+
+def _trust(path: Path, table: Mapping[str, object]) -> Trust:
+    """`known_agents` beside the config file needs no mention."""
+    files: dict[str, Path | None] = {}
+    for name in ("key", "known_agents"):
+        value = table.get(name, "")
+        if not isinstance(value, str):
+            raise SettingsError(f"{path}: {name}: must be a file's path, got {value!r}")
+        files[name] = path.parent / Path(value).expanduser() if value else None
+    beside = path.parent / "known_agents"
+    known = files["known_agents"] or (beside if beside.is_file() else None)
+    insecure = table.get("insecure", False)
+    if not isinstance(insecure, bool):
+        raise SettingsError(f"{path}: insecure: must be true or false, got {insecure!r}")
+    try:
+        return trust.read(files["key"], known, insecure=insecure)
+    except TrustError as error:
+        raise SettingsError(str(error)) from error

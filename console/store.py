@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from console.eventlog import EventLog, Line
 from console.rates import HISTORY_SECONDS, Samples, rate
-from shared.codec import topic_of
+from shared.codec import WireError, WireVersionError, topic_of
 from shared.messages import (
     Answer,
     CpuSnapshot,
@@ -43,6 +43,7 @@ class Liveness(StrEnum):
     STALE = "stale"
     SILENT = "no answer"
     FOREIGN = "other wire version"
+    DENIED = "not authorised"
 
 
 class Arrived(NamedTuple):
@@ -63,12 +64,17 @@ class Reply(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """Bytes from an agent that are not a message."""
+    """Bytes from an agent that are not a message, or an agent that lets nobody in."""
 
     address: str
     text: str
-    foreign: bool
-    """It speaks another version of the wire."""
+    absence: Liveness | None = None
+    """FOREIGN: it speaks another version of the wire; DENIED: our key is not authorised there."""
+
+
+def fault_of(address: str, error: WireError) -> Fault:
+    foreign = isinstance(error, WireVersionError)
+    return Fault(address, str(error), Liveness.FOREIGN if foreign else None)
 
 
 class Inbox(NamedTuple):
@@ -99,7 +105,8 @@ class Agent:
         self._seen: dict[str, float] = {}
         self._recorded: dict[str, float] = {}
         self._steps: deque[float] = deque(maxlen=5)
-        self._foreign = False
+        self.absence: Liveness | None = None
+        """Why nothing comes, where that is known."""
 
     @property
     def name(self) -> str:
@@ -156,13 +163,13 @@ class Agent:
         age = self.age(now)
         if age is not None and age <= self.limit():
             return Liveness.LIVE
-        if self._foreign:
-            return Liveness.FOREIGN
+        if self.absence is not None:
+            return self.absence
         return Liveness.SILENT if age is None else Liveness.STALE
 
     def file(self, arrived: Arrived) -> int | None:
         """Files a message; returns the sequence of the first missing event when there is a gap."""
-        self._foreign = False
+        self.absence = None
         if isinstance(arrived.message, Event):
             return self.log.publish(arrived.message)
         topic = topic_of(arrived.message).decode()
@@ -176,8 +183,8 @@ class Agent:
         return None
 
     def fault(self, fault: Fault) -> None:
-        self.wire_errors += 1
-        self._foreign = self._foreign or fault.foreign
+        self.wire_errors += fault.absence is not Liveness.DENIED
+        self.absence = fault.absence or self.absence
 
     def _remember(self, topic: str, message: Message) -> None:
         before, span = self.pair(topic)

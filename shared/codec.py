@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-import msgpack
 import msgspec
+from msgspec.msgpack import Decoder
 
-from shared.messages import WIRE_VERSION, Answer, Command, Event, Snapshot
+from shared.messages import WIRE_VERSION, Answer, Command, Counters, Event, Snapshot
 
 LARGEST_COMMAND = 1024 * 1024
 """Bytes; a longer command is refused unread.  A config file to be planned is a long one."""
 LARGEST_TELEMETRY = 16 * 1024 * 1024
 
 _VERSION = bytes([WIRE_VERSION])
-_TELEMETRY: type = Snapshot | Event  # type: ignore[assignment]  # mypy: a union is not a type
 T = TypeVar("T")
 
 
@@ -38,43 +37,38 @@ def topic_of(message: Snapshot | Event) -> bytes:
 
 
 def telemetry_frames(message: Snapshot | Event) -> list[bytes]:
-    return [topic_of(message), _VERSION, _pack(message)]
+    return [topic_of(message), _VERSION, _ENCODER.encode(message)]
 
 
 def telemetry_of(frames: Sequence[bytes]) -> Snapshot | Event:
     """Raises WireError; a message under another's topic is one."""
     if len(frames) != 3:
         raise WireError(f"telemetry: expected 3 frames, got {len(frames)}")
-    message: Snapshot | Event = _unpack(frames[1], frames[2], _TELEMETRY, LARGEST_TELEMETRY)
+    message = _unpack(frames[1], frames[2], _TELEMETRY, LARGEST_TELEMETRY)
     if topic_of(message) != frames[0]:
         raise WireError(f"telemetry: topic {frames[0]!r} carries a {topic_of(message).decode()}")
     return message
 
 
 def command_frames(message: Command | Answer) -> list[bytes]:
-    return [_VERSION, _pack(message)]
+    return [_VERSION, _ENCODER.encode(message)]
 
 
 def command_of(frames: Sequence[bytes]) -> Command:
-    return _of_two(frames, Command, LARGEST_COMMAND)
+    return _of_two(frames, "command", _COMMANDS, LARGEST_COMMAND)
 
 
 def answer_of(frames: Sequence[bytes]) -> Answer:
-    return _of_two(frames, Answer, LARGEST_TELEMETRY)
+    return _of_two(frames, "answer", _ANSWERS, LARGEST_TELEMETRY)
 
 
-def _of_two(frames: Sequence[bytes], kind: type[T], limit: int) -> T:
+def _of_two(frames: Sequence[bytes], kind: str, decoder: Decoder[T], limit: int) -> T:
     if len(frames) != 2:
-        raise WireError(f"{kind.__name__.lower()}: expected 2 frames, got {len(frames)}")
-    return _unpack(frames[0], frames[1], kind, limit)
+        raise WireError(f"{kind}: expected 2 frames, got {len(frames)}")
+    return _unpack(frames[0], frames[1], decoder, limit)
 
 
-def _pack(message: msgspec.Struct) -> bytes:
-    packed: bytes = msgpack.packb(msgspec.to_builtins(message, builtin_types=(bytes,)))
-    return packed
-
-
-def _unpack(version: bytes, payload: bytes, kind: type[T], limit: int) -> T:
+def _unpack(version: bytes, payload: bytes, decoder: Decoder[T], limit: int) -> T:
     if version != _VERSION:
         raise WireVersionError(
             f"wire version {version.hex() or 'empty'}, this side speaks {WIRE_VERSION}"
@@ -82,8 +76,28 @@ def _unpack(version: bytes, payload: bytes, kind: type[T], limit: int) -> T:
     if len(payload) > limit:
         raise WireError(f"payload of {len(payload)} bytes, at most {limit} are read")
     try:
-        return msgspec.convert(msgpack.unpackb(payload), kind)
-    except (msgspec.ValidationError, ValueError, TypeError, RecursionError) as error:
-        raise WireError(f"payload: {error or type(error).__name__}") from error
-    except msgpack.UnpackException as error:
+        return decoder.decode(payload)
+    except msgspec.ValidationError as error:
+        raise WireError(f"payload: {error}") from error
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise WireError(f"payload: not MessagePack: {error or type(error).__name__}") from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Counters):
+        return value.packed
+    raise TypeError(f"{type(value).__name__} does not cross the wire")
+
+
+def _typed(kind: type, value: object) -> object:
+    if kind is Counters and isinstance(value, bytes):
+        return Counters.of_packed(value)
+    if kind is Counters and isinstance(value, list) and all(isinstance(n, int) for n in value):
+        return Counters(value)  # an agent of 0.1.0
+    raise TypeError(f"expected {kind.__name__}")
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
+_COMMANDS = Decoder(Command, dec_hook=_typed)
+_ANSWERS = Decoder(Answer, dec_hook=_typed)
+_TELEMETRY: Decoder[Snapshot | Event] = Decoder(Snapshot | Event, dec_hook=_typed)

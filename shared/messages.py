@@ -9,13 +9,56 @@ by readers, so a field may be added; none changes its meaning.
 
 from __future__ import annotations
 
-from typing import Literal
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal, overload
 
 import msgspec
+from msgspec import Meta
 
 from shared.model import Admin, Health, Protocol
 
 WIRE_VERSION = 1
+
+
+class Counters(Sequence[int]):
+    """One counter of every CPU; on the wire little-endian 64-bit numbers, one after the other."""
+
+    __slots__ = ("_numbers", "packed")
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        """Raises ValueError for what is no 64-bit counter."""
+        self._numbers = tuple(numbers)
+        try:
+            self.packed = struct.pack(f"<{len(self._numbers)}Q", *self._numbers)
+        except struct.error as error:
+            raise ValueError(f"not a 64-bit counter: {error}") from error
+
+    @classmethod
+    def of_packed(cls, packed: bytes) -> Counters:
+        """Raises ValueError when it is not a whole number of counters."""
+        if len(packed) % 8:
+            raise ValueError(f"{len(packed)} bytes are not a whole number of 64-bit counters")
+        return cls(struct.unpack(f"<{len(packed) // 8}Q", packed))
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[int, ...]: ...
+    def __getitem__(self, at: int | slice) -> int | tuple[int, ...]:
+        return self._numbers[at]
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Counters) and self._numbers == other._numbers
+
+    def __hash__(self) -> int:
+        return hash(self._numbers)
+
+    def __repr__(self) -> str:
+        return f"Counters({self._numbers!r})"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +85,10 @@ class Peer(msgspec.Struct, frozen=True):
     since: float
     """Agent-monotonic seconds of the last change."""
     detail: str = ""
+    error: str = ""
+    """Why it went down last, or could not come up; kept while it is up again."""
+    failed: float = 0.0
+    """Agent-monotonic seconds of that."""
 
 
 class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
@@ -150,15 +197,15 @@ class RealSnapshot(Message, frozen=True, kw_only=True, tag="real"):
 
 
 class CpuSnapshot(Message, frozen=True, kw_only=True, tag="cpu"):
-    """Topic `cpu`: one entry per CPU in each list."""
+    """Topic `cpu`: one counter per CPU in each field."""
 
-    rx_packets: tuple[int, ...]
-    rx_bytes: tuple[int, ...]
-    tx_packets: tuple[int, ...]
-    pass_packets: tuple[int, ...]
-    drop_packets: tuple[int, ...]
-    flow_hits: tuple[int, ...]
-    flow_misses: tuple[int, ...]
+    rx_packets: Counters
+    rx_bytes: Counters
+    tx_packets: Counters
+    pass_packets: Counters
+    drop_packets: Counters
+    flow_hits: Counters
+    flow_misses: Counters
 
 
 class FlowtableSnapshot(Message, frozen=True, kw_only=True, tag="flowtable"):
@@ -199,6 +246,8 @@ class DropSnapshot(Message, frozen=True, kw_only=True, tag="drop"):
 Snapshot = (
     NodeSnapshot | VipSnapshot | RealSnapshot | CpuSnapshot | FlowtableSnapshot | DropSnapshot
 )
+
+TOPICS = frozenset({b"node", b"vip", b"real", b"cpu", b"flowtable", b"drop", b"event"})
 
 
 # ---- events: topic `event`, one per message
@@ -336,22 +385,28 @@ class RingOf(msgspec.Struct, frozen=True, tag="ring"):
     vip: str
 
 
-Action = Drain | Undrain | Weight | Batch | Reload | Rollback | Look | Replay | RingOf
+Question = Look | Replay | RingOf
+"""What any role may ask: it changes nothing."""
+Action = Drain | Undrain | Weight | Batch | Reload | Rollback | Question
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
+    id: Annotated[str, Meta(max_length=64)]
     """Made by the sender; the same id twice is applied once and answered twice."""
-    who: str
-    """`user@host` of the operator, for the journal."""
+    who: Annotated[str, Meta(max_length=256)]
+    """`user@host` of the operator, for the journal; the agent adds the name of a proven key."""
     action: Action
-    why: str = ""
+    why: Annotated[str, Meta(max_length=1024)] = ""
     dry_run: bool = False
     expect_revision: int | None = None
     allow: tuple[str, ...] = ()
     """Guards that may be passed, by name; needs a `why`."""
-    operation: str = ""
+    operation: Annotated[str, Meta(max_length=64)] = ""
     """Made by the sender: the same in the commands to all nodes of one operation."""
+    sent: float = 0.0
+    """Unix time of sending; an agent takes none whose time is not about now."""
+    deadline: float = 0.0
+    """Unix time after which it must not take effect any more; 0: none."""
 
 
 class Change(msgspec.Struct, frozen=True):

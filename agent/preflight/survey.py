@@ -19,8 +19,9 @@ from pathlib import Path
 
 from agent import loader, netlink, pinned
 from agent.attach import attached
+from agent.bgp_table import Bgp, BgpPeer
 from agent.boundary import Asking, EffectError, Target
-from agent.config import Bgp, BgpPeer, Config, Node
+from agent.config import Config, Node
 from agent.preflight import read_ethtool, read_host, read_kernel, read_netdev
 from agent.preflight.surveyed import (
     Checked,

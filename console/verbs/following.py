@@ -8,7 +8,7 @@ import time
 from argparse import Namespace
 
 from console.eventlog import Line
-from console.exits import Exit, VerbError
+from console.exits import Exit
 from console.items import Item
 from console.tail import kind_of, written
 from console.verbs.session import Session
@@ -26,7 +26,7 @@ def events(session: Session, arguments: Namespace) -> int:
     answers = session.ask(dict.fromkeys(addresses, Replay(0)), timeout=session.connect_timeout)
     absent = [address for address, answer in answers.items() if answer is None]
     if len(absent) == len(addresses) and not arguments.follow:
-        raise VerbError(session.nobody(), Exit.NO_AGENT)
+        raise session.nobody()
     for address in absent:
         session.say(f"remora: no answer from {address}: its events are missing")
     printer = _Printer(session, arguments)

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
 from console.client import Client
 from console.exits import Exit, VerbError
 from console.plan import Answered
-from console.store import Agent, Inbox, Store
+from console.store import Agent, Inbox, Liveness, Store
 from shared.messages import Action, Answer, Look
 
 
@@ -67,7 +67,7 @@ class Session:
         answers = self.ask(dict.fromkeys(addresses, Look()), timeout=self.connect_timeout)
         there = [address for address in addresses if answers[address] is not None]
         if not there:
-            raise VerbError(self.nobody(), Exit.NO_AGENT)
+            raise self.nobody()
         if rates:
             self._wait(1.05)
             self.ask(dict.fromkeys(there, Look()), timeout=self.connect_timeout)
@@ -86,11 +86,21 @@ class Session:
         while (left := deadline - time.monotonic()) > 0:
             self.take(self.client.wait(left))
 
-    def nobody(self) -> str:
-        foreign = [a.address for a in self.agents if a.wire_errors]
-        if foreign:
-            return f"{foreign[0]}: speaks another wire version; upgrade the older side"
-        addresses: Sequence[str] = self.client.addresses
-        return (
-            f"no agent answers at {', '.join(addresses)}: is it running, may you read its sockets?"
+    def nobody(self) -> VerbError:
+        """Why no agent answers."""
+        for agent in self.agents:
+            if agent.absence is Liveness.DENIED:
+                return VerbError(
+                    f"{agent.address}: this console's key is not in the node's authorised keys",
+                    Exit.NOT_ALLOWED,
+                )
+            if agent.wire_errors:
+                return VerbError(
+                    f"{agent.address}: speaks another wire version; upgrade the older side",
+                    Exit.NO_AGENT,
+                )
+        return VerbError(
+            f"no agent answers at {', '.join(self.client.addresses)}: is it running, may you read "
+            "its sockets?",
+            Exit.NO_AGENT,
         )

@@ -25,7 +25,7 @@ VIPS, REALS = 64, 32
 SECONDS = 10.0
 TICK = os.sysconf("SC_CLK_TCK")
 FLOOR = (
-    "import asyncio, numpy, msgspec, msgpack, zmq.asyncio, time; "
+    "import asyncio, numpy, msgspec.msgpack, zmq.asyncio, time; "
     "print(1, flush=True); time.sleep(60)"
 )
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,3 +108,43 @@ def updates(place: Path, node: str) -> int:
         for line in answer.stdout.splitlines()
         if line.strip().startswith(("Import updates:", "Import withdraws:"))
     )
+
+
+def attributes(place: Path, vip_address: str, session: str) -> dict[str, str]:
+    """BGP attributes of a VIP's route as one session brought it: `med`, `community`, `as_path` and
+    so on; empty if it brought none."""
+    prefix = f"{vip_address}/{128 if ':' in vip_address else 32}"
+    question = ["show", "route", "protocol", session, "all", "for", prefix]
+    answer = subprocess.run(
+        ["birdc", "-r", "-s", str(place / "bird.ctl"), *question],
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    lines = [line.strip() for line in answer.stdout.splitlines()]
+    found = (line.removeprefix("BGP.").partition(": ") for line in lines if line[:4] == "BGP.")
+    return {name: value.strip() for name, _, value in found}
+
+
+@contextmanager
+def configured(place: Path, change: Callable[[str], str]) -> Iterator[None]:
+    """BIRD with another config, put back afterwards."""
+    path = place / "bird.conf"
+    before = path.read_text()
+    try:
+        path.write_text(change(before))
+        _reconfigure(place)
+        yield
+    finally:
+        path.write_text(before)
+        _reconfigure(place)
+
+
+def _reconfigure(place: Path) -> None:
+    answer = subprocess.run(
+        ["birdc", "-s", str(place / "bird.ctl"), "configure"],
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert "Reconfigur" in answer.stdout, answer.stdout

@@ -7,7 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-import msgpack
+import msgspec
 import pytest
 
 from shared.codec import answer_of
@@ -95,10 +95,10 @@ def test_a_command_that_makes_no_sense(
         [b"garbage"],
         [VERSION, b""],
         [VERSION, b"\xff" * 300],
-        [VERSION, msgpack.packb({"id": "1", "who": "x", "action": {"type": "explode"}})],
-        [VERSION, msgpack.packb({"id": 1, "who": ["x"], "action": 3})],
-        [VERSION, msgpack.packb([[[[[]]]]])],
-        [b"\x63", msgpack.packb({"id": "1"})],
+        [VERSION, msgspec.msgpack.encode({"id": "1", "who": "x", "action": {"type": "explode"}})],
+        [VERSION, msgspec.msgpack.encode({"id": 1, "who": ["x"], "action": 3})],
+        [VERSION, msgspec.msgpack.encode([[[[[]]]]])],
+        [b"\x63", msgspec.msgpack.encode({"id": "1"})],
         [VERSION, b"x", b"y", b"z"],
     ],
     ids=["empty", "one", "nothing", "noise", "unknown", "types", "nested", "version", "four"],

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -65,7 +66,13 @@ def look(address: str) -> Look:
 
 def ask(address: str, action: Action, *, dry_run: bool = False) -> Answer:
     """Send one command and await its answer."""
-    command = Command(id=uuid.uuid4().hex, who="tests@fabric", action=action, dry_run=dry_run)
+    command = Command(
+        id=uuid.uuid4().hex,
+        who="tests@fabric",
+        action=action,
+        dry_run=dry_run,
+        sent=time.time(),
+    )
     return answer_of(exchange(address, command_frames(command)))
 
 

@@ -15,6 +15,7 @@ from shared.codec import telemetry_frames
 from shared.messages import (
     Ailing,
     ChangeEvent,
+    Counters,
     CpuSnapshot,
     DropEvent,
     DropRow,
@@ -205,20 +206,22 @@ class Fleet:
 
     def _cpus(self, second: float) -> tuple[CpuSnapshot, FlowtableSnapshot]:
         share = 50 + int(600 * second)
-        taken = tuple(share * part for part in self.cpus)
+        taken = Counters(share * part for part in self.cpus)
         cpu = CpuSnapshot(
             **self._head(second),  # type: ignore[arg-type]
             rx_packets=taken,
             rx_bytes=taken,
             tx_packets=taken,
-            pass_packets=(0,) * len(taken),
-            drop_packets=tuple(
+            pass_packets=Counters((0,) * len(taken)),
+            drop_packets=Counters(
                 t // 100 if number % 3 == 1 else 0 for number, t in enumerate(taken)
             ),
-            flow_hits=tuple(
+            flow_hits=Counters(
                 t * 9 // 10 if number % 4 == 1 else t for number, t in enumerate(taken)
             ),
-            flow_misses=tuple(t // 10 if number % 4 == 1 else 0 for number, t in enumerate(taken)),
+            flow_misses=Counters(
+                t // 10 if number % 4 == 1 else 0 for number, t in enumerate(taken)
+            ),
         )
         flowtable = FlowtableSnapshot(
             **self._head(second),  # type: ignore[arg-type]

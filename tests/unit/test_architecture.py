@@ -16,7 +16,10 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 
 CORE = {
     "agent": (
+        "access",
         "adoption",
+        "bgp_contradictions",
+        "bgp_text",
         "boundary",
         "capture",
         "check_contradictions",
@@ -25,6 +28,7 @@ CORE = {
         "contradictions",
         "difference",
         "director",
+        "gate",
         "exposition",
         "forecast",
         "guard",
@@ -46,7 +50,7 @@ CORE = {
         "state",
         "tables",
     ),
-    "shared": ("model", "messages", "codec", "reasons"),
+    "shared": ("chain", "model", "messages", "codec", "reasons"),
     "console": (
         "alerts",
         "arming",
@@ -97,12 +101,17 @@ OWNERS = {
     "bcc": ("agent/loader.py",),
     "dns": ("agent/checks/dns.py",),
     "h11": ("agent/checks/http.py",),
-    "msgpack": ("shared/codec.py",),
     "prometheus_client": ("agent/metrics.py",),
     "pyroute2": ("agent/netlink.py",),
     "textual": ("console/app.py", "console/frames.py", "console/screens/", "console/widgets/"),
     "rich": ("console/app.py", "console/screens/", "console/widgets/"),
-    "zmq": ("agent/ask.py", "agent/server.py", "console/client.py"),
+    "zmq": (
+        "agent/ask.py",
+        "agent/server.py",
+        "agent/doors.py",
+        "console/client.py",
+        "shared/curve.py",
+    ),
 }
 CHILD = (
     "agent/abi.py",

@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from agent import bgp_pipe
-from agent.bgp import Speaker, exabgp_config, route
-from agent.config import Bgp, BgpPeer
+from agent.bgp import Speaker
+from agent.bgp_table import Bgp, BgpPeer
+from agent.bgp_text import attributes, config, prefix
+from agent.boundary import Route
 
 UP = {"type": "state", "neighbor": {"address": {"peer": "10.2.1.1"}, "state": "up"}}
 
@@ -88,7 +90,7 @@ def _line(agent: socket.socket) -> dict[str, object]:
 
 def test_passes_both_ways(both: Both) -> None:
     with both.listen() as agent:
-        assert _line(agent)["routes"] == []
+        assert _line(agent)["routes"] == {}
         agent.sendall(b"announce route 10.200.0.1/32 next-hop self\n")
         assert both.exabgp_hears() == "announce route 10.200.0.1/32 next-hop self\n"
         both.exabgp_says(json.dumps(UP))
@@ -108,7 +110,9 @@ def test_h4_the_next_agent_learns_what_stands(both: Both) -> None:
         assert _line(agent) == UP
     with both.listen() as agent:
         hello = _line(agent)
-        assert hello["routes"] == ["10.200.0.1/32"], "half a command of a dead agent is no route"
+        assert hello["routes"] == {"10.200.0.1/32": "next-hop self"}, (
+            "half a command of a dead agent is no route"
+        )
         assert hello["peers"] == {"10.2.1.1": "up"}
 
 
@@ -151,7 +155,7 @@ def listed_bgp(peer: str, local: str, next_hop6: str | None = None) -> Bgp:
 
 def test_exabgp_config() -> None:
     listed = listed_bgp("10.2.1.1", "10.2.1.2")
-    text = exabgp_config(listed, Path("/run/remora/lb1/bgp.sock"))
+    text = config(listed, "python3 bgp_pipe.py /run/remora/lb1/bgp.sock 30")
     assert "neighbor 10.2.1.1 {" in text
     assert "bgp_pipe.py /run/remora/lb1/bgp.sock 30;" in text
     assert "hold-time 9;" in text
@@ -169,9 +173,11 @@ def test_exabgp_config() -> None:
     ids=["v6-over-v4", "v6", "v6-named"],
 )
 def test_ipv6_routes_have_a_family_and_a_next_hop(listed: Bgp, families: str, hop: str) -> None:
-    assert f"family {{ {families} }}" in exabgp_config(listed, Path("/run/x.sock"))
-    assert route(listed, V6) == f"route 2001:db8:200::1/128 next-hop {hop}"
-    assert route(listed, V4) == "route 10.200.0.1/32 next-hop self"
+    assert f"family {{ {families} }}" in config(listed, "x")
+    assert prefix(V6) == "2001:db8:200::1/128"
+    assert attributes(listed, Route(), 6) == f"next-hop {hop}"
+    assert prefix(V4) == "10.200.0.1/32"
+    assert attributes(listed, Route(), 4) == "next-hop self"
 
 
 def test_h4_both_families_come_back_once(tmp_path: Path) -> None:
@@ -182,13 +188,14 @@ def test_h4_both_families_come_back_once(tmp_path: Path) -> None:
             listed_bgp("10.2.1.1", "10.2.1.2", "fd00::2"), tmp_path, lambda fact: None
         )
         server = await asyncio.start_unix_server(speaker._on_bridge, tmp_path / "bgp.sock")
-        speaker.advertise(frozenset({V4, V6, ip_address("2001:db8:200::2")}))
+        speaker.advertise(dict.fromkeys([V4, V6, ip_address("2001:db8:200::2")], Route()))
         reader, writer = await asyncio.open_unix_connection(tmp_path / "bgp.sock")
-        hello = {"bridge": 1, "routes": ["2001:db8:200::1/128"], "peers": {}}
+        standing = {"2001:db8:200::1/128": "next-hop fd00::2"}
+        hello = {"bridge": 1, "routes": standing, "peers": {}}
         writer.write(json.dumps(hello).encode() + b"\n")
         announced = await reader.readline() + await reader.readline()
         writer.write(b"done\ndone\n")
-        speaker.advertise(frozenset({V4}))
+        speaker.advertise({V4: Route()})
         withdrawn = await reader.readline() + await reader.readline()
         writer.close()
         server.close()

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from agent import config
+from agent.bgp_table import Announce, Bgp, BgpPeer
 from agent.check_table import Check
 from agent.cli import main
 
@@ -28,9 +30,11 @@ def test_sample_shows_every_key_and_its_default() -> None:
     tables = [
         (config.Node, raw["node"]),
         (config.Telemetry, raw["telemetry"]),
+        (config.Wire, raw["wire"]),
         (config.Metrics, raw["metrics"]),
-        (config.Bgp, raw["bgp"]),
-        (config.BgpPeer, raw["bgp"]["peers"][0]),
+        (Bgp, raw["bgp"]),
+        (Announce, raw["bgp"]["announce"]),
+        (BgpPeer, raw["bgp"]["peers"][0]),
         (config.Vip, raw["vips"][0]),
         (Check, raw["vips"][0]["check"]),
         (config.Real, raw["vips"][0]["reals"][0]),
@@ -93,6 +97,10 @@ def _with_node(node: dict[str, object]) -> str:
         ('"127.0.0.1:9469"', '"9469"', 'must be ADDRESS:PORT such as "127.0.0.1:9469"'),
         ('"127.0.0.1:9469"', '"localhost:9469"', "got 'localhost:9469'"),
         ('"127.0.0.1:9469"', '"127.0.0.1:99999"', "got '127.0.0.1:99999'"),
+        ('"10.2.1.2:7400"', '"7400"', "wire.listen: must be ADDRESS:PORT such as"),
+        ('"10.2.1.2:7400"', '"lb1:7400"', "got 'lb1:7400'"),
+        ('secret_key = "/etc/remora/lb1.key"', "", "wire: secret_key and authorized_keys go"),
+        ("insecure = false", "insecure = true", "wire.insecure: contradicts secret_key"),
         ("[node]", "[node", "not TOML"),
         ('address = "10.200.0.1"', "", "vips[0].address: missing; add it"),
         ('path = "/healthz"', 'path = "/a b"', "vips[0].check.path: expected an absolute path"),
@@ -110,6 +118,14 @@ def test_mistakes_name_key_value_and_remedy(good: str, bad: str, says: str) -> N
     assert str(caught.value).startswith("agent.toml: ")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value).split("not TOML")[0]
+
+
+def test_plain_tcp_is_refused_outside_loopback() -> None:
+    plain = re.sub(r"(?m)^(secret_key|authorized_keys) .*$", "", TEXT)
+    with pytest.raises(config.ConfigError, match="without keys would let anybody steer"):
+        config.parse(plain, "agent.toml")
+    assert config.parse(plain.replace("10.2.1.2:7400", "127.0.0.1:7400"), "x").wire is not None
+    assert config.parse(plain.replace("insecure = false", "insecure = true"), "x").wire is not None
 
 
 SIX = (
@@ -167,6 +183,8 @@ def test_an_ipv6_session_announces_ipv6_vips_only() -> None:
         ('next_hop6 = "fd00:2:1::2"', ""),
     ]
     six, four = SIX, TEXT
+    families = 'families = ["ipv4", "ipv6"]'
+    session.append((TEXT[TEXT.index(families) :].splitlines()[0], ""))
     for good, bad in session:
         six, four = six.replace(good, bad), four.replace(good, bad)
     assert config.parse(six, "six.toml").bgp

@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from console.client import Client
-from console.store import Inbox, Reply
+from console.store import Inbox, Liveness, Reply
 from shared.messages import Drain, NodeSnapshot
 from shared.model import AddressError, Admin, endpoints
 from tests.tui.fake_agent import FakeAgent
@@ -103,15 +103,15 @@ def test_garbage_is_a_fault(tmp_path: Path) -> None:
             sender, *_ = router.recv_multipart()
             router.send_multipart([sender, b"\x63", b"from the future"])
             inbox = until(client, lambda i: bool(i.faults), "a fault")
-            assert [fault.foreign for fault in inbox.faults] == [True]
+            assert [fault.absence for fault in inbox.faults] == [Liveness.FOREIGN]
             assert publisher.recv() == b"\x01node"
             publisher.send_multipart([b"node", b"\x01", b"\xc1"])
             inbox = until(client, lambda i: bool(i.faults), "a fault")
-            assert [fault.foreign for fault in inbox.faults] == [False]
+            assert [fault.absence for fault in inbox.faults] == [None]
         finally:
             client.close()
 
 
 def test_an_address_that_cannot_be_one() -> None:
     with pytest.raises(AddressError):
-        Client(["tcp://192.0.2.1:5000"], "test@here")
+        Client(["tcp://192.0.2.1"], "test@here")

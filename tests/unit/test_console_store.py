@@ -92,7 +92,7 @@ def test_stale_after_five_seconds_or_three_intervals(hz: float, limit: float) ->
 
 def test_never_heard_and_foreign() -> None:
     store = Store([LB1, LB2])
-    store.take(Inbox(faults=[Fault(LB2, "wire version 63", True)]))
+    store.take(Inbox(faults=[Fault(LB2, "wire version 63", Liveness.FOREIGN)]))
     states = [node.state.text for node in rows.nodes(store.agents.values(), 1.0)]
     assert states == ["? no answer", "? version"]
     assert [p.subject for p in problems(list(store.agents.values()), 1.0)] == [
@@ -298,8 +298,8 @@ def test_recording_round_trip_and_damage() -> None:
 
 def test_recorded_garbage_is_a_fault() -> None:
     inbox = recording.inbox([Record(0.0, LB1, (b"node", b"\x01", b"junk"))])
-    assert [fault.foreign for fault in inbox.faults] == [False]
+    assert [fault.absence for fault in inbox.faults] == [None]
     assert [
-        f.foreign for f in recording.inbox([Record(0.0, LB1, (b"node", b"\x63", b""))]).faults
-    ] == [True]
+        f.absence for f in recording.inbox([Record(0.0, LB1, (b"node", b"\x63", b""))]).faults
+    ] == [Liveness.FOREIGN]
     assert len(events(Fleet("lb1"))) == 6

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import guard, rib
+from agent import guard
 from agent.health import (
     MOST_CHANGES,
     RAMP_STEPS,
@@ -155,21 +155,6 @@ def test_checks_come_faster_while_the_verdict_may_change(results: str, quick: st
 
 
 A = IPv4Address("10.200.0.1")
-
-
-@pytest.mark.parametrize(
-    ("wanted", "ready", "announced", "expected"),
-    [
-        (True, True, False, True),
-        (True, False, False, False),
-        (True, False, True, True),
-        (False, True, True, False),
-    ],
-)
-def test_h2_announcement(*, wanted: bool, ready: bool, announced: bool, expected: bool) -> None:
-    service = rib.Service(A, wanted, announced, ready)
-    assert (A in rib.addresses([service], node_enabled=True)) is expected
-    assert rib.addresses([service], node_enabled=False) == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ class World:
         self.reals: dict[int, b.OwnedReal] = {}
         self.rings: dict[int, np.ndarray] = {}
         self.announced: frozenset[maglev.Address] = frozenset()
+        self.routes: dict[maglev.Address, b.Route] = {}
         self.history: list[str] = []
         self.events: list[EventBody] = []
         self.answers: list[Answer] = []
@@ -172,8 +173,9 @@ class World:
                 for number in set(np.unique(real_nums).tolist()) - {0}:
                     assert self.reals[number].vip_num == vip_num, "another VIP's real"
                 self.rings[vip_num] = real_nums
-            case b.Advertise(addresses):
-                self._advertise(addresses)
+            case b.Advertise(routes):
+                self.routes = dict(routes)
+                self._advertise(frozenset(routes))
             case b.Probe(checks):
                 self.asked = checks
                 self.targets = frozenset(asking.target for asking in checks)
