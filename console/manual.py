@@ -87,4 +87,4 @@ def _escaped(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return _escaped(text).replace('"', '\\(dq')
+    return _escaped(text).replace('"', "\\(dq")

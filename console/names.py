@@ -19,9 +19,7 @@ def path(environment: Mapping[str, str] = os.environ) -> Path | None:
     return Path(root) / "remora" / "names.json" if root else None
 
 
-def keep(
-    names: Mapping[str, Sequence[str]], environment: Mapping[str, str] = os.environ
-) -> None:
+def keep(names: Mapping[str, Sequence[str]], environment: Mapping[str, str] = os.environ) -> None:
     """Replaces what was kept; whatever the disk says, a verb goes on."""
     where = path(environment)
     if where is None:

@@ -228,9 +228,7 @@ class PlanDialog(ModalScreen[None]):
     @property
     def wanted(self) -> str:
         """What has to be typed; empty: the button will do."""
-        large = plan.largest_move(self._planned) > plan.ASK_NAME_ABOVE
-        node = any(name.startswith("node/") for name in self.wish.objects)
-        return self.wish.confirm if large or node or len(self.wish.objects) > 1 else ""
+        return self.wish.confirm if plan.wants_typing(self.wish, self._planned) else ""
 
     def _show_confirm(self) -> None:
         wanted = self.wanted if self._ready else ""

@@ -17,7 +17,7 @@ from console import format as fmt
 from console.alerts import Watch
 from console.alerts import columns as alert_columns
 from console.columns import Column, matching
-from console.exits import Exit, VerbError
+from console.exits import Exit
 from console.problems import problems
 from console.store import Agent
 from console.verbs.session import Session
@@ -35,7 +35,7 @@ def watch(session: Session, arguments: Namespace) -> int:
     session.client.follow(FOLLOWED)
     answers = session.ask(dict.fromkeys(addresses, Look()), timeout=session.connect_timeout)
     if not any(answers.values()):
-        raise VerbError(session.nobody(), Exit.NO_AGENT)
+        raise session.nobody()
     alerts = Watch()
     clear = session.out.isatty() and not arguments.plain
     left = arguments.count
