@@ -263,9 +263,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
             return keys.keys(arguments, arguments.name or who())
         case "reasons":
-            from console.verbs import reading
+            from console.verbs import explaining
 
-            print(reading.reasons(arguments.output))
+            print(explaining.reasons(arguments.output))
             return Exit.DONE
     from console.settings import load
 
@@ -284,18 +284,26 @@ def _version() -> str:
         return "(not installed)"
 
 
-def _verb(name: str) -> Callable[[Session, argparse.Namespace], int]:
-    from console.verbs import changing, differing, following, reading, watching  # zmq: 40 ms
+VERBS = {
+    "status": "reading.status",
+    "get": "reading.get",
+    "events": "following.events",
+    "watch": "watching.watch",
+    "diff": "differing.diff",
+    "drain": "changing.change",
+    "undrain": "changing.change",
+    "weight": "changing.change",
+}
+"""Verb -> module of console.verbs and function: only what is done is imported."""
 
-    if name in ("drain", "undrain", "weight"):
-        return changing.change
-    return {
-        "status": reading.status,
-        "get": reading.get,
-        "events": following.events,
-        "watch": watching.watch,
-        "diff": differing.diff,
-    }[name]
+
+def _verb(name: str) -> Callable[[Session, argparse.Namespace], int]:
+    from importlib import import_module
+
+    module, _, function = VERBS[name].partition(".")
+    found: Callable[[Session, argparse.Namespace], int]
+    found = getattr(import_module(f"console.verbs.{module}"), function)
+    return found
 
 
 def _with_session(

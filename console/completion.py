@@ -47,7 +47,11 @@ def _verb(
 def _subparsers(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
+            return {
+                name: verb
+                for name, verb in action.choices.items()
+                if verb.description != argparse.SUPPRESS
+            }
     return {}
 
 

@@ -52,12 +52,12 @@ def _positional(action: argparse.Action) -> str:
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
-        if not action.option_strings or action.help in (None, argparse.SUPPRESS):
+        if not action.option_strings or action.help == argparse.SUPPRESS:
             continue
         value = "" if action.nargs == 0 else _value(action)
         yield ".TP"
         yield f".B {_escaped(', '.join(action.option_strings))}{value}"
-        yield _escaped(str(action.help))
+        yield _escaped(action.help or "")
 
 
 def _value(action: argparse.Action) -> str:
