@@ -39,6 +39,8 @@ _NEEDED = {
     "look": Role.VIEWER,
     "replay": Role.VIEWER,
     "ring": Role.VIEWER,
+    "history": Role.VIEWER,
+    "audit": Role.OPERATOR,
     "drain": Role.OPERATOR,
     "undrain": Role.OPERATOR,
     "weight": Role.OPERATOR,

@@ -24,7 +24,7 @@ from agent.boundary import EffectError
 from agent.commands import in_words
 from agent.gate import MAX_AGE, Refusal, Settled
 from shared import chain
-from shared.messages import Answer, Command
+from shared.messages import Answer, AuditPart, Command
 
 log = logging.getLogger("remora.audit")
 
@@ -32,6 +32,8 @@ LARGEST_FILE = 16 << 20
 KEPT_FILES = 8
 REFUSALS_EVERY = 10.0
 """Seconds in which refusals of one key by one guard are one record."""
+LARGEST_PART = 500
+"""Records in one answer."""
 READ_BACK = 1 << 20
 """Bytes of the end of the file that are looked at for recent commands."""
 
@@ -152,6 +154,11 @@ class Audit:
             self._file.write(b"\n")
 
     # ---- reading
+
+    def part(self, first: int, count: int) -> AuditPart:
+        """For a thread."""
+        head, records = self.head, self.records
+        return AuditPart(self.lines(first, min(count, LARGEST_PART)), records, head)
 
     def lines(self, first: int, count: int) -> tuple[str, ...]:
         """Records from number `first` on, at most `count`; negative: from the end."""

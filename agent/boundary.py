@@ -191,6 +191,8 @@ class Probed:
     ms: float
     weight: int | None = None
     """Percent of the configured weight that the real asked for; None: it did not say."""
+    silent: bool = False
+    """Nothing came in time: if we were late ourselves, that says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

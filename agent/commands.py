@@ -23,6 +23,8 @@ from shared.messages import (
     Command,
     Drain,
     Look,
+    ReadAudit,
+    ReadHistory,
     Reload,
     Replay,
     RingOf,
@@ -68,6 +70,10 @@ def in_words(action: Action) -> str:
             return f"rollback to {generation or 'the last config'}"
         case Batch(actions):
             return ", ".join(in_words(each) for each in actions)
+        case ReadAudit():
+            return "audit"
+        case ReadHistory():
+            return "history"
         case Look():
             return "look"
         case RingOf(vip):
@@ -234,7 +240,7 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
             ]
         case Batch(actions):
             return _wanted_together(state, actions)
-        case Reload() | Rollback() | Look() | Replay() | RingOf():
+        case Reload() | Rollback() | Look() | Replay() | RingOf() | ReadAudit() | ReadHistory():
             raise Refused("not a change")
         case _:
             assert_never(action)

@@ -59,6 +59,8 @@ class Node(Table, frozen=True, kw_only=True):
 class Telemetry(Table, frozen=True, kw_only=True):
     hz: Annotated[float, Meta(ge=0.1, le=20)] = 1.0
     events_per_second: Annotated[int, Meta(ge=0, le=10000)] = 20
+    history_mib: Annotated[int, Meta(ge=0, le=4096)] = 64
+    event_log: str = ""
 
 
 class Wire(Table, frozen=True, kw_only=True):

@@ -26,11 +26,18 @@ MAX_REALS = 4095
 def contradictions(config: Config) -> Iterator[str]:
     """What each value alone does not show, in words; the first is reported."""
     yield from _node_problems(config)
+    yield from _telemetry_problems(config)
     yield from _wire_problems(config)
     yield from _metrics_problems(config)
     yield from _vip_problems(config)
     yield from bgp_contradictions.contradictions(config)
     yield from _outer_source_problems(config)
+
+
+def _telemetry_problems(config: Config) -> Iterator[str]:
+    to = config.telemetry.event_log
+    if to not in ("", "journal") and not to.startswith("/"):
+        yield f'telemetry.event_log: must be "journal" or an absolute path, got {to!r}'
 
 
 def _wire_problems(config: Config) -> Iterator[str]:

@@ -20,6 +20,7 @@ RESTART = (
     "node.bpffs",
     "node.run_dir",
     "node.state_dir",
+    "telemetry.event_log",
     "wire",
     "metrics",
     "bgp",

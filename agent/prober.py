@@ -1,48 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """Health checks: one task per target, results as facts.  Judging them is the core's work.
 
-What is asked, and how, is in agent/checks; here is when, and by which way: to the real's own
-address, or to the VIP through the tunnel, as a client's packet goes.  No check waits for another:
-each has its own task and time-out, and only programs (exec) take turns, before their time begins
-to count.
+What is asked, and how, is in agent/probe.py and agent/checks; here is when.  No check waits for
+another: each has its own task and time-out, and only programs (exec) take turns, before their time
+begins to count.
+
+Silence is a verdict on the real only if we listened.  When this process got no processor time
+while a check was under way, its time-out says nothing: it is not told, and asked again soon.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 import random
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from agent import abi, health
+from agent import health
 from agent.boundary import Asking, Probed
-from agent.check_table import Check, Kind
-from agent.checks import dns, file, http, program, tcp, tls, udp
-from agent.checks.way import Said, Way
+from agent.check_table import Check
+from agent.probe import probe
 from agent.tunnel import Tunnel
+
+log = logging.getLogger("remora")
 
 FIRST_ROUND = 0.2
 """Seconds over which the first checks of a few targets are spread."""
 STARTS_PER_SECOND = 500
 """First checks of many targets."""
 PROGRAMS_AT_ONCE = 64
-LOCAL: tuple[Kind, ...] = ("exec", "file")
-"""Kinds that send nothing themselves."""
-
-Ask = Callable[[Check, Way], Awaitable[Said]]
-KINDS: Mapping[Kind, Ask] = {
-    "tcp": tcp.ask,
-    "http": http.ask,
-    "https": http.ask,
-    "tls": tls.ask,
-    "dns": dns.ask,
-    "udp": udp.ask,
-    "exec": program.ask,
-    "file": file.ask,
-}
+HEARTBEAT = 0.05
+"""Seconds between two looks at our own clock."""
+STALL = 0.15
+"""Seconds that a look may be late before time-outs do not count."""
+COMPLAIN_EVERY = 10.0
 
 
 class Prober:
@@ -53,6 +47,11 @@ class Prober:
         self._tunnel = tunnel
         self._tasks: dict[Asking, asyncio.Task[None]] = {}
         self._programs = asyncio.Semaphore(PROGRAMS_AT_ONCE)
+        self._heart: asyncio.Task[None] | None = None
+        self._beat = 0.0
+        self._stalled = -1.0
+        """When this process was last late."""
+        self._untold = 0
 
     def declare(self, checks: frozenset[Asking]) -> None:
         """Run these and no others; those that run already go on undisturbed."""
@@ -62,9 +61,13 @@ class Prober:
         window = max(FIRST_ROUND, len(new) / STARTS_PER_SECOND)
         for asking in new:
             self._tasks[asking] = asyncio.create_task(self._watch(asking, window))
+        if self._tasks and self._heart is None:
+            self._heart = asyncio.create_task(self._watch_ourselves())
 
     def close(self) -> None:
         self.declare(frozenset())
+        if self._heart:
+            self._heart.cancel()
 
     async def _watch(self, asking: Asking, window: float) -> None:
         check = asking.check
@@ -76,10 +79,15 @@ class Prober:
         streak = health.Streak()
         while True:
             async with self._turn(check):
+                started = time.monotonic()
                 result = await probe(asking, self._tunnel)
-            self._tell(result)
-            streak = streak.after(ok=result.ok)
-            pause = check.quick if streak.deciding(check.rise, check.fall) else check.interval
+            if result.silent and self._was_late(started):
+                self._untold += 1
+                pause = check.quick
+            else:
+                self._tell(result)
+                streak = streak.after(ok=result.ok)
+                pause = check.quick if streak.deciding(check.rise, check.fall) else check.interval
             pause *= 1 + check.jitter * random.uniform(-1, 1)
             due = max(due + pause, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
@@ -87,76 +95,21 @@ class Prober:
     def _turn(self, check: Check) -> AbstractAsyncContextManager[object]:
         return self._programs if check.kind == "exec" else nullcontext()
 
+    def _was_late(self, started: float) -> bool:
+        """Whether we were without the processor since then, or are only just back."""
+        return self._stalled >= started or time.monotonic() - self._beat > HEARTBEAT + STALL
 
-async def probe(asking: Asking, tunnel: Tunnel | None) -> Probed:
-    """One check.  Never raises: what goes wrong is the result.  Without a tunnel it is direct."""
-    started = time.monotonic()
-    check = asking.check
-    if tunnel is None or check.via == "direct" or check.kind in LOCAL:
-        said = await _said(check, _direct(asking))
-    elif check.via == "tunnel":
-        said = await _through(asking, tunnel)
-    else:
-        said = both(*await asyncio.gather(_through(asking, tunnel), _said(check, _direct(asking))))
-    ms = (time.monotonic() - started) * 1000
-    return Probed(asking.target, said.ok, said.detail, ms, _bounded(asking.check, said.weight))
-
-
-def both(tunnel: Said, direct: Said) -> Said:
-    """Traffic goes through the tunnel, so its answer counts; a difference says what is wrong."""
-    if tunnel.ok == direct.ok:
-        return tunnel
-    if tunnel.ok:
-        return tunnel._replace(detail=f"{tunnel.detail}; not at its own address: {direct.detail}")
-    return Said(
-        False,
-        f"the application answers ({direct.detail}), the tunnel path does not ({tunnel.detail}): "
-        "decap, VIP on lo, rp_filter or MTU",
-    )
-
-
-async def _through(asking: Asking, tunnel: Tunnel) -> Said:
-    """To the VIP, encapsulated to the real."""
-    check, to = asking.check, asking.check.address or asking.key.address
-    way = Way(
-        str(to),
-        check.port or asking.key.port,
-        _source(check, to.version),
-        asking.target.vip,
-        abi.probe_mark(asking.real_num, asking.generation),
-        tunnel.interface,
-        tunnel.segment(to.version),
-    )
-    before = tunnel.counts()
-    said = await _said(check, way)
-    missing = tunnel.why_not(before)
-    # An answer to what we did not send is somebody else's
-    return Said(False, f"{said.detail}: {missing}") if missing else said
-
-
-async def _said(check: Check, way: Way) -> Said:
-    try:
-        async with asyncio.timeout(check.timeout):
-            return await KINDS[check.kind](check, way)
-    except TimeoutError:
-        return Said(False, f"no answer within {check.timeout:g} s")
-    except OSError as error:
-        # asyncio puts its own words into strerror
-        detail = os.strerror(error.errno).lower() if error.errno else str(error)
-        return Said(False, detail)
-
-
-def _direct(asking: Asking) -> Way:
-    """To the real's own address."""
-    check, to = asking.check, asking.target.real
-    source = _source(check, to.version)
-    return Way(str(to), check.port or asking.key.port, source, asking.target.vip)
-
-
-def _source(check: Check, version: int) -> str:
-    """Our own address, if the configured one is of the family."""
-    return str(check.source) if check.source and check.source.version == version else ""
-
-
-def _bounded(check: Check, weight: int | None) -> int | None:
-    return None if weight is None else min(max(weight, check.weight_least), check.weight_most)
+    async def _watch_ourselves(self) -> None:
+        complained = time.monotonic()
+        while True:
+            self._beat = time.monotonic()
+            await asyncio.sleep(HEARTBEAT)
+            now = time.monotonic()
+            if now - self._beat > HEARTBEAT + STALL:
+                self._stalled = now
+            if self._untold and now - complained > COMPLAIN_EVERY:
+                log.warning(
+                    "checks: %d time-outs not counted: this process had no processor time",
+                    self._untold,
+                )
+                self._untold, complained = 0, now

@@ -19,6 +19,8 @@ import uuid
 from pathlib import Path
 from typing import Any, assert_never
 
+import msgspec
+
 from agent import boundary as b
 from agent import generations, loader, maglev, netlink, verify
 from agent.audit import Audit, audit_path
@@ -37,7 +39,18 @@ from agent.server import Server
 from agent.supervisor import notify, watchdog
 from agent.telemetry import Telemetry
 from agent.tunnel import Tunnel
-from shared.messages import Answer, Command, Look, Question, Reload, Replay, Ring, RingOf
+from shared.messages import (
+    Answer,
+    Command,
+    Look,
+    Question,
+    ReadAudit,
+    ReadHistory,
+    Reload,
+    Replay,
+    Ring,
+    RingOf,
+)
 
 log = logging.getLogger("remora")
 
@@ -343,8 +356,14 @@ class Agent:
         log.log(level, "answer status=%s %s", answer.status, answer.error)
 
     async def _answer(self, question: Asked) -> None:
-        """Look, Replay, RingOf: they ask for what is known and change nothing."""
+        """Questions: they ask for what is known and change nothing."""
         command = question.command
+        if isinstance(command.action, ReadAudit | ReadHistory):
+            # From files: nobody else waits for the disk.
+            task = asyncio.create_task(self._answer_from_disk(question, command.action))
+            self.reading.add(task)
+            task.add_done_callback(self.reading.discard)
+            return
         answer = Answer(
             id=command.id,
             node=self.config.node.name,
@@ -358,6 +377,22 @@ class Agent:
             ),
             ring=self._ring(command.action) if isinstance(command.action, RingOf) else None,
         )
+        await self.server.reply(question.sender, answer)
+
+    async def _answer_from_disk(self, question: Asked, action: ReadAudit | ReadHistory) -> None:
+        answer = Answer(
+            id=question.command.id,
+            node=self.config.node.name,
+            status="ok",
+            revision=self.director.state.revision,
+        )
+        match action:
+            case ReadAudit(first, count):
+                part = await asyncio.to_thread(self.audit.part, first, count)
+                answer = msgspec.structs.replace(answer, audit=part)
+            case ReadHistory(since, until):
+                blocks = await asyncio.to_thread(self.telemetry.history.blocks, since, until)
+                answer = msgspec.structs.replace(answer, history=blocks)
         await self.server.reply(question.sender, answer)
 
     def _ring(self, wanted: RingOf) -> Ring | None:

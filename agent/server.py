@@ -136,12 +136,14 @@ class Server:
 
     # ---- out
 
-    async def publish(self, *messages: Snapshot | Event) -> None:
-        for message in messages:
-            frames = telemetry_frames(message)
+    async def publish(self, *messages: Snapshot | Event) -> list[list[bytes]]:
+        """Returns what was sent: the frames of each message."""
+        sent = [telemetry_frames(message) for message in messages]
+        for frames in sent:
             for door in tuple(self._tasks):
                 with contextlib.suppress(zmq.ZMQError):  # shut meanwhile
                     await door.publisher.send_multipart(frames)
+        return sent
 
     async def reply(self, sender: bytes, answer: Answer) -> None:
         """`sender` as in Asked.  Written down first; nobody waits for an answer any more: fine."""

@@ -21,12 +21,15 @@ from agent.boundary import Counted
 from agent.capture import ends
 from agent.config import Config
 from agent.dataplane import DataPlane
+from agent.eventlog import EventLog
 from agent.events import EventRing
+from agent.history import History, history_path
 from agent.server import Server
 from agent.snapshot import Origin, Reading, snapshots
 from agent.state import NodeState
 from shared.messages import DropEvent, Event, EventBody, LostEvent, Snapshot
 from shared.reasons import name_of
+from shared.recording import Record
 
 if TYPE_CHECKING:
     from agent.metrics import Exporter
@@ -56,6 +59,11 @@ class Telemetry:
         self._server = server
         self._tell = tell
         self._exporter = _exporter(state.listed)
+        settings = state.listed.telemetry
+        self._log = EventLog(settings.event_log) if settings.event_log else None
+        place = history_path(state.listed.node.state_dir)
+        self.history = History(place, settings.history_mib << 20)
+        self._writing: set[asyncio.Task[None]] = set()
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._next_event = 0
         self._sequence = 0
@@ -66,6 +74,10 @@ class Telemetry:
         if self._exporter:
             await asyncio.to_thread(self._exporter.close)
         self._ring.close()
+        if self._log:
+            self._log.close()
+        await asyncio.gather(*self._writing)
+        await asyncio.to_thread(self.history.write, self.history.take())
 
     # ---- snapshots
 
@@ -77,7 +89,7 @@ class Telemetry:
             made = self.snapshots()
             if self._exporter:
                 self._exporter.show(made)
-            await self._server.publish(*made)
+            self._keep(await self._server.publish(*made))
             due = max(due + 1 / self._state.listed.telemetry.hz, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
@@ -117,7 +129,21 @@ class Telemetry:
         event = self._event(body, self._next_event)
         self._next_event += 1
         self._events.append(event)
-        await self._server.publish(event)
+        if self._log:
+            self._log.write(event)
+        self._keep(await self._server.publish(event))
+
+    def _keep(self, sent: list[list[bytes]]) -> None:
+        """What was published, into the node's own history."""
+        settings = self._state.listed.telemetry
+        now, name = time.time(), self._state.listed.node.name
+        due = False
+        for frames in sent if settings.history_mib else ():
+            due = self.history.add(Record(now, name, tuple(frames))) or due
+        if due:
+            task = asyncio.create_task(asyncio.to_thread(self.history.write, self.history.take()))
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
 
     def since(self, sequence: int) -> tuple[Event, ...]:
         """The events from a number on; what is not kept any more is one LostEvent in front."""

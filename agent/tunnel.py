@@ -47,6 +47,11 @@ class Tunnel:
         entries = bpf.map_info(descriptor).max_entries
         self._totals = mapped.view(descriptor, abi.ProbeTotals, entries)
         os.close(descriptor)
+        self._last = self.counts()
+
+    def sent(self) -> int:
+        """Of counts(): asked twice per check."""
+        return int(self._totals["sent"].sum())
 
     def counts(self) -> Counts:
         """Totals since the maps were made."""
@@ -56,14 +61,15 @@ class Tunnel:
         """Payload of a TCP segment that fits whatever encapsulation; headers without options."""
         return max(88, self.underlay_mtu - OUTER - (40 if version == 4 else 60))
 
-    def why_not(self, before: Counts) -> str:
-        """Why nothing was sent since then; empty: something was.
+    def why_not(self, sent: int) -> str:
+        """Why nothing was sent since `sent` was read; empty: something was.
 
         Other checks' packets count as well: it is about whether the program is there at all.
         """
         now = self.counts()
-        if now.sent != before.sent:
+        if now.sent != sent:
             return ""
+        before, self._last = self._last, now
         for cause, text in _WHY.items():
             if getattr(now, cause) != getattr(before, cause):
                 return text

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from console.exits import Exit, VerbError
@@ -66,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     _add_changing(verbs, "weight", "share of new flows, 1 to 1000")
     _add_looking(verbs)
     _add_keys(verbs)
+    _add_past(verbs)
     verb = _add(verbs, "reasons", "why packets are dropped: meaning, cause, remedy")
     verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
     console = _add(verbs, "console", "the full-screen console (also without a verb)")
@@ -126,6 +128,7 @@ def _add_reading(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     status.add_argument(
         "object", nargs="?", metavar="OBJECT", help="only of this node, VIP or real"
     )
+    _add_at(status)
     status.add_argument("--short", action="store_true", help="one line")
     status.add_argument("-o", "--output", choices=("table", "json"), default="table")
     get = _add(verbs, "get", "lists: nodes, VIPs, reals, drops by reason")
@@ -137,11 +140,13 @@ def _add_reading(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         default="table",
         help="wide adds rates",
     )
+    _add_at(get)
     get.add_argument("--rates", action="store_true", help="look twice, a second apart")
     get.add_argument("--vip", metavar="NAME", help="reals of this VIP only")
     get.add_argument("--node", action="append", default=[], metavar="NAME", help="repeatable")
     events = _add(verbs, "events", "dropped packets, health, BGP, changes")
     events.add_argument("kind", nargs="?", choices=("drops", "health", "bgp", "changes"))
+    _add_at(events)
     events.add_argument("-f", "--follow", action="store_true", help="go on as they happen")
     events.add_argument("--last", type=int, default=20, metavar="N", help="of the past (20)")
     events.add_argument("-o", "--output", choices=("table", "json", "jsonl"), default="table")
@@ -200,6 +205,30 @@ def _add_keys(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     keys.add_argument("--show", action="store_true", help="of a key that is there already")
     keys.add_argument("--role", choices=[str(role) for role in Role], default="operator")
     keys.add_argument("--name", help="in the audit (you@here)")
+
+
+def _add_past(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    audit = _add(verbs, "audit", "who did what on the nodes, and whether the records are whole")
+    audit.add_argument("--last", type=int, default=20, metavar="N", help="records (20)")
+    audit.add_argument("--verify", action="store_true", help="check all hashes; exit 1 if broken")
+    audit.add_argument("--file", metavar="FILE", help="a copy of audit.jsonl, not the agents")
+    audit.add_argument("-o", "--output", choices=("table", "jsonl"), default="table")
+    record = _add(verbs, "record", "store the agents' telemetry in a file, until Ctrl-C")
+    record.add_argument("file", metavar="FILE")
+    record.add_argument("--seconds", type=_seconds, metavar="N", help="and then end")
+    replay = _add(verbs, "replay", "the console on a recording; , . < > jump, + _ pace, p holds")
+    replay.add_argument("file", metavar="FILE")
+    replay.add_argument("--at", metavar="TIME", help="begin at 14:02:30, or -5m from its end")
+    replay.add_argument("--speed", type=_seconds, default=1.0, metavar="X")
+
+
+def _add_at(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--at", metavar="TIME", help="as it was: 14:02:30 or -5m, from the agents' last hour"
+    )
+    verb.add_argument(
+        "--from", dest="recording", metavar="FILE", help="from a recording (default: its end)"
+    )
 
 
 def _seconds(text: str) -> float:
@@ -267,9 +296,21 @@ def _run(arguments: argparse.Namespace) -> int:
 
             print(explaining.reasons(arguments.output))
             return Exit.DONE
-    from console.settings import load
+        case "replay":
+            return _replay(arguments)
+        case "audit" if arguments.file:
+            from console.verbs import audit
 
+            return audit.of_file(arguments)
+    from console.settings import Settings, load
+
+    if getattr(arguments, "recording", None):
+        return _with_session(arguments, Settings((), "recording"), _verb(arguments.verb))
     settings = load(arguments.agents, arguments.config)
+    if arguments.verb == "record":
+        from console.verbs import recorder
+
+        return recorder.record(settings, who(), arguments)
     if arguments.verb in (None, "console"):
         return _console(settings, getattr(arguments, "render_after", None) or arguments.render)
     return _with_session(arguments, settings, _verb(arguments.verb))
@@ -290,6 +331,7 @@ VERBS = {
     "events": "following.events",
     "watch": "watching.watch",
     "diff": "differing.diff",
+    "audit": "audit.audit",
     "drain": "changing.change",
     "undrain": "changing.change",
     "weight": "changing.change",
@@ -312,14 +354,22 @@ def _with_session(
     verb: Callable[[Session, argparse.Namespace], int],
 ) -> int:
     from console import names, objects
+    from console.archive import Archive
     from console.client import Client
     from console.store import Store
+    from console.verbs import past
     from console.verbs.session import Session
 
-    client = Client(settings.agents, who(), trust=settings.trust)
+    client: Client | Archive
+    if getattr(arguments, "recording", None):
+        client = past.from_file(Path(arguments.recording), arguments.at)
+    elif getattr(arguments, "at", None):
+        client = past.from_agents(settings, who(), arguments)
+    else:
+        client = Client(settings.agents, who(), trust=settings.trust)
     session = Session(
         client=client,
-        store=Store(settings.agents),
+        store=Store(client.addresses),
         cluster=settings.cluster,
         out=sys.stdout,
         err=sys.stderr,
@@ -345,13 +395,28 @@ def who() -> str:
     return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
 
 
+def _replay(arguments: argparse.Namespace) -> int:
+    _terminal("remora status --from FILE, remora get KIND --from FILE")
+    from console import replaying
+    from console.moment import moment
+    from console.playback import opened
+
+    at = moment(arguments.at, opened(Path(arguments.file)).last) if arguments.at else None
+    return replaying.run(Path(arguments.file), at, arguments.speed, arguments.render)
+
+
 def _console(settings: Settings, render: Literal["diff", "stock"]) -> int:
-    if os.environ.get("TERM", "dumb") in ("dumb", "") or not sys.stdout.isatty():
-        raise VerbError(
-            "the console needs a terminal (TERM is dumb or output is no terminal): "
-            "use remora status, remora get, remora events",
-            Exit.USAGE,
-        )
+    _terminal("remora status, remora get, remora events")
     from console.app import run  # textual: 200 ms
 
     return run(settings, who(), render)
+
+
+def _terminal(otherwise: str) -> None:
+    """Raises VerbError when there is none."""
+    if os.environ.get("TERM", "dumb") in ("dumb", "") or not sys.stdout.isatty():
+        raise VerbError(
+            "the console needs a terminal (TERM is dumb or output is no terminal): "
+            f"use {otherwise}",
+            Exit.USAGE,
+        )

@@ -37,6 +37,7 @@ from shared.codec import (
 )
 from shared.messages import Action, Command, Event, Look, Replay
 from shared.model import endpoints
+from shared.recording import Record
 
 ANSWER_TIMEOUT = 5.0
 """Seconds until a command without an answer is given up."""
@@ -134,11 +135,14 @@ class Client:
         *,
         topics: Iterable[str] = (),
         trust: Trust = NOBODY,
+        tap: Callable[[Record], None] | None = None,
     ) -> None:
+        """`tap` is given every telemetry message as it came, in the client's thread."""
         for address in addresses:
             endpoints(address)
             trust.key_of(address)
         self._trust = trust
+        self._tap = tap
         self.addresses = tuple(dict.fromkeys(addresses))
         self.who = who
         self._on_reply: Callable[[], None] = lambda: None
@@ -325,6 +329,8 @@ class _Traffic:
     def _telemetry(self, link: _Link) -> None:
         now = time.monotonic()
         for frames in _waiting(link.subscriber):
+            if self.client._tap is not None:
+                self.client._tap(Record(time.time(), link.address, tuple(frames)))
             try:
                 message = telemetry_of(frames)
             except WireError as error:

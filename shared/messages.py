@@ -385,7 +385,22 @@ class RingOf(msgspec.Struct, frozen=True, tag="ring"):
     vip: str
 
 
-Question = Look | Replay | RingOf
+class ReadAudit(msgspec.Struct, frozen=True, tag="audit"):
+    """Asks for records of the audit from number `first` on; negative: from the end."""
+
+    first: int = -20
+    count: int = 500
+    """At most so many; an agent sends no more than 500 at once."""
+
+
+class ReadHistory(msgspec.Struct, frozen=True, tag="history"):
+    """Asks for the agent's own recording between two Unix times, as blocks of a recording."""
+
+    since: float
+    until: float
+
+
+Question = Look | Replay | RingOf | ReadAudit | ReadHistory
 """What any role may ask: it changes nothing."""
 Action = Drain | Undrain | Weight | Batch | Reload | Rollback | Question
 
@@ -442,6 +457,17 @@ class Ring(msgspec.Struct, frozen=True):
     """RING_SLOTS little-endian 16-bit numbers: index into addresses, 65535 where nobody serves."""
 
 
+class AuditPart(msgspec.Struct, frozen=True):
+    """Records of the audit as they are in the file, so that their hashes can be checked."""
+
+    records: tuple[str, ...]
+    """JSON, chained as shared/chain.py says."""
+    total: int
+    """Number of the newest record."""
+    head: str
+    """Hash of the newest record."""
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     node: str
@@ -459,3 +485,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: tuple[Snapshot, ...] = ()
     events: tuple[Event, ...] = ()
     ring: Ring | None = None
+    audit: AuditPart | None = None
+    history: tuple[bytes, ...] = ()
+    """Blocks of a recording, oldest first; when they end before `until`, ask again from there."""

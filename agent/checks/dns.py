@@ -23,8 +23,11 @@ async def ask(check: Check, way: Way) -> Said:
     import dns.exception  # noqa: PLC0415  # see above
     import dns.message  # noqa: PLC0415
 
-    question = dns.message.make_query(check.query, check.record)
-    wire = question.to_wire()
+    try:
+        question = dns.message.make_query(check.query, check.record)
+        wire = question.to_wire()
+    except dns.exception.DNSException as error:
+        return Said(False, f"query {check.query} {check.record}: {error}")
     if check.transport == "tcp":
         raw = await _by_tcp(way, wire)
     else:

@@ -23,6 +23,8 @@ class Said(NamedTuple):
     """In words, one line: `http 200`, `connection refused`."""
     weight: int | None = None
     """Percent of the configured weight that the answer asked for; None: it did not say."""
+    silent: bool = False
+    """Nothing came in time."""
 
 
 class Way(NamedTuple):

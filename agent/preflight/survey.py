@@ -33,7 +33,7 @@ from agent.preflight.surveyed import (
     Pins,
     RealSurvey,
 )
-from agent.prober import probe as check_once
+from agent.probe import probe as check_once
 
 AT_ONCE = 256
 """Checks under way together."""

@@ -12,6 +12,7 @@ from console.exits import Exit
 from console.items import Item
 from console.tail import kind_of, written
 from console.verbs.session import Session
+from shared import jsonl
 from shared.messages import Replay
 
 SETTLE = 2.0
@@ -70,17 +71,12 @@ class _Printer:
 
 
 def _item(line: Line) -> Item:
-    body = line.event.body if line.event else None
-    fields = {f: _plain(getattr(body, f)) for f in body.__struct_fields__} if body else {}
+    if line.event is not None:
+        return {"lost": None, **jsonl.fields(line.event)}
     return {
         "at": round(line.wall, 3),
         "node": line.node,
         "sequence": line.place[1],
-        "type": type(body).__struct_config__.tag if body else "gap",
-        "lost": line.lost or None,
-        **fields,
+        "type": "gap",
+        "lost": line.lost,
     }
-
-
-def _plain(value: object) -> object:
-    return value.hex() if isinstance(value, bytes) else value

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
+from console.archive import Archive
 from console.client import Client
 from console.exits import Exit, VerbError
 from console.plan import Answered
@@ -17,7 +18,7 @@ from shared.messages import Action, Answer, Look
 
 @dataclass(frozen=True)
 class Session:
-    client: Client
+    client: Client | Archive
     store: Store
     cluster: str
     out: TextIO

@@ -15,7 +15,7 @@ import pytest
 from agent import loader
 from agent.boundary import Asking, Probed, Target, VipKey
 from agent.check_table import Check
-from agent.prober import probe
+from agent.probe import probe
 from agent.tunnel import Tunnel
 from shared.model import Health, Protocol
 from tests.fabric import load, netns, xdp

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from console.recording import Record
 from shared.codec import telemetry_frames
 from shared.messages import (
     Ailing,
@@ -35,6 +34,7 @@ from shared.messages import (
     VipSnapshot,
 )
 from shared.model import RING_SLOTS, Admin, Health, Protocol
+from shared.recording import Record
 
 WALL = 1_790_000_000.0
 """Unix time at second 0 of every node."""

@@ -102,6 +102,8 @@ ACTIONS: dict[str, m.Action] = {
     "replay": m.Replay(12),
     "batch": m.Batch((m.Drain("10.3.1.2", "web"), m.Weight("10.3.2.2", 50, "web"))),
     "ring": m.RingOf("web"),
+    "audit": m.ReadAudit(-10, 10),
+    "history": m.ReadHistory(1e9 - 60, 1e9),
 }
 COMMANDS = {
     name: m.Command(

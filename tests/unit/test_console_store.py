@@ -16,10 +16,11 @@ from console import columns, objects, recording, rows
 from console.columns import Column
 from console.eventlog import EventLog
 from console.problems import problems
-from console.recording import Record
 from console.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, Store
+from shared import recording as store_format
 from shared.messages import Answer, Event, LostEvent, NodeSnapshot
 from shared.model import Admin, Health
+from shared.recording import Record
 from tests.tui.recorded import LB1, LB2, Fleet, dropped, events, records
 
 
@@ -286,14 +287,18 @@ def test_a_name_that_means_two_things_is_refused() -> None:
 def test_recording_round_trip_and_damage() -> None:
     written = list(records({LB1: Fleet("lb1")}, range(2)))
     file = io.BytesIO()
-    recording.write(file, written)
+    store_format.write(file, written)
     raw = file.getvalue()
-    assert list(recording.read(io.BytesIO(raw))) == written
-    assert list(recording.read(io.BytesIO(raw[:-3]))) == written[:-1], "cut while being written"
-    with pytest.raises(recording.RecordingError, match="not a recording"):
-        list(recording.read(io.BytesIO(b"hello" * 10)))
-    with pytest.raises(recording.RecordingError, match="damaged"):
-        list(recording.read(io.BytesIO(recording.MAGIC + b"\xff" * 40)))
+    assert list(store_format.read(io.BytesIO(raw))) == written
+    more = raw + store_format.block(written)[:-3]
+    assert list(store_format.read(io.BytesIO(more))) == written, "cut while being written"
+    flipped = raw[:200] + bytes([raw[200] ^ 1]) + raw[201:]
+    with pytest.raises(store_format.RecordingError, match="not what its header says"):
+        list(store_format.read(io.BytesIO(flipped)))
+    with pytest.raises(store_format.RecordingError, match="not a recording"):
+        list(store_format.read(io.BytesIO(b"hello" * 10)))
+    with pytest.raises(store_format.RecordingError, match="damaged"):
+        list(store_format.read(io.BytesIO(store_format.MAGIC + b"\xff" * 40)))
 
 
 def test_recorded_garbage_is_a_fault() -> None:

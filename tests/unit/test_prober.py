@@ -4,6 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
+import socket
+import threading
+import time
 from ipaddress import IPv4Address, ip_address
 from typing import Literal
 
@@ -11,7 +16,8 @@ import pytest
 
 from agent.boundary import Asking, Probed, Target, VipKey
 from agent.check_table import Check
-from agent.prober import Prober, probe
+from agent.probe import probe
+from agent.prober import Prober
 from shared.model import Protocol
 
 VIP = IPv4Address("10.200.0.1")
@@ -133,3 +139,84 @@ def test_a_hanging_real_delays_nobody() -> None:
     results = asyncio.run(story())
     assert {r.target.vip for r in results} == {"fast"}
     assert all(r.ok for r in results)
+
+
+def _answer_in_a_thread(listener: socket.socket) -> None:
+    """In time, whatever the event loop is doing."""
+
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(4096)
+            time.sleep(0.1)  # of a time-out of 0.2 s
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+
+def test_time_outs_while_this_process_was_stopped_are_not_told() -> None:
+    """An agent without processor time knows nothing of the reals: it must not take them out."""
+    check = Check(kind="http", interval=0.3, timeout=0.2, jitter=0.0)
+
+    async def story(port: int) -> list[Probed]:
+        results: list[Probed] = []
+        enough = asyncio.Event()
+
+        def tell(result: Probed) -> None:
+            results.append(result)
+            if len(results) >= 40:
+                enough.set()
+
+        async def stop_now_and_then() -> None:
+            for running in itertools.cycle((0.05, 0.35)):  # less and more than an answer takes
+                time.sleep(0.35)  # noqa: ASYNC251  # the point
+                await asyncio.sleep(running)
+
+        prober = Prober(tell)
+        prober.declare(frozenset(asking(check, port, vip=f"v{n}") for n in range(20)))
+        stopping = asyncio.create_task(stop_now_and_then())
+        await asyncio.wait_for(enough.wait(), 30)
+        stopping.cancel()
+        prober.close()
+        return results
+
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        thread = threading.Thread(target=_answer_in_a_thread, args=(listener,), daemon=True)
+        thread.start()
+        results = asyncio.run(story(listener.getsockname()[1]))
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+    assert [result.detail for result in results if not result.ok] == []
+
+
+def test_a_silent_real_is_told_all_the_same() -> None:
+    """As long as we listened."""
+
+    async def story() -> Probed:
+        results: asyncio.Queue[Probed] = asyncio.Queue()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            prober = Prober(results.put_nowait)
+            check = Check(kind="http", timeout=0.2)
+            prober.declare(frozenset([asking(check, listener.getsockname()[1])]))
+            told = await asyncio.wait_for(results.get(), 10)
+            prober.close()
+        return told
+
+    told = asyncio.run(story())
+    assert (told.ok, told.silent) == (False, True)
+
+
+def test_another_check_of_the_same_real_takes_the_place_of_the_first() -> None:
+    async def story() -> list[str]:
+        results: asyncio.Queue[Probed] = asyncio.Queue()
+        prober = Prober(results.put_nowait)
+        said = []
+        for path in ("/one", "/two"):
+            prober.declare(frozenset([asking(Check(kind="file", file=path, interval=1.0), 1)]))
+            said.append((await asyncio.wait_for(results.get(), 10)).detail)
+        prober.close()
+        return said
+
+    assert [detail.partition(":")[0] for detail in asyncio.run(story())] == ["/one", "/two"]

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events as JSON lines (shared/jsonl.py), for those who feed Loki, Elastic or Falco.
+
+To a file, which is renamed to .1 when it is full, or to standard error and so to journald.  A disk
+that refuses costs lines, which are counted and reported, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+
+from agent.boundary import EffectError
+from shared import jsonl
+from shared.messages import Event
+
+log = logging.getLogger("remora.eventlog")
+
+LARGEST_FILE = 16 << 20
+KEPT_FILES = 8
+
+
+class EventLog:
+    """`to` is a path, or `journal`.  Raises EffectError when the file cannot be opened."""
+
+    def __init__(self, to: str) -> None:
+        self.lost = 0
+        self._handler: logging.StreamHandler  # type: ignore[type-arg]
+        if to == "journal":
+            self._handler = logging.StreamHandler(sys.stderr)
+        else:
+            try:
+                Path(to).parent.mkdir(parents=True, exist_ok=True)
+                self._handler = logging.handlers.RotatingFileHandler(
+                    to, maxBytes=LARGEST_FILE, backupCount=KEPT_FILES, encoding="utf-8"
+                )
+            except OSError as error:
+                raise EffectError(f"telemetry.event_log {to}: {error.strerror}") from error
+        self._handler.handleError = self._failed  # type: ignore[method-assign]
+
+    def write(self, event: Event) -> None:
+        line = json.dumps(jsonl.fields(event), separators=(",", ":"))
+        self._handler.emit(logging.makeLogRecord({"msg": line}))
+
+    def close(self) -> None:
+        self._handler.close()
+
+    def _failed(self, record: logging.LogRecord) -> None:
+        del record
+        self.lost += 1
+        if self.lost & (self.lost - 1) == 0:
+            log.warning("event log: %s lost=%d", sys.exc_info()[1], self.lost)

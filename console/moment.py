@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`14:02:30`, `-5m`, `2026-11-23T14:02:30` -> a Unix time.  Pure: `now` is an argument."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from console.exits import VerbError
+
+_AGO = re.compile(r"-(\d+(?:\.\d+)?)([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
+
+
+def moment(text: str, now: float) -> float:
+    """A time of day is the last one that is over, in local time.  Raises VerbError."""
+    if ago := _AGO.fullmatch(text):
+        return now - float(ago[1]) * _SECONDS[ago[2]]
+    try:
+        if clock := _CLOCK.fullmatch(text):
+            hour, minute, second = (int(part or 0) for part in clock.groups())
+            today = datetime.fromtimestamp(now).astimezone()
+            wanted = today.replace(hour=hour, minute=minute, second=second, microsecond=0)
+            return (wanted if wanted.timestamp() <= now else wanted - timedelta(days=1)).timestamp()
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except ValueError:
+        raise VerbError(
+            f"--at {text}: must be a time such as 14:02:30, 2026-11-23T14:02:30 or -5m"
+        ) from None

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's own last hour: bounded in time and bytes, readable after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import history as module
+from agent.history import History
+from shared import recording
+from shared.recording import Record
+
+START = 1.79e9
+
+
+def filled(directory: Path, seconds: Iterator[float] | range, limit: int = 1 << 30) -> History:
+    history = History(directory, limit)
+    for second in seconds:
+        if history.add(Record(START + second, "lb1", (b"node", b"\x01", bytes(100)))):
+            history.write(history.take())
+    return history
+
+
+def seconds_of(blocks: tuple[bytes, ...]) -> list[float]:
+    return [record.at - START for block in blocks for record in recording.unblock(block)]
+
+
+def test_an_hour_is_kept_and_no_more(tmp_path: Path) -> None:
+    history = filled(tmp_path, range(3 * 3600))
+    last = 3 * 3600 - 1
+    kept: list[float] = []
+    since = 0.0
+    while part := [s for s in seconds_of(history.blocks(since, START + last)) if s + START > since]:
+        kept += part
+        since = START + part[-1]
+    assert kept == [float(n) for n in range(int(kept[0]), last + 1)], "no second is missing"
+    assert 3600 <= last - kept[0] <= 3600 + 2 * module.SEGMENT
+
+
+def test_bytes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEGMENT", 10.0)
+    filled(tmp_path, range(1000), limit=20_000)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 20_000 + 2_000
+
+
+def test_an_answer_is_bounded_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGEST_ANSWER", 500)
+    history = filled(tmp_path, range(100))
+    first = seconds_of(history.blocks(START, START + 100))
+    assert 0 < len(first) < 100
+    assert seconds_of(history.blocks(START + first[-1], START + 100))[0] == first[-1] + 1
+
+
+def test_after_a_kill_all_but_the_last_block_is_there(tmp_path: Path) -> None:
+    filled(tmp_path, range(20))  # and is gone without a word
+    (segment,) = tmp_path.iterdir()
+    segment.write_bytes(segment.read_bytes()[:-7])
+    again = filled(tmp_path, range(30, 50))
+    assert len(list(tmp_path.iterdir())) == 2, "nothing is appended to what may be torn"
+    found = seconds_of(again.blocks(START, START + 100))
+    assert set(range(12)) <= set(found)
+    assert set(range(30, 50)) <= set(found)
+
+
+def test_a_clock_that_jumps_back_begins_a_segment(tmp_path: Path) -> None:
+    """An hour back and on again: what was written stays readable."""
+    history = filled(tmp_path, (*range(4000, 4020), *range(400, 420)))  # type: ignore[arg-type]
+    assert set(range(400, 415)) <= set(seconds_of(history.blocks(START, START + 5000)))
+
+
+def test_a_disk_that_refuses_costs_history_only() -> None:
+    history = filled(Path("/proc/no/such"), range(20))
+    assert history.failed >= 2
+    assert seconds_of(history.blocks(START, START + 100)), "what is not written yet"
