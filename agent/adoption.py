@@ -74,7 +74,7 @@ def _lay_out(
             changed=now,
             written=number.flags if as_written else None,
         )
-    return VipState(vip, vip_num, reals, row)
+    return VipState(vip, vip_num, reals, row, ring_at=None if row is None else now)
 
 
 def _as_before(mine: OwnedReal | None, in_ring: set[int]) -> Verdict:

@@ -144,6 +144,8 @@ class Route(NamedTuple):
     large_communities: tuple[str, ...] = ()
     prepend: int = 0
     """How many times more our AS stands in the path."""
+    length: int | None = None
+    """Prefix length of a VIP that is a network; None: one address."""
 
 
 class Target(NamedTuple):
@@ -229,9 +231,14 @@ class PeerChanged:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Live flows by real_num, read from the flow tables."""
+    """What the data plane counted."""
 
     live_flows: NDArray[np.int64]
+    """By real_num, from the flow tables."""
+    new_flows: NDArray[np.uint64] | None = None
+    """By vip_num, since the maps were made."""
+    entries: int = 0
+    """Of all CPUs' flow tables."""
 
 
 @dataclass(frozen=True, slots=True)

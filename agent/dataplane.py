@@ -72,7 +72,7 @@ class DataPlane:
         os.close(program)
         self.cpus = sizes.cpus
         self.boot = _boot(bpf.map_info(self._fds["totals"]).id)
-        self._flow_entries = sizes.cpus * sizes.flows_per_cpu
+        self.flow_entries = sizes.cpus * sizes.flows_per_cpu
         self._control = self._view("control", abi.Control, 1)
         self._services = self._view("services", abi.Service, abi.MAX_VIPS)
         self._reals = self._view("reals", abi.Real, abi.MAX_REALS)
@@ -295,7 +295,7 @@ class DataPlane:
     def occupancy(self, idle_seconds: float) -> tuple[int, int, int]:
         """(capacity, entries that hold a flow, live flows)."""
         counted = self._count(idle_seconds)
-        return self._flow_entries, counted.occupied, int(counted.live.sum())
+        return self.flow_entries, counted.occupied, int(counted.live.sum())
 
     def _count(self, idle: float) -> flowtable.Census:
         """One pass over the flow table serves all who ask within a moment."""
@@ -304,7 +304,7 @@ class DataPlane:
             return self._census[2]
         with _effect("flow table: cannot be mapped"):
             counted = flowtable.census(
-                self._fds["flows"], self._flow_entries, self._reals, idle, self._jiffies.now()
+                self._fds["flows"], self.flow_entries, self._reals, idle, self._jiffies.now()
             )
         self._census = (idle, now, counted)
         return counted

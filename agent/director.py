@@ -18,8 +18,9 @@ from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 import numpy as np
+from numpy.typing import NDArray
 
-from agent import commands, maglev, policy, reconfigure, rib
+from agent import commands, maglev, policy, pressure, reconfigure, rib
 from agent.adoption import adopt
 from agent.bgp_table import Announce
 from agent.boundary import (
@@ -32,12 +33,14 @@ from agent.boundary import (
     Emit,
     Fact,
     Failed,
+    ForgetPrevious,
     FreeReal,
     KeepConfig,
     PeerChanged,
     Probe,
     Probed,
     Proposed,
+    PutQuicIds,
     PutReal,
     PutVip,
     ReadConfig,
@@ -104,6 +107,9 @@ class Director:
         """What was announced before the last batch, then each Advertise of it."""
         self._routes_told: frozenset[str] = frozenset()
         """Announced addresses, as events said."""
+        self._counted: tuple[float, NDArray[np.uint64]] | None = None
+        """When new flows were counted last, and how many by vip_num."""
+        self._now = 0.0
         self._stopping = False
         self._retry_at = 0.0
         self._everything = True
@@ -120,6 +126,7 @@ class Director:
     def take(self, facts: Sequence[Fact], now: float) -> list[Effect]:
         """Everything to do about a batch of facts.  Simultaneous changes are one ring rebuild."""
         after: list[Effect] = []
+        self._now = now
         if not any(isinstance(fact, Failed) for fact in facts):
             self._undo = []
         ahead: list[Effect] = []
@@ -155,12 +162,8 @@ class Director:
                 return self._on_asked(fact, now)
             case PeerChanged():
                 return self._on_peer(fact, now)
-            case Counted(live_flows):
-                for vip in self.state.vips.values():
-                    for real in vip.reals.values():
-                        real.live_flows = int(live_flows[real.number.real_num])
-                self._note_silent_peers(now)
-                return []
+            case Counted():
+                return self._on_counted(fact, now)
             case Adopted():
                 self._everything = True
                 adopt(self.state, fact, now)
@@ -175,9 +178,43 @@ class Director:
                 self._stopping = self._everything = True
                 return []
             case Tick():
-                return []
+                return self._forget_previous(now)
             case _:
                 assert_never(fact)
+
+    def _on_counted(self, fact: Counted, now: float) -> list[Effect]:
+        for vip in self.state.vips.values():
+            for real in vip.reals.values():
+                real.live_flows = int(fact.live_flows[real.number.real_num])
+        self._note_silent_peers(now)
+        turnover = self.state.listed.node.turnover
+        if fact.new_flows is None or not turnover:
+            return []
+        before, self._counted = self._counted, (now, fact.new_flows)
+        if before is None or now <= before[0]:
+            return []
+        passed = now - before[0]
+        rates = (fact.new_flows - before[1]) / passed
+        effects: list[Effect] = []
+        for vip in self.state.vips.values():
+            was = vip.pressure.on
+            vip.pressure = pressure.judge(
+                vip.pressure,
+                rate=float(rates[vip.vip_num]),
+                node_rate=float(rates.sum()),
+                limit=fact.entries / turnover,
+                now=now,
+                passed=passed,
+            )
+            if vip.pressure.on is not was:
+                self._touched.add(vip.listed.name)
+                effects.append(self._pressure_event(vip, float(rates[vip.vip_num])))
+        return effects
+
+    def _pressure_event(self, vip: VipState, rate: float) -> Emit:
+        what = f"{vip.listed.name}: new-flow pressure"
+        result = f"{'on' if vip.pressure.on else 'over'}, {rate:.0f} new flows/s"
+        return Emit(ChangeEvent("agent", what, result, self.state.revision))
 
     def _on_probed(self, fact: Probed, now: float) -> list[Effect]:
         vip = self.state.vips.get(fact.target.vip)
@@ -377,7 +414,8 @@ class Director:
     def _forget_what_was_written(self, undone: Sequence[Effect]) -> None:
         for vip in self.state.vips.values():
             vip.placed = vip.found = None
-            vip.written = False
+            vip.written = vip.quic_ids_written = None
+            vip.ring_at = self._now
             for real in vip.reals.values():
                 real.written = None
         unsent = sum(isinstance(effect, Advertise) for effect in undone)
@@ -423,9 +461,8 @@ class Director:
         for vip in vips:
             effects += self._settle_vip(vip, budget)
         for vip in vips:
-            if not vip.written and vip.placed is not None:
-                effects.append(PutVip(vip.listed.key, vip.vip_num))
-                vip.written = True
+            if vip.placed is not None:
+                effects += self._placing(vip)
         effects += self._remove_vips()
         effects += self._free_reals()
         if self._told is not state.listed:
@@ -446,6 +483,26 @@ class Director:
         self._everything = False
         self._touched.clear()
         return found
+
+    def _placing(self, vip: VipState) -> list[Effect]:
+        """Its options, and with them the VIP itself if it is new."""
+        effects: list[Effect] = []
+        if vip.written != vip.placing:
+            vip.written = vip.placing
+            effects.append(PutVip(vip.listed.key, vip.vip_num, vip.placing))
+        if (vip.quic_ids_written or {}) != vip.quic_ids:
+            effects.append(PutQuicIds(vip.vip_num, vip.quic_ids))
+        vip.quic_ids_written = vip.quic_ids
+        return effects
+
+    def _forget_previous(self, now: float) -> list[Effect]:
+        """A ring that stood for as long as a silent flow lasts forgets the one before."""
+        effects: list[Effect] = []
+        for vip in self.state.vips.values():
+            if vip.ring_at is not None and now - vip.ring_at >= self.state.listed.node.flow_idle:
+                vip.ring_at = None
+                effects.append(ForgetPrevious(vip.vip_num))
+        return effects
 
     def _advertise(self, routes: dict[maglev.Address, Route]) -> Advertise:
         self._advertised.append(routes)
@@ -491,6 +548,7 @@ class Director:
         if found is None or not np.array_equal(wanted.real_nums, found):
             effects.append(wanted)
             vip.ring_changes += 1
+            vip.ring_at = self._now
         return effects
 
     def _note_panic(self, vip: VipState) -> list[Effect]:
@@ -528,7 +586,7 @@ def _service(vip: VipState, default: Announce, *, announced: bool) -> rib.Servic
             placed=bool(vip.shares and vip.members),
         ),
         ready=vip.warm and bool(vip.shares),
-        route=rib.route(listed.address, default, listed.announce),
+        route=rib.route(listed.address, default, listed.announce)._replace(length=listed.length),
         needed=rib.needed(default, listed.announce),
     )
 

@@ -32,6 +32,7 @@ LARGEST_MESSAGE = 2 * LARGEST_COMMAND
 COMMANDS_WAITING = 8
 """Per connection."""
 HANDSHAKE_MS = 5000
+_EVERY = frozenset(topic.decode() for topic in TOPICS)
 Context = zmq.asyncio.Context
 WhoSent = Callable[[zmq.Frame], Grant | None]
 """A frame of a message -> its sender's grant; None: the key was taken away."""
@@ -51,6 +52,8 @@ class Door:
         self.name = name
         """One byte."""
         self.who = who
+        self.wanted: frozenset[str] = frozenset()
+        """Topics that somebody subscribed to since the start; none is ever taken back."""
         telemetry, command = endpoints(address)
         self.publisher = _socket(context, zmq.XPUB, LARGEST_SUBSCRIPTION, own)
         self.publisher.setsockopt(zmq.XPUB_MANUAL, 1)
@@ -68,6 +71,8 @@ class Door:
             topic = asked[1:]
             if topic and topic not in TOPICS:
                 continue
+            if asked[:1] == b"\x01":
+                self.wanted |= {topic.decode()} if topic else _EVERY
             with suppress(zmq.ZMQError):  # it left meanwhile
                 self.publisher.setsockopt(
                     zmq.SUBSCRIBE if asked[:1] == b"\x01" else zmq.UNSUBSCRIBE, topic

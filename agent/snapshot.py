@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.config import Wire
 from agent.state import NodeState, RealState, VipState
 from shared.messages import (
     Ailing,
@@ -27,7 +28,7 @@ from shared.messages import (
     VipRow,
     VipSnapshot,
 )
-from shared.model import Admin, Health
+from shared.model import Admin, Health, is_loopback
 from shared.reasons import REASONS
 
 Totals = NDArray[Any]
@@ -134,15 +135,20 @@ def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> Nod
         ),
         cpu_seconds=reading.cpu_seconds,
         rss_bytes=reading.rss_bytes,
+        insecure=_insecure(state.listed.wire),
         generation=state.generation,
     )
+
+
+def _insecure(wire: Wire | None) -> bool:
+    return wire is not None and not wire.keyed and not is_loopback(wire.host)
 
 
 def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
     counted = reading.vips[vip.vip_num]
     return VipRow(
         name=vip.listed.name,
-        address=str(vip.listed.address),
+        address=vip.listed.where,
         port=vip.listed.port,
         protocol=vip.listed.protocol,
         packets=int(counted[PACKETS]),
@@ -155,6 +161,9 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
         announced=vip.listed.address in state.announced,
         ring_digest=vip.ring_digest,
         ring_changes=vip.ring_changes,
+        flow_table=vip.listed.flow_table,
+        pressure=vip.pressure.on,
+        pressure_seconds=vip.pressure.seconds,
         ailing=tuple(
             Ailing(real.name, real.verdict.health, real.check, real.changed)
             for real in vip.reals.values()

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from agent import config, maglev, policy
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.boundary import Asking, Encap, OwnedReal, Route, Target, VipKey
+from agent.boundary import Asking, Encap, OwnedReal, Placing, Route, Target, VipKey
 from agent.health import RAMP_STEPS, Verdict, share
+from agent.pressure import Pressure
 from shared.model import Admin, Health
 
 NOT_JUDGED = Verdict(Health.UNKNOWN)
+CALM = Pressure()
 
 
 @dataclass(slots=True)
@@ -95,8 +97,13 @@ class VipState:
     """Slots of each address in the ring in force."""
     ring_digest: str = ""
     ring_changes: int = 0
-    written: bool = False
-    """Whether the map `vips` has it, under this number."""
+    written: Placing | None = None
+    """How the data plane places it, under this number; None: not known."""
+    quic_ids_written: dict[int, int] | None = None
+    """Server id -> real_num in the map; None: not known."""
+    ring_at: float | None = None
+    """When the ring changed last; None: its slots remember no earlier real."""
+    pressure: Pressure = CALM
     panicked: bool = False
     """Whether `all_down` was in force when the ring was last looked at."""
 
@@ -145,6 +152,16 @@ class VipState:
         """Rings of different VIPs with the same reals must differ: else one real's neighbours in
         every ring are the same, and so is who inherits its load."""
         return str(self.listed.key).encode()
+
+    @property
+    def placing(self) -> Placing:
+        return self.listed.placing._replace(pressure=self.pressure.on)
+
+    @property
+    def quic_ids(self) -> dict[int, int]:
+        """QUIC server id -> real_num."""
+        reals = self.reals.values()
+        return {i: real.number.real_num for real in reals for i in real.listed.quic_ids}
 
     def numbers(self, ring: maglev.Ring) -> NDArray[np.uint32]:
         """The real numbers of a ring's addresses, in its order."""

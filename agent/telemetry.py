@@ -25,7 +25,7 @@ from agent.eventlog import EventLog
 from agent.events import EventRing
 from agent.history import History, history_path
 from agent.server import Server
-from agent.snapshot import Origin, Reading, snapshots
+from agent.snapshot import FLOWS, Origin, Reading, snapshots
 from agent.state import NodeState
 from shared.messages import DropEvent, Event, EventBody, LostEvent, Snapshot
 from shared.reasons import name_of
@@ -85,13 +85,18 @@ class Telemetry:
         due = time.monotonic()
         while True:
             self._sequence += 1
-            self._tell(Counted(self._dataplane.live_flows(self._state.listed.node.flow_idle)))
+            self._tell(self._count())
             made = self.snapshots()
             if self._exporter:
                 self._exporter.show(made)
             self._keep(await self._server.publish(*made))
             due = max(due + 1 / self._state.listed.telemetry.hz, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
+
+    def _count(self) -> Counted:
+        dataplane = self._dataplane
+        live = dataplane.live_flows(self._state.listed.node.flow_idle)
+        return Counted(live, dataplane.vip_totals()[:, FLOWS], dataplane.flow_entries)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""

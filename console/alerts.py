@@ -19,6 +19,7 @@ NEXT: Mapping[Kind, str] = {
     "stale": "its packets may well go on without the agent: look at the node before you act",
     "foreign": "upgrade the older side: agent and console must speak the same version",
     "denied": "have your public key (FILE.pub) added there; `remora keys` makes one",
+    "insecure": "make keys (`remora keys`) and take `insecure = true` out of its config",
     "wire": "agent and console are of different versions, or something else writes to that socket",
     "ring": "d compares it slot by slot; drains and weights must be the same on all nodes",
     "peer": "look at the router; the node takes no traffic through it (6)",

@@ -218,13 +218,13 @@ def _add_past(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     record.add_argument("--seconds", type=_seconds, metavar="N", help="and then end")
     replay = _add(verbs, "replay", "the console on a recording; , . < > jump, + _ pace, p holds")
     replay.add_argument("file", metavar="FILE")
-    replay.add_argument("--at", metavar="TIME", help="begin at 14:02:30, or -5m from its end")
+    replay.add_argument("--at", metavar="TIME", help="begin at 14:02:30, or 5m before its end")
     replay.add_argument("--speed", type=_seconds, default=1.0, metavar="X")
 
 
 def _add_at(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--at", metavar="TIME", help="as it was: 14:02:30 or -5m, from the agents' last hour"
+        "--at", metavar="TIME", help="as it was: 14:02:30 or 5m (ago), from the agents' last hour"
     )
     verb.add_argument(
         "--from", dest="recording", metavar="FILE", help="from a recording (default: its end)"

@@ -57,6 +57,9 @@ class Source(Sender, Protocol):
 
 
 class FrameApp(TerminalApp):
+    mode = "LIVE"
+    """What the header calls the data."""
+
     class Answered(Message):
         """A reply can be taken: a dialog need not wait for the next frame."""
 
@@ -181,6 +184,7 @@ class FrameApp(TerminalApp):
             self._watch.take(found, now),
             slow=self._pace.slow,
             arming=self.arming,
+            mode=self.mode,
         )
 
     def _held_view(self, frozen: View) -> View:

@@ -22,6 +22,7 @@ Kind = Literal[
     "stale",
     "foreign",
     "denied",
+    "insecure",
     "wire",
     "ring",
     "peer",
@@ -78,6 +79,9 @@ def _of_nodes(
             text = f"ring differs from the others: {where}flows that move here break"
             yield Problem(True, name, text, "ring")
         yield from _of_peers(node, name)
+        if node.snapshot is not None and node.snapshot.insecure:
+            text = "listens on a network without keys: anybody who reaches it can steer it"
+            yield Problem(False, name, text, "insecure")
 
 
 def _of_peers(node: Node, name: str) -> Iterator[Problem]:

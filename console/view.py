@@ -39,6 +39,11 @@ class View(NamedTuple):
     slow: bool = False
     """The terminal cannot take more: frames are rarer."""
     arming: Arming = Arming()
+    mode: str = "LIVE"
+
+    @property
+    def simulated(self) -> bool:
+        return any(agent.node is not None and agent.node.simulated for agent in self.agents)
 
     @property
     def agents(self) -> list[Agent]:
@@ -71,14 +76,16 @@ def header(view: View, width: int) -> TextLine:
         Cell("│ "),
         Cell(f"alerts {alerts} ", "bad" if alerts else ""),
     ]
-    mode = "LIVE" if view.held is None else f"FROZEN {fmt.age(view.held)}"
+    mode = view.mode if view.held is None else f"FROZEN {fmt.age(view.held)}"
+    mode = f"SIMULATED {mode}" if view.simulated else mode
+    odd = view.slow or view.held is not None or view.mode != "LIVE" or view.simulated
     pace = "0.5 Hz slow link  " if view.slow else ""
     right = f"{pace}{mode} {fmt.clock(view.wall)}Z "
     gap = width - sum(len(cell.text) for cell in left) - len(right)
     return (
         *left,
         Cell(" " * max(1, gap)),
-        Cell(right, "warn" if view.slow or view.held is not None else "ok"),
+        Cell(right, "warn" if odd else "ok"),
     )
 
 

@@ -128,6 +128,10 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     rss_bytes: int
     generation: int = 0
     """Number of the config in force."""
+    simulated: bool = False
+    """Nothing of it is real."""
+    insecure: bool = False
+    """It listens on a network without keys: anybody there can steer it."""
 
 
 class Ailing(msgspec.Struct, frozen=True):
@@ -160,6 +164,12 @@ class VipRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Its reals that are not up."""
     drained: tuple[str, ...] = ()
     """Addresses of its reals that an operator drained."""
+    flow_table: str = "track"
+    """Which flows it holds: track (all) | changed | compute (none)."""
+    pressure: bool = False
+    """More new flows than the flow table should take: they are placed by the ring alone."""
+    pressure_seconds: float = 0.0
+    """For which that was so, in all."""
 
 
 class VipSnapshot(Message, frozen=True, kw_only=True, tag="vip"):

@@ -40,7 +40,8 @@ def _about(problem: Problem, target: objects.Object) -> bool:
 
 def _summary(session: Session) -> str:
     live, all_ = len(session.agents) - len(session.absent()), len(session.agents)
-    return f"{session.cluster} {live}/{all_} nodes"
+    simulated = any(a.node is not None and a.node.simulated for a in session.agents)
+    return f"{'SIMULATED ' if simulated else ''}{session.cluster} {live}/{all_} nodes"
 
 
 def _short(session: Session, found: list[Problem]) -> str:

@@ -65,6 +65,10 @@ class World:
         self.vips: dict[b.VipKey, int] = {}
         self.reals: dict[int, b.OwnedReal] = {}
         self.rings: dict[int, np.ndarray] = {}
+        self.placings: dict[b.VipKey, b.Placing] = {}
+        self.quic_ids: dict[int, dict[int, int]] = {}
+        self.forgotten: list[int] = []
+        """vip_nums whose rings forgot the one before."""
         self.announced: frozenset[maglev.Address] = frozenset()
         self.routes: dict[maglev.Address, b.Route] = {}
         self.history: list[str] = []
@@ -153,9 +157,15 @@ class World:
         if not isinstance(effect, b.Emit | b.Reply | b.Remember | b.Probe | b.ReadConfig):
             self.history.append(type(effect).__name__)
         match effect:
-            case b.PutVip(key, vip_num):
+            case b.PutVip(key, vip_num, placing):
                 assert vip_num in self.rings, "a VIP before its ring"
                 self.vips[key] = vip_num
+                self.placings[key] = placing
+            case b.ForgetPrevious(vip_num):
+                self.forgotten.append(vip_num)
+            case b.PutQuicIds(vip_num, ids):
+                assert all(self.reals[n].vip_num == vip_num for n in ids.values())
+                self.quic_ids[vip_num] = dict(ids)
             case b.RemoveVip(key):
                 self.vips.pop(key, None)
             case b.PutReal(real):
