@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -177,6 +178,27 @@ class Asking(NamedTuple):
     check: Check
     real_num: int = 0
     generation: int = 0
+
+
+class Traced(NamedTuple):
+    """Which packets are traced; what is 0 or None may be anything."""
+
+    source: IPv4Network | IPv6Network | None = None
+    """The client's; of an ICMP error: of the flow that it quotes."""
+    destination: IPv4Network | IPv6Network | None = None
+    source_port: int = 0
+    destination_port: int = 0
+    protocol: int = 0
+    """IP's number."""
+    version: int = 0
+    vip_num: int = 0
+    real_num: int = 0
+    one_in: int = 1
+    """Of so many packets that match one, by chance."""
+    rate: int = 100
+    """Packets per second and CPU, as many at once."""
+    seconds: float = 30.0
+    """Then it is over, whether the agent lives or not."""
 
 
 # ---- facts
@@ -412,6 +434,20 @@ class Remember:
 
 
 @dataclass(frozen=True, slots=True)
+class StartTrace:
+    """Instead of another one, if there is."""
+
+    trace: str
+    """Its name in telemetry."""
+    wanted: Traced
+
+
+@dataclass(frozen=True, slots=True)
+class StopTrace:
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     body: EventBody
 
@@ -438,6 +474,8 @@ Effect = (
     | KeepConfig
     | Verify
     | Remember
+    | StartTrace
+    | StopTrace
     | Emit
     | Reply
 )

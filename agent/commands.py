@@ -34,7 +34,9 @@ from shared.messages import (
     Replay,
     RingOf,
     Rollback,
+    Trace,
     Undrain,
+    Untrace,
     Weight,
 )
 from shared.model import Admin
@@ -64,7 +66,7 @@ class Refused(Exception):
     """A command that cannot be taken; the text says why and what would do."""
 
 
-def in_words(action: Action) -> str:  # noqa: PLR0912  # one line per action
+def in_words(action: Action) -> str:  # one line per action
     """`drain real/10.3.1.2@web`: the action as the CLI writes it."""
     match action:
         case Drain(real=real, vip=vip) | Undrain(real=real, vip=vip):
@@ -76,18 +78,15 @@ def in_words(action: Action) -> str:  # noqa: PLR0912  # one line per action
             return f"confirm {operation or 'what is pending'}"
         case Weight(real=real, weight=weight, vip=vip):
             return f"weight {_object(real, vip)} {weight}"
-        case Reload():
-            return "reload"
         case Rollback(generation):
             return f"rollback to {generation or 'the last config'}"
         case Batch(actions):
             return ", ".join(in_words(each) for each in actions)
-        case ReadAudit():
-            return "audit"
-        case ReadHistory():
-            return "history"
-        case Look():
-            return "look"
+        case Trace():
+            given = msgspec.to_builtins(action)
+            return " ".join(["trace", *(f"{k}={v}" for k, v in given.items() if k != "type")])
+        case Untrace() | ReadAudit() | ReadHistory() | Look() | Reload():
+            return str(type(action).__struct_config__.tag)
         case RingOf(vip):
             return f"ring of {vip}"
         case Replay(sequence):
@@ -104,7 +103,7 @@ def _object(real: str, vip: str) -> str:
 
 def decide(state: NodeState, command: Command, fill: maglev.Fill) -> Outcome:
     """Plan a command.  Touches nothing."""
-    blank, no = _blank(state, command)
+    blank, no = blank_answer(state, command)
     if no is not None:
         return Outcome(no)
     try:
@@ -119,7 +118,7 @@ def decide(state: NodeState, command: Command, fill: maglev.Fill) -> Outcome:
 
 def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: float) -> Outcome:
     """Plan the change to another config.  Touches nothing."""
-    blank, no = _blank(state, fact.command)
+    blank, no = blank_answer(state, fact.command)
     if no is not None:
         return Outcome(no)
     if fact.config is None:
@@ -146,7 +145,7 @@ def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: floa
     return Outcome(answer, following=following)
 
 
-def _blank(state: NodeState, command: Command) -> tuple[Answer, Answer | None]:
+def blank_answer(state: NodeState, command: Command) -> tuple[Answer, Answer | None]:
     """An answer that says `unchanged`, and the refusal if the command cannot even be planned."""
     node, revision = state.listed.node.name, state.revision
     blank = Answer(
@@ -294,7 +293,7 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
             ]
         case Batch(actions):
             return _wanted_together(state, actions)
-        case Confirm() | Reload() | Rollback():
+        case Confirm() | Reload() | Rollback() | Trace() | Untrace():
             raise Refused("not a change of state or weight")
         case Look() | Replay() | RingOf() | ReadAudit() | ReadHistory():
             raise Refused("not a change")

@@ -32,6 +32,7 @@ from agent import (
     reconfigure,
     rib,
     shutdown,
+    tracing,
 )
 from agent.adoption import adopt
 from agent.bgp_table import Announce
@@ -62,7 +63,9 @@ from agent.boundary import (
     Route,
     SetFlags,
     SetRing,
+    StartTrace,
     Stopping,
+    StopTrace,
     Tick,
     Verify,
 )
@@ -80,6 +83,8 @@ from shared.messages import (
     Reload,
     Rollback,
     RouteEvent,
+    Trace,
+    Untrace,
 )
 from shared.model import Health
 
@@ -153,6 +158,7 @@ class Director:
                 after += behind
             else:
                 after += self._on(fact, now)
+        after += self._end_trace(now)
         # Nobody waits for a retry but the retry: a command is answered when it is written, a stop
         # withdraws at once.
         urgent = any(isinstance(fact, Asked | Proposed | Stopping) for fact in facts)
@@ -319,6 +325,8 @@ class Director:
             return [Reply(fact.sender, known)]
         if isinstance(command.action, Reload | Rollback):
             return [ReadConfig(command, fact.sender)]
+        if isinstance(command.action, Trace | Untrace):
+            return self._on_trace(fact, now)
         self._everything = True
         if isinstance(command.action, Confirm):
             return self._on_confirmed(command, command.action, fact.sender)
@@ -395,6 +403,23 @@ class Director:
         behind = [verify, *self._answered(command, fact.sender, answer, entry)]
         return [KeepConfig(following.generation, fact.text)], behind
 
+    def _on_trace(self, fact: Asked, now: float) -> list[Effect]:
+        outcome = tracing.decide(self.state, fact.command, now)
+        self.state.trace = outcome.running
+        answer = outcome.answer
+        entry = Remember(fact.command, _result(answer), answer.revision)
+        return [*outcome.effects, *self._answered(fact.command, fact.sender, answer, entry)]
+
+    def _end_trace(self, now: float) -> list[Effect]:
+        why = tracing.over(self.state, now)
+        if self.state.trace and self._stopping:
+            why = "the agent stops"
+        if not why:
+            return []
+        self.state.trace = None
+        told = ChangeEvent("agent", "trace", f"ended: {why}", self.state.revision)
+        return [StopTrace(why), Emit(told)]
+
     def _answered(
         self,
         command: Command,
@@ -446,7 +471,11 @@ class Director:
         undone = (fact.effect, *fact.dropped)
         self._owed += [e for e in undone if isinstance(e, Remember) and e.command.who == "agent"]
         self._forget_what_was_written(undone)
-        effects: list[Effect] = [
+        effects: list[Effect] = []
+        if self._trace_failed(undone):
+            self.state.trace = None
+            effects.append(StopTrace("its command failed"))
+        effects += [
             effect
             for effect in fact.dropped
             if isinstance(effect, Emit) and not isinstance(effect.body, ChangeEvent | RouteEvent)
@@ -465,6 +494,15 @@ class Director:
                 Reply(reply.sender, answer),
             ]
         return effects
+
+    def _trace_failed(self, undone: Sequence[Effect]) -> bool:
+        """The program's filter is not known, or it is that of a command that is taken back."""
+        id_ = self.state.trace.id if self.state.trace else None
+        return any(
+            isinstance(effect, StartTrace | StopTrace)
+            or (isinstance(effect, Reply) and effect.answer.id == id_)
+            for effect in undone
+        )
 
     def _forget_what_was_written(self, undone: Sequence[Effect]) -> None:
         for vip in self.state.vips.values():

@@ -152,6 +152,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self.dataplane.stop_trace()  # an agent before us may have died in one
         self.inbox.put_nowait(self._adopted())  # before any command: nothing was awaited yet
         self._configure(self.config)
         if self.speaker:
@@ -345,6 +346,10 @@ class Agent:
                 self.journal.write(effect)
                 if not self.server.waits_for(effect.command.id):
                     self.audit.own(effect.command, effect.result, effect.revision, time.time())
+            case b.StartTrace():
+                await self.telemetry.start_trace(effect)
+            case b.StopTrace(why):
+                self.telemetry.stop_trace(why)
             case b.Emit(body):
                 log.info("%s", in_fields(body))
                 await self.telemetry.emit(body)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import emptying
+from agent.config import Wire
 from agent.pending import Due
 from agent.state import NodeState, RealState, VipState
 from shared.messages import (
@@ -32,7 +33,7 @@ from shared.messages import (
     VipRow,
     VipSnapshot,
 )
-from shared.model import Admin, Health
+from shared.model import Admin, Health, is_loopback
 from shared.reasons import REASONS
 
 Totals = NDArray[Any]
@@ -147,6 +148,7 @@ def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> Nod
         ),
         cpu_seconds=reading.cpu_seconds,
         rss_bytes=reading.rss_bytes,
+        insecure=_insecure(state.listed.wire),
         generation=state.generation,
         pending=tuple(_pending(due) for due in state.pending),
         **_phase(state),
@@ -165,6 +167,10 @@ def _pending(due: Due) -> PendingRow:
         for o in pending.back
     )
     return PendingRow(pending.kind, what, pending.who, due.at, pending.operation)
+
+
+def _insecure(wire: Wire | None) -> bool:
+    return wire is not None and not wire.keyed and not is_loopback(wire.host)
 
 
 def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:

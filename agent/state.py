@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent import config, maglev, policy
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.boundary import Asking, Encap, OwnedReal, Placing, Route, Target, VipKey
+from agent.boundary import Asking, Encap, OwnedReal, Placing, Route, Target, Traced, VipKey
 from agent.emptying import Emptying
 from agent.health import RAMP_STEPS, Verdict, share
 from agent.pending import Due
@@ -188,6 +188,19 @@ class PeerState:
     """When."""
 
 
+class Running(NamedTuple):
+    """A trace at work."""
+
+    trace: str
+    id: str
+    """Of the command that started it."""
+    who: str
+    until: float
+    wanted: Traced
+    listed: config.Config
+    """In force when it began: by another one its numbers may mean other VIPs and reals."""
+
+
 @dataclass(slots=True)
 class NodeState:
     """Everything the agent knows."""
@@ -212,6 +225,7 @@ class NodeState:
     announced: dict[maglev.Address, Route] = field(default_factory=dict)
     numbers: RealNumbers = field(default_factory=lambda: RealNumbers((), MAX_REALS))
     vip_numbers: VipNumbers = field(default_factory=lambda: VipNumbers((), MAX_VIPS))
+    trace: Running | None = None
     leftover_vips: set[VipKey] = field(default_factory=set)
     """In the maps, as far as is known, but not in the config any more."""
     leftover_reals: set[int] = field(default_factory=set)

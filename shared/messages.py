@@ -133,6 +133,10 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     phase_since: float = 0.0
     phase_why: str = ""
     pending: tuple[PendingRow, ...] = ()
+    simulated: bool = False
+    """Nothing of it is real."""
+    insecure: bool = False
+    """It listens on a network without keys: anybody there can steer it."""
 
 
 class Ailing(msgspec.Struct, frozen=True):
@@ -293,7 +297,7 @@ Snapshot = (
     NodeSnapshot | VipSnapshot | RealSnapshot | CpuSnapshot | FlowtableSnapshot | DropSnapshot
 )
 
-TOPICS = frozenset({b"node", b"vip", b"real", b"cpu", b"flowtable", b"drop", b"event"})
+TOPICS = frozenset({b"node", b"vip", b"real", b"cpu", b"flowtable", b"drop", b"event", b"trace"})
 
 
 # ---- events: topic `event`, one per message
@@ -366,6 +370,55 @@ class Event(Message, frozen=True, kw_only=True, tag="event"):
 
     wall: float
     body: EventBody
+
+
+# ---- traced packets: topic `trace`, several per message
+
+
+class TracedPacket(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A packet that matched, as it came (`entry`) or as it left (`exit`): one of each, in order."""
+
+    stage: Literal["entry", "exit"]
+    at: int
+    """The agent's CLOCK_MONOTONIC in ns when the program had it in hand."""
+    cpu: int
+    packet: int
+    """Entry and exit of one packet on one CPU have the same."""
+    rx_queue: int
+    length: int
+    """Of the frame in bytes: as received, or as it left."""
+    head: bytes
+    """The first bytes of the frame, without a VLAN tag at entry."""
+    verdict: Literal["", "pass", "send", "drop", "answer"] = ""
+    """Of an exit."""
+    reason: str = ""
+    """Of a drop, by name."""
+    vip: str = ""
+    real: str = ""
+    slot: int = 0
+    flow_hit: bool = False
+    """The flow table said where to; else the ring, or the connection id of QUIC."""
+
+
+class Packets(Message, frozen=True, kw_only=True, tag="trace"):
+    """Topic `trace`: what a running trace saw since the last message; once a second even of
+    nothing."""
+
+    trace: str
+    """The `operation` (else the `id`) of the command that started it."""
+    offset: int
+    """Unix time minus the agent's monotonic clock in ns: one for a whole trace."""
+    packets: tuple[TracedPacket, ...]
+    matched: int
+    """Packets that matched since the trace began..."""
+    entries: int
+    """...and of how many the entry was sent: of the others, the rate or a full ring kept it."""
+    exits: int
+    ended: str = ""
+    """Why it is over: this is its last message."""
+
+
+Telemetry = Snapshot | Event | Packets
 
 
 # ---- commands and answers
@@ -450,6 +503,39 @@ class RingOf(msgspec.Struct, frozen=True, tag="ring"):
     vip: str
 
 
+class Trace(msgspec.Struct, frozen=True, tag="trace", omit_defaults=True):
+    """Shows packets on topic `trace`, one trace at a time; what is empty or 0 may be anything.
+
+    Packets that quote another one (ICMP errors) go by the flow that they quote.
+    """
+
+    vip: str = ""
+    """A name."""
+    real: str = ""
+    """An address."""
+    source: str = ""
+    """The client's address or network."""
+    destination: str = ""
+    source_port: int = 0
+    destination_port: int = 0
+    protocol: Literal["", "tcp", "udp", "icmp", "icmpv6"] = ""
+    version: Literal[0, 4, 6] = 0
+    """Of IP."""
+    one_in: int = 1
+    """Of so many packets that match one, by chance: 1 to 1,000,000."""
+    rate: int = 100
+    """Packets per second and CPU: 1 to 10,000."""
+    seconds: float = 30.0
+    """Until it is over by itself: at most 600."""
+
+
+class Untrace(msgspec.Struct, frozen=True, tag="untrace"):
+    """Ends a trace before its time."""
+
+    trace: str = ""
+    """As in `Packets`; empty: whichever is running."""
+
+
 class ReadAudit(msgspec.Struct, frozen=True, tag="audit"):
     """Asks for records of the audit from number `first` on; negative: from the end."""
 
@@ -467,7 +553,10 @@ class ReadHistory(msgspec.Struct, frozen=True, tag="history"):
 
 Question = Look | Replay | RingOf | ReadAudit | ReadHistory
 """What any role may ask: it changes nothing."""
-Action = Drain | Undrain | Disable | Weight | Batch | Confirm | Reload | Rollback | Question
+Action = (
+    Drain | Undrain | Disable | Weight | Batch | Confirm  # state and weight
+    | Reload | Rollback | Trace | Untrace | Question
+)  # fmt: skip
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
