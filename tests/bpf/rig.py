@@ -152,6 +152,7 @@ class Rig:
             counters.view(np.uint8)[:] = 0
         self.drain()
         self._next_vip, self._next_real = 1, 1
+        self.dataplane.stop_trace()
         self.dataplane.configure(SETTINGS)
 
     def configure(self, **changes: Any) -> None:  # noqa: ANN401
@@ -242,21 +243,26 @@ class Rig:
 
     def run(self, frame: bytes) -> Outcome:
         """One frame through the program; C1 is checked on the way."""
+        out, events = self.run_traced(frame)
+        assert len(events) <= 1
+        return out._replace(event=events[0] if events else None)
+
+    def run_traced(self, frame: bytes) -> tuple[Outcome, list[Any]]:
+        """The same, and all events that it made (struct lb_event)."""
         before = self._sums()
         ran = bpf_syscall.run_program(self.program, frame)
         delta = {name: total - before[name] for name, total in self._sums().items()}
         _one_outcome(ran.result, delta, len(frame))
         _one_placement(ran.result, delta)
         dropped = [n for n in range(abi.REASON_COUNT) if delta[f"drops[{n}]"]]
-        events = self.drain()
-        assert len(events) <= 1
-        return Outcome(
+        out = Outcome(
             ran.result,
             ran.output,
             reasons.name_of(dropped[0]) if dropped else "",
             {k: v for k, v in delta.items() if v and not k.startswith(("drops[", "queues"))},
-            events[0] if events else None,
+            None,
         )
+        return out, self.drain()
 
     def quick(self, frame: bytes) -> int:
         """One frame, unchecked and for floods: its action."""
