@@ -43,7 +43,8 @@ def tracing(fabric: Fabric, *words: str) -> Iterator[subprocess.Popen[str]]:
     """`remora trace WORDS` from when it traces; ended if it does not end by itself."""
     addresses = [word for agent in fabric.agents.values() for word in ("-a", agent.address)]
     with subprocess.Popen(
-        [*REMORA, *addresses, "trace", *words],
+        # A suite that was started in the background ignores Ctrl-C, and so would this.
+        ["env", "--default-signal=INT", *REMORA, *addresses, "trace", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
