@@ -52,7 +52,7 @@ CORE = {
         "state",
         "tables",
     ),
-    "shared": ("chain", "codec", "jsonl", "messages", "model", "reasons", "recording"),
+    "shared": ("chain", "codec", "grants", "jsonl", "messages", "model", "reasons", "recording"),
     "console": (
         "alerts",
         "arming",
@@ -113,6 +113,7 @@ OWNERS = {
         "agent/doors.py",
         "agent/fleet.py",
         "console/client.py",
+        "console/relay.py",
         "shared/curve.py",
     ),
 }
