@@ -14,6 +14,7 @@ import itertools
 import os
 import queue
 import resource
+import struct
 import threading
 import time
 import uuid
@@ -23,7 +24,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from console.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, fault_of
 from console.trust import Trust
@@ -36,7 +36,7 @@ from shared.codec import (
     telemetry_of,
     topic_of,
 )
-from shared.messages import Action, Command, Event, Look, Replay
+from shared.messages import Action, Command, Event, Look, Packets, Replay
 from shared.model import endpoints
 from shared.recording import Record
 
@@ -413,7 +413,7 @@ class _Traffic:
             return
         arrived = Arrived(link.address, message, time.monotonic())
         with self.client._changed:
-            if isinstance(message, Event):
+            if isinstance(message, Event | Packets):
                 self.client._events.append(arrived)
             else:
                 self.client._latest[link.address, topic_of(message)] = arrived
@@ -438,7 +438,7 @@ class _Traffic:
 
     def _connected(self, link: _Link) -> None:
         for frames in _waiting(link.monitor):
-            if parse_monitor_message(frames)["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            if _monitored(frames) == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 link.denied = time.monotonic()
                 self._tell(Fault(link.address, "this console's key is not authorised", DENIED))
             elif link.topics:
@@ -451,6 +451,15 @@ class _Traffic:
         with self.client._changed:
             self.client._faults.append(fault)
             self.client._changed.notify_all()
+
+
+def _monitored(frames: list[bytes]) -> int:
+    """Which event: the first frame is its number and a value (zmq_socket_monitor(3)).
+
+    pyzmq's own reader imports asyncio, a fifth of what a verb takes to its first word.
+    """
+    number, _ = struct.unpack("=hi", frames[0])
+    return int(number)
 
 
 def _waiting(socket: zmq.Socket[bytes]) -> Iterable[list[bytes]]:

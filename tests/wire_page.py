@@ -30,10 +30,11 @@ SNAPSHOTS = (
     "NodeSnapshot", "VipSnapshot", "RealSnapshot", "CpuSnapshot", "FlowtableSnapshot",
     "DropSnapshot",
 )  # fmt: skip
-ROWS = ("Peer", "VipRow", "Ailing", "RealRow", "DropRow")
+ROWS = ("Peer", "PendingRow", "VipRow", "Ailing", "RealRow", "Emptying", "DropRow")
 EVENTS = (
     "DropEvent", "HealthEvent", "RouteEvent", "PeerEvent", "ChangeEvent", "LostEvent",
 )  # fmt: skip
+TRACES = ("Packets", "TracedPacket")
 ACTIONS = tuple(
     kind.__name__ for kind in messages.Action.__args__
 )  # fmt: skip
@@ -126,6 +127,16 @@ COMMON = {
     "snapshots": "one of each topic, for `look`",
     "ring": "for `ring`",
     "audit": "for `audit`",
+    "phase_since": "agent-monotonic seconds",
+    "phase_why": "in words",
+    "pending": "changes that end by themselves",
+    "operation": "as in the command",
+    "emptying": "of a real that is drained: how its flows go",
+    "stage": "before or after the program",
+    "slot": "of the VIP's ring",
+    "exits": "packets that left, by verdict",
+    "source_port": "0: any",
+    "destination_port": "0: any",
 }
 """What a field means where the struct says nothing of its own."""
 MEANT = {
@@ -251,7 +262,7 @@ def page() -> str:
     lines += _table("Message", of)[2:]
     for title, names in (
         ("Snapshots", SNAPSHOTS), ("Rows of snapshots", ROWS), ("Event", ("Event",)),
-        ("Bodies of events", EVENTS), ("Command", ("Command",)), ("Actions", ACTIONS),
+        ("Bodies of events", EVENTS), ("Traces", TRACES), ("Command", ("Command",)), ("Actions", ACTIONS),
         ("Answer", ANSWERS),
     ):  # fmt: skip
         lines += [f"### {title}", ""]
