@@ -134,7 +134,7 @@ COMMON = {
     "emptying": "of a real that is drained: how its flows go",
     "stage": "before or after the program",
     "slot": "of the VIP's ring",
-    "exits": "packets that left, by verdict",
+    "exits": "exits among them",
     "source_port": "0: any",
     "destination_port": "0: any",
 }
@@ -262,7 +262,8 @@ def page() -> str:
     lines += _table("Message", of)[2:]
     for title, names in (
         ("Snapshots", SNAPSHOTS), ("Rows of snapshots", ROWS), ("Event", ("Event",)),
-        ("Bodies of events", EVENTS), ("Traces", TRACES), ("Command", ("Command",)), ("Actions", ACTIONS),
+        ("Bodies of events", EVENTS), ("Traces", TRACES),
+        ("Command", ("Command",)), ("Actions", ACTIONS),
         ("Answer", ANSWERS),
     ):  # fmt: skip
         lines += [f"### {title}", ""]
