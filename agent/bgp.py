@@ -90,7 +90,9 @@ class Speaker:
 
     def advertise(self, routes: Mapping[Address, Route]) -> None:
         self._wanted = {
-            bgp_text.prefix(address): bgp_text.attributes(self._listed, route, address.version)
+            bgp_text.prefix(address, route.length): bgp_text.attributes(
+                self._listed, route, address.version
+            )
             for address, route in sorted(routes.items(), key=lambda item: _order(item[0]))
         }
         self._send_difference()

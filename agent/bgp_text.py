@@ -45,9 +45,9 @@ def _neighbor(listed: Bgp, peer: BgpPeer) -> str:
     )
 
 
-def prefix(address: Address) -> str:
-    """The host route of a VIP address."""
-    return f"{address}/{address.max_prefixlen}"
+def prefix(address: Address, length: int | None = None) -> str:
+    """What is announced of a VIP: a host route, unless it is a network."""
+    return f"{address}/{length or address.max_prefixlen}"
 
 
 def attributes(listed: Bgp, route: Route, version: int) -> str:

@@ -18,9 +18,10 @@ import msgspec
 from msgspec import Meta
 
 from agent.bgp_table import Announce, Bgp, BgpPeer
-from agent.boundary import Encap, VipKey
+from agent.boundary import Encap, Hashed, Placing, Quic, Tracking, VipKey, WhenDown
 from agent.check_table import Check
 from agent.contradictions import contradictions
+from agent.drain_table import DrainTable
 from agent.policy import AllDown
 from agent.tables import Address, Name, Port, Table
 from shared.model import Protocol
@@ -41,11 +42,13 @@ class Node(Table, frozen=True, kw_only=True):
     outer_source: IPv4Network = IPv4Network("172.16.0.0/16")
     outer_source6: IPv6Network = IPv6Network("100::/64")
     gue_port: Port = 9886
-    answer_ping: bool = True
+    answer_ping: bool | Literal["announced"] = True
     icmp_per_second: Annotated[int, Meta(ge=0, le=100000)] = 100
     hash_key: Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$")]
     flows_per_cpu: Annotated[int, Meta(ge=1024, le=1 << 24)] = 262144
     flow_idle: Annotated[float, Meta(ge=1, le=86400)] = 300.0
+    turnover: Annotated[float, Meta(ge=0, le=86400)] = 10.0
+    decap: bool = False
     bpffs: str = "/sys/fs/bpf"
     run_dir: str
     state_dir: str
@@ -94,13 +97,26 @@ class Real(Table, frozen=True, kw_only=True):
     address: Address
     weight: Annotated[int, Meta(ge=1, le=1000)] = 100
     encap: Encap = Encap.IPIP
+    quic_ids: tuple[Annotated[int, Meta(ge=0, le=(1 << 62) - 1)], ...] = ()
+
+
+class QuicCid(Table, frozen=True, kw_only=True):
+    scheme: Literal["quic-lb", "cid"]
+    id_bytes: Annotated[int, Meta(ge=1, le=8)] = 2
+    config: Annotated[int, Meta(ge=0, le=6)] = 0
 
 
 class Vip(Table, frozen=True, kw_only=True):
     name: Name
     address: Address
-    port: Port
+    prefix: Annotated[int, Meta(ge=0, le=128)] = 0
+    port: Annotated[int, Meta(ge=0, le=65535)]
     protocol: Protocol = Protocol.TCP
+    hash: Hashed = Hashed.FLOW
+    flow_table: Tracking = Tracking.TRACK
+    real_down: WhenDown = WhenDown.MIGRATE
+    udp_idle: Annotated[float, Meta(ge=0, le=86400)] = 120.0
+    quic: QuicCid | None = None
     quorum: Annotated[int, Meta(ge=1)] = 1
     announce_at: Annotated[int, Meta(ge=0)] = 0
     withdraw_below: Annotated[int, Meta(ge=0)] = 0
@@ -113,7 +129,25 @@ class Vip(Table, frozen=True, kw_only=True):
 
     @property
     def key(self) -> VipKey:
-        return VipKey(self.address, self.port, self.protocol)
+        return VipKey(self.address, self.port, self.protocol, self.length)
+
+    @property
+    def length(self) -> int | None:
+        """Prefix length of a network; None: the VIP is one address."""
+        return self.prefix if self.prefix not in (0, self.address.max_prefixlen) else None
+
+    @property
+    def where(self) -> str:
+        """The address, or the network that it begins."""
+        return str(self.address) if self.length is None else f"{self.address}/{self.length}"
+
+    @property
+    def placing(self) -> Placing:
+        """How its packets are placed while nothing is the matter."""
+        quic = None
+        if self.quic:
+            quic = Quic(self.quic.scheme, self.quic.id_bytes, self.quic.config)
+        return Placing(self.hash, self.flow_table, self.real_down, self.udp_idle, quic)
 
     @property
     def comes_at(self) -> int:
@@ -132,6 +166,7 @@ class Config(Table, frozen=True, kw_only=True):
     wire: Wire | None = None
     metrics: Metrics | None = None
     bgp: Bgp | None = None
+    drain: DrainTable = DrainTable()
     vips: Annotated[tuple[Vip, ...], Meta(min_length=1, max_length=MAX_VIPS)]
 
 
@@ -202,6 +237,11 @@ _RULES = {
     "weight_header": "the name of an HTTP header",
     "xdp_mode": "native or generic",
     "encap": "ipip or gue",
+    "hash": "flow, source, source+port or port",
+    "flow_table": "track, changed or compute",
+    "real_down": "migrate or keep",
+    "scheme": "quic-lb or cid",
+    "answer_ping": 'true, false or "announced"',
     "name": _NAME_RULE,
     "when": "any or all",
     "families": "ipv4 and ipv6",
@@ -249,7 +289,9 @@ _TABLES: dict[str, type[Table]] = {
     "bgp.announce": Announce,
     "bgp.peers": BgpPeer,
     "vips.announce": Announce,
+    "drain": DrainTable,
     "vips": Vip,
+    "vips.quic": QuicCid,
     "vips.check": Check,
     "vips.reals": Real,
 }

@@ -15,6 +15,7 @@ from agent import bgp_contradictions
 from agent.check_contradictions import check_problems
 from agent.health import RAMP_STEPS
 from agent.maglev import Address
+from agent.vip_contradictions import overlap_problems, vip_option_problems
 from shared.model import host_and_port, is_loopback
 
 if TYPE_CHECKING:
@@ -141,8 +142,10 @@ def _vip_problems(config: Config) -> list[str]:
                 "the VIP could never be announced"
             )
         found += _policy_problems(vip, where)
+        found += vip_option_problems(vip, where)
         found += check_problems(vip, where)
         found += _real_problems(vip, where, addresses)
+    found += overlap_problems(config)
     total = sum(len(vip.reals) for vip in config.vips)
     if total > MAX_REALS:
         found.append(f"vips: {total} reals in all, at most {MAX_REALS} fit the maps")

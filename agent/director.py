@@ -15,11 +15,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import assert_never
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from agent import commands, maglev, policy, reconfigure, rib
+from agent import (
+    clockwork,
+    commands,
+    maglev,
+    pending,
+    policy,
+    pressure,
+    reconfigure,
+    rib,
+    shutdown,
+    tracing,
+)
 from agent.adoption import adopt
 from agent.bgp_table import Announce
 from agent.boundary import (
@@ -32,12 +46,14 @@ from agent.boundary import (
     Emit,
     Fact,
     Failed,
+    ForgetPrevious,
     FreeReal,
     KeepConfig,
     PeerChanged,
     Probe,
     Probed,
     Proposed,
+    PutQuicIds,
     PutReal,
     PutVip,
     ReadConfig,
@@ -47,24 +63,30 @@ from agent.boundary import (
     Route,
     SetFlags,
     SetRing,
+    StartTrace,
     Stopping,
+    StopTrace,
     Tick,
     Verify,
 )
 from agent.config import Config
 from agent.health import RAMP_STEPS, held, judge, ramp_step
+from agent.shutdown import Phase
 from agent.state import NodeState, RealState, VipState
 from shared.messages import (
     Answer,
     ChangeEvent,
     Command,
+    Confirm,
     HealthEvent,
     PeerEvent,
     Reload,
     Rollback,
     RouteEvent,
+    Trace,
+    Untrace,
 )
-from shared.model import Admin, Health
+from shared.model import Health
 
 REMEMBERED_ANSWERS = 1024
 """Answers kept for commands that are sent again."""
@@ -104,6 +126,9 @@ class Director:
         """What was announced before the last batch, then each Advertise of it."""
         self._routes_told: frozenset[str] = frozenset()
         """Announced addresses, as events said."""
+        self._counted: tuple[float, NDArray[np.uint64]] | None = None
+        """When new flows were counted last, and how many by vip_num."""
+        self._now = 0.0
         self._stopping = False
         self._retry_at = 0.0
         self._everything = True
@@ -112,6 +137,8 @@ class Director:
         """...or these only."""
         self._ramping: dict[tuple[str, maglev.Address], None] = {}
         """Reals in a slow start."""
+        self._owed: list[Effect] = []
+        """Journal entries of the agent's own doing that could not be written yet."""
         self.unsettled = False
         """There is more to do: call take() again soon."""
         self._undo: list[commands.Undo | reconfigure.Before] = []
@@ -120,6 +147,7 @@ class Director:
     def take(self, facts: Sequence[Fact], now: float) -> list[Effect]:
         """Everything to do about a batch of facts.  Simultaneous changes are one ring rebuild."""
         after: list[Effect] = []
+        self._now = now
         if not any(isinstance(fact, Failed) for fact in facts):
             self._undo = []
         ahead: list[Effect] = []
@@ -130,12 +158,17 @@ class Director:
                 after += behind
             else:
                 after += self._on(fact, now)
+        after += self._end_trace(now)
         # Nobody waits for a retry but the retry: a command is answered when it is written, a stop
         # withdraws at once.
         urgent = any(isinstance(fact, Asked | Proposed | Stopping) for fact in facts)
         if not self._adopted or (now < self._retry_at and not urgent):
             return after
         self._ramp(now)
+        passed = clockwork.passed(self.state, now)
+        self._everything |= passed.moved
+        after += [*self._owed, *passed.effects]
+        self._owed.clear()
         if not self._everything and not self._touched:
             return [*ahead, *after]  # a thousand results a second say nothing new
         # A command's rings are all written before it is answered, and so are those of a start.
@@ -155,12 +188,8 @@ class Director:
                 return self._on_asked(fact, now)
             case PeerChanged():
                 return self._on_peer(fact, now)
-            case Counted(live_flows):
-                for vip in self.state.vips.values():
-                    for real in vip.reals.values():
-                        real.live_flows = int(live_flows[real.number.real_num])
-                self._note_silent_peers(now)
-                return []
+            case Counted():
+                return self._on_counted(fact, now)
             case Adopted():
                 self._everything = True
                 adopt(self.state, fact, now)
@@ -175,9 +204,43 @@ class Director:
                 self._stopping = self._everything = True
                 return []
             case Tick():
-                return []
+                return self._forget_previous(now)
             case _:
                 assert_never(fact)
+
+    def _on_counted(self, fact: Counted, now: float) -> list[Effect]:
+        self._note_silent_peers(now)
+        return clockwork.counted(self.state, fact, now) + self._judge_pressure(fact, now)
+
+    def _judge_pressure(self, fact: Counted, now: float) -> list[Effect]:
+        turnover = self.state.listed.node.turnover
+        if fact.new_flows is None or not turnover:
+            return []
+        before, self._counted = self._counted, (now, fact.new_flows)
+        if before is None or now <= before[0]:
+            return []
+        passed = now - before[0]
+        rates = (fact.new_flows - before[1]) / passed
+        effects: list[Effect] = []
+        for vip in self.state.vips.values():
+            was = vip.pressure.on
+            vip.pressure = pressure.judge(
+                vip.pressure,
+                rate=float(rates[vip.vip_num]),
+                node_rate=float(rates.sum()),
+                limit=fact.entries / turnover,
+                now=now,
+                passed=passed,
+            )
+            if vip.pressure.on is not was:
+                self._touched.add(vip.listed.name)
+                effects.append(self._pressure_event(vip, float(rates[vip.vip_num])))
+        return effects
+
+    def _pressure_event(self, vip: VipState, rate: float) -> Emit:
+        what = f"{vip.listed.name}: new-flow pressure"
+        result = f"{'on' if vip.pressure.on else 'over'}, {rate:.0f} new flows/s"
+        return Emit(ChangeEvent("agent", what, result, self.state.revision))
 
     def _on_probed(self, fact: Probed, now: float) -> list[Effect]:
         vip = self.state.vips.get(fact.target.vip)
@@ -263,17 +326,53 @@ class Director:
             return [Reply(fact.sender, known)]
         if isinstance(command.action, Reload | Rollback):
             return [ReadConfig(command, fact.sender)]
+        if isinstance(command.action, Trace | Untrace):
+            return self._on_trace(fact, now)
         self._everything = True
+        if isinstance(command.action, Confirm):
+            return self._on_confirmed(command, command.action, fact.sender)
         outcome = commands.decide(self.state, command, self._fill)
         answer = outcome.answer
+        entry = Remember(command, _result(answer), answer.revision, outcome.overrides)
         back: tuple[str, ...] = ()
         if outcome.overrides:
             undo = commands.apply(self.state, outcome.overrides, now)
             self._undo.append(undo)
             back = commands.inverse(self.state, undo, outcome.overrides)
             answer = commands.revised(answer, self.state.revision)
-        entry = Remember(command, _result(answer), answer.revision, outcome.overrides)
+            entry = self._arm(replace(entry, revision=answer.revision), undo, now)
         return self._answered(command, fact.sender, answer, entry, back)
+
+    def _arm(self, entry: Remember, undo: commands.Undo, now: float) -> Remember:
+        """What the change leaves pending, and what it takes out of what was."""
+        changed = pending.objects(entry.overrides)
+        self.state.pending, settled = pending.without(self.state.pending, changed)
+        armed = pending.armed(entry.command, undo.overrides, now)
+        self.state.pending += armed
+        return replace(entry, pending=tuple(due.pending for due in armed), settled=tuple(settled))
+
+    def _on_confirmed(self, command: Command, action: Confirm, sender: bytes) -> list[Effect]:
+        state = self.state
+        mine = [
+            due
+            for due in state.pending
+            if due.pending.kind == "confirm"
+            and (due.pending.operation == action.operation if action.operation
+                 else due.pending.who == command.who)
+        ]  # fmt: skip
+        answer = Answer(
+            id=command.id, node=state.listed.node.name, status="unchanged", revision=state.revision
+        )
+        entry = Remember(command, answer.status, answer.revision)
+        if mine:
+            status = "planned" if command.dry_run else "applied"
+            answer = msgspec.structs.replace(answer, status=status)
+            settled = tuple(due.pending.id for due in mine)
+            entry = replace(entry, result=answer.status, settled=settled)
+        if mine and not command.dry_run:
+            self._undo.append(commands.Undo((), state.revision, (), tuple(state.pending)))
+            state.pending = [due for due in state.pending if due not in mine]
+        return self._answered(command, sender, answer, entry)
 
     def _on_proposed(self, fact: Proposed, now: float) -> tuple[list[Effect], list[Effect]]:
         """(ahead of what is settled, behind it).  The config's text is kept first: a full disk is
@@ -304,6 +403,23 @@ class Director:
         )
         behind = [verify, *self._answered(command, fact.sender, answer, entry)]
         return [KeepConfig(following.generation, fact.text)], behind
+
+    def _on_trace(self, fact: Asked, now: float) -> list[Effect]:
+        outcome = tracing.decide(self.state, fact.command, now)
+        self.state.trace = outcome.running
+        answer = outcome.answer
+        entry = Remember(fact.command, _result(answer), answer.revision)
+        return [*outcome.effects, *self._answered(fact.command, fact.sender, answer, entry)]
+
+    def _end_trace(self, now: float) -> list[Effect]:
+        why = tracing.over(self.state, now)
+        if self.state.trace and self._stopping:
+            why = "the agent stops"
+        if not why:
+            return []
+        self.state.trace = None
+        told = ChangeEvent("agent", "trace", f"ended: {why}", self.state.revision)
+        return [StopTrace(why), Emit(told)]
 
     def _answered(
         self,
@@ -354,8 +470,13 @@ class Director:
                     commands.revert(self.state, undo)
         self._undo = []
         undone = (fact.effect, *fact.dropped)
+        self._owed += [e for e in undone if isinstance(e, Remember) and e.command.who == "agent"]
         self._forget_what_was_written(undone)
-        effects: list[Effect] = [
+        effects: list[Effect] = []
+        if self._trace_failed(undone):
+            self.state.trace = None
+            effects.append(StopTrace("its command failed"))
+        effects += [
             effect
             for effect in fact.dropped
             if isinstance(effect, Emit) and not isinstance(effect.body, ChangeEvent | RouteEvent)
@@ -375,10 +496,20 @@ class Director:
             ]
         return effects
 
+    def _trace_failed(self, undone: Sequence[Effect]) -> bool:
+        """The program's filter is not known, or it is that of a command that is taken back."""
+        id_ = self.state.trace.id if self.state.trace else None
+        return any(
+            isinstance(effect, StartTrace | StopTrace)
+            or (isinstance(effect, Reply) and effect.answer.id == id_)
+            for effect in undone
+        )
+
     def _forget_what_was_written(self, undone: Sequence[Effect]) -> None:
         for vip in self.state.vips.values():
             vip.placed = vip.found = None
-            vip.written = False
+            vip.written = vip.quic_ids_written = None
+            vip.ring_at = self._now
             for real in vip.reals.values():
                 real.written = None
         unsent = sum(isinstance(effect, Advertise) for effect in undone)
@@ -396,16 +527,20 @@ class Director:
 
     def _routes(self) -> dict[maglev.Address, Route]:
         state, bgp = self.state, self.state.listed.bgp
-        if self._stopping or state.admin is not Admin.ENABLED:
+        leaving = state.shutdown
+        if self._stopping or (leaving and leaving.phase is not Phase.SHUTTING):
             return {}
         default = bgp.announce if bgp else Announce()
-        return rib.routes(
+        routes = rib.routes(
             (
-                _service(vip, default, announced=vip.listed.address in state.announced)
+                _service(vip, state, default, announced=vip.listed.address in state.announced)
                 for vip in state.vips.values()
             ),
             state.announced,
         )
+        if leaving:
+            return {a: shutdown.shut(route, state.listed.drain) for a, route in routes.items()}
+        return routes
 
     def _settle(self, budget: Budget) -> list[Effect]:
         state = self.state
@@ -424,9 +559,8 @@ class Director:
         for vip in vips:
             effects += self._settle_vip(vip, budget)
         for vip in vips:
-            if not vip.written and vip.placed is not None:
-                effects.append(PutVip(vip.listed.key, vip.vip_num))
-                vip.written = True
+            if vip.placed is not None:
+                effects += self._placing(vip)
         effects += self._remove_vips()
         effects += self._free_reals()
         if self._told is not state.listed:
@@ -447,6 +581,26 @@ class Director:
         self._everything = False
         self._touched.clear()
         return found
+
+    def _placing(self, vip: VipState) -> list[Effect]:
+        """Its options, and with them the VIP itself if it is new."""
+        effects: list[Effect] = []
+        if vip.written != vip.placing:
+            vip.written = vip.placing
+            effects.append(PutVip(vip.listed.key, vip.vip_num, vip.placing))
+        if (vip.quic_ids_written or {}) != vip.quic_ids:
+            effects.append(PutQuicIds(vip.vip_num, vip.quic_ids))
+        vip.quic_ids_written = vip.quic_ids
+        return effects
+
+    def _forget_previous(self, now: float) -> list[Effect]:
+        """A ring that stood for as long as a silent flow lasts forgets the one before."""
+        effects: list[Effect] = []
+        for vip in self.state.vips.values():
+            if vip.ring_at is not None and now - vip.ring_at >= self.state.listed.node.flow_idle:
+                vip.ring_at = None
+                effects.append(ForgetPrevious(vip.vip_num))
+        return effects
 
     def _advertise(self, routes: dict[maglev.Address, Route]) -> Advertise:
         self._advertised.append(routes)
@@ -492,6 +646,7 @@ class Director:
         if found is None or not np.array_equal(wanted.real_nums, found):
             effects.append(wanted)
             vip.ring_changes += 1
+            vip.ring_at = self._now
         return effects
 
     def _note_panic(self, vip: VipState) -> list[Effect]:
@@ -506,7 +661,7 @@ class Director:
     def _route_events(self, wanted: Iterable[maglev.Address]) -> list[Effect]:
         was, now = self._routes_told, frozenset(map(str, wanted))
         self._routes_told = now
-        why = "node draining" if self.state.admin is not Admin.ENABLED else "quorum lost"
+        why = "node draining" if self.state.shutdown else "quorum lost"
         if self._stopping:
             why = "agent stops"
         return [
@@ -515,21 +670,26 @@ class Director:
         ]
 
 
-def _service(vip: VipState, default: Announce, *, announced: bool) -> rib.Service:
-    listed = vip.listed
+def _service(vip: VipState, state: NodeState, default: Announce, *, announced: bool) -> rib.Service:
+    listed, leaving = vip.listed, vip.shutdown
+    attracts = policy.attracts(
+        listed.all_down,
+        serving=vip.serving,
+        announced=announced,
+        announce_at=listed.comes_at,
+        withdraw_below=listed.leaves_below,
+        panicking=vip.panicking,
+        placed=bool(vip.shares and vip.members),
+    )
+    route = rib.route(listed.address, default, listed.announce)._replace(length=listed.length)
+    if leaving and not state.shutdown:
+        route = shutdown.shut(route, state.listed.drain)
     return rib.Service(
         address=listed.address,
-        wants=policy.attracts(
-            listed.all_down,
-            serving=vip.serving,
-            announced=announced,
-            announce_at=listed.comes_at,
-            withdraw_below=listed.leaves_below,
-            panicking=vip.panicking,
-            placed=bool(vip.shares and vip.members),
-        ),
+        wants=attracts and (leaving is None or leaving.phase is Phase.SHUTTING),
         ready=vip.warm and bool(vip.shares),
-        route=rib.route(listed.address, default, listed.announce),
+        route=route,
+        leaving=leaving is not None,
         needed=rib.needed(default, listed.announce),
     )
 

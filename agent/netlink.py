@@ -48,6 +48,8 @@ class WayOut(NamedTuple):
     own_mac: bytes
     gateway: str
     gateway_mac: bytes
+    own_addresses: tuple[Address, ...] = ()
+    """Of the interface, link-local ones left out."""
 
 
 async def resolve(interface: str, gateway: Address | None) -> WayOut:
@@ -72,6 +74,7 @@ async def resolve(interface: str, gateway: Address | None) -> WayOut:
         bytes.fromhex(found["own_mac"]),
         found["gateway"],
         bytes.fromhex(found["gateway_mac"]),
+        tuple(ip_address(each) for each in found["own_addresses"]),
     )
 
 
@@ -125,6 +128,11 @@ def _resolve_here(interface: str, gateway: str) -> dict[str, Any]:
             "own_mac": link.get("address").replace(":", ""),
             "gateway": hop,
             "gateway_mac": _hardware_address(kernel, index[0], interface, hop).replace(":", ""),
+            "own_addresses": [
+                str(entry.get("address"))
+                for entry in kernel.get_addr(index=index[0])
+                if not ip_address(entry.get("address")).is_link_local
+            ],
         }
 
 

@@ -73,9 +73,10 @@ def control(config: Config, path: netlink.WayOut) -> Control:
         event_rate=rate,
         event_burst=2 * rate,
         icmp_rate=node.icmp_per_second,
-        answer_ping=node.answer_ping,
+        answer_ping=bool(node.answer_ping),
         gateway_mac=path.gateway_mac,
         own_mac=path.own_mac,
+        flow_rate=round(node.flows_per_cpu / node.turnover) if node.turnover else 0,
     )
 
 
@@ -151,8 +152,9 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self.dataplane.stop_trace()  # an agent before us may have died in one
         self.inbox.put_nowait(self._adopted())  # before any command: nothing was awaited yet
-        self.dataplane.configure(control(self.config, self.path))
+        self._configure(self.config)
         if self.speaker:
             await self.speaker.start()
         await self._consume_once()
@@ -215,6 +217,8 @@ class Agent:
             revision=recalled.revision,
             generation=self._kept(recalled.revision),
             newest_generation=self.started.generation,
+            pending=recalled.pending,
+            phases=recalled.phases,
         )
 
     def _kept(self, revision: int) -> int:
@@ -323,6 +327,8 @@ class Agent:
             case b.PutQuicIds(vip_num, real_nums):
                 self.dataplane.put_quic_ids(vip_num, real_nums)
             case b.Advertise(routes):
+                if self.director.state.listed.node.answer_ping == "announced":
+                    self.dataplane.answer_pings_for(routes)
                 if self.speaker:
                     self.speaker.advertise(routes)
             case b.Probe(checks):
@@ -330,7 +336,7 @@ class Agent:
             case b.ReadConfig():
                 self._read(effect)
             case b.Configure(listed):
-                self.dataplane.configure(control(listed, self.path))
+                self._configure(listed)
                 self.tunnel.underlay_mtu = listed.node.underlay_mtu
             case b.KeepConfig(generation, text):
                 generations.keep(self.kept, generation, text)
@@ -340,6 +346,10 @@ class Agent:
                 self.journal.write(effect)
                 if not self.server.waits_for(effect.command.id):
                     self.audit.own(effect.command, effect.result, effect.revision, time.time())
+            case b.StartTrace():
+                await self.telemetry.start_trace(effect)
+            case b.StopTrace(why):
+                self.telemetry.stop_trace(why)
             case b.Emit(body):
                 log.info("%s", in_fields(body))
                 await self.telemetry.emit(body)
@@ -347,6 +357,13 @@ class Agent:
                 await self._reply(sender, answer)
             case _:
                 assert_never(effect)
+
+    def _configure(self, listed: Config) -> None:
+        """What of the config the program reads by itself."""
+        self.dataplane.configure(control(listed, self.path))
+        self.dataplane.set_own_addresses(self.path.own_addresses if listed.node.decap else ())
+        announced = listed.node.answer_ping == "announced"
+        self.dataplane.answer_pings_for(self.director.state.announced if announced else None)
 
     async def _reply(self, sender: bytes, answer: Answer) -> None:
         if sender != NOBODY:

@@ -168,7 +168,7 @@ def simulate(
                 event_rate=0,
                 event_burst=0,
                 icmp_rate=node.icmp_per_second,
-                answer_ping=node.answer_ping,
+                answer_ping=bool(node.answer_ping),
                 gateway_mac=_NO_MAC,
                 own_mac=_NO_MAC,
                 trace_all=True,

@@ -10,18 +10,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent import config, maglev, policy
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.boundary import Asking, Encap, OwnedReal, Route, Target, VipKey
+from agent.boundary import Asking, Encap, OwnedReal, Placing, Route, Target, Traced, VipKey
+from agent.emptying import Emptying
 from agent.health import RAMP_STEPS, Verdict, share
+from agent.pending import Due
+from agent.pressure import Pressure
+from agent.shutdown import Shutdown
 from shared.model import Admin, Health
 
 NOT_JUDGED = Verdict(Health.UNKNOWN)
+CALM = Pressure()
 
 
 @dataclass(slots=True)
@@ -48,6 +53,8 @@ class RealState:
     check: str = "not checked yet"
     check_ms: float = 0.0
     live_flows: int = 0
+    emptying: Emptying | None = None
+    """While it drains."""
     written: int | None = None
     """Flags in the map, None: not known."""
 
@@ -95,14 +102,33 @@ class VipState:
     """Slots of each address in the ring in force."""
     ring_digest: str = ""
     ring_changes: int = 0
-    written: bool = False
-    """Whether the map `vips` has it, under this number."""
+    admin: Admin = Admin.ENABLED
+    shutdown: Shutdown | None = None
+    """While it drains."""
+    written: Placing | None = None
+    """How the data plane places it, under this number; None: not known."""
+    quic_ids_written: dict[int, int] | None = None
+    """Server id -> real_num in the map; None: not known."""
+    ring_at: float | None = None
+    """When the ring changed last; None: its slots remember no earlier real."""
+    pressure: Pressure = CALM
     panicked: bool = False
     """Whether `all_down` was in force when the ring was last looked at."""
 
+    _slots: tuple[object, list[int]] | None = None
+    """(`shares` that it was made of, slots of each real)."""
+
+    @property
+    def slots(self) -> list[int]:
+        """Slots of each real, in the order of `reals`.  Asked for every second, and addresses are
+        slow to hash: made anew only when the ring changed."""
+        if self._slots is None or self._slots[0] is not self.shares:
+            self._slots = self.shares, [self.shares.get(address, 0) for address in self.reals]
+        return self._slots[1]
+
     @property
     def serving(self) -> int:
-        return sum(real.serving for real in self.reals.values())
+        return sum([real.serving for real in self.reals.values()])
 
     @property
     def warm(self) -> bool:
@@ -146,6 +172,16 @@ class VipState:
         every ring are the same, and so is who inherits its load."""
         return str(self.listed.key).encode()
 
+    @property
+    def placing(self) -> Placing:
+        return self.listed.placing._replace(pressure=self.pressure.on)
+
+    @property
+    def quic_ids(self) -> dict[int, int]:
+        """QUIC server id -> real_num."""
+        reals = self.reals.values()
+        return {i: real.number.real_num for real in reals for i in real.listed.quic_ids}
+
     def numbers(self, ring: maglev.Ring) -> NDArray[np.uint32]:
         """The real numbers of a ring's addresses, in its order."""
         return np.array([self.reals[a].number.real_num for a in ring.addresses], np.uint32)
@@ -163,6 +199,19 @@ class PeerState:
     """When."""
 
 
+class Running(NamedTuple):
+    """A trace at work."""
+
+    trace: str
+    id: str
+    """Of the command that started it."""
+    who: str
+    until: float
+    wanted: Traced
+    listed: config.Config
+    """In force when it began: by another one its numbers may mean other VIPs and reals."""
+
+
 @dataclass(slots=True)
 class NodeState:
     """Everything the agent knows."""
@@ -171,6 +220,15 @@ class NodeState:
     vips: dict[str, VipState] = field(default_factory=dict)
     peers: dict[str, PeerState] = field(default_factory=dict)
     admin: Admin = Admin.ENABLED
+    shutdown: Shutdown | None = None
+    """While it drains."""
+    pending: list[Due] = field(default_factory=list)
+    """Changes that end by themselves."""
+    packets: NDArray[np.uint64] | None = None
+    """By vip_num, when counted last."""
+    packets_at: float = 0.0
+    rates: NDArray[np.float64] | None = None
+    """Packets per second by vip_num; None: not known yet."""
     revision: int = 0
     generation: int = 0
     """Number of the config in force; 0: not kept (agent/generations.py)."""
@@ -178,6 +236,7 @@ class NodeState:
     announced: dict[maglev.Address, Route] = field(default_factory=dict)
     numbers: RealNumbers = field(default_factory=lambda: RealNumbers((), MAX_REALS))
     vip_numbers: VipNumbers = field(default_factory=lambda: VipNumbers((), MAX_VIPS))
+    trace: Running | None = None
     leftover_vips: set[VipKey] = field(default_factory=set)
     """In the maps, as far as is known, but not in the config any more."""
     leftover_reals: set[int] = field(default_factory=set)

@@ -62,6 +62,8 @@ class VipTables:
     def put(self, key: VipKey, vip_num: int) -> None:
         """The VIP before its address: a packet is not ours until both are there."""
         found = self._find(key)
+        if found and not found.flags & abi.ADDRESS_VIP:
+            raise EffectError(f"VIP {key}: the address is the node's own; give the VIP another")
         number = found.number if found else self._free_number()
         packed = vip_key(number, key)
         place = self._place_of_vip(packed)
@@ -108,6 +110,7 @@ class VipTables:
     def set_own(self, addresses: Iterable[Address]) -> None:
         """All of the node's own for which packets are decapsulated."""
         wanted = set(addresses)
+        wanted -= {found.address for found in self.addresses() if found.flags & abi.ADDRESS_VIP}
         for found in self.addresses():
             if found.flags & abi.ADDRESS_OWN and found.address not in wanted:
                 self._erase(found)

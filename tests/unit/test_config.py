@@ -13,6 +13,7 @@ from agent import config
 from agent.bgp_table import Announce, Bgp, BgpPeer
 from agent.check_table import Check
 from agent.cli import main
+from agent.drain_table import DrainTable
 
 SAMPLE = Path(__file__).parents[2] / "configs" / "agent.toml"
 TEXT = SAMPLE.read_text()
@@ -35,7 +36,9 @@ def test_sample_shows_every_key_and_its_default() -> None:
         (Bgp, raw["bgp"]),
         (Announce, raw["bgp"]["announce"]),
         (BgpPeer, raw["bgp"]["peers"][0]),
-        (config.Vip, raw["vips"][0]),
+        (DrainTable, raw["drain"]),
+        (config.Vip, raw["vips"][0] | {"quic": raw["vips"][1]["quic"]}),
+        (config.QuicCid, raw["vips"][1]["quic"]),
         (Check, raw["vips"][0]["check"]),
         (config.Real, raw["vips"][0]["reals"][0]),
     ]
@@ -130,6 +133,7 @@ def test_plain_tcp_is_refused_outside_loopback() -> None:
 
 SIX = (
     TEXT.replace('"10.200.0.1"', '"2001:db8:200::1"')
+    .replace('"10.200.0.2"', '"2001:db8:200::2"')
     .replace('source = "10.2.1.2"', 'source = "fd00:2:1::2"')
     .replace('"10.3.1.2"', '"fd00:3:1::2"')
     .replace('encap = "ipip"', 'encap = "gue" ')
@@ -207,7 +211,7 @@ def test_the_secret_is_not_shown() -> None:
 
 def test_check_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(SAMPLE)]) == 0
-    assert "ok: node lb1, 1 VIPs, 3 reals, 1 BGP peers" in capsys.readouterr().out
+    assert "ok: node lb1, 2 VIPs, 5 reals, 1 BGP peers" in capsys.readouterr().out
     wrong = tmp_path / "agent.toml"
     wrong.write_text(TEXT.replace("weight = 50", "weight = 0"))
     assert main(["check", str(wrong)]) == 2
