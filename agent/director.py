@@ -15,12 +15,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import assert_never
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import commands, maglev, policy, pressure, reconfigure, rib, tracing
+from agent import (
+    clockwork,
+    commands,
+    maglev,
+    pending,
+    policy,
+    pressure,
+    reconfigure,
+    rib,
+    shutdown,
+    tracing,
+)
 from agent.adoption import adopt
 from agent.bgp_table import Announce
 from agent.boundary import (
@@ -58,11 +71,13 @@ from agent.boundary import (
 )
 from agent.config import Config
 from agent.health import RAMP_STEPS, held, judge, ramp_step
+from agent.shutdown import Phase
 from agent.state import NodeState, RealState, VipState
 from shared.messages import (
     Answer,
     ChangeEvent,
     Command,
+    Confirm,
     HealthEvent,
     PeerEvent,
     Reload,
@@ -71,7 +86,7 @@ from shared.messages import (
     Trace,
     Untrace,
 )
-from shared.model import Admin, Health
+from shared.model import Health
 
 REMEMBERED_ANSWERS = 1024
 """Answers kept for commands that are sent again."""
@@ -122,6 +137,8 @@ class Director:
         """...or these only."""
         self._ramping: dict[tuple[str, maglev.Address], None] = {}
         """Reals in a slow start."""
+        self._owed: list[Effect] = []
+        """Journal entries of the agent's own doing that could not be written yet."""
         self.unsettled = False
         """There is more to do: call take() again soon."""
         self._undo: list[commands.Undo | reconfigure.Before] = []
@@ -148,6 +165,10 @@ class Director:
         if not self._adopted or (now < self._retry_at and not urgent):
             return after
         self._ramp(now)
+        passed = clockwork.passed(self.state, now)
+        self._everything |= passed.moved
+        after += [*self._owed, *passed.effects]
+        self._owed.clear()
         if not self._everything and not self._touched:
             return [*ahead, *after]  # a thousand results a second say nothing new
         # A command's rings are all written before it is answered, and so are those of a start.
@@ -188,10 +209,10 @@ class Director:
                 assert_never(fact)
 
     def _on_counted(self, fact: Counted, now: float) -> list[Effect]:
-        for vip in self.state.vips.values():
-            for real in vip.reals.values():
-                real.live_flows = int(fact.live_flows[real.number.real_num])
         self._note_silent_peers(now)
+        return clockwork.counted(self.state, fact, now) + self._judge_pressure(fact, now)
+
+    def _judge_pressure(self, fact: Counted, now: float) -> list[Effect]:
         turnover = self.state.listed.node.turnover
         if fact.new_flows is None or not turnover:
             return []
@@ -230,11 +251,12 @@ class Director:
         was = real.verdict.health
         # Damping never costs the VIP its route: a flapping real is better than too few.
         spared = was is Health.DOWN and fact.ok and vip.serving >= vip.listed.leaves_below
+        hold = check.hold if spared else 0.0
         real.verdict = judge(
-            real.verdict, ok=fact.ok, rise=check.rise, fall=check.fall, now=now, damped=spared
+            real.verdict, ok=fact.ok, rise=check.rise, fall=check.fall, now=now, first_hold=hold
         )
         real.check, real.check_ms = fact.detail, fact.ms
-        if wait := held(real.verdict, now):
+        if wait := held(real.verdict, now, hold):
             real.check = f"{fact.detail}; fell {real.verdict.falls} times, held {wait:.0f} s more"
         if fact.ok:
             self._listen(vip, real, fact, now)
@@ -307,16 +329,50 @@ class Director:
         if isinstance(command.action, Trace | Untrace):
             return self._on_trace(fact, now)
         self._everything = True
+        if isinstance(command.action, Confirm):
+            return self._on_confirmed(command, command.action, fact.sender)
         outcome = commands.decide(self.state, command, self._fill)
         answer = outcome.answer
+        entry = Remember(command, _result(answer), answer.revision, outcome.overrides)
         back: tuple[str, ...] = ()
         if outcome.overrides:
             undo = commands.apply(self.state, outcome.overrides, now)
             self._undo.append(undo)
             back = commands.inverse(self.state, undo, outcome.overrides)
             answer = commands.revised(answer, self.state.revision)
-        entry = Remember(command, _result(answer), answer.revision, outcome.overrides)
+            entry = self._arm(replace(entry, revision=answer.revision), undo, now)
         return self._answered(command, fact.sender, answer, entry, back)
+
+    def _arm(self, entry: Remember, undo: commands.Undo, now: float) -> Remember:
+        """What the change leaves pending, and what it takes out of what was."""
+        changed = pending.objects(entry.overrides)
+        self.state.pending, settled = pending.without(self.state.pending, changed)
+        armed = pending.armed(entry.command, undo.overrides, now)
+        self.state.pending += armed
+        return replace(entry, pending=tuple(due.pending for due in armed), settled=tuple(settled))
+
+    def _on_confirmed(self, command: Command, action: Confirm, sender: bytes) -> list[Effect]:
+        state = self.state
+        mine = [
+            due
+            for due in state.pending
+            if due.pending.kind == "confirm"
+            and (due.pending.operation == action.operation if action.operation
+                 else due.pending.who == command.who)
+        ]  # fmt: skip
+        answer = Answer(
+            id=command.id, node=state.listed.node.name, status="unchanged", revision=state.revision
+        )
+        entry = Remember(command, answer.status, answer.revision)
+        if mine:
+            status = "planned" if command.dry_run else "applied"
+            answer = msgspec.structs.replace(answer, status=status)
+            settled = tuple(due.pending.id for due in mine)
+            entry = replace(entry, result=answer.status, settled=settled)
+        if mine and not command.dry_run:
+            self._undo.append(commands.Undo((), state.revision, (), tuple(state.pending)))
+            state.pending = [due for due in state.pending if due not in mine]
+        return self._answered(command, sender, answer, entry)
 
     def _on_proposed(self, fact: Proposed, now: float) -> tuple[list[Effect], list[Effect]]:
         """(ahead of what is settled, behind it).  The config's text is kept first: a full disk is
@@ -414,6 +470,7 @@ class Director:
                     commands.revert(self.state, undo)
         self._undo = []
         undone = (fact.effect, *fact.dropped)
+        self._owed += [e for e in undone if isinstance(e, Remember) and e.command.who == "agent"]
         self._forget_what_was_written(undone)
         effects: list[Effect] = []
         if self._trace_failed(undone):
@@ -470,16 +527,20 @@ class Director:
 
     def _routes(self) -> dict[maglev.Address, Route]:
         state, bgp = self.state, self.state.listed.bgp
-        if self._stopping or state.admin is not Admin.ENABLED:
+        leaving = state.shutdown
+        if self._stopping or (leaving and leaving.phase is not Phase.SHUTTING):
             return {}
         default = bgp.announce if bgp else Announce()
-        return rib.routes(
+        routes = rib.routes(
             (
-                _service(vip, default, announced=vip.listed.address in state.announced)
+                _service(vip, state, default, announced=vip.listed.address in state.announced)
                 for vip in state.vips.values()
             ),
             state.announced,
         )
+        if leaving:
+            return {a: shutdown.shut(route, state.listed.drain) for a, route in routes.items()}
+        return routes
 
     def _settle(self, budget: Budget) -> list[Effect]:
         state = self.state
@@ -600,7 +661,7 @@ class Director:
     def _route_events(self, wanted: Iterable[maglev.Address]) -> list[Effect]:
         was, now = self._routes_told, frozenset(map(str, wanted))
         self._routes_told = now
-        why = "node draining" if self.state.admin is not Admin.ENABLED else "quorum lost"
+        why = "node draining" if self.state.shutdown else "quorum lost"
         if self._stopping:
             why = "agent stops"
         return [
@@ -609,21 +670,26 @@ class Director:
         ]
 
 
-def _service(vip: VipState, default: Announce, *, announced: bool) -> rib.Service:
-    listed = vip.listed
+def _service(vip: VipState, state: NodeState, default: Announce, *, announced: bool) -> rib.Service:
+    listed, leaving = vip.listed, vip.shutdown
+    attracts = policy.attracts(
+        listed.all_down,
+        serving=vip.serving,
+        announced=announced,
+        announce_at=listed.comes_at,
+        withdraw_below=listed.leaves_below,
+        panicking=vip.panicking,
+        placed=bool(vip.shares and vip.members),
+    )
+    route = rib.route(listed.address, default, listed.announce)._replace(length=listed.length)
+    if leaving and not state.shutdown:
+        route = shutdown.shut(route, state.listed.drain)
     return rib.Service(
         address=listed.address,
-        wants=policy.attracts(
-            listed.all_down,
-            serving=vip.serving,
-            announced=announced,
-            announce_at=listed.comes_at,
-            withdraw_below=listed.leaves_below,
-            panicking=vip.panicking,
-            placed=bool(vip.shares and vip.members),
-        ),
+        wants=attracts and (leaving is None or leaving.phase is Phase.SHUTTING),
         ready=vip.warm and bool(vip.shares),
-        route=rib.route(listed.address, default, listed.announce)._replace(length=listed.length),
+        route=route,
+        leaving=leaving is not None,
         needed=rib.needed(default, listed.announce),
     )
 

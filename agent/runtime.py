@@ -217,6 +217,8 @@ class Agent:
             revision=recalled.revision,
             generation=self._kept(recalled.revision),
             newest_generation=self.started.generation,
+            pending=recalled.pending,
+            phases=recalled.phases,
         )
 
     def _kept(self, revision: int) -> int:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent import emptying
 from agent.config import Wire
+from agent.pending import Due
 from agent.state import NodeState, RealState, VipState
 from shared.messages import (
     Ailing,
@@ -19,9 +22,11 @@ from shared.messages import (
     CpuSnapshot,
     DropRow,
     DropSnapshot,
+    Emptying,
     FlowtableSnapshot,
     NodeSnapshot,
     Peer,
+    PendingRow,
     RealRow,
     RealSnapshot,
     Snapshot,
@@ -34,6 +39,8 @@ from shared.reasons import REASONS
 Totals = NDArray[Any]
 Head = dict[str, Any]
 """The keywords that every message takes."""
+Deadlines = dict[tuple[str, str], tuple[float, str]]
+"""(VIP name, real's address) -> (agent-monotonic seconds, wait or kill)."""
 PACKETS, BYTES, FLOWS, DROPS = range(4)
 """Columns of the per-VIP and per-real totals."""
 
@@ -78,11 +85,20 @@ def snapshots(
         "sequence": sequence,
         "at": reading.at,
     }
+    vips = tuple([_vip(state, v, reading) for v in state.vips.values()])
     return (
-        _node(state, reading, origin, head),
-        VipSnapshot(vips=tuple(_vip(state, v, reading) for v in state.vips.values()), **head),
+        _node(state, vips, reading, origin, head),
+        VipSnapshot(vips=vips, **head),
         RealSnapshot(
-            reals=tuple(row for v in state.vips.values() for row in _reals(v, reading)), **head
+            reals=tuple(
+                [
+                    row
+                    for deadlines in [_deadlines(state)]
+                    for v in state.vips.values()
+                    for row in _reals(v, reading, deadlines)
+                ]
+            ),
+            **head,
         ),
         _cpu(reading, head),
         _flowtable(reading, head),
@@ -100,10 +116,11 @@ def _sums(totals: Totals) -> Callable[[str], int]:
     return lambda name: int(totals[name].sum())
 
 
-def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> NodeSnapshot:
+def _node(
+    state: NodeState, vips: tuple[VipRow, ...], reading: Reading, origin: Origin, head: Head
+) -> NodeSnapshot:
     total = _sums(reading.totals)
     node = state.listed.node
-    reals = [real for vip in state.vips.values() for real in vip.reals.values()]
     return NodeSnapshot(
         **head,
         version=origin.version,
@@ -124,10 +141,10 @@ def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> Nod
         flow_hits=total("flow_hits"),
         flow_misses=sum(total(f"flow_miss_{cause}") for cause in ("syn", "udp", "other")),
         new_flows=total("flow_miss_syn") + total("flow_miss_udp"),
-        vips=len(state.vips),
-        vips_announced=sum(v.listed.address in state.announced for v in state.vips.values()),
-        reals=len(reals),
-        reals_up=sum(real.serving for real in reals),
+        vips=len(vips),
+        vips_announced=sum(vip.announced for vip in vips),
+        reals=sum(vip.reals for vip in vips),
+        reals_up=sum(vip.reals_up for vip in vips),
         live_flows=reading.live,
         peers=tuple(
             Peer(address, peer.asn, peer.state, peer.since, peer.detail, peer.error, peer.failed)
@@ -137,7 +154,23 @@ def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> Nod
         rss_bytes=reading.rss_bytes,
         insecure=_insecure(state.listed.wire),
         generation=state.generation,
+        pending=tuple(_pending(due) for due in state.pending),
+        **_phase(state),
     )
+
+
+def _phase(state: NodeState) -> Head:
+    at = state.shutdown
+    return {"phase": at.phase.value, "phase_since": at.since, "phase_why": at.why} if at else {}
+
+
+def _pending(due: Due) -> PendingRow:
+    pending = due.pending
+    what = ", ".join(
+        (f"real/{o.real}@{o.vip}" if o.real else f"vip/{o.vip}") if o.vip else "node"
+        for o in pending.back
+    )
+    return PendingRow(pending.kind, what, pending.who, due.at, pending.operation)
 
 
 def _insecure(wire: Wire | None) -> bool:
@@ -145,16 +178,16 @@ def _insecure(wire: Wire | None) -> bool:
 
 
 def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
-    counted = reading.vips[vip.vip_num]
+    packets, octets, flows, drops = reading.vips[vip.vip_num].tolist()
     return VipRow(
         name=vip.listed.name,
         address=vip.listed.where,
         port=vip.listed.port,
         protocol=vip.listed.protocol,
-        packets=int(counted[PACKETS]),
-        bytes=int(counted[BYTES]),
-        new_flows=int(counted[FLOWS]),
-        drops=int(counted[DROPS]),
+        packets=packets,
+        bytes=octets,
+        new_flows=flows,
+        drops=drops,
         reals=len(vip.reals),
         reals_up=vip.serving,
         quorum=vip.listed.leaves_below,
@@ -170,18 +203,23 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
             if real.verdict.health is not Health.UP
         ),
         drained=tuple(r.name for r in vip.reals.values() if r.admin is Admin.DRAINING),
+        phase=vip.shutdown.phase.value if vip.shutdown else "",
     )
 
 
-def _reals(vip: VipState, reading: Reading) -> list[RealRow]:
+def _reals(vip: VipState, reading: Reading, deadlines: Deadlines) -> list[RealRow]:
+    name, reals = vip.listed.name, list(vip.reals.values())
+    # One step from numpy to Python for all of them.
+    counted = reading.reals[[real.number.real_num for real in reals]].tolist()
     return [
-        _real(vip.listed.name, real, vip.shares.get(address, 0), reading)
-        for address, real in vip.reals.items()
+        _real(name, real, slots, row, deadlines)
+        for real, slots, row in zip(reals, vip.slots, counted, strict=True)
     ]
 
 
-def _real(vip: str, real: RealState, slots: int, reading: Reading) -> RealRow:
-    counted = reading.reals[real.number.real_num]
+def _real(
+    vip: str, real: RealState, slots: int, counted: list[int], deadlines: Deadlines
+) -> RealRow:
     return RealRow(
         vip=vip,
         address=real.name,
@@ -190,14 +228,41 @@ def _real(vip: str, real: RealState, slots: int, reading: Reading) -> RealRow:
         weight=real.weight,
         effective_weight=real.effective_weight,
         slots=slots,
-        packets=int(counted[PACKETS]),
-        bytes=int(counted[BYTES]),
-        new_flows=int(counted[FLOWS]),
+        packets=counted[PACKETS],
+        bytes=counted[BYTES],
+        new_flows=counted[FLOWS],
         live_flows=real.live_flows,
         changed=real.changed,
         check=real.check,
         check_ms=real.check_ms,
+        emptying=_emptying(vip, real, deadlines),
     )
+
+
+def _emptying(vip: str, real: RealState, deadlines: Deadlines) -> Emptying | None:
+    found = real.emptying
+    if found is None:
+        return None
+    deadline, then = deadlines.get((vip, real.name), (0.0, ""))
+    half, left = emptying.half_life(found), emptying.seconds_left(found)
+    return Emptying(
+        found.since,
+        found.at_start,
+        half if math.isfinite(half) else -1,
+        left if math.isfinite(left) else -1,
+        found.empty_at,
+        deadline,
+        then,
+    )
+
+
+def _deadlines(state: NodeState) -> Deadlines:
+    return {
+        (override.vip, override.real): (due.at, due.pending.kind)
+        for due in state.pending
+        if due.pending.kind in ("wait", "kill")
+        for override in due.pending.back
+    }
 
 
 def _cpu(reading: Reading, head: Head) -> CpuSnapshot:

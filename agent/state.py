@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from agent import config, maglev, policy
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
 from agent.boundary import Asking, Encap, OwnedReal, Placing, Route, Target, Traced, VipKey
+from agent.emptying import Emptying
 from agent.health import RAMP_STEPS, Verdict, share
+from agent.pending import Due
 from agent.pressure import Pressure
+from agent.shutdown import Shutdown
 from shared.model import Admin, Health
 
 NOT_JUDGED = Verdict(Health.UNKNOWN)
@@ -50,6 +53,8 @@ class RealState:
     check: str = "not checked yet"
     check_ms: float = 0.0
     live_flows: int = 0
+    emptying: Emptying | None = None
+    """While it drains."""
     written: int | None = None
     """Flags in the map, None: not known."""
 
@@ -97,6 +102,9 @@ class VipState:
     """Slots of each address in the ring in force."""
     ring_digest: str = ""
     ring_changes: int = 0
+    admin: Admin = Admin.ENABLED
+    shutdown: Shutdown | None = None
+    """While it drains."""
     written: Placing | None = None
     """How the data plane places it, under this number; None: not known."""
     quic_ids_written: dict[int, int] | None = None
@@ -107,9 +115,20 @@ class VipState:
     panicked: bool = False
     """Whether `all_down` was in force when the ring was last looked at."""
 
+    _slots: tuple[object, list[int]] | None = None
+    """(`shares` that it was made of, slots of each real)."""
+
+    @property
+    def slots(self) -> list[int]:
+        """Slots of each real, in the order of `reals`.  Asked for every second, and addresses are
+        slow to hash: made anew only when the ring changed."""
+        if self._slots is None or self._slots[0] is not self.shares:
+            self._slots = self.shares, [self.shares.get(address, 0) for address in self.reals]
+        return self._slots[1]
+
     @property
     def serving(self) -> int:
-        return sum(real.serving for real in self.reals.values())
+        return sum([real.serving for real in self.reals.values()])
 
     @property
     def warm(self) -> bool:
@@ -201,6 +220,15 @@ class NodeState:
     vips: dict[str, VipState] = field(default_factory=dict)
     peers: dict[str, PeerState] = field(default_factory=dict)
     admin: Admin = Admin.ENABLED
+    shutdown: Shutdown | None = None
+    """While it drains."""
+    pending: list[Due] = field(default_factory=list)
+    """Changes that end by themselves."""
+    packets: NDArray[np.uint64] | None = None
+    """By vip_num, when counted last."""
+    packets_at: float = 0.0
+    rates: NDArray[np.float64] | None = None
+    """Packets per second by vip_num; None: not known yet."""
     revision: int = 0
     generation: int = 0
     """Number of the config in force; 0: not kept (agent/generations.py)."""

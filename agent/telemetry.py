@@ -28,7 +28,7 @@ from agent.eventlog import EventLog
 from agent.events import EVENT, EventRing
 from agent.history import History, history_path
 from agent.server import Server
-from agent.snapshot import FLOWS, Origin, Reading, snapshots
+from agent.snapshot import FLOWS, PACKETS, Origin, Reading, snapshots
 from agent.state import NodeState
 from agent.trace_feed import Feed, Names, names_of
 from shared.capture import ends
@@ -106,7 +106,8 @@ class Telemetry:
     def _count(self) -> Counted:
         dataplane = self._dataplane
         live = dataplane.live_flows(self._state.listed.node.flow_idle)
-        return Counted(live, dataplane.vip_totals()[:, FLOWS], dataplane.flow_entries)
+        totals = dataplane.vip_totals()
+        return Counted(live, totals[:, FLOWS], dataplane.flow_entries, totals[:, PACKETS])
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""
