@@ -43,8 +43,12 @@ _NEEDED = {
     "audit": Role.OPERATOR,
     "drain": Role.OPERATOR,
     "undrain": Role.OPERATOR,
+    "disable": Role.OPERATOR,
+    "confirm": Role.OPERATOR,
     "weight": Role.OPERATOR,
     "batch": Role.OPERATOR,
+    "trace": Role.OPERATOR,
+    "untrace": Role.OPERATOR,
 }
 FOR_ADMINS = frozenset({"reload", "rollback"})
 """Everything else; what is in neither needs an admin too, and a test asks for a decision."""

@@ -15,6 +15,8 @@ from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
 from agent.boundary import Adopted, OwnedReal
 from agent.config import Vip
 from agent.health import Verdict
+from agent.pending import Due
+from agent.shutdown import Phase, Shutdown
 from agent.state import NodeState, PeerState, RealNumbers, RealState, VipNumbers, VipState
 from shared.model import Health
 
@@ -44,7 +46,19 @@ def adopt(state: NodeState, fact: Adopted, now: float) -> None:
         }
     state.generation, state.newest_generation = fact.generation, fact.newest_generation
     commands.apply(state, fact.overrides, now, revision=fact.revision)
+    state.pending = [Due(each, now + each.left) for each in fact.pending]
+    for name, phase in fact.phases.items():
+        _resume(state, name, Shutdown(Phase(phase), now, "as before the restart"))
     state.leftover_reals = {real.real_num for real in unlisted}
+
+
+def _resume(state: NodeState, name: str, where: Shutdown) -> None:
+    """A shutdown goes on where it was: a route that was withdrawn is not announced again."""
+    vip = state.vips.get(name)
+    if not name and state.shutdown:
+        state.shutdown = where
+    elif vip is not None and vip.shutdown:
+        vip.shutdown = where
 
 
 def _unlisted(state: NodeState, fact: Adopted, owned: Owned) -> list[OwnedReal]:

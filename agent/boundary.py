@@ -8,8 +8,9 @@ perform them in order.  The first that fails drops the rest and comes back as `F
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -123,13 +124,27 @@ class OwnedReal(NamedTuple):
 
 
 class Override(NamedTuple):
-    """What an operator changed of a real (or, with an empty vip and real, of the node)."""
+    """What an operator changed of a real (without `real` of the VIP, without both of the node)."""
 
     vip: str
     real: str
     admin: Admin
     weight: int | None
     """None: as configured."""
+
+
+class Pending(NamedTuple):
+    """A change that ends by itself."""
+
+    id: str
+    kind: str
+    """expire, confirm: goes back; wait, kill: the deadline of a drain."""
+    who: str
+    left: float
+    """Seconds until then."""
+    back: tuple[Override, ...]
+    """How it was before; of a deadline: which reals."""
+    operation: str = ""
 
 
 class Route(NamedTuple):
@@ -165,6 +180,27 @@ class Asking(NamedTuple):
     generation: int = 0
 
 
+class Traced(NamedTuple):
+    """Which packets are traced; what is 0 or None may be anything."""
+
+    source: IPv4Network | IPv6Network | None = None
+    """The client's; of an ICMP error: of the flow that it quotes."""
+    destination: IPv4Network | IPv6Network | None = None
+    source_port: int = 0
+    destination_port: int = 0
+    protocol: int = 0
+    """IP's number."""
+    version: int = 0
+    vip_num: int = 0
+    real_num: int = 0
+    one_in: int = 1
+    """Of so many packets that match one, by chance."""
+    rate: int = 100
+    """Packets per second and CPU, as many at once."""
+    seconds: float = 30.0
+    """Then it is over, whether the agent lives or not."""
+
+
 # ---- facts
 
 
@@ -183,6 +219,9 @@ class Adopted:
     """Number of the config in force."""
     newest_generation: int = 0
     """The largest number that was given."""
+    pending: tuple[Pending, ...] = ()
+    phases: Mapping[str, str] = field(default_factory=dict)
+    """VIP name (the node: empty) -> phase of its shutdown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +278,8 @@ class Counted:
     """By vip_num, since the maps were made."""
     entries: int = 0
     """Of all CPUs' flow tables."""
+    packets: NDArray[np.uint64] | None = None
+    """By vip_num, since the maps were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +423,28 @@ class Remember:
     """The config in force from now on; 0: as before."""
     instead_of: str = ""
     """Digest of the config file that a rollback passes over."""
+    pending: tuple[Pending, ...] = ()
+    """Begun by this change."""
+    settled: tuple[str, ...] = ()
+    """Ids of those that have ended."""
+    phase: tuple[str, str] | None = None
+    """(VIP name or empty, phase): a shutdown has come so far."""
+    what: str = ""
+    """In place of the command's words: what the agent did by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTrace:
+    """Instead of another one, if there is."""
+
+    trace: str
+    """Its name in telemetry."""
+    wanted: Traced
+
+
+@dataclass(frozen=True, slots=True)
+class StopTrace:
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +474,8 @@ Effect = (
     | KeepConfig
     | Verify
     | Remember
+    | StartTrace
+    | StopTrace
     | Emit
     | Reply
 )

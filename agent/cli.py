@@ -28,6 +28,7 @@ examples:
   remora-agent rollback -c FILE                  back to the config before
   remora-agent simulate -c FILE --hex 0200...    where would this frame go? (the same program)
   remora-agent preflight -c FILE                 what must be put right before traffic? says how
+  remora-agent simulate-fleet -n 500 --run-dir /tmp/sim    500 made-up agents for a console
   remora-agent detach -c FILE                    take the data plane off the interface
 """
 
@@ -77,9 +78,30 @@ def _parser() -> argparse.ArgumentParser:
         help="count this real (an address) as down; all others count as up (repeatable)",
     )
     cli_change.add_verbs(verbs)
+    _fleet_options(verbs.add_parser("simulate-fleet", help="many made-up agents, for consoles"))
     _preflight_options(verbs.add_parser("preflight", help="look whether this machine is ready"))
     _verb(verbs, "detach", _detach, "take the program off the interface and remove its maps")
     return parser
+
+
+def _fleet_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Publish made-up telemetry of many agents, marked SIMULATED, until Ctrl-C: for the "
+        "development of consoles, and for load tests."
+    )
+    parser.add_argument("-n", dest="agents", type=int, default=10, metavar="AGENTS")
+    parser.add_argument("--vips", type=int, default=64, metavar="N", help="each (64)")
+    parser.add_argument("--reals", type=int, default=8, metavar="N", help="of each VIP (8)")
+    parser.add_argument("--hz", type=float, default=1.0, help="snapshots a second (1)")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--run-dir", default="", metavar="DIR", help="at ipc://DIR/sim-000, ...")
+    where.add_argument("--listen", default="", metavar="HOST:PORT", help="two ports each")
+    parser.add_argument("--secret-key", default="", metavar="FILE", help="of all of them")
+    parser.add_argument("--authorized-keys", default="", metavar="FILE")
+    parser.add_argument(
+        "--write-config", type=Path, metavar="FILE", help="for `remora --config FILE`: them all"
+    )
+    parser.set_defaults(verb=_simulate_fleet)
 
 
 def _preflight_options(parser: argparse.ArgumentParser) -> None:
@@ -168,6 +190,26 @@ def _simulate(options: argparse.Namespace) -> int:
         return 0
     for result in results:
         print(result)
+    return 0
+
+
+def _simulate_fleet(options: argparse.Namespace) -> int:
+    from agent import fleet, supervisor
+    from agent.boundary import EffectError
+
+    if bool(options.secret_key) != bool(options.authorized_keys):
+        return _fail("--secret-key and --authorized-keys go together", 2)
+    fields = {name: getattr(options, name) for name in fleet.Plan._fields}
+    plan = fleet.Plan(**fields)
+    try:
+        agents = [plan.address(number) for number in range(plan.agents)]
+        if options.write_config:
+            listed = "".join(f"  {json.dumps(address)},\n" for address in agents)
+            options.write_config.write_text(f'cluster = "fleet"\nagents = [\n{listed}]\n')
+        supervisor.log_to_stderr(logging.INFO)
+        asyncio.run(fleet.run(plan))
+    except (EffectError, OSError, ValueError) as error:
+        return _fail(error, 1)
     return 0
 
 

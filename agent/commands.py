@@ -13,14 +13,19 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
-from agent import difference, forecast, guard, maglev, reconfigure
+from agent import difference, emptying, forecast, guard, maglev, pending, reconfigure, shutdown
 from agent.boundary import Override, Proposed
+from agent.drain_table import DrainTable
+from agent.pending import Due
+from agent.shutdown import Shutdown
 from agent.state import NodeState, RealState
 from shared.messages import (
     Action,
     Answer,
     Batch,
     Command,
+    Confirm,
+    Disable,
     Drain,
     Look,
     ReadAudit,
@@ -29,7 +34,9 @@ from shared.messages import (
     Replay,
     RingOf,
     Rollback,
+    Trace,
     Undrain,
+    Untrace,
     Weight,
 )
 from shared.model import Admin
@@ -50,32 +57,36 @@ class Undo(NamedTuple):
 
     overrides: tuple[Override, ...]
     revision: int
+    shutdowns: tuple[tuple[str, Shutdown | None], ...]
+    """By VIP name; of the node: empty."""
+    pending: tuple[Due, ...]
 
 
 class Refused(Exception):
     """A command that cannot be taken; the text says why and what would do."""
 
 
-def in_words(action: Action) -> str:
+def in_words(action: Action) -> str:  # one line per action
     """`drain real/10.3.1.2@web`: the action as the CLI writes it."""
     match action:
         case Drain(real=real, vip=vip) | Undrain(real=real, vip=vip):
             verb = "drain" if isinstance(action, Drain) else "undrain"
             return f"{verb} {'node' if action.node else _object(real, vip)}"
+        case Disable(real=real, vip=vip):
+            return f"maint {_object(real, vip)}"
+        case Confirm(operation):
+            return f"confirm {operation or 'what is pending'}"
         case Weight(real=real, weight=weight, vip=vip):
             return f"weight {_object(real, vip)} {weight}"
-        case Reload():
-            return "reload"
         case Rollback(generation):
             return f"rollback to {generation or 'the last config'}"
         case Batch(actions):
             return ", ".join(in_words(each) for each in actions)
-        case ReadAudit():
-            return "audit"
-        case ReadHistory():
-            return "history"
-        case Look():
-            return "look"
+        case Trace():
+            given = msgspec.to_builtins(action)
+            return " ".join(["trace", *(f"{k}={v}" for k, v in given.items() if k != "type")])
+        case Untrace() | ReadAudit() | ReadHistory() | Look() | Reload():
+            return str(type(action).__struct_config__.tag)
         case RingOf(vip):
             return f"ring of {vip}"
         case Replay(sequence):
@@ -85,16 +96,18 @@ def in_words(action: Action) -> str:
 
 
 def _object(real: str, vip: str) -> str:
+    if not real:
+        return f"vip/{vip}"
     return f"real/{real}@{vip}" if vip else f"real/{real}"
 
 
 def decide(state: NodeState, command: Command, fill: maglev.Fill) -> Outcome:
     """Plan a command.  Touches nothing."""
-    blank, no = _blank(state, command)
+    blank, no = blank_answer(state, command)
     if no is not None:
         return Outcome(no)
     try:
-        overrides = tuple(o for o in _wanted(state, command.action) if _differs(state, o))
+        overrides = tuple(o for o in _wanted(state, command.action) if differs(state, o))
     except Refused as error:
         return Outcome(_refused(blank, str(error)))
     if not overrides:
@@ -105,7 +118,7 @@ def decide(state: NodeState, command: Command, fill: maglev.Fill) -> Outcome:
 
 def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: float) -> Outcome:
     """Plan the change to another config.  Touches nothing."""
-    blank, no = _blank(state, fact.command)
+    blank, no = blank_answer(state, fact.command)
     if no is not None:
         return Outcome(no)
     if fact.config is None:
@@ -132,7 +145,7 @@ def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: floa
     return Outcome(answer, following=following)
 
 
-def _blank(state: NodeState, command: Command) -> tuple[Answer, Answer | None]:
+def blank_answer(state: NodeState, command: Command) -> tuple[Answer, Answer | None]:
     """An answer that says `unchanged`, and the refusal if the command cannot even be planned."""
     node, revision = state.listed.node.name, state.revision
     blank = Answer(
@@ -148,7 +161,7 @@ def _blank(state: NodeState, command: Command) -> tuple[Answer, Answer | None]:
             "look again, then repeat the command"
         )
         return blank, _refused(blank, why, "revision")
-    if wrong := guard.wrongly_allowed(command.allow, command.why):
+    if wrong := guard.wrongly_allowed(command.allow, command.why) or pending.wrong(command):
         return blank, _refused(blank, wrong)
     return blank, None
 
@@ -176,36 +189,63 @@ def apply(
 ) -> Undo:
     """Change the state.  Overrides of reals that are not in the config any more are passed over."""
     before = []
+    shutdowns = (("", state.shutdown), *((n, vip.shutdown) for n, vip in state.vips.items()))
+    undo = Undo((), state.revision, shutdowns, tuple(state.pending))
     for override in overrides:
-        if not override.real:
-            before.append(Override("", "", state.admin, None))
-            state.admin = override.admin
-            continue
-        vip = state.vips.get(override.vip)
-        real = vip.reals.get(ip_address(override.real)) if vip else None
-        if real is None:
-            continue
-        before.append(Override(override.vip, override.real, real.admin, real.override))
-        real.admin, real.override, real.changed = override.admin, override.weight, now
-    undo = Undo(tuple(before), state.revision)
+        was = _apply(state, override, now)
+        if was is not None:
+            before.append(was)
     state.revision = state.revision + 1 if revision is None else revision
-    return undo
+    return undo._replace(overrides=tuple(before))
+
+
+def _apply(state: NodeState, override: Override, now: float) -> Override | None:
+    """Returns how it was; None: there is no such thing any more."""
+    if not override.vip:
+        was, state.admin = state.admin, override.admin
+        state.shutdown = _shutdown(state.shutdown, override.admin, state.listed.drain, now)
+        return Override("", "", was, None)
+    vip = state.vips.get(override.vip)
+    if vip is not None and not override.real:
+        was, vip.admin = vip.admin, override.admin
+        vip.shutdown = _shutdown(vip.shutdown, override.admin, state.listed.drain, now)
+        return Override(override.vip, "", was, None)
+    real = vip.reals.get(ip_address(override.real)) if vip else None
+    if real is None:
+        return None
+    before = Override(override.vip, override.real, real.admin, real.override)
+    real.admin, real.override, real.changed = override.admin, override.weight, now
+    if real.admin is not Admin.DRAINING:
+        real.emptying = None
+    elif real.emptying is None:
+        real.emptying = emptying.begin(now, real.live_flows)
+    return before
+
+
+def _shutdown(
+    now_in: Shutdown | None, admin: Admin, settings: DrainTable, now: float
+) -> Shutdown | None:
+    if admin is Admin.ENABLED:
+        return None
+    return now_in or shutdown.begin(settings, now)
 
 
 def inverse(state: NodeState, undo: Undo, done: Iterable[Override]) -> tuple[str, ...]:
     """Lines of the CLI that take a change back; none where a line could not."""
     lines: list[str] = []
     for before, after in zip(undo.overrides, done, strict=True):
-        name = f"real/{before.real}@{before.vip}" if before.real else f"node/{_node(state)}"
+        name = f"vip/{before.vip}" if before.vip else f"node/{_node(state)}"
+        if before.real:
+            name = f"real/{before.real}@{before.vip}"
         if before.admin is not after.admin:
-            verb = {Admin.ENABLED: "undrain", Admin.DRAINING: "drain"}.get(before.admin)
-            if verb is None:
-                return ()
-            lines.append(f"{verb} {name}")
+            lines.append(f"{_VERBS[before.admin]} {name}")
         if before.weight != after.weight:
             listed = state.vips[before.vip].reals[ip_address(before.real)].listed.weight
             lines.append(f"weight {name} {listed if before.weight is None else before.weight}")
     return tuple(lines)
+
+
+_VERBS = {Admin.ENABLED: "undrain", Admin.DRAINING: "drain", Admin.DISABLED: "maint"}
 
 
 def _node(state: NodeState) -> str:
@@ -214,6 +254,15 @@ def _node(state: NodeState) -> str:
 
 def revert(state: NodeState, undo: Undo) -> None:
     apply(state, undo.overrides, 0.0, revision=undo.revision)
+    for name, was in undo.shutdowns:
+        if not name:
+            state.shutdown = was
+        elif name in state.vips:
+            state.vips[name].shutdown = was
+    state.pending = list(undo.pending)
+
+
+_ADMIN = {Drain: Admin.DRAINING, Undrain: Admin.ENABLED, Disable: Admin.DISABLED}
 
 
 def _wanted(state: NodeState, action: Action) -> list[Override]:
@@ -223,8 +272,12 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
             return [Override("", "", Admin.DRAINING, None)]
         case Undrain(node=True):
             return [Override("", "", Admin.ENABLED, None)]
-        case Drain() | Undrain():
-            admin = Admin.DRAINING if isinstance(action, Drain) else Admin.ENABLED
+        case Drain(real="", vip=vip) | Undrain(real="", vip=vip) if vip:
+            if vip not in state.vips:
+                raise Refused(f"no VIP {vip!r} here; there are {', '.join(sorted(state.vips))}")
+            return [Override(vip, "", _ADMIN[type(action)], None)]
+        case Drain() | Undrain() | Disable():
+            admin = _ADMIN[type(action)]
             return [
                 Override(name, str(real.listed.address), admin, real.override)
                 for name, real in _reals(state, action.real, action.vip)
@@ -240,21 +293,23 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
             ]
         case Batch(actions):
             return _wanted_together(state, actions)
-        case Reload() | Rollback() | Look() | Replay() | RingOf() | ReadAudit() | ReadHistory():
+        case Confirm() | Reload() | Rollback() | Trace() | Untrace():
+            raise Refused("not a change of state or weight")
+        case Look() | Replay() | RingOf() | ReadAudit() | ReadHistory():
             raise Refused("not a change")
         case _:
             assert_never(action)
 
 
 def _wanted_together(
-    state: NodeState, actions: Iterable[Drain | Undrain | Weight]
+    state: NodeState, actions: Iterable[Drain | Undrain | Disable | Weight]
 ) -> list[Override]:
     found: dict[tuple[str, str], Override] = {}
     for action in actions:
         for override in _wanted(state, action):
             key = override.vip, override.real
             if not override.real:
-                raise Refused("a node is drained by a command of its own, not among reals")
+                raise Refused("a node or VIP is drained by a command of its own, not among reals")
             if key in found:
                 raise Refused(f"real/{override.real}@{override.vip} is named twice; once will do")
             found[key] = override
@@ -284,8 +339,12 @@ def _reals(state: NodeState, real: str, vip: str) -> list[tuple[str, RealState]]
     return found
 
 
-def _differs(state: NodeState, override: Override) -> bool:
-    if not override.real:
+def differs(state: NodeState, override: Override) -> bool:
+    """Whether it would change anything; what is not there any more cannot be changed."""
+    if not override.vip:
         return state.admin is not override.admin
-    real = state.vips[override.vip].reals[ip_address(override.real)]
-    return (real.admin, real.override) != (override.admin, override.weight)
+    vip = state.vips.get(override.vip)
+    if vip is None or not override.real:
+        return vip is not None and vip.admin is not override.admin
+    real = vip.reals.get(ip_address(override.real))
+    return real is not None and (real.admin, real.override) != (override.admin, override.weight)

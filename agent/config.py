@@ -21,6 +21,7 @@ from agent.bgp_table import Announce, Bgp, BgpPeer
 from agent.boundary import Encap, Hashed, Placing, Quic, Tracking, VipKey, WhenDown
 from agent.check_table import Check
 from agent.contradictions import contradictions
+from agent.drain_table import DrainTable
 from agent.policy import AllDown
 from agent.tables import Address, Name, Port, Table
 from shared.model import Protocol
@@ -165,6 +166,7 @@ class Config(Table, frozen=True, kw_only=True):
     wire: Wire | None = None
     metrics: Metrics | None = None
     bgp: Bgp | None = None
+    drain: DrainTable = DrainTable()
     vips: Annotated[tuple[Vip, ...], Meta(min_length=1, max_length=MAX_VIPS)]
 
 
@@ -287,6 +289,7 @@ _TABLES: dict[str, type[Table]] = {
     "bgp.announce": Announce,
     "bgp.peers": BgpPeer,
     "vips.announce": Announce,
+    "drain": DrainTable,
     "vips": Vip,
     "vips.quic": QuicCid,
     "vips.check": Check,

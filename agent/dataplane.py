@@ -23,11 +23,18 @@ from numpy.typing import NDArray
 
 from agent import abi, flowtable, pinned, slots
 from agent import bpf_syscall as bpf
-from agent.boundary import PLAIN, EffectError, OwnedReal, Placing, VipKey
+from agent.boundary import PLAIN, EffectError, OwnedReal, Placing, Traced, VipKey
 from agent.jiffies import HZ, TICKS, Jiffies
 from agent.maglev import Address, Turn
 from agent.mapped import view, window
-from agent.packing import Control, owned_real, packed_control, packed_real, vip_flags
+from agent.packing import (
+    Control,
+    owned_real,
+    packed_control,
+    packed_real,
+    packed_trace,
+    vip_flags,
+)
 from agent.ring_fill import fill_ring
 from agent.vip_tables import VipTables
 
@@ -80,6 +87,7 @@ class DataPlane:
         self._vip_totals = self._view("vip_totals", abi.Share, self.cpus * abi.MAX_VIPS)
         self._real_totals = self._view("real_totals", abi.Share, self.cpus * abi.MAX_REALS)
         self._queues = self._view("queues", abi.Queue, self.cpus * abi.QUEUES)
+        self._trace = self._view("trace", abi.Trace, 1)
         self._tables = VipTables(*(self._fds[name] for name in ("addresses", "vips", "prefixes")))
         with _effect("jiffies cannot be read"):
             self._jiffies = Jiffies()
@@ -98,7 +106,7 @@ class DataPlane:
         self._fds.clear()
         self._jiffies.close()
         del self._control, self._services, self._reals, self._tables
-        del self._totals, self._vip_totals, self._real_totals, self._queues
+        del self._totals, self._vip_totals, self._real_totals, self._queues, self._trace
 
     # ---- settings
 
@@ -114,6 +122,30 @@ class DataPlane:
     def _set_control_flag(self, flag: int, *, on: bool) -> None:
         flags = int(self._control["flags"][0])
         self._control["flags"][0] = flags | flag if on else flags & ~flag
+
+    # ---- trace
+
+    def start_trace(self, wanted: Traced) -> None:
+        """Trace these packets, instead of others.
+
+        Until the last word is written nothing matches, so no packet sees half of two filters.
+        """
+        self.stop_trace()
+        fresh = packed_trace(wanted, TICKS, self._jiffies.now() << 16)
+        words, packed = self._trace.view(np.uint64), np.frombuffer(bytes(fresh), np.uint64)
+        words[:-1] = packed[:-1]
+        words[-1] = packed[-1]  # `until`, the last one of the struct
+        self._set_control_flag(abi.TRACING, on=True)
+
+    def stop_trace(self) -> None:
+        """Trace nothing: from the next packet on it costs nothing either."""
+        self._set_control_flag(abi.TRACING, on=False)
+        self._trace["until"] = 0
+
+    @property
+    def traced(self) -> int:
+        """Packets that matched a filter since the maps were made, over all CPUs."""
+        return int(self._totals["traced"].sum())
 
     # ---- VIPs and reals
 

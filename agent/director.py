@@ -15,12 +15,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import assert_never
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import commands, maglev, policy, pressure, reconfigure, rib
+from agent import (
+    clockwork,
+    commands,
+    maglev,
+    pending,
+    policy,
+    pressure,
+    reconfigure,
+    rib,
+    shutdown,
+    tracing,
+)
 from agent.adoption import adopt
 from agent.bgp_table import Announce
 from agent.boundary import (
@@ -50,24 +63,30 @@ from agent.boundary import (
     Route,
     SetFlags,
     SetRing,
+    StartTrace,
     Stopping,
+    StopTrace,
     Tick,
     Verify,
 )
 from agent.config import Config
 from agent.health import RAMP_STEPS, held, judge, ramp_step
+from agent.shutdown import Phase
 from agent.state import NodeState, RealState, VipState
 from shared.messages import (
     Answer,
     ChangeEvent,
     Command,
+    Confirm,
     HealthEvent,
     PeerEvent,
     Reload,
     Rollback,
     RouteEvent,
+    Trace,
+    Untrace,
 )
-from shared.model import Admin, Health
+from shared.model import Health
 
 REMEMBERED_ANSWERS = 1024
 """Answers kept for commands that are sent again."""
@@ -118,6 +137,8 @@ class Director:
         """...or these only."""
         self._ramping: dict[tuple[str, maglev.Address], None] = {}
         """Reals in a slow start."""
+        self._owed: list[Effect] = []
+        """Journal entries of the agent's own doing that could not be written yet."""
         self.unsettled = False
         """There is more to do: call take() again soon."""
         self._undo: list[commands.Undo | reconfigure.Before] = []
@@ -137,12 +158,17 @@ class Director:
                 after += behind
             else:
                 after += self._on(fact, now)
+        after += self._end_trace(now)
         # Nobody waits for a retry but the retry: a command is answered when it is written, a stop
         # withdraws at once.
         urgent = any(isinstance(fact, Asked | Proposed | Stopping) for fact in facts)
         if not self._adopted or (now < self._retry_at and not urgent):
             return after
         self._ramp(now)
+        passed = clockwork.passed(self.state, now)
+        self._everything |= passed.moved
+        after += [*self._owed, *passed.effects]
+        self._owed.clear()
         if not self._everything and not self._touched:
             return [*ahead, *after]  # a thousand results a second say nothing new
         # A command's rings are all written before it is answered, and so are those of a start.
@@ -183,10 +209,10 @@ class Director:
                 assert_never(fact)
 
     def _on_counted(self, fact: Counted, now: float) -> list[Effect]:
-        for vip in self.state.vips.values():
-            for real in vip.reals.values():
-                real.live_flows = int(fact.live_flows[real.number.real_num])
         self._note_silent_peers(now)
+        return clockwork.counted(self.state, fact, now) + self._judge_pressure(fact, now)
+
+    def _judge_pressure(self, fact: Counted, now: float) -> list[Effect]:
         turnover = self.state.listed.node.turnover
         if fact.new_flows is None or not turnover:
             return []
@@ -299,17 +325,53 @@ class Director:
             return [Reply(fact.sender, known)]
         if isinstance(command.action, Reload | Rollback):
             return [ReadConfig(command, fact.sender)]
+        if isinstance(command.action, Trace | Untrace):
+            return self._on_trace(fact, now)
         self._everything = True
+        if isinstance(command.action, Confirm):
+            return self._on_confirmed(command, command.action, fact.sender)
         outcome = commands.decide(self.state, command, self._fill)
         answer = outcome.answer
+        entry = Remember(command, _result(answer), answer.revision, outcome.overrides)
         back: tuple[str, ...] = ()
         if outcome.overrides:
             undo = commands.apply(self.state, outcome.overrides, now)
             self._undo.append(undo)
             back = commands.inverse(self.state, undo, outcome.overrides)
             answer = commands.revised(answer, self.state.revision)
-        entry = Remember(command, _result(answer), answer.revision, outcome.overrides)
+            entry = self._arm(replace(entry, revision=answer.revision), undo, now)
         return self._answered(command, fact.sender, answer, entry, back)
+
+    def _arm(self, entry: Remember, undo: commands.Undo, now: float) -> Remember:
+        """What the change leaves pending, and what it takes out of what was."""
+        changed = pending.objects(entry.overrides)
+        self.state.pending, settled = pending.without(self.state.pending, changed)
+        armed = pending.armed(entry.command, undo.overrides, now)
+        self.state.pending += armed
+        return replace(entry, pending=tuple(due.pending for due in armed), settled=tuple(settled))
+
+    def _on_confirmed(self, command: Command, action: Confirm, sender: bytes) -> list[Effect]:
+        state = self.state
+        mine = [
+            due
+            for due in state.pending
+            if due.pending.kind == "confirm"
+            and (due.pending.operation == action.operation if action.operation
+                 else due.pending.who == command.who)
+        ]  # fmt: skip
+        answer = Answer(
+            id=command.id, node=state.listed.node.name, status="unchanged", revision=state.revision
+        )
+        entry = Remember(command, answer.status, answer.revision)
+        if mine:
+            status = "planned" if command.dry_run else "applied"
+            answer = msgspec.structs.replace(answer, status=status)
+            settled = tuple(due.pending.id for due in mine)
+            entry = replace(entry, result=answer.status, settled=settled)
+        if mine and not command.dry_run:
+            self._undo.append(commands.Undo((), state.revision, (), tuple(state.pending)))
+            state.pending = [due for due in state.pending if due not in mine]
+        return self._answered(command, sender, answer, entry)
 
     def _on_proposed(self, fact: Proposed, now: float) -> tuple[list[Effect], list[Effect]]:
         """(ahead of what is settled, behind it).  The config's text is kept first: a full disk is
@@ -340,6 +402,23 @@ class Director:
         )
         behind = [verify, *self._answered(command, fact.sender, answer, entry)]
         return [KeepConfig(following.generation, fact.text)], behind
+
+    def _on_trace(self, fact: Asked, now: float) -> list[Effect]:
+        outcome = tracing.decide(self.state, fact.command, now)
+        self.state.trace = outcome.running
+        answer = outcome.answer
+        entry = Remember(fact.command, _result(answer), answer.revision)
+        return [*outcome.effects, *self._answered(fact.command, fact.sender, answer, entry)]
+
+    def _end_trace(self, now: float) -> list[Effect]:
+        why = tracing.over(self.state, now)
+        if self.state.trace and self._stopping:
+            why = "the agent stops"
+        if not why:
+            return []
+        self.state.trace = None
+        told = ChangeEvent("agent", "trace", f"ended: {why}", self.state.revision)
+        return [StopTrace(why), Emit(told)]
 
     def _answered(
         self,
@@ -390,8 +469,13 @@ class Director:
                     commands.revert(self.state, undo)
         self._undo = []
         undone = (fact.effect, *fact.dropped)
+        self._owed += [e for e in undone if isinstance(e, Remember) and e.command.who == "agent"]
         self._forget_what_was_written(undone)
-        effects: list[Effect] = [
+        effects: list[Effect] = []
+        if self._trace_failed(undone):
+            self.state.trace = None
+            effects.append(StopTrace("its command failed"))
+        effects += [
             effect
             for effect in fact.dropped
             if isinstance(effect, Emit) and not isinstance(effect.body, ChangeEvent | RouteEvent)
@@ -410,6 +494,15 @@ class Director:
                 Reply(reply.sender, answer),
             ]
         return effects
+
+    def _trace_failed(self, undone: Sequence[Effect]) -> bool:
+        """The program's filter is not known, or it is that of a command that is taken back."""
+        id_ = self.state.trace.id if self.state.trace else None
+        return any(
+            isinstance(effect, StartTrace | StopTrace)
+            or (isinstance(effect, Reply) and effect.answer.id == id_)
+            for effect in undone
+        )
 
     def _forget_what_was_written(self, undone: Sequence[Effect]) -> None:
         for vip in self.state.vips.values():
@@ -433,16 +526,20 @@ class Director:
 
     def _routes(self) -> dict[maglev.Address, Route]:
         state, bgp = self.state, self.state.listed.bgp
-        if self._stopping or state.admin is not Admin.ENABLED:
+        leaving = state.shutdown
+        if self._stopping or (leaving and leaving.phase is not Phase.SHUTTING):
             return {}
         default = bgp.announce if bgp else Announce()
-        return rib.routes(
+        routes = rib.routes(
             (
-                _service(vip, default, announced=vip.listed.address in state.announced)
+                _service(vip, state, default, announced=vip.listed.address in state.announced)
                 for vip in state.vips.values()
             ),
             state.announced,
         )
+        if leaving:
+            return {a: shutdown.shut(route, state.listed.drain) for a, route in routes.items()}
+        return routes
 
     def _settle(self, budget: Budget) -> list[Effect]:
         state = self.state
@@ -563,7 +660,7 @@ class Director:
     def _route_events(self, wanted: Iterable[maglev.Address]) -> list[Effect]:
         was, now = self._routes_told, frozenset(map(str, wanted))
         self._routes_told = now
-        why = "node draining" if self.state.admin is not Admin.ENABLED else "quorum lost"
+        why = "node draining" if self.state.shutdown else "quorum lost"
         if self._stopping:
             why = "agent stops"
         return [
@@ -572,21 +669,26 @@ class Director:
         ]
 
 
-def _service(vip: VipState, default: Announce, *, announced: bool) -> rib.Service:
-    listed = vip.listed
+def _service(vip: VipState, state: NodeState, default: Announce, *, announced: bool) -> rib.Service:
+    listed, leaving = vip.listed, vip.shutdown
+    attracts = policy.attracts(
+        listed.all_down,
+        serving=vip.serving,
+        announced=announced,
+        announce_at=listed.comes_at,
+        withdraw_below=listed.leaves_below,
+        panicking=vip.panicking,
+        placed=bool(vip.shares and vip.members),
+    )
+    route = rib.route(listed.address, default, listed.announce)._replace(length=listed.length)
+    if leaving and not state.shutdown:
+        route = shutdown.shut(route, state.listed.drain)
     return rib.Service(
         address=listed.address,
-        wants=policy.attracts(
-            listed.all_down,
-            serving=vip.serving,
-            announced=announced,
-            announce_at=listed.comes_at,
-            withdraw_below=listed.leaves_below,
-            panicking=vip.panicking,
-            placed=bool(vip.shares and vip.members),
-        ),
+        wants=attracts and (leaving is None or leaving.phase is Phase.SHUTTING),
         ready=vip.warm and bool(vip.shares),
-        route=rib.route(listed.address, default, listed.announce)._replace(length=listed.length),
+        route=route,
+        leaving=leaving is not None,
         needed=rib.needed(default, listed.announce),
     )
 

@@ -21,7 +21,7 @@ from agent.keyring import Keyring
 from shared import curve
 from shared.codec import LARGEST_COMMAND
 from shared.messages import TOPICS
-from shared.model import endpoints
+from shared.model import Role, endpoints
 
 HIGH_WATER = 100
 """Messages kept for one slow reader."""
@@ -32,6 +32,8 @@ LARGEST_MESSAGE = 2 * LARGEST_COMMAND
 COMMANDS_WAITING = 8
 """Per connection."""
 HANDSHAKE_MS = 5000
+FOR_OPERATORS = frozenset({b"trace"})
+"""Topics with what clients send."""
 Context = zmq.asyncio.Context
 WhoSent = Callable[[zmq.Frame], Grant | None]
 """A frame of a message -> its sender's grant; None: the key was taken away."""
@@ -51,6 +53,8 @@ class Door:
         self.name = name
         """One byte."""
         self.who = who
+        self.wanted: frozenset[str] = frozenset()
+        """Topics that somebody subscribed to since the start; none is ever taken back."""
         telemetry, command = endpoints(address)
         self.publisher = _socket(context, zmq.XPUB, LARGEST_SUBSCRIPTION, own)
         self.publisher.setsockopt(zmq.XPUB_MANUAL, 1)
@@ -64,18 +68,27 @@ class Door:
 
     async def take_subscriptions(self) -> None:
         while True:
-            asked = await self.publisher.recv()
-            topic = asked[1:]
-            if topic and topic not in TOPICS:
-                continue
-            with suppress(zmq.ZMQError):  # it left meanwhile
-                self.publisher.setsockopt(
-                    zmq.SUBSCRIBE if asked[:1] == b"\x01" else zmq.UNSUBSCRIBE, topic
-                )
+            frame = await self.publisher.recv(copy=False)
+            asked = frame.bytes
+            topics = readable(asked[1:], self.who(frame))
+            comes = asked[:1] == b"\x01"
+            if comes:
+                self.wanted |= {topic.decode() for topic in topics}
+            for topic in sorted(topics):
+                with suppress(zmq.ZMQError):  # it left meanwhile
+                    self.publisher.setsockopt(zmq.SUBSCRIBE if comes else zmq.UNSUBSCRIBE, topic)
 
     def close(self) -> None:
         self.publisher.close()
         self.router.close()
+
+
+def readable(topic: bytes, grant: Grant | None) -> frozenset[bytes]:
+    """The topics that a subscription to `topic` (empty: to all) gets with this grant."""
+    wanted = TOPICS if not topic else TOPICS & {topic}
+    if grant is None or not grant.role.covers(Role.OPERATOR):
+        wanted -= FOR_OPERATORS
+    return wanted
 
 
 def local(context: Context, run_dir: Path) -> Door:

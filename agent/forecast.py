@@ -19,7 +19,7 @@ from agent.guard import Impact
 from agent.reconfigure import Next
 from agent.state import NodeState, RealState, VipState
 from shared.messages import Change
-from shared.model import RING_SLOTS
+from shared.model import RING_SLOTS, Admin
 
 RINGS = 16
 """VIPs whose rings are built for one plan: the checks that wait meanwhile must not time out."""
@@ -33,11 +33,12 @@ class Forecast(NamedTuple):
     impacts: tuple[Impact, ...]
 
 
-def of_overrides(state: NodeState, overrides: tuple[Override, ...], fill: maglev.Fill) -> Forecast:
+def of_overrides(
+    state: NodeState, overrides: tuple[Override, ...], fill: maglev.Fill | None
+) -> Forecast:
     """What becomes of each real."""
     if not overrides[0].real:
-        live = sum(_live(vip.reals.values()) for vip in state.vips.values())
-        return Forecast((Change("", "", state.admin, overrides[0].admin, 0, 0, 0, live, 0),), ())
+        return Forecast(tuple(_of_whole(state, override) for override in overrides), ())
     by_vip: dict[str, list[Override]] = {}
     for override in overrides:
         by_vip.setdefault(override.vip, []).append(override)
@@ -46,8 +47,23 @@ def of_overrides(state: NodeState, overrides: tuple[Override, ...], fill: maglev
     return Forecast(changes, tuple(impact for _, impact in made))
 
 
+def _of_whole(state: NodeState, override: Override) -> Change:
+    """Of the node, or of a VIP on it."""
+    vips = [state.vips[override.vip]] if override.vip else list(state.vips.values())
+    was = vips[0].admin if override.vip else state.admin
+    live = sum(_live(vip.reals.values()) for vip in vips)
+    left = vips[0].serving if override.vip else 0
+    return Change(override.vip, "", was, override.admin, 0, 0, 0, live, left)
+
+
+def impacts(state: NodeState, overrides: tuple[Override, ...]) -> tuple[Impact, ...]:
+    """What the guards are asked about a change of reals, without building a ring."""
+    reals = tuple(override for override in overrides if override.real)
+    return of_overrides(state, reals, None).impacts if reals else ()
+
+
 def _of_vip_overrides(
-    vip: VipState, overrides: list[Override], fill: maglev.Fill
+    vip: VipState, overrides: list[Override], fill: maglev.Fill | None
 ) -> tuple[list[Change], Impact]:
     """All overrides of a VIP together."""
     reals = {o: vip.reals[ip_address(o.real)] for o in overrides}
@@ -77,7 +93,8 @@ def _of_vip_overrides(
         for override, real in reals.items()
     ]
     quorum = vip.listed.leaves_below
-    return changes, Impact(vip.listed.name, serving_before, serving, quorum, quorum)
+    cut = _live(r for o, r in reals.items() if o.admin is Admin.DISABLED is not r.admin)
+    return changes, Impact(vip.listed.name, serving_before, serving, quorum, quorum, cut)
 
 
 def of_config(state: NodeState, following: Next, fill: maglev.Fill) -> Forecast:

@@ -28,7 +28,7 @@ class Impact(NamedTuple):
     quorum_before: int
     quorum: int
     cut_flows: int = 0
-    """Live flows of reals that would be removed."""
+    """Live flows of reals that would be removed or disabled."""
 
 
 def check(impact: Impact) -> Iterator[Refusal]:
@@ -39,8 +39,8 @@ def check(impact: Impact) -> Iterator[Refusal]:
     if impact.cut_flows:
         yield Refusal(
             LIVE_FLOWS,
-            f"{impact.vip}: {impact.cut_flows} live flows would be cut off by the removal; drain "
-            "what is to go and wait until it is empty",
+            f"{impact.vip}: {impact.cut_flows} live flows would lose their real; drain what "
+            "is to go and wait until it is empty",
         )
     fewer = impact.serving_after < impact.serving_before
     quorum_was_met = impact.serving_before >= impact.quorum_before

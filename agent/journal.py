@@ -8,33 +8,21 @@ One JSON object per line, appended and fsynced before the command is answered.  
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.boundary import EffectError, Override, Remember
+from agent import recollection
+from agent.boundary import EffectError, Remember
 from agent.commands import in_words
+from agent.recollection import Recalled
 
-FORMAT = 1
-"""Of a line.  A larger one is a newer agent's: reported and passed over."""
-
-
-class Recalled(NamedTuple):
-    """What the journal knows at start."""
-
-    overrides: tuple[Override, ...]
-    """The last one of each real that is still in force."""
-    revision: int
-    damaged: tuple[int, ...]
-    """Numbers of the lines that could not be read."""
-    generation: int = 0
-    """Of the config that was last in force; 0: not known."""
-    instead_of: str = ""
-    """If that was a rollback: digest of the file that it passed over."""
+LARGEST = 4 << 20
+"""Bytes; then a new file begins with what is still in force."""
+KEPT = 4
+"""Older files: journal.jsonl.1 is the newest of them."""
 
 
 def journal_path(state_dir: str) -> Path:
@@ -43,33 +31,7 @@ def journal_path(state_dir: str) -> Path:
 
 def recall(path: Path) -> Recalled:
     """Read a journal; one that is not there yet is empty.  Raises EffectError."""
-    last: dict[tuple[str, str], Override] = {}
-    revision = generation = 0
-    instead_of = ""
-    damaged = []
-    for number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = _entry(line)
-            overrides = msgspec.convert(entry["overrides"], tuple[Override, ...])
-            revision = int(entry["revision"])
-            named = int(entry.get("generation", 0))
-        except (ValueError, KeyError, TypeError):
-            damaged.append(number)
-            continue
-        if named:
-            generation, instead_of = named, str(entry.get("instead_of", ""))
-        last.update({(override.vip, override.real): override for override in overrides})
-    return Recalled(tuple(last.values()), revision, tuple(damaged), generation, instead_of)
-
-
-def _entry(line: bytes) -> dict[str, Any]:
-    """Raises ValueError."""
-    entry = json.loads(line)
-    if not isinstance(entry, dict) or entry.get("v", 1) != FORMAT:
-        raise ValueError("not an entry, or a newer agent's")
-    return entry
+    return recollection.recall(_lines(path), time.time())
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -97,22 +59,11 @@ class Journal:
         self._file.close()
 
     def write(self, entry: Remember) -> None:
-        command = entry.command
-        config = {"generation": entry.generation, "instead_of": entry.instead_of}
-        line = _line(
-            {
-                "v": FORMAT,
-                "at": time.time(),
-                "who": command.who,
-                "id": command.id,
-                "what": in_words(command.action),
-                "why": command.why,
-                "result": entry.result,
-                "revision": entry.revision,
-                "overrides": msgspec.to_builtins(entry.overrides),
-                **{name: value for name, value in config.items() if value},
-            }
-        )
+        self._append(line_of(entry, time.time()))
+        if os.fstat(self._file.fileno()).st_size > LARGEST:
+            self._begin_anew()
+
+    def _append(self, line: bytes) -> None:
         size = os.fstat(self._file.fileno()).st_size
         try:
             written = self._file.write(line)
@@ -126,6 +77,26 @@ class Journal:
                 os.ftruncate(self._file.fileno(), size)
             raise EffectError(f"journal {self.path}: {why}")
 
+    def _begin_anew(self) -> None:
+        """A new file, with what is still in force in its first line; at no moment is there none.
+
+        It waits for another time if the disk refuses: the entry itself is written.
+        """
+        fresh = self.path.with_suffix(".new")
+        with contextlib.suppress(OSError, EffectError):
+            carried = recollection.carried_over(recall(self.path), time.time())
+            with fresh.open("wb") as file:
+                file.write(carried)
+                file.flush()
+                os.fsync(file.fileno())
+            for n in range(KEPT - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    _older(self.path, n).rename(_older(self.path, n + 1))
+            os.link(self.path, _older(self.path, 1))
+            fresh.replace(self.path)
+            self._file.close()
+            self._file = self.path.open("ab", buffering=0)
+
     def _end_torn_line(self) -> None:
         with self.path.open("rb") as written:
             size = written.seek(0, os.SEEK_END)
@@ -135,5 +106,32 @@ class Journal:
             self._file.write(b"\n")
 
 
-def _line(entry: dict[str, Any]) -> bytes:
-    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+def _older(path: Path, n: int) -> Path:
+    return path.with_name(f"{path.name}.{n}")
+
+
+def line_of(entry: Remember, wall: float) -> bytes:
+    """An entry as it is written; `wall`: Unix seconds."""
+    command = entry.command
+    more = {
+        "generation": entry.generation,
+        "instead_of": entry.instead_of,
+        "pending": msgspec.to_builtins(entry.pending),
+        "settled": entry.settled,
+        "phase": entry.phase,
+        "operation": command.operation,
+    }
+    return recollection.line(
+        {
+            "v": recollection.FORMAT,
+            "at": wall,
+            "who": command.who,
+            "id": command.id,
+            "what": entry.what or in_words(command.action),
+            "why": command.why,
+            "result": entry.result,
+            "revision": entry.revision,
+            "overrides": msgspec.to_builtins(entry.overrides),
+            **{name: value for name, value in more.items() if value},
+        }
+    )

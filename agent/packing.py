@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 from agent import abi
-from agent.boundary import Encap, Hashed, OwnedReal, Placing, Tracking, VipKey, WhenDown
+from agent.boundary import Encap, Hashed, OwnedReal, Placing, Traced, Tracking, VipKey, WhenDown
 from agent.maglev import Address
 from shared.model import Protocol
 
@@ -78,6 +78,38 @@ def packed_control(control: Control, ticks: int) -> abi.Control:
         flow_interval=_interval(control.flow_rate, ticks),
         flow_ahead=ticks // 10,  # a tenth of a second's flows at once
     )
+
+
+def packed_trace(wanted: Traced, ticks: int, now: int) -> abi.Trace:
+    """`ticks`: per second, of this kernel; `now` in ticks."""
+    interval = _interval(wanted.rate, ticks)
+    source, destination = wanted.source, wanted.destination
+    implied = next((n.version for n in (source, destination) if n), 0)
+    return abi.Trace(
+        be_source=_network_words(source),
+        be_source_mask=_mask_words(source),
+        be_destination=_network_words(destination),
+        be_destination_mask=_mask_words(destination),
+        be_ports=be_port(wanted.source_port) | be_port(wanted.destination_port) << 16,
+        be_ports_mask=(0xFFFF if wanted.source_port else 0)
+        | (0xFFFF0000 if wanted.destination_port else 0),
+        vip_num=wanted.vip_num,
+        real_num=wanted.real_num,
+        version=wanted.version or implied,
+        protocol=wanted.protocol,
+        one_in=wanted.one_in,
+        interval=interval,
+        ahead=_ahead(interval, wanted.rate),
+        until=now + round(wanted.seconds * ticks),
+    )
+
+
+def _network_words(network: IPv4Network | IPv6Network | None) -> c.Array[c.c_uint32]:
+    return be_words(network.network_address) if network else (c.c_uint32 * 4)()
+
+
+def _mask_words(network: IPv4Network | IPv6Network | None) -> c.Array[c.c_uint32]:
+    return be_words(network.netmask) if network else (c.c_uint32 * 4)()
 
 
 def _interval(rate: int, ticks: int) -> int:

@@ -147,9 +147,10 @@ def _overrides(old: dict[str, VipState], new: dict[str, VipState]) -> tuple[Over
 
 
 def _overridden(vips: dict[str, VipState]) -> dict[tuple[str, str], tuple[Admin, int | None]]:
-    return {
+    reals = {
         (name, real.name): (real.admin, real.override)
         for name, vip in vips.items()
         for real in vip.reals.values()
-        if (real.admin, real.override) != _AS_LISTED
     }
+    whole = {(name, ""): (vip.admin, None) for name, vip in vips.items()}
+    return {whose: said for whose, said in (reals | whole).items() if said != _AS_LISTED}

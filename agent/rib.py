@@ -23,6 +23,8 @@ class Service(NamedTuple):
     ready: bool
     """Its ring has a real, and every real has been judged at least once."""
     route: Route
+    leaving: bool
+    """Its VIP is being drained: its route asks for other paths."""
     needed: bool
     """Its address is announced only while all such services want it (docs/adr/0005)."""
 
@@ -37,7 +39,7 @@ def routes(services: Iterable[Service], announced: Mapping[Address, Route]) -> d
     for service in services:
         by_address.setdefault(service.address, []).append(service)
     return {
-        address: there[0].route
+        address: min((s for s in there if s.wants), key=lambda service: service.leaving).route
         for address, there in by_address.items()
         if _attracts(there, announced=address in announced)
     }

@@ -152,6 +152,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self.dataplane.stop_trace()  # an agent before us may have died in one
         self.inbox.put_nowait(self._adopted())  # before any command: nothing was awaited yet
         self._configure(self.config)
         if self.speaker:
@@ -216,6 +217,8 @@ class Agent:
             revision=recalled.revision,
             generation=self._kept(recalled.revision),
             newest_generation=self.started.generation,
+            pending=recalled.pending,
+            phases=recalled.phases,
         )
 
     def _kept(self, revision: int) -> int:
@@ -343,6 +346,10 @@ class Agent:
                 self.journal.write(effect)
                 if not self.server.waits_for(effect.command.id):
                     self.audit.own(effect.command, effect.result, effect.revision, time.time())
+            case b.StartTrace():
+                await self.telemetry.start_trace(effect)
+            case b.StopTrace(why):
+                self.telemetry.stop_trace(why)
             case b.Emit(body):
                 log.info("%s", in_fields(body))
                 await self.telemetry.emit(body)

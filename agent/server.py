@@ -29,7 +29,7 @@ from agent.gate import Gate, Refusal
 from agent.keyring import Keyring
 from shared import curve
 from shared.codec import WireError, command_frames, command_of, telemetry_frames
-from shared.messages import Answer, Command, Event, Question, Snapshot
+from shared.messages import Answer, Command, Question, Telemetry
 from shared.model import is_loopback
 
 log = logging.getLogger("remora.server")
@@ -136,7 +136,7 @@ class Server:
 
     # ---- out
 
-    async def publish(self, *messages: Snapshot | Event) -> list[list[bytes]]:
+    async def publish(self, *messages: Telemetry) -> list[list[bytes]]:
         """Returns what was sent: the frames of each message."""
         sent = [telemetry_frames(message) for message in messages]
         for frames in sent:

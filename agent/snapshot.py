@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent import emptying
+from agent.config import Wire
+from agent.pending import Due
 from agent.state import NodeState, RealState, VipState
 from shared.messages import (
     Ailing,
@@ -18,21 +22,25 @@ from shared.messages import (
     CpuSnapshot,
     DropRow,
     DropSnapshot,
+    Emptying,
     FlowtableSnapshot,
     NodeSnapshot,
     Peer,
+    PendingRow,
     RealRow,
     RealSnapshot,
     Snapshot,
     VipRow,
     VipSnapshot,
 )
-from shared.model import Admin, Health
+from shared.model import Admin, Health, is_loopback
 from shared.reasons import REASONS
 
 Totals = NDArray[Any]
 Head = dict[str, Any]
 """The keywords that every message takes."""
+Deadlines = dict[tuple[str, str], tuple[float, str]]
+"""(VIP name, real's address) -> (agent-monotonic seconds, wait or kill)."""
 PACKETS, BYTES, FLOWS, DROPS = range(4)
 """Columns of the per-VIP and per-real totals."""
 
@@ -81,7 +89,13 @@ def snapshots(
         _node(state, reading, origin, head),
         VipSnapshot(vips=tuple(_vip(state, v, reading) for v in state.vips.values()), **head),
         RealSnapshot(
-            reals=tuple(row for v in state.vips.values() for row in _reals(v, reading)), **head
+            reals=tuple(
+                row
+                for deadlines in [_deadlines(state)]
+                for v in state.vips.values()
+                for row in _reals(v, reading, deadlines)
+            ),
+            **head,
         ),
         _cpu(reading, head),
         _flowtable(reading, head),
@@ -134,8 +148,29 @@ def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> Nod
         ),
         cpu_seconds=reading.cpu_seconds,
         rss_bytes=reading.rss_bytes,
+        insecure=_insecure(state.listed.wire),
         generation=state.generation,
+        pending=tuple(_pending(due) for due in state.pending),
+        **_phase(state),
     )
+
+
+def _phase(state: NodeState) -> Head:
+    at = state.shutdown
+    return {"phase": at.phase.value, "phase_since": at.since, "phase_why": at.why} if at else {}
+
+
+def _pending(due: Due) -> PendingRow:
+    pending = due.pending
+    what = ", ".join(
+        (f"real/{o.real}@{o.vip}" if o.real else f"vip/{o.vip}") if o.vip else "node"
+        for o in pending.back
+    )
+    return PendingRow(pending.kind, what, pending.who, due.at, pending.operation)
+
+
+def _insecure(wire: Wire | None) -> bool:
+    return wire is not None and not wire.keyed and not is_loopback(wire.host)
 
 
 def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
@@ -164,17 +199,18 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
             if real.verdict.health is not Health.UP
         ),
         drained=tuple(r.name for r in vip.reals.values() if r.admin is Admin.DRAINING),
+        phase=vip.shutdown.phase.value if vip.shutdown else "",
     )
 
 
-def _reals(vip: VipState, reading: Reading) -> list[RealRow]:
+def _reals(vip: VipState, reading: Reading, deadlines: Deadlines) -> list[RealRow]:
     return [
-        _real(vip.listed.name, real, vip.shares.get(address, 0), reading)
+        _real(vip.listed.name, real, vip.shares.get(address, 0), reading, deadlines)
         for address, real in vip.reals.items()
     ]
 
 
-def _real(vip: str, real: RealState, slots: int, reading: Reading) -> RealRow:
+def _real(vip: str, real: RealState, slots: int, reading: Reading, deadlines: Deadlines) -> RealRow:
     counted = reading.reals[real.number.real_num]
     return RealRow(
         vip=vip,
@@ -191,7 +227,34 @@ def _real(vip: str, real: RealState, slots: int, reading: Reading) -> RealRow:
         changed=real.changed,
         check=real.check,
         check_ms=real.check_ms,
+        emptying=_emptying(vip, real, deadlines),
     )
+
+
+def _emptying(vip: str, real: RealState, deadlines: Deadlines) -> Emptying | None:
+    found = real.emptying
+    if found is None:
+        return None
+    deadline, then = deadlines.get((vip, real.name), (0.0, ""))
+    half, left = emptying.half_life(found), emptying.seconds_left(found)
+    return Emptying(
+        found.since,
+        found.at_start,
+        half if math.isfinite(half) else -1,
+        left if math.isfinite(left) else -1,
+        found.empty_at,
+        deadline,
+        then,
+    )
+
+
+def _deadlines(state: NodeState) -> Deadlines:
+    return {
+        (override.vip, override.real): (due.at, due.pending.kind)
+        for due in state.pending
+        if due.pending.kind in ("wait", "kill")
+        for override in due.pending.back
+    }
 
 
 def _cpu(reading: Reading, head: Head) -> CpuSnapshot:

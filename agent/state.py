@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent import config, maglev, policy
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.boundary import Asking, Encap, OwnedReal, Placing, Route, Target, VipKey
+from agent.boundary import Asking, Encap, OwnedReal, Placing, Route, Target, Traced, VipKey
+from agent.emptying import Emptying
 from agent.health import RAMP_STEPS, Verdict, share
+from agent.pending import Due
 from agent.pressure import Pressure
+from agent.shutdown import Shutdown
 from shared.model import Admin, Health
 
 NOT_JUDGED = Verdict(Health.UNKNOWN)
@@ -50,6 +53,8 @@ class RealState:
     check: str = "not checked yet"
     check_ms: float = 0.0
     live_flows: int = 0
+    emptying: Emptying | None = None
+    """While it drains."""
     written: int | None = None
     """Flags in the map, None: not known."""
 
@@ -97,6 +102,9 @@ class VipState:
     """Slots of each address in the ring in force."""
     ring_digest: str = ""
     ring_changes: int = 0
+    admin: Admin = Admin.ENABLED
+    shutdown: Shutdown | None = None
+    """While it drains."""
     written: Placing | None = None
     """How the data plane places it, under this number; None: not known."""
     quic_ids_written: dict[int, int] | None = None
@@ -180,6 +188,19 @@ class PeerState:
     """When."""
 
 
+class Running(NamedTuple):
+    """A trace at work."""
+
+    trace: str
+    id: str
+    """Of the command that started it."""
+    who: str
+    until: float
+    wanted: Traced
+    listed: config.Config
+    """In force when it began: by another one its numbers may mean other VIPs and reals."""
+
+
 @dataclass(slots=True)
 class NodeState:
     """Everything the agent knows."""
@@ -188,6 +209,15 @@ class NodeState:
     vips: dict[str, VipState] = field(default_factory=dict)
     peers: dict[str, PeerState] = field(default_factory=dict)
     admin: Admin = Admin.ENABLED
+    shutdown: Shutdown | None = None
+    """While it drains."""
+    pending: list[Due] = field(default_factory=list)
+    """Changes that end by themselves."""
+    packets: NDArray[np.uint64] | None = None
+    """By vip_num, when counted last."""
+    packets_at: float = 0.0
+    rates: NDArray[np.float64] | None = None
+    """Packets per second by vip_num; None: not known yet."""
     revision: int = 0
     generation: int = 0
     """Number of the config in force; 0: not kept (agent/generations.py)."""
@@ -195,6 +225,7 @@ class NodeState:
     announced: dict[maglev.Address, Route] = field(default_factory=dict)
     numbers: RealNumbers = field(default_factory=lambda: RealNumbers((), MAX_REALS))
     vip_numbers: VipNumbers = field(default_factory=lambda: VipNumbers((), MAX_VIPS))
+    trace: Running | None = None
     leftover_vips: set[VipKey] = field(default_factory=set)
     """In the maps, as far as is known, but not in the config any more."""
     leftover_reals: set[int] = field(default_factory=set)

@@ -17,16 +17,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.boundary import Counted
+import numpy as np
+from numpy.typing import NDArray
+
+from agent import abi
+from agent.boundary import Counted, StartTrace
 from agent.capture import ends
 from agent.config import Config
 from agent.dataplane import DataPlane
 from agent.eventlog import EventLog
-from agent.events import EventRing
+from agent.events import EVENT, EventRing
 from agent.history import History, history_path
 from agent.server import Server
-from agent.snapshot import FLOWS, Origin, Reading, snapshots
+from agent.snapshot import FLOWS, PACKETS, Origin, Reading, snapshots
 from agent.state import NodeState
+from agent.trace_feed import Feed, Names, names_of
 from shared.messages import DropEvent, Event, EventBody, LostEvent, Snapshot
 from shared.reasons import name_of
 from shared.recording import Record
@@ -40,6 +45,7 @@ KEPT_EVENTS = 4096
 DRAIN_EVERY = 0.1
 """Seconds between two looks into the event ring; the data plane never wakes us (it costs 6 us)."""
 PAGE = resource.getpagesize()
+_NOTHING: NDArray[Any] = np.empty(0, EVENT)
 
 
 class Telemetry:
@@ -67,10 +73,14 @@ class Telemetry:
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._next_event = 0
         self._sequence = 0
+        self._feed: Feed | None = None
+        self._next_packets = 0
+        self._draining = asyncio.Lock()
         version = importlib.metadata.version("remora")
         self._origin = Origin(dataplane.boot, version, time.monotonic(), dataplane.program_tag)
 
     async def close(self) -> None:
+        await self._drain()
         if self._exporter:
             await asyncio.to_thread(self._exporter.close)
         self._ring.close()
@@ -96,7 +106,8 @@ class Telemetry:
     def _count(self) -> Counted:
         dataplane = self._dataplane
         live = dataplane.live_flows(self._state.listed.node.flow_idle)
-        return Counted(live, dataplane.vip_totals()[:, FLOWS], dataplane.flow_entries)
+        totals = dataplane.vip_totals()
+        return Counted(live, totals[:, FLOWS], dataplane.flow_entries, totals[:, PACKETS])
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""
@@ -123,12 +134,24 @@ class Telemetry:
     async def drain(self) -> None:
         """The data plane's events, by a timer."""
         while True:
-            records = self._ring.drain()
-            if records is not None:
-                names = {vip.vip_num: name for name, vip in self._state.vips.items()}
-                for record in records:
-                    await self.emit(_drop_event(record, names))
+            await self._drain()
             await asyncio.sleep(DRAIN_EVERY)
+
+    async def _drain(self) -> None:
+        async with self._draining:
+            await self._tell_records()
+
+    async def _tell_records(self) -> None:
+        ended = self._feed.ending if self._feed else ""  # first: all of it is in the ring by now
+        records = self._ring.drain()
+        if records is None:
+            records = _NOTHING
+        drops = records[records["kind"] == abi.EVENT_CONCLUSION]
+        if len(drops):
+            names = {vip.vip_num: name for name, vip in self._state.vips.items()}
+            for record in drops:
+                await self.emit(_drop_event(record, names))
+        await self._tell_packets(records[records["kind"] != abi.EVENT_CONCLUSION], ended)
 
     async def emit(self, body: EventBody) -> None:
         event = self._event(body, self._next_event)
@@ -160,15 +183,50 @@ class Telemetry:
         lost = LostEvent(missing, "older than what the agent keeps")
         return (self._event(lost, first - 1), *kept)
 
-    def _event(self, body: EventBody, sequence: int) -> Event:
-        return Event(
-            node=self._state.listed.node.name,
-            boot=self._origin.boot,
-            sequence=sequence,
-            at=time.monotonic(),
-            wall=time.time(),
-            body=body,
+    # ---- trace
+
+    async def _tell_packets(self, records: NDArray[Any], ended: str) -> None:
+        """Those that a trace saw.  Without a trace they are what one left behind: nobody's."""
+        feed = self._feed
+        if feed is None:
+            return
+        if ended:
+            self._feed = None
+        message = feed.message(
+            records,
+            names_of(self._state) if len(records) else Names({}, {}),
+            self._head(self._next_packets),
+            matched=self._dataplane.traced,
+            ended=ended,
         )
+        if message is not None:
+            self._next_packets += 1
+            await self._server.publish(message)
+
+    async def start_trace(self, effect: StartTrace) -> None:
+        self.stop_trace("another one begins")
+        await self._drain()  # what the last one left, before this one is fed
+        matched = self._dataplane.traced
+        offset = time.time_ns() - time.monotonic_ns()
+        self._feed = Feed(effect.trace, offset=offset, matched=matched)
+        self._dataplane.start_trace(effect.wanted)
+
+    def stop_trace(self, why: str) -> None:
+        """Its last message follows when the ring is looked at next."""
+        self._dataplane.stop_trace()
+        if self._feed is not None:
+            self._feed.ending = self._feed.ending or why
+
+    def _event(self, body: EventBody, sequence: int) -> Event:
+        return Event(**self._head(sequence), wall=time.time(), body=body)
+
+    def _head(self, sequence: int) -> dict[str, Any]:
+        return {
+            "node": self._state.listed.node.name,
+            "boot": self._origin.boot,
+            "sequence": sequence,
+            "at": time.monotonic(),
+        }
 
 
 def _drop_event(record: Any, names: dict[int, str]) -> DropEvent:  # noqa: ANN401  # one struct lb_event

@@ -35,17 +35,14 @@ static __always_inline void copy_head(struct xdp_md *ctx, struct lb_event *event
 		bpf_xdp_load_bytes(ctx, 0, event->head, length);
 }
 
-/* Whether it was written; if not, it is counted as lost. */
+/* Whether there was room for it. */
 static __always_inline bool write_event(struct xdp_md *ctx, const struct packet *p,
-					const struct decision *d, u32 kind, int verdict,
-					struct lb_totals *totals)
+					const struct decision *d, u32 kind, int verdict, u32 packet)
 {
 	struct lb_event *event = bpf_ringbuf_reserve(MAP(LB_MAP_EVENTS), sizeof(*event), 0);
 
-	if (!event) {
-		totals->events_lost++;
+	if (!event)
 		return false;
-	}
 	event->at = bpf_ktime_get_ns();
 	event->length = kind == LB_EVENT_EXIT ? ctx->data_end - ctx->data : p->received;
 	event->slot = d->slot;
@@ -57,10 +54,9 @@ static __always_inline bool write_event(struct xdp_md *ctx, const struct packet 
 	event->rx_queue = ctx->rx_queue_index;
 	event->kind = kind;
 	event->flow_hit = is_marked(d->marks, HIT) | is_marked(d->marks, QUOTED_HIT);
-	event->packet = totals->rx_packets;
+	event->packet = packet;
 	event->pad = 0;
 	copy_head(ctx, event);
-	totals->events++;
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);	/* a wake-up costs microseconds */
 	return true;
 }
@@ -72,7 +68,10 @@ static __always_inline void record(struct xdp_md *ctx, const struct packet *p,
 		totals->events_suppressed++;
 		return;
 	}
-	write_event(ctx, p, d, LB_EVENT_CONCLUSION, verdict, totals);
+	if (write_event(ctx, p, d, LB_EVENT_CONCLUSION, verdict, totals->rx_packets))
+		totals->events++;
+	else
+		totals->events_lost++;
 }
 
 /* ---- trace */
@@ -98,7 +97,10 @@ static __always_inline bool is_wanted(const struct packet *p, const struct decis
 	       (trace->one_in <= 1 || bpf_get_prandom_u32() % trace->one_in == 0);
 }
 
-/* The packet as it came (without its VLAN tag); what it became is written by conclude(). */
+/*
+ * The packet as it came (without its VLAN tag); what it became is written by conclude().  Counted before the
+ * rate and the ring buffer have their say: what the reader got less is what these kept from it.
+ */
 static __always_inline void trace_entry(struct xdp_md *ctx, const struct packet *p,
 					struct decision *d)
 {
@@ -106,15 +108,10 @@ static __always_inline void trace_entry(struct xdp_md *ctx, const struct packet 
 
 	if (!totals || !is_wanted(p, d))
 		return;
-	if (!take_token(bucket_of(d->cpu, LB_BUCKET_TRACE), d->now, TRACE->interval,
-			TRACE->ahead)) {
-		totals->events_suppressed++;
-		return;
-	}
-	if (!write_event(ctx, p, d, LB_EVENT_ENTRY, LB_PASS, totals))
-		return;
 	totals->traced++;
-	mark(d, TRACED);
+	if (take_token(bucket_of(d->cpu, LB_BUCKET_TRACE), d->now, TRACE->interval, TRACE->ahead) &&
+	    write_event(ctx, p, d, LB_EVENT_ENTRY, LB_PASS, totals->rx_packets))
+		mark(d, TRACED);
 }
 
 /* ---- counters */
@@ -228,7 +225,7 @@ static __always_inline int conclude(struct xdp_md *ctx, const struct packet *p,
 	d->marks = forgotten(d->marks);
 	d->reason = forgotten(d->reason);
 	if (is_marked(d->marks, TRACED))
-		write_event(ctx, p, d, LB_EVENT_EXIT, verdict, totals);
+		write_event(ctx, p, d, LB_EVENT_EXIT, verdict, totals->rx_packets);
 	count_received(ctx, p, d, totals);
 	if (verdict == LB_PASS) {
 		count_passed(p, totals);

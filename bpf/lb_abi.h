@@ -206,7 +206,7 @@ struct lb_totals {
 	lb_u64 flow_previous;		/* of the misses: placed as before the ring changed */
 	lb_u64 flow_unstored;		/* of the misses: the ring would place it alike, and too many came at once */
 	lb_u64 flow_evictions;		/* a live entry made room */
-	lb_u64 events;			/* written to the ring buffer */
+	lb_u64 events;			/* of drops (LB_TRACE_ALL: of verdicts), written to the ring buffer */
 	lb_u64 events_suppressed;	/* over the rate: counted, not written */
 	lb_u64 events_lost;		/* the ring buffer was full */
 	lb_u64 icmp_forwarded;		/* of tx: ICMP errors, to the real of the flow that they quote; no lookups */
@@ -219,7 +219,7 @@ struct lb_totals {
 	lb_u64 decapsulated;		/* of pass: encapsulated for this node, which is a real itself */
 	lb_u64 tagged;			/* of rx: with a VLAN tag */
 	lb_u64 extended;		/* of rx: to a VIP, behind IPv6 extension headers */
-	lb_u64 traced;			/* matched the filter and written to the ring buffer, at entry */
+	lb_u64 traced;			/* matched the filter, within its rate or not, written or lost */
 	lb_u64 drops[REASON_COUNT];	/* packets, by enum lb_reason */
 };
 

@@ -165,7 +165,6 @@ static __always_inline bool is_sparse(const struct packet *p, u64 flags)
 
 /* NULL: it takes a closer look. */
 static __always_inline const struct lb_real *place_untracked(const struct lb_ring *ring,
-							     const struct packet *p,
 							     struct decision *d)
 {
 	u64 word = ring->slots[slot_of(d->placing)];
@@ -174,7 +173,6 @@ static __always_inline const struct lb_real *place_untracked(const struct lb_rin
 	if (!(d->flags & LB_VIP_COMPUTE) && word != (real_num | real_num << LB_SLOT_BITS))
 		return NULL;
 	d->real_num = real_num;
-	d->marks = 1ULL << UNTRACKED | (u64)opens(p) << OPENED;
 	return real_of_vip(real_num, d->vip_num, bars_new(d->flags));
 }
 
@@ -199,11 +197,11 @@ static __always_inline const struct lb_real *place_by_ring(const struct lb_ring 
 	u64 hash = d->placing;
 
 	d->irreplaceable = previous != (word & LB_SLOT_REAL);
-	if (d->irreplaceable && is_of_old_flow(p, d->flags)) {
+	if ((d->irreplaceable || d->flags & LB_VIP_KEEP) && is_of_old_flow(p, d->flags)) {
 		d->real_num = previous;
 		real = real_of_vip(previous, d->vip_num, bars_known(d->flags, p));
 		if (real) {
-			d->marks |= (u64)!p->quoted << PREVIOUS;
+			d->marks |= (u64)(d->irreplaceable && !p->quoted) << PREVIOUS;
 			return real;
 		}
 	}
@@ -423,13 +421,15 @@ static __always_inline int place(const struct places *at, const struct packet *p
 
 	if (!(d->flags & LB_VIP_COMPUTE) && !is_sparse(p, d->flags))
 		return place_by_table(at, p, d, chosen);
-	real = place_untracked(at->ring, p, d);
+	real = place_untracked(at->ring, d);
 	if (!real && !(d->flags & LB_VIP_COMPUTE))
 		return place_by_table(at, p, d, chosen);
 	if (!real)
 		real = place_by_ring(at->ring, p, d);
 	if (!real)
 		return LB_DROP;
+	if (!p->quoted)
+		d->marks |= 1ULL << UNTRACKED | (u64)opens(p) << OPENED;
 	*chosen = real;
 	return settle(p, d, real->encap);
 }

@@ -50,6 +50,17 @@ static __always_inline int unwrap(struct xdp_md *ctx, struct decision *d)
 	return LB_PASS;
 }
 
+/* "All ports" of a VIP are those of TCP and UDP: what is encapsulated for its address has none. */
+static __always_inline int find_any_vip(const struct packet *p, struct decision *d)
+{
+	int verdict = find_vip(p, d);
+
+	if (verdict != GO_ON || !is_encapsulated(p->protocol))
+		return verdict;
+	d->vip_num = 0;
+	return LB_PASS;
+}
+
 static __always_inline bool may_answer(struct decision *d, u32 bucket)
 {
 	if (take_token(bucket_of(d->cpu, bucket), d->now, CONTROL->icmp_interval,
@@ -115,7 +126,7 @@ int rare(struct xdp_md *ctx)
 	if (verdict == ASIDE)
 		verdict = parse_aside(ctx, p);
 	if (verdict == GO_ON)
-		verdict = find_vip(p, d);
+		verdict = find_any_vip(p, d);
 	if (verdict == GO_ON)
 		verdict = place_any(ctx, p, d, &real);
 	if (CONTROL->flags & LB_TRACING)

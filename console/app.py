@@ -13,50 +13,68 @@ from textual import on
 from console import arming, command, crash, objects
 from console.client import Client
 from console.exits import Exit, VerbError
-from console.frames import ALWAYS, FrameApp
+from console.export import Format, export
+from console.files import written_to
+from console.frames import ALWAYS, FrameApp, Source
 from console.screens.alerts import AlertsScreen
 from console.screens.arm import ArmDialog
 from console.screens.bgp import BgpScreen
+from console.screens.choose import ColumnsDialog, ExportDialog
 from console.screens.drops import DropsScreen
 from console.screens.fleet import FleetScreen
 from console.screens.heat import HeatScreen
 from console.screens.help import HelpScreen
 from console.screens.live import LiveScreen
 from console.screens.node import NodeScreen
+from console.screens.operations import OperationsScreen
+from console.screens.packet import PacketScreen
+from console.screens.palette import Lines
 from console.screens.plan import PlanDialog
+from console.screens.real import RealScreen
+from console.screens.ring import RingScreen
 from console.screens.vip import VipScreen
 from console.screens.vips import VipsScreen
+from console.screens.whatif import WhatIfScreen
 from console.settings import Settings
 from console.trail import START, Place, Trail
 from console.trail import Path as Way
 from console.view import named_target
+from console.widgets.table import LineTable
 from console.widgets.terminal import Render
-from console.wish import Target, Wish, wish
+from console.wish import Target, Wish, undo, wish
 from shared.messages import Replay
 
-SCREENS: Mapping[str, Callable[[Place], LiveScreen]] = {
-    "vips": lambda _: VipsScreen(),
-    "drops": lambda _: DropsScreen(),
-    "heat": lambda _: HeatScreen(),
-    "bgp": lambda _: BgpScreen(),
-    "alerts": lambda _: AlertsScreen(),
-    "node": lambda place: NodeScreen(place.name),
-    "vip": lambda place: VipScreen(place.name, place.row),
+SCREENS: Mapping[str, Callable[[Place, Source], LiveScreen]] = {
+    "vips": lambda _, __: VipsScreen(),
+    "drops": lambda _, __: DropsScreen(),
+    "heat": lambda _, __: HeatScreen(),
+    "bgp": lambda _, __: BgpScreen(),
+    "what-if": lambda place, source: WhatIfScreen(source, place.name),
+    "alerts": lambda _, __: AlertsScreen(),
+    "operations": lambda _, __: OperationsScreen(),
+    "node": lambda place, _: NodeScreen(place.name),
+    "vip": lambda place, _: VipScreen(place.name, place.row),
+    "real": lambda place, _: RealScreen(place.name),
+    "packet": lambda place, _: PacketScreen(place.name),
+    "ring": lambda place, _: RingScreen(place.name),
 }
 """What stands above the fleet."""
-DEEP = ("node", "vip")
+DEEP = ("node", "vip", "real", "ring", "packet")
 """Reached from a row: one level down from where one is."""
 
 
 class RemoraApp(FrameApp):
     CSS_PATH = Path(__file__).with_name("console.tcss")
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS: ClassVar = {Lines}
+    COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar = []
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # FrameApp's
         super().__init__(*arguments, **options)
         self._history = command.History()
         self._trail = Trail()
+        self._columns: dict[tuple[str, str], frozenset[str]] = {}
+        """(place, table) -> the columns that were chosen there."""
 
     def on_mount(self) -> None:
         if os.environ.get("NO_COLOR"):
@@ -105,15 +123,18 @@ class RemoraApp(FrameApp):
         for _ in range(len(shown) - same):
             self.pop_screen()
         for place in way[same:]:
-            screen = SCREENS[place.place](place)
+            screen = SCREENS[place.place](place, self.source)
             screen.place = place
             self.push_screen(screen)
         self.call_after_refresh(self._arrived)
 
     def _arrived(self) -> None:
         """A new screen: its topics from now on, and what is known at once."""
-        if isinstance(self.screen, LiveScreen):
-            self._follow(self.screen.TOPICS)
+        screen = self.screen
+        if isinstance(screen, LiveScreen) and screen.composed:
+            self._follow(screen.TOPICS)
+            for table in screen.query(LineTable):
+                table.choose(self._columns.get((screen.place.place, table.id or "")))
             self.draw()
 
     def _follow(self, topics: frozenset[str]) -> None:
@@ -136,17 +157,34 @@ class RemoraApp(FrameApp):
             return wish(verb, targets, weight)
 
         usual = weight or targets[0].weight if verb == "weight" else None
+        self._open_plan(make, weight=usual, why=why, at_once=bool(weight) or verb != "weight")
+
+    @on(LiveScreen.UndoWanted)
+    def _undo(self, message: LiveScreen.UndoWanted) -> None:
+        """A plan too: what the nodes said that takes the change back."""
+        try:
+            made = undo(message.undo, message.title)
+        except VerbError as error:
+            self._say(str(error), "bad")
+            return
+        self._open_plan(lambda _: made)
+
+    def _open_plan(
+        self,
+        make: Callable[[int], Wish],
+        *,
+        weight: int | None = None,
+        why: str = "",
+        at_once: bool = True,
+    ) -> None:
         dialog = PlanDialog(
             self.source,
             make,
-            weight=usual,
+            weight=weight,
             why=why or self.arming.reason,
-            at_once=bool(weight) or verb != "weight",
+            at_once=at_once,
             armed=lambda: self.arming.armed(self._clock()),
         )
-        self._open_plan(dialog)
-
-    def _open_plan(self, dialog: PlanDialog) -> None:
         if isinstance(self.screen, LiveScreen):
             self.screen.planned = self.screen.view
         self.push_screen(dialog, lambda _: self._redraw_soon())
@@ -168,6 +206,36 @@ class RemoraApp(FrameApp):
     def _arm_for(self, minutes: int, reason: str) -> None:
         """Raises ArmingError."""
         self.arming = self.arming.for_minutes(minutes, reason, self._clock())
+
+    # ---- tables
+
+    @on(LiveScreen.ColumnsWanted)
+    def _choose_columns(self) -> None:
+        screen = self.screen
+        if not isinstance(screen, LiveScreen):
+            return
+        table, place = screen.table, screen.place.place
+
+        def chosen(titles: frozenset[str] | None) -> None:
+            if titles:
+                self._columns[place, table.id or ""] = titles
+                table.choose(titles)
+
+        self.push_screen(ColumnsDialog(table.titles, [c.title for c in table.columns]), chosen)
+
+    @on(LiveScreen.ExportWanted)
+    def _export(self) -> None:
+        screen = self.screen
+        if not isinstance(screen, LiveScreen):
+            return
+        table, place = screen.table, screen.place.place
+
+        def chosen(kind: Format | None) -> None:
+            if kind is not None:
+                text = export(table.rows, table.columns, kind)
+                screen.say(written_to(text, f"remora-{place}", kind, self._wall()))
+
+        self.push_screen(ExportDialog(), chosen)
 
     # ---- command bar
 
@@ -191,6 +259,13 @@ class RemoraApp(FrameApp):
             return
         screen.close_command()
         self._follow(screen.TOPICS)
+
+    def do(self, text: str) -> None:
+        """A line of the palette: as if it was typed."""
+        if isinstance(self.screen, LiveScreen):
+            wrong = self._do(self.screen, text)
+            if wrong:
+                self._say(wrong, "bad")
 
     def _do(self, screen: LiveScreen, text: str) -> str:
         """Does it, or returns why not."""

@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _add_changing(verbs, "drain", "no new flows; those it has stay until they end")
     _add_changing(verbs, "undrain", "back into service, with the weight it had")
     _add_changing(verbs, "weight", "share of new flows, 1 to 1000")
+    _add_looking(verbs)
     _add_keys(verbs)
     _add_past(verbs)
     verb = _add(verbs, "reasons", "why packets are dropped: meaning, cause, remedy")
@@ -72,6 +73,12 @@ def parser() -> argparse.ArgumentParser:
     console = _add(verbs, "console", "the full-screen console (also without a verb)")
     _add_render(console, suffix="_after", default=None)
     _add(verbs, "version", "the version")
+    shell = _add(verbs, "completion", "what a shell needs to complete verbs, flags and live names")
+    shell.add_argument("shell", choices=("bash", "zsh", "fish"))
+    _add(verbs, "man", "this as a man page: remora man | man -l -")
+    # Asked by the shell; `--` keeps the half-typed flags in it from being taken for flags.
+    asked = verbs.add_parser("complete", description=argparse.SUPPRESS)
+    asked.add_argument("words", nargs="*")
     return top
 
 
@@ -149,7 +156,12 @@ def _add_changing(
     verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
 ) -> None:
     verb = _add(verbs, name, text)
-    verb.add_argument("object", metavar="OBJECT", help="real/ADDRESS[@VIP] or node/NAME")
+    verb.add_argument(
+        "object",
+        nargs="+",
+        metavar="OBJECT",
+        help="real/ADDRESS[@VIP] or node/NAME; several reals are one change",
+    )
     if name == "weight":
         verb.add_argument("weight", type=int, metavar="N", help="1 to 1000")
     verb.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
@@ -164,6 +176,27 @@ def _add_changing(
         "--timeout", type=_seconds, default=None, metavar="SECONDS", help="of the wait (60)"
     )
     verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
+
+
+def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    watch = _add(verbs, "watch", "the console's views as plain text, block after block")
+    watch.add_argument(
+        "view",
+        nargs="?",
+        default="fleet",
+        choices=(
+            "fleet", "nodes", "vips", "reals", "drops", "bgp", "checks", "alerts", "operations",
+        ),
+        help="nodes: every real on every node",
+    )  # fmt: skip
+    watch.add_argument("filter", nargs="*", metavar="WORD", help="rows with all these words")
+    watch.add_argument("--plain", action="store_true", help="never clear the screen (as in a pipe)")
+    watch.add_argument("--every", type=_seconds, default=2.0, metavar="SECONDS", help="(2)")
+    watch.add_argument("--count", type=int, default=0, metavar="N", help="blocks, then leave")
+    diff = _add(verbs, "diff", "whether all nodes place flows alike; exit 0 yes, 1 no, 2 trouble")
+    diff.add_argument("what", choices=("ring",))
+    diff.add_argument("vip", nargs="?", metavar="VIP")
+    diff.add_argument("-o", "--output", choices=("table", "json"), default="table")
 
 
 def _add_keys(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -185,13 +218,13 @@ def _add_past(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     record.add_argument("--seconds", type=_seconds, metavar="N", help="and then end")
     replay = _add(verbs, "replay", "the console on a recording; , . < > jump, + _ pace, p holds")
     replay.add_argument("file", metavar="FILE")
-    replay.add_argument("--at", metavar="TIME", help="begin at 14:02:30, or -5m from its end")
+    replay.add_argument("--at", metavar="TIME", help="begin at 14:02:30, or 5m before its end")
     replay.add_argument("--speed", type=_seconds, default=1.0, metavar="X")
 
 
 def _add_at(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--at", metavar="TIME", help="as it was: 14:02:30 or -5m, from the agents' last hour"
+        "--at", metavar="TIME", help="as it was: 14:02:30 or 5m (ago), from the agents' last hour"
     )
     verb.add_argument(
         "--from", dest="recording", metavar="FILE", help="from a recording (default: its end)"
@@ -208,6 +241,8 @@ def _seconds(text: str) -> float:
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code; usage errors leave through argparse with 2."""
     given = ["--wait=applied" if a == "--wait" else a for a in (argv or sys.argv[1:])]
+    if given[:1] == ["complete"]:
+        return _complete(given[1:])
     arguments = parser().parse_args(given)
     arguments.agents += getattr(arguments, "agents_after", [])
     try:
@@ -222,6 +257,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.DONE
 
 
+def _complete(given: Sequence[str]) -> int:
+    """The shell asks at every Tab: names of the last look, no agent and no file of the config."""
+    from console import completion, names
+
+    words = list(given[1:] if given[:1] == ["--"] else given)
+    for word in completion.words(parser(), words, names.kept()):
+        print(word)
+    return Exit.DONE
+
+
 def _fail(text: str, code: int) -> int:
     print(f"remora: {text}", file=sys.stderr)
     return code
@@ -232,14 +277,24 @@ def _run(arguments: argparse.Namespace) -> int:
         case "version":
             print(f"remora {_version()}")
             return Exit.DONE
+        case "completion":
+            from console.completion import SHELLS
+
+            print(SHELLS[arguments.shell], end="")
+            return Exit.DONE
+        case "man":
+            from console import manual
+
+            print(manual.page(parser(), _version(), EXAMPLES), end="")
+            return Exit.DONE
         case "keys":
             from console.verbs import keys
 
             return keys.keys(arguments, arguments.name or who())
         case "reasons":
-            from console.verbs import reading
+            from console.verbs import explaining
 
-            print(reading.reasons(arguments.output))
+            print(explaining.reasons(arguments.output))
             return Exit.DONE
         case "replay":
             return _replay(arguments)
@@ -270,17 +325,27 @@ def _version() -> str:
         return "(not installed)"
 
 
-def _verb(name: str) -> Callable[[Session, argparse.Namespace], int]:
-    from console.verbs import audit, changing, following, reading  # zmq: 40 ms
+VERBS = {
+    "status": "reading.status",
+    "get": "reading.get",
+    "events": "following.events",
+    "watch": "watching.watch",
+    "diff": "differing.diff",
+    "audit": "audit.audit",
+    "drain": "changing.change",
+    "undrain": "changing.change",
+    "weight": "changing.change",
+}
+"""Verb -> module of console.verbs and function: only what is done is imported."""
 
-    if name in ("drain", "undrain", "weight"):
-        return changing.change
-    return {
-        "status": reading.status,
-        "get": reading.get,
-        "events": following.events,
-        "audit": audit.audit,
-    }[name]
+
+def _verb(name: str) -> Callable[[Session, argparse.Namespace], int]:
+    from importlib import import_module
+
+    module, _, function = VERBS[name].partition(".")
+    found: Callable[[Session, argparse.Namespace], int]
+    found = getattr(import_module(f"console.verbs.{module}"), function)
+    return found
 
 
 def _with_session(
@@ -288,6 +353,7 @@ def _with_session(
     settings: Settings,
     verb: Callable[[Session, argparse.Namespace], int],
 ) -> int:
+    from console import names, objects
     from console.archive import Archive
     from console.client import Client
     from console.store import Store
@@ -313,6 +379,10 @@ def _with_session(
     try:
         return verb(session, arguments)
     finally:
+        kinds: tuple[objects.Kind, ...] = ("node", "vip", "real")
+        known = {str(kind): objects.names(kind, session.agents) for kind in kinds}
+        if known["vip"]:
+            names.keep(known)
         client.close()
 
 

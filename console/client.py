@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import queue
+import struct
 import threading
 import time
 import uuid
@@ -22,7 +23,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from console.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, fault_of
 from console.trust import Trust
@@ -35,7 +35,7 @@ from shared.codec import (
     telemetry_of,
     topic_of,
 )
-from shared.messages import Action, Command, Event, Look, Replay
+from shared.messages import Action, Command, Event, Look, Packets, Replay
 from shared.model import endpoints
 from shared.recording import Record
 
@@ -338,7 +338,7 @@ class _Traffic:
                 continue
             arrived = Arrived(link.address, message, now)
             with self.client._changed:
-                if isinstance(message, Event):
+                if isinstance(message, Event | Packets):
                     self.client._events.append(arrived)
                 else:
                     self.client._latest[link.address, topic_of(message)] = arrived
@@ -363,7 +363,7 @@ class _Traffic:
 
     def _connected(self, link: _Link) -> None:
         for frames in _waiting(link.monitor):
-            if parse_monitor_message(frames)["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            if _monitored(frames) == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 link.denied = time.monotonic()
                 self._tell(Fault(link.address, "this console's key is not authorised", DENIED))
             elif link.topics:
@@ -376,6 +376,15 @@ class _Traffic:
         with self.client._changed:
             self.client._faults.append(fault)
             self.client._changed.notify_all()
+
+
+def _monitored(frames: list[bytes]) -> int:
+    """Which event: the first frame is its number and a value (zmq_socket_monitor(3)).
+
+    pyzmq's own reader imports asyncio, a fifth of what a verb takes to its first word.
+    """
+    number, _ = struct.unpack("=hi", frames[0])
+    return int(number)
 
 
 def _waiting(socket: zmq.Socket[bytes]) -> Iterable[list[bytes]]:

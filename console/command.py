@@ -17,8 +17,8 @@ from console.objects import Kind, Object, ObjectError, Verb
 from console.store import Agent
 
 VERBS: tuple[Verb, ...] = ("drain", "undrain", "weight")
-NAMED: Mapping[str, Kind] = {"node": "node", "vip": "vip"}
-OTHER = ("node", "vip", "arm", "disarm", "help", "quit")
+NAMED: Mapping[str, Kind] = {"node": "node", "vip": "vip", "real": "real", "ring": "vip"}
+OTHER = ("node", "vip", "real", "ring", "arm", "disarm", "help", "quit")
 LINES_KEPT = 50
 
 
@@ -60,7 +60,10 @@ def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Arm:
     if verb in NAMED:
         kind = NAMED[verb]
         name = _one(verb, words[1:]).removeprefix(f"{kind}/")
-        return Go(verb, objects.parse(f"{kind}/{name}", agents, kinds=(kind,)).name)
+        found = objects.parse(f"{kind}/{name}", agents, kinds=(kind,))
+        return Go(verb, str(found).partition("/")[2])
+    if verb == "what-if":
+        return Go(verb, shlex.join(words[1:]))
     if verb not in {*PLACES, *OTHER}:
         known = ", ".join(dict.fromkeys((*PLACES, *VERBS, *OTHER)))
         raise ObjectError(f"{verb or 'nothing'}: no such command; there is {known}")
@@ -123,8 +126,10 @@ def _candidates(given: Sequence[str], agents: Sequence[Agent]) -> list[str]:
             return [*objects.names("real", agents), *objects.names("node", agents)]
         case ["weight"]:
             return objects.names("real", agents)
-        case ["node" | "vip" as kind]:
-            return [name.partition("/")[2] for name in objects.names(kind, agents)]
+        case ["node" | "vip" | "real" | "ring" as verb]:
+            return [name.partition("/")[2] for name in objects.names(NAMED[verb], agents)]
+        case ["what-if", *rest]:
+            return [word for word in _candidates(rest, agents) if rest or word in VERBS]
         case ["arm"]:
             return ["15m", "30m", "1h"]
         case ["arm", _] | ["drain" | "undrain", _] | ["weight", _, _]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import NamedTuple
 
-from shared.messages import Event, LostEvent
+from shared.messages import ChangeEvent, Event, LostEvent
 
 EVENTS_KEPT = 2000
+CHANGES_KEPT = 500
 
 
 class Line(NamedTuple):
@@ -39,6 +40,8 @@ class EventLog:
         self._places: list[tuple[int, int]] = []
         self._events: dict[tuple[int, int], Event] = {}
         self._holes: list[_Hole] = []
+        self._changes: dict[tuple[int, int], Event] = {}
+        """Kept apart: dropped packets are many and push all else out."""
         self._run = 0
         self._next: int | None = None
         self._newest = 0.0
@@ -77,6 +80,14 @@ class EventLog:
         return sorted(lines, key=lambda line: line.place)[-newest:]
 
     @property
+    def changes(self) -> list[Event]:
+        """The newest ChangeEvents, in no order."""
+        return list(self._changes.values())
+
+    def event(self, place: tuple[int, int]) -> Event | None:
+        return self._events.get(place)
+
+    @property
     def lost(self) -> int:
         """Events that were published and could not be got."""
         return sum(hole.size - self._found(hole) for hole in self._holes)
@@ -86,6 +97,10 @@ class EventLog:
         if place not in self._events:
             insort(self._places, place)
             self._events[place] = event
+            if isinstance(event.body, ChangeEvent):
+                self._changes[place] = event
+                if len(self._changes) > CHANGES_KEPT:
+                    del self._changes[min(self._changes)]
         self._next = max(self._next or 0, event.sequence + 1)
         self._newest = max(self._newest, event.at)
         for old in self._places[:-EVENTS_KEPT]:

@@ -23,22 +23,29 @@ from textual.screen import Screen
 
 from console.alerts import Watch
 from console.arming import Arming
+from console.asking import Sender
 from console.pace import FRAME, Pace
 from console.problems import problems
+from console.rings import wanted
 from console.screens.live import LiveScreen
-from console.screens.plan import PlanDialog, Sender
+from console.screens.plan import PlanDialog
 from console.store import Inbox, Missing, Store
 from console.view import View
 from console.widgets.terminal import Render, TerminalApp
+from shared.messages import ChangeEvent, Event, RingOf
 
 ALWAYS = frozenset({"node", "vip", "event"})
 """Topics that the header's totals and alerts need on every screen."""
+RINGS_AT_ONCE, RINGS_AGAIN = 8, 5.0
+"""Rings asked for at a time, and seconds until the next: a ring is 128 KiB."""
 
 
 class Source(Sender, Protocol):
     """Where messages come from: the client, or a recording."""
 
     addresses: tuple[str, ...]
+    who: str
+    """`user@host`: by this name the agents know this console."""
 
     def when_replied(self, call: Callable[[], None]) -> None: ...
 
@@ -50,6 +57,9 @@ class Source(Sender, Protocol):
 
 
 class FrameApp(TerminalApp):
+    mode = "LIVE"
+    """What the header calls the data."""
+
     class Answered(Message):
         """A reply can be taken: a dialog need not wait for the next frame."""
 
@@ -77,6 +87,7 @@ class FrameApp(TerminalApp):
         self._frozen: View | None = None
         self._pace = Pace()
         self._watch = Watch()
+        self._rings_due = 0.0
 
     def start_frames(self) -> None:
         """To be called once, when the first screen is there."""
@@ -110,11 +121,33 @@ class FrameApp(TerminalApp):
             return  # the first: a reply on the way out
         inbox = self.source.take()
         self.source.ask(self.store.take(inbox))
+        self._tell_of_others(inbox)
+        self._ask_for_rings()
         for reply in inbox.replies:
             self.replied(reply)
         if isinstance(self.screen, PlanDialog):
             # The table behind a dialog is held.
             self._hold_behind(self.screen_stack[-2])
+
+    def _tell_of_others(self, inbox: Inbox) -> None:
+        """What another operator just did is said on whatever screen there is."""
+        for arrived in inbox.arrived:
+            event = arrived.message
+            if isinstance(event, Event) and isinstance(event.body, ChangeEvent):
+                body = event.body
+                if body.who != self.source.who and isinstance(self.screen, LiveScreen):
+                    text = f"{body.who}: {body.what}: {body.result} on {event.node}   9 has it"
+                    self.screen.say(text, "hot")
+
+    def _ask_for_rings(self) -> None:
+        """Of VIPs whose rings differ, one of each digest: the alarm says from which slot on."""
+        now = self._clock()
+        if now < self._rings_due:
+            return
+        missing = wanted(list(self.store.agents.values()), now, self.store.rings)
+        for address, vip in missing[:RINGS_AT_ONCE]:
+            self.source.send(address, RingOf(vip))
+            self._rings_due = now + RINGS_AGAIN
 
     def replied(self, reply: Any) -> None:  # noqa: ANN401  # a Reply
         """To whom it belongs: the dialog, or the screen that asked."""
@@ -141,7 +174,7 @@ class FrameApp(TerminalApp):
 
     def _view(self) -> View:
         now = self._clock()
-        found = tuple(problems(list(self.store.agents.values()), now))
+        found = tuple(problems(list(self.store.agents.values()), now, self.store.rings))
         return View(
             self.store,
             now,
@@ -151,6 +184,7 @@ class FrameApp(TerminalApp):
             self._watch.take(found, now),
             slow=self._pace.slow,
             arming=self.arming,
+            mode=self.mode,
         )
 
     def _held_view(self, frozen: View) -> View:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`14:02:30`, `-5m`, `2026-11-23T14:02:30` -> a Unix time.  Pure: `now` is an argument."""
+"""`14:02:30`, `5m` (ago), `2026-11-23T14:02:30` -> a Unix time.  Pure: `now` is an argument."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from console.exits import VerbError
 
-_AGO = re.compile(r"-(\d+(?:\.\d+)?)([smhd])")
+_AGO = re.compile(r"-?(\d+(?:\.\d+)?)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 
@@ -26,5 +26,5 @@ def moment(text: str, now: float) -> float:
         return datetime.fromisoformat(text).astimezone().timestamp()
     except ValueError:
         raise VerbError(
-            f"--at {text}: must be a time such as 14:02:30, 2026-11-23T14:02:30 or -5m"
+            f"--at {text}: must be a time such as 14:02:30, 2026-11-23T14:02:30 or 5m (ago)"
         ) from None

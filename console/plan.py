@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from console import format as fmt
 from console.exits import Exit
+from console.wish import Wish
 from shared.messages import Answer, Change
 from shared.model import RING_SLOTS
 
@@ -180,6 +181,12 @@ def _nodes(count: int) -> str:
 
 def largest_move(answers: Sequence[Answered]) -> float:
     return max((effect.moved for effect in effects(answers)), default=0.0)
+
+
+def wants_typing(wish: Wish, answers: Sequence[Answered]) -> bool:
+    """Whether `y` or a button is too little: the name has to be typed, of several their number."""
+    node = any(name.startswith("node/") for name in wish.objects)
+    return node or len(wish.objects) > 1 or largest_move(answers) > ASK_NAME_ABOVE
 
 
 def outcome(answers: Sequence[Answered]) -> Exit:

@@ -124,9 +124,8 @@ class Playback:
 
 
 def _load(path: Path, place: Place) -> tuple[Record, ...]:
-    """A damaged block is empty: the rest can still be seen."""
     try:
         with path.open("rb") as file:
-            return recording.unblock(recording.load(file, place))
-    except (OSError, RecordingError):
+            return recording.readable(file, place)
+    except OSError:
         return ()

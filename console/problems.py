@@ -12,7 +12,9 @@ from typing import Literal, NamedTuple
 from console import format as fmt
 from console import rows
 from console.records import Node, Vip
+from console.rings import first_difference
 from console.store import Agent, Liveness
+from shared.messages import Ring
 from shared.model import Admin
 
 Kind = Literal[
@@ -20,6 +22,7 @@ Kind = Literal[
     "stale",
     "foreign",
     "denied",
+    "insecure",
     "wire",
     "ring",
     "peer",
@@ -49,17 +52,21 @@ class Problem(NamedTuple):
         return f"{self.kind} {self.subject} {self.with_whom}"
 
 
-def problems(agents: Sequence[Agent], now: float) -> list[Problem]:
-    """Critical ones first."""
+def problems(
+    agents: Sequence[Agent], now: float, rings: Mapping[tuple[str, str], Ring] | None = None
+) -> list[Problem]:
+    """Critical ones first.  `rings`: those that were asked for, to say where they differ."""
     found = [
-        *_of_nodes(agents, now),
+        *_of_nodes(agents, now, rings or {}),
         *(p for vip in rows.vips(agents, now) for p in _of_vip(vip, agents, now)),
         *_of_reals(agents, now),
     ]
     return sorted(found, key=lambda problem: not problem.critical)
 
 
-def _of_nodes(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
+def _of_nodes(
+    agents: Sequence[Agent], now: float, rings: Mapping[tuple[str, str], Ring]
+) -> Iterator[Problem]:
     for agent, node in zip(agents, rows.nodes(agents, now), strict=True):
         name = f"node/{node.name}"
         if node.liveness is not Liveness.LIVE:
@@ -68,9 +75,13 @@ def _of_nodes(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
         if agent.wire_errors:
             yield Problem(False, name, f"{agent.wire_errors} messages could not be read", "wire")
         if node.ring_differs:
-            text = "ring differs from the others: flows that move here break"
+            where = first_difference(agent, agents, now, rings)
+            text = f"ring differs from the others: {where}flows that move here break"
             yield Problem(True, name, text, "ring")
         yield from _of_peers(node, name)
+        if node.snapshot is not None and node.snapshot.insecure:
+            text = "listens on a network without keys: anybody who reaches it can steer it"
+            yield Problem(False, name, text, "insecure")
 
 
 def _of_peers(node: Node, name: str) -> Iterator[Problem]:

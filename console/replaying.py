@@ -31,7 +31,9 @@ class ReplayApp(RemoraApp):
     ]
 
     def __init__(self, playback: Playback, **options: Any) -> None:  # noqa: ANN401  # FrameApp's
-        super().__init__(playback, "", clock=playback.clock, wall=playback.wall, **options)
+        super().__init__(
+            playback, playback.path.name, clock=playback.clock, wall=playback.wall, **options
+        )
         self.playback = playback
         self._speed = 1.0
         self.arming = arming.Arming(never=True)
@@ -39,7 +41,7 @@ class ReplayApp(RemoraApp):
 
     def _title(self) -> None:
         pace = "stands" if not self.playback.speed else f"x{self.playback.speed:g}"
-        self.cluster = f"REPLAY {pace}"
+        self.mode = f"REPLAY {pace}"
 
     def _tick(self) -> None:
         self._title()

@@ -22,15 +22,20 @@ from shared.messages import (
     Event,
     Message,
     NodeSnapshot,
+    Packets,
     RealSnapshot,
-    Snapshot,
+    Ring,
+    Telemetry,
     VipSnapshot,
 )
+from shared.model import RING_SLOTS
 
 STALE_AFTER = 5.0
 """Seconds without telemetry after which values are not live any more (3 intervals, if longer)."""
 LONGEST_INTERVAL = 10.0
 """Seconds; no agent publishes more seldom (telemetry.hz)."""
+RINGS_KEPT = 32
+"""A ring is 128 KiB."""
 M = TypeVar("M", bound=Message)
 
 
@@ -46,7 +51,7 @@ class Arrived(NamedTuple):
     """A telemetry message and when it came (seconds of the console's monotonic clock)."""
 
     address: str
-    message: Snapshot | Event
+    message: Telemetry
     at: float
 
 
@@ -168,6 +173,8 @@ class Agent:
         self.absence = None
         if isinstance(arrived.message, Event):
             return self.log.publish(arrived.message)
+        if isinstance(arrived.message, Packets):
+            return None  # of no interest but to who traces
         topic = topic_of(arrived.message).decode()
         samples = self._samples.setdefault(topic, Samples())
         older = samples.latest
@@ -216,6 +223,8 @@ class Store:
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self.agents = {address: Agent(address) for address in addresses}
+        self.rings: dict[tuple[str, str], Ring] = {}
+        """(VIP, digest) -> the ring, of those that were asked for lately."""
 
     def take(self, inbox: Inbox) -> list[Missing]:
         """Files what came and returns which events to ask for; unknown addresses are ignored."""
@@ -239,6 +248,11 @@ class Store:
         for snapshot in reply.answer.snapshots:
             agent.file(Arrived(reply.address, snapshot, reply.at))
         agent.log.replay(tuple(sorted(reply.answer.events, key=lambda e: e.sequence)))
+        ring = reply.answer.ring
+        if ring is not None and len(ring.slots) == 2 * RING_SLOTS:
+            self.rings[ring.vip, ring.digest] = ring
+            if len(self.rings) > RINGS_KEPT:
+                del self.rings[next(iter(self.rings))]
 
     def live(self, now: float) -> list[Agent]:
         return [a for a in self.agents.values() if a.liveness(now) is Liveness.LIVE]

@@ -16,7 +16,6 @@ from console.problems import Problem
 from console.rates import HISTORY_SECONDS, Sum, total
 from console.records import Node, Real, Vip
 from console.store import Agent, Liveness, Store
-from console.tail import tone, written
 from console.wish import Target
 from shared.reasons import BY_NUMBER
 
@@ -40,6 +39,11 @@ class View(NamedTuple):
     slow: bool = False
     """The terminal cannot take more: frames are rarer."""
     arming: Arming = Arming()
+    mode: str = "LIVE"
+
+    @property
+    def simulated(self) -> bool:
+        return any(agent.node is not None and agent.node.simulated for agent in self.agents)
 
     @property
     def agents(self) -> list[Agent]:
@@ -72,15 +76,26 @@ def header(view: View, width: int) -> TextLine:
         Cell("│ "),
         Cell(f"alerts {alerts} ", "bad" if alerts else ""),
     ]
-    mode = "LIVE" if view.held is None else f"FROZEN {fmt.age(view.held)}"
+    mode = view.mode if view.held is None else f"FROZEN {fmt.age(view.held)}"
+    mode = f"SIMULATED {mode}" if view.simulated else mode
+    odd = view.slow or view.held is not None or view.mode != "LIVE" or view.simulated
     pace = "0.5 Hz slow link  " if view.slow else ""
     right = f"{pace}{mode} {fmt.clock(view.wall)}Z "
     gap = width - sum(len(cell.text) for cell in left) - len(right)
     return (
         *left,
         Cell(" " * max(1, gap)),
-        Cell(right, "warn" if view.slow or view.held is not None else "ok"),
+        Cell(right, "warn" if odd else "ok"),
     )
+
+
+def tiny(view: View) -> list[TextLine]:
+    """All there is room for on a terminal of a few lines."""
+    critical = sum(problem.critical for problem in view.problems)
+    live, all_ = len(view.store.live(view.now)), len(view.agents)
+    text = f"{view.cluster} {live}/{all_} nodes, {critical} crit, {len(view.problems)} alerts"
+    tone_ = "bad" if critical or live < all_ else "ok"
+    return [line(text, tone_), line("too small for tables: remora status", "dim")]
 
 
 def alerts(view: View, room: int) -> list[TextLine]:
@@ -241,14 +256,6 @@ def reason_lines(reason: int) -> list[TextLine]:
         line(f" cause   {known.cause}"),
         line(f" remedy  {known.remedy}"),
     ]
-
-
-def tail_lines(view: View, room: int, words: str) -> list[TextLine]:
-    """The newest events, newest at the bottom; gaps are lines of their own."""
-    found = [(written(one), tone(one)) for one in view.store.lines(500 if words else room)]
-    wanted = words.lower().split()
-    shown = [entry for entry in found if all(word in entry[0].lower() for word in wanted)]
-    return [line(f" {text}", tone_) for text, tone_ in shown[-room:]] if room else []
 
 
 # ---- plans

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.msgpack import Decoder
 
-from shared.messages import WIRE_VERSION, Answer, Command, Counters, Event, Snapshot
+from shared.messages import WIRE_VERSION, Answer, Command, Counters, Telemetry
 
 LARGEST_COMMAND = 1024 * 1024
 """Bytes; a longer command is refused unread.  A config file to be planned is a long one."""
@@ -31,16 +31,16 @@ class WireVersionError(WireError):
     """A peer speaks another version of the wire."""
 
 
-def topic_of(message: Snapshot | Event) -> bytes:
+def topic_of(message: Telemetry) -> bytes:
     """The topic under which a message is published: its tag."""
     return str(type(message).__struct_config__.tag).encode()
 
 
-def telemetry_frames(message: Snapshot | Event) -> list[bytes]:
+def telemetry_frames(message: Telemetry) -> list[bytes]:
     return [topic_of(message), _VERSION, _ENCODER.encode(message)]
 
 
-def telemetry_of(frames: Sequence[bytes]) -> Snapshot | Event:
+def telemetry_of(frames: Sequence[bytes]) -> Telemetry:
     """Raises WireError; a message under another's topic is one."""
     if len(frames) != 3:
         raise WireError(f"telemetry: expected 3 frames, got {len(frames)}")
@@ -100,4 +100,4 @@ def _typed(kind: type, value: object) -> object:
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
 _COMMANDS = Decoder(Command, dec_hook=_typed)
 _ANSWERS = Decoder(Answer, dec_hook=_typed)
-_TELEMETRY: Decoder[Snapshot | Event] = Decoder(Snapshot | Event, dec_hook=_typed)
+_TELEMETRY: Decoder[Telemetry] = Decoder(Telemetry, dec_hook=_typed)

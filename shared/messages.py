@@ -128,6 +128,15 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     rss_bytes: int
     generation: int = 0
     """Number of the config in force."""
+    phase: str = ""
+    """Of a drain of the node: shutting, withdrawn, drained."""
+    phase_since: float = 0.0
+    phase_why: str = ""
+    pending: tuple[PendingRow, ...] = ()
+    simulated: bool = False
+    """Nothing of it is real."""
+    insecure: bool = False
+    """It listens on a network without keys: anybody there can steer it."""
 
 
 class Ailing(msgspec.Struct, frozen=True):
@@ -160,6 +169,8 @@ class VipRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """Its reals that are not up."""
     drained: tuple[str, ...] = ()
     """Addresses of its reals that an operator drained."""
+    phase: str = ""
+    """Of a drain of the VIP: shutting, withdrawn, drained."""
     flow_table: str = "track"
     """Which flows it holds: track (all) | changed | compute (none)."""
     pressure: bool = False
@@ -172,6 +183,38 @@ class VipSnapshot(Message, frozen=True, kw_only=True, tag="vip"):
     """Topic `vip`: every VIP of the node."""
 
     vips: tuple[VipRow, ...]
+
+
+class Emptying(msgspec.Struct, frozen=True):
+    """A drain of a real under way."""
+
+    since: float
+    """Agent-monotonic seconds."""
+    at_start: int
+    """Live flows when it began: those that are left are older than `since`."""
+    half_life: float
+    """Seconds in which half of the flows end, over the last minute; -1: not known."""
+    left: float
+    """Estimated seconds until none is left; -1: not known."""
+    empty_at: float
+    """Agent-monotonic seconds when it was found empty; 0: it is not."""
+    deadline: float
+    """Agent-monotonic seconds; 0: none."""
+    then: str
+    """At the deadline: wait or kill."""
+
+
+class PendingRow(msgspec.Struct, frozen=True):
+    """A change that ends by itself."""
+
+    kind: str
+    """expire, confirm, wait, kill"""
+    what: str
+    """`real/10.3.1.2@web, real/...`"""
+    who: str
+    at: float
+    """Agent-monotonic seconds when."""
+    operation: str
 
 
 class RealRow(msgspec.Struct, frozen=True):
@@ -194,6 +237,7 @@ class RealRow(msgspec.Struct, frozen=True):
     check: str
     """Last probe in words: `http 200`, `connection refused`, ..."""
     check_ms: float
+    emptying: Emptying | None = None
 
 
 class RealSnapshot(Message, frozen=True, kw_only=True, tag="real"):
@@ -253,7 +297,7 @@ Snapshot = (
     NodeSnapshot | VipSnapshot | RealSnapshot | CpuSnapshot | FlowtableSnapshot | DropSnapshot
 )
 
-TOPICS = frozenset({b"node", b"vip", b"real", b"cpu", b"flowtable", b"drop", b"event"})
+TOPICS = frozenset({b"node", b"vip", b"real", b"cpu", b"flowtable", b"drop", b"event", b"trace"})
 
 
 # ---- events: topic `event`, one per message
@@ -328,15 +372,69 @@ class Event(Message, frozen=True, kw_only=True, tag="event"):
     body: EventBody
 
 
+# ---- traced packets: topic `trace`, several per message
+
+
+class TracedPacket(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A packet that matched, as it came (`entry`) or as it left (`exit`): one of each, in order."""
+
+    stage: Literal["entry", "exit"]
+    at: int
+    """The agent's CLOCK_MONOTONIC in ns when the program had it in hand."""
+    cpu: int
+    packet: int
+    """Entry and exit of one packet on one CPU have the same."""
+    rx_queue: int
+    length: int
+    """Of the frame in bytes: as received, or as it left."""
+    head: bytes
+    """The first bytes of the frame, without a VLAN tag at entry."""
+    verdict: Literal["", "pass", "send", "drop", "answer"] = ""
+    """Of an exit."""
+    reason: str = ""
+    """Of a drop, by name."""
+    vip: str = ""
+    real: str = ""
+    slot: int = 0
+    flow_hit: bool = False
+    """The flow table said where to; else the ring, or the connection id of QUIC."""
+
+
+class Packets(Message, frozen=True, kw_only=True, tag="trace"):
+    """Topic `trace`: what a running trace saw since the last message; once a second even of
+    nothing."""
+
+    trace: str
+    """The `operation` (else the `id`) of the command that started it."""
+    offset: int
+    """Unix time minus the agent's monotonic clock in ns: one for a whole trace."""
+    packets: tuple[TracedPacket, ...]
+    matched: int
+    """Packets that matched since the trace began..."""
+    entries: int
+    """...and of how many the entry was sent: of the others, the rate or a full ring kept it."""
+    exits: int
+    ended: str = ""
+    """Why it is over: this is its last message."""
+
+
+Telemetry = Snapshot | Event | Packets
+
+
 # ---- commands and answers
 
 
 class Drain(msgspec.Struct, frozen=True, tag="drain"):
-    """No new flows to the real (of one VIP, or of all when `vip` is empty), or to the node."""
+    """No new flows to the real (of one VIP, or of all when `vip` is empty), to the VIP (without
+    `real`), or to the node."""
 
     real: str = ""
     vip: str = ""
     node: bool = False
+    deadline: float = 0.0
+    """Of a real: seconds until `then`; 0: none."""
+    then: Literal["wait", "kill"] = "wait"
+    """Flows that are left are waited for, or lose their real."""
 
 
 class Undrain(msgspec.Struct, frozen=True, tag="undrain"):
@@ -345,6 +443,20 @@ class Undrain(msgspec.Struct, frozen=True, tag="undrain"):
     real: str = ""
     vip: str = ""
     node: bool = False
+
+
+class Disable(msgspec.Struct, frozen=True, tag="disable"):
+    """No packet at all to the real: its flows are placed anew."""
+
+    real: str
+    vip: str = ""
+
+
+class Confirm(msgspec.Struct, frozen=True, tag="confirm"):
+    """What was done under `--confirm-within` stays."""
+
+    operation: str = ""
+    """Of the commands; empty: all that `who` has pending."""
 
 
 class Weight(msgspec.Struct, frozen=True, tag="weight"):
@@ -382,13 +494,46 @@ class Replay(msgspec.Struct, frozen=True, tag="replay"):
 class Batch(msgspec.Struct, frozen=True, tag="batch"):
     """Several changes of reals as one: planned, guarded and applied together, or not at all."""
 
-    actions: tuple[Drain | Undrain | Weight, ...]
+    actions: tuple[Drain | Undrain | Disable | Weight, ...]
 
 
 class RingOf(msgspec.Struct, frozen=True, tag="ring"):
     """Asks for the ring in force of a VIP; changes nothing."""
 
     vip: str
+
+
+class Trace(msgspec.Struct, frozen=True, tag="trace", omit_defaults=True):
+    """Shows packets on topic `trace`, one trace at a time; what is empty or 0 may be anything.
+
+    Packets that quote another one (ICMP errors) go by the flow that they quote.
+    """
+
+    vip: str = ""
+    """A name."""
+    real: str = ""
+    """An address."""
+    source: str = ""
+    """The client's address or network."""
+    destination: str = ""
+    source_port: int = 0
+    destination_port: int = 0
+    protocol: Literal["", "tcp", "udp", "icmp", "icmpv6"] = ""
+    version: Literal[0, 4, 6] = 0
+    """Of IP."""
+    one_in: int = 1
+    """Of so many packets that match one, by chance: 1 to 1,000,000."""
+    rate: int = 100
+    """Packets per second and CPU: 1 to 10,000."""
+    seconds: float = 30.0
+    """Until it is over by itself: at most 600."""
+
+
+class Untrace(msgspec.Struct, frozen=True, tag="untrace"):
+    """Ends a trace before its time."""
+
+    trace: str = ""
+    """As in `Packets`; empty: whichever is running."""
 
 
 class ReadAudit(msgspec.Struct, frozen=True, tag="audit"):
@@ -408,7 +553,10 @@ class ReadHistory(msgspec.Struct, frozen=True, tag="history"):
 
 Question = Look | Replay | RingOf | ReadAudit | ReadHistory
 """What any role may ask: it changes nothing."""
-Action = Drain | Undrain | Weight | Batch | Reload | Rollback | Question
+Action = (
+    Drain | Undrain | Disable | Weight | Batch | Confirm  # state and weight
+    | Reload | Rollback | Trace | Untrace | Question
+)  # fmt: skip
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -422,6 +570,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     expect_revision: int | None = None
     allow: tuple[str, ...] = ()
     """Guards that may be passed, by name; needs a `why`."""
+    expires: float = 0.0
+    """Seconds after which the change goes back by itself; 0: never."""
+    confirm: float = 0.0
+    """Seconds within which it must be confirmed, else it goes back; 0: it need not."""
     operation: Annotated[str, Meta(max_length=64)] = ""
     """Made by the sender: the same in the commands to all nodes of one operation."""
     sent: float = 0.0

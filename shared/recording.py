@@ -47,12 +47,11 @@ class Place(NamedTuple):
 
 
 def block(records: Sequence[Record]) -> bytes:
-    """One block; `records` has at least one, in order of time."""
+    """One block; `records` has at least one."""
     raw = b"".join(_with_length(_body(record)) for record in records)
     packed = zlib.compress(raw, LEVEL)
-    head = _HEADER.pack(
-        _MARK, len(packed), len(raw), records[0].at, records[-1].at, zlib.crc32(packed)
-    )
+    times = [record.at for record in records]  # a clock may have jumped back among them
+    head = _HEADER.pack(_MARK, len(packed), len(raw), min(times), max(times), zlib.crc32(packed))
     return head + packed
 
 
@@ -74,6 +73,7 @@ def unblock(data: bytes) -> tuple[Record, ...]:
 
 def places(file: BinaryIO) -> Iterator[Place]:
     """The index: all whole blocks.  Raises RecordingError for what is no recording."""
+    file.seek(0)
     if file.read(len(MAGIC)) != MAGIC:
         raise RecordingError("not a recording: the first line is not that of one")
     offset = len(MAGIC)
@@ -100,7 +100,15 @@ def index(file: BinaryIO) -> list[Place]:
 
 def addresses(file: BinaryIO, known: Sequence[Place]) -> tuple[str, ...]:
     """The agents in some of its blocks, in order of appearance."""
-    return tuple({r.address: None for p in known for r in unblock(load(file, p))})
+    return tuple({r.address: None for p in known for r in readable(file, p)})
+
+
+def readable(file: BinaryIO, place: Place) -> tuple[Record, ...]:
+    """A block's records; a damaged block is a gap: the rest can still be seen."""
+    try:
+        return unblock(load(file, place))
+    except RecordingError:
+        return ()
 
 
 def load(file: BinaryIO, place: Place) -> bytes:
@@ -113,13 +121,10 @@ def load(file: BinaryIO, place: Place) -> bytes:
 def read(
     file: BinaryIO, since: float = float("-inf"), until: float = float("inf")
 ) -> Iterator[Record]:
-    """Records of a time span, ends included.  Raises RecordingError."""
+    """Records of a time span, ends included.  Raises RecordingError for what is no recording."""
     for place in list(places(file)):
-        if place.last < since or place.first > until:
-            continue
-        for record in unblock(load(file, place)):
-            if since <= record.at <= until:
-                yield record
+        if place.last >= since and place.first <= until:
+            yield from (r for r in readable(file, place) if since <= r.at <= until)
 
 
 def write(file: BinaryIO, records: Iterable[Record]) -> None:

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
-from textual.widgets import Input
 
 from console.bgp import CHECKS, SESSIONS, Check, Session, announced_lines, checks, sessions
 from console.screens.live import LARGE, LiveScreen
@@ -22,6 +19,7 @@ SESSIONS_WIDTH = 84
 
 class BgpScreen(LiveScreen):
     TOPICS = frozenset({"real"})
+    TABLES = ("sessions", "checks")
     FOOTER = (
         "enter",
         "up",
@@ -34,12 +32,8 @@ class BgpScreen(LiveScreen):
         "freeze",
     )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._chosen = "sessions"
-
     def crumb(self) -> str:
-        return f"BGP and health › {self._chosen}"
+        return f"BGP and health › {self.chosen}"
 
     def body(self) -> ComposeResult:
         with Container(classes="panes", id="routing"):
@@ -53,14 +47,7 @@ class BgpScreen(LiveScreen):
         yield Painted(id="checks_rule", classes="section")
         yield LineTable[Check](CHECKS, empty="no node has told of a real", id="checks")
 
-    @property
-    def table(self) -> LineTable[Any]:
-        """The one that the keys move; Tab changes it."""
-        return self.query_one(f"#{self._chosen}", LineTable)
-
     def draw(self, view: View) -> None:
-        for table in self.query(LineTable):
-            table.active = table.id == self._chosen
         self.query_one("#sessions", LineTable).show(sessions(view.agents, view.now))
         self.query_one("#checks", LineTable).show(checks(view.agents, view.now))
         large = self.size.width >= LARGE
@@ -88,9 +75,3 @@ class BgpScreen(LiveScreen):
         if isinstance(row, Check):
             return self.Opened("vip", row.real.vip, row.real.key)
         return self.Opened("node", row.agent) if row else None
-
-    def action_pane(self) -> None:
-        """A filter belongs to the table that it was typed for."""
-        self._chosen = "checks" if self._chosen == "sessions" else "sessions"
-        self.query_one("#filter", Input).value = self.table.words
-        self._redraw()

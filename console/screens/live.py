@@ -6,6 +6,7 @@ A screen computes nothing: `frame` gets a view, the pure modules make rows and l
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -17,13 +18,14 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input
 
+from console import export
 from console.columns import Cell
 from console.command import History, completions
 from console.keys import KEYS, footer
 from console.objects import Verb
 from console.store import Reply
 from console.trail import START
-from console.view import View, header, line
+from console.view import View, header, line, tiny
 from console.widgets.command_line import CommandLine
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
@@ -31,6 +33,8 @@ from console.wish import Target
 
 LARGE = 140
 """Columns from which a screen shows two panes side by side."""
+SMALLEST = (60, 16)
+"""Columns and lines under which there is one line about the cluster only."""
 
 
 class LiveScreen(Screen[None]):
@@ -40,6 +44,8 @@ class LiveScreen(Screen[None]):
     AUTO_FOCUS = "LineTable"
     TOPICS: ClassVar[frozenset[str]] = frozenset()
     """What it shows beyond what the header needs."""
+    TABLES: ClassVar[tuple[str, ...]] = ()
+    """Ids of its tables, where there are several: Tab changes the one that the keys move."""
     FOOTER: ClassVar[tuple[str, ...]] = ("enter", "up", "fleet", "vips", "drops", "filter", "sort")
 
     class Planned(Message):
@@ -70,6 +76,14 @@ class LiveScreen(Screen[None]):
     class Left(Message):
         """One level up; from the top, out."""
 
+    class UndoWanted(Message):
+        """What each node said that takes a change back: (address, node, lines)."""
+
+        def __init__(self, undo: list[tuple[str, str, tuple[str, ...]]], title: str) -> None:
+            super().__init__()
+            self.undo = undo
+            self.title = title
+
     class ArmWanted(Message):
         """Plans are wanted for a while, or no more."""
 
@@ -83,6 +97,12 @@ class LiveScreen(Screen[None]):
             super().__init__()
             self.text = text
 
+    class ColumnsWanted(Message):
+        """Other columns for the table."""
+
+    class ExportWanted(Message):
+        """The table into a file."""
+
     class Freeze(Message):
         """Hold the display, or go on."""
 
@@ -91,6 +111,7 @@ class LiveScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.chosen = self.TABLES[0] if self.TABLES else ""
         self.place = START[0]
         """Set by whoever puts it on show."""
         self.view: View | None = None
@@ -134,6 +155,7 @@ class LiveScreen(Screen[None]):
     # ---- bands
 
     def compose(self) -> ComposeResult:
+        yield Painted(id="tiny")
         yield Painted(id="header")
         yield Painted(id="crumb")
         yield from self.body()
@@ -149,11 +171,21 @@ class LiveScreen(Screen[None]):
 
     @property
     def table(self) -> LineTable[Any]:
-        return self.query_one(LineTable)
+        """The one that the keys move."""
+        return self.query_one(f"#{self.chosen}" if self.chosen else "LineTable", LineTable)
+
+    def choose(self, table: str) -> None:
+        """Another table for the keys; a filter belongs to the one that it was typed for."""
+        self.chosen = table
+        self.query_one("#filter", Input).value = self.table.words
+        self._redraw()
 
     def frame(self, view: View) -> None:
         self.view = view
         self.query_one("#header", Painted).paint([header(view, self.size.width)])
+        for name in self.TABLES:
+            self.query_one(f"#{name}", LineTable).active = name == self.chosen
+        self.query_one("#tiny", Painted).paint(tiny(view))
         self.draw(view)
         self._draw_crumb()
 
@@ -182,6 +214,8 @@ class LiveScreen(Screen[None]):
 
     def on_resize(self, event: Resize) -> None:
         self.set_class(event.size.width >= LARGE, "large")
+        small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
+        self.set_class(small, "too-small")
         self._draw_keys()
         # The new sizes hold after the layout, not yet now.
         self.call_after_refresh(self._redraw)
@@ -222,7 +256,26 @@ class LiveScreen(Screen[None]):
             self.post_message(self.Opened("up"))
 
     def action_place(self, name: str) -> None:
-        self.post_message(self.Opened(name, self.node() if name == "node" else ""))
+        wanted = {"node": self.node, "what-if": self.question}.get(name)
+        self.post_message(self.Opened(name, wanted() if wanted else ""))
+
+    def question(self) -> str:
+        """What `7` begins with: the drain of what is under the cursor."""
+        target = self.target(self.view) if self.view else ""
+        return f"drain {target}" if isinstance(target, Target) else ""
+
+    def vip_name(self) -> str:
+        """The VIP that is meant here; empty: none."""
+        return ""
+
+    def action_ring(self) -> None:
+        if self.vip_name():
+            self.post_message(self.Opened("ring", self.vip_name()))
+        else:
+            self.say("a ring is a VIP's: open one (3)")
+
+    def action_undo(self) -> None:
+        self.say("operations (9) say what can be taken back")
 
     def action_walk(self, by: int) -> None:
         self.post_message(self.Walked(by))
@@ -231,7 +284,31 @@ class LiveScreen(Screen[None]):
         self.say("only heat (5) has metrics")
 
     def action_pane(self) -> None:
-        self.say("there is one table here; BGP and health (6) has two")
+        if self.TABLES:
+            at = self.TABLES.index(self.chosen) + 1
+            self.choose(self.TABLES[at % len(self.TABLES)])
+        else:
+            self.say("there is one table here")
+
+    def action_follow(self) -> None:
+        self.say("only the events (4) are followed")
+
+    def action_columns(self) -> None:
+        self.post_message(self.ColumnsWanted())
+
+    def action_export(self) -> None:
+        self.post_message(self.ExportWanted())
+
+    def action_copy(self, kind: str) -> None:
+        """The row under the cursor, to the clipboard of whoever sits at the terminal (OSC 52)."""
+        row = self.table.current
+        if row is None:
+            self.say("no row under the cursor")
+            return
+        columns = self.table.columns
+        as_json = json.dumps(export.item(row, columns)) if kind == "json" else ""
+        self.app.copy_to_clipboard(as_json or export.text(row, columns))
+        self.say(f"{'JSON' if as_json else 'row'} to the clipboard, if your terminal allows it")
 
     def action_freeze(self) -> None:
         self.post_message(self.Freeze())

@@ -47,3 +47,7 @@ class NodeScreen(LiveScreen):
     def open(self) -> LiveScreen.Opened | None:
         vip: Vip | None = self.table.current
         return self.Opened("vip", vip.name) if vip else None
+
+    def vip_name(self) -> str:
+        vip: Vip | None = self.table.current
+        return vip.name if vip else ""

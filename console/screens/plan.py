@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -20,6 +20,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
 from console import plan
+from console.asking import Asking, Sender
 from console.objects import ObjectError
 from console.plan import Answered
 from console.plan_lines import plan_lines, result_lines, verdict_lines
@@ -29,25 +30,9 @@ from console.view import TextLine, line
 from console.widgets.fields import DIALOG_KEYS
 from console.widgets.painted import Painted
 from console.wish import Wish, weight_of
-from shared.messages import Action, Answer
 
 VALID = 60.0
 """Seconds after which a plan is too old to be sent: much may have changed that no revision says."""
-
-
-class Sender(Protocol):
-    """The client, as far as a plan needs it."""
-
-    def send(
-        self,
-        address: str,
-        action: Action,
-        *,
-        why: str = "",
-        dry_run: bool = False,
-        expect_revision: int | None = None,
-        operation: str = "",
-    ) -> str: ...
 
 
 class PlanDialog(ModalScreen[None]):
@@ -68,16 +53,13 @@ class PlanDialog(ModalScreen[None]):
     ) -> None:
         """`weight`: the usual one, where one is asked for; `at_once`: it was said already."""
         super().__init__()
-        self.client = client
         self.wish = make(weight or 0)
         self._make = make
         self._armed = armed
         self._weight = weight
         self._why = why
         self._at_once = at_once
-        self._asked: dict[str, str] = {}
-        """Command id -> address, of the commands whose answers are awaited."""
-        self._answers: dict[str, Answer | None] = {}
+        self._asking = Asking(client)
         self._planned: list[Answered] = []
         self._ready = False
         self._round = 0
@@ -169,7 +151,7 @@ class PlanDialog(ModalScreen[None]):
         self._round += 1
         self._show([line(f" asking {', '.join(o.node for o in self.wish.orders)} …", "dim")])
         self._show_cli()
-        self._ask({order.address: None for order in self.wish.orders}, dry_run=True)
+        self._asking.dry_run(self.wish.orders, why=self.query_one("#why", Input).value)
         self.set_timer(VALID, lambda planned=self._round: self._expire(planned))
 
     def _expire(self, planned: int) -> None:
@@ -177,38 +159,10 @@ class PlanDialog(ModalScreen[None]):
             self._unready()
             self._show([line(" this plan is a minute old: Esc, then plan again", "warn")])
 
-    def _ask(self, revisions: dict[str, int | None], *, dry_run: bool) -> None:
-        self._answers = {}
-        why = self.query_one("#why", Input).value
-        operation = "" if dry_run else uuid.uuid4().hex[:12]
-        actions = {order.address: order.action for order in self.wish.orders}
-        self._asked = {
-            self.client.send(
-                address,
-                actions[address],
-                why=why,
-                dry_run=dry_run,
-                expect_revision=revision,
-                operation=operation,
-            ): address
-            for address, revision in revisions.items()
-        }
-
     def take(self, reply: Reply) -> None:
-        """An answer to any command; others' are passed over."""
-        address = self._asked.pop(reply.id, None)
-        if address is None:
+        if not self._asking.take(reply):
             return
-        self._answers[address] = reply.answer
-        if not self._asked:
-            self._all_answered()
-
-    def _all_answered(self) -> None:
-        answered = [
-            Answered(order.address, order.node, self._answers[order.address])
-            for order in self.wish.orders
-            if order.address in self._answers
-        ]
+        answered = self._asking.answered()
         if self._sent:
             self._show_result(answered)
             return
@@ -237,8 +191,13 @@ class PlanDialog(ModalScreen[None]):
         self.query_one("#cancel", Button).focus()
         self._show([line(" sent, waiting for the nodes …", "dim")])
         revisions = plan.revisions(self._planned)
-        todo = {a.address: revisions[a.address] for a in plan.to_do(self._planned)}
-        self._ask(dict(todo), dry_run=False)
+        todo = {answered.address for answered in plan.to_do(self._planned)}
+        self._asking.change(
+            [order for order in self.wish.orders if order.address in todo],
+            revisions,
+            why=self.query_one("#why", Input).value,
+            operation=uuid.uuid4().hex[:12],
+        )
 
     def _show_result(self, answered: list[Answered]) -> None:
         self._show(
@@ -269,9 +228,7 @@ class PlanDialog(ModalScreen[None]):
     @property
     def wanted(self) -> str:
         """What has to be typed; empty: the button will do."""
-        large = plan.largest_move(self._planned) > plan.ASK_NAME_ABOVE
-        node = any(name.startswith("node/") for name in self.wish.objects)
-        return self.wish.confirm if large or node or len(self.wish.objects) > 1 else ""
+        return self.wish.confirm if plan.wants_typing(self.wish, self._planned) else ""
 
     def _show_confirm(self) -> None:
         wanted = self.wanted if self._ready else ""

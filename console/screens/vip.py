@@ -17,6 +17,7 @@ from console.wish import Target
 class VipScreen(LiveScreen):
     TOPICS = frozenset({"real"})
     FOOTER = (
+        "enter",
         "up",
         "drain",
         "undrain",
@@ -56,3 +57,10 @@ class VipScreen(LiveScreen):
 
     def target_of(self, view: View, row: Real) -> Target | str:
         return real_target(view, row)
+
+    def vip_name(self) -> str:
+        return self.vip
+
+    def open(self) -> LiveScreen.Opened | None:
+        real: Real | None = self.table.current
+        return self.Opened("real", f"{real.address}@{real.vip}") if real else None

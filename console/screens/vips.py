@@ -38,3 +38,7 @@ class VipsScreen(LiveScreen):
     def open(self) -> LiveScreen.Opened | None:
         vip: Vip | None = self.table.current
         return self.Opened("vip", vip.name) if vip else None
+
+    def vip_name(self) -> str:
+        vip: Vip | None = self.table.current
+        return vip.name if vip else ""

@@ -20,8 +20,8 @@ from console.objects import Object
 from console.plan import Answered
 from console.store import Agent
 from console.verbs.session import Session
-from console.verbs.tables import now_text
-from shared.messages import Action
+from console.wish import Target, Wish, wish
+from console.written import now_text
 
 WAIT_STEP = 0.5
 """Seconds between two looks while waiting."""
@@ -32,27 +32,29 @@ def change(session: Session, arguments: Namespace) -> int:
     """Exit codes as in `plan.Exit`.  Raises VerbError and ObjectError."""
     weight = getattr(arguments, "weight", 0)
     if arguments.verb == "weight" and weight == 0:
-        raise VerbError(f"weight 0 is a drain: remora drain {arguments.object}", Exit.USAGE)
+        given = " ".join(arguments.object)
+        raise VerbError(f"weight 0 is a drain: remora drain {given}", Exit.USAGE)
     session.look()
-    target = objects.parse(arguments.object, session.agents, kinds=("real", "node"))
-    action = objects.action(arguments.verb, target, weight)
-    agents = _concerned(session, target, arguments.node)
-    planned = _planned(session, agents, action, arguments)
-    _show(session, target, planned, arguments)
-    verdict = _verdict(session, target, planned, arguments)
+    targets = [
+        objects.parse(text, session.agents, kinds=("real", "node")) for text in arguments.object
+    ]
+    wanted = wish(arguments.verb, [_target(session, t, arguments.node) for t in targets], weight)
+    planned = _planned(session, wanted, arguments)
+    _show(session, wanted, planned, arguments)
+    verdict = _verdict(session, wanted, planned, arguments)
     if verdict is not None:
         return verdict
-    done = _apply(session, planned, action, arguments)
+    done = _apply(session, wanted, planned, arguments)
     _report(session, planned, done, arguments)
     code = plan.outcome(done)
     if arguments.wait and code in (Exit.DONE, Exit.PARTIAL):
-        waited = _wait(session, target, done, arguments)
+        waited = _wait(session, targets, done, arguments)
         return waited or code
     return code
 
 
-def _concerned(session: Session, target: Object, names: list[str]) -> list[Agent]:
-    """The agents that carry the target, and those of which nobody knows."""
+def _target(session: Session, target: Object, names: list[str]) -> Target:
+    """The agents that carry it, and those of which nobody knows."""
     known = {agent.name for agent in session.agents}
     unknown = sorted(set(names) - known)
     if unknown:
@@ -65,27 +67,26 @@ def _concerned(session: Session, target: Object, names: list[str]) -> list[Agent
     chosen = [a for a in carriers + silent if not names or a.name in names]
     if not [a for a in chosen if a.address not in absent]:
         raise VerbError(f"{target}: no node that answers carries it", Exit.USAGE)
-    return chosen
+    agents = tuple((agent.address, agent.name) for agent in chosen)
+    return Target(target.kind, target.name, target.vip, agents, 0)
 
 
-def _planned(
-    session: Session, agents: list[Agent], action: Action, arguments: Namespace
-) -> list[Answered]:
+def _planned(session: Session, wanted: Wish, arguments: Namespace) -> list[Answered]:
+    """One action per node: several objects are one change there, planned and guarded as such."""
     absent = session.absent()
-    there = [a.address for a in agents if a.address not in absent]
     answers = session.ask(
-        dict.fromkeys(there, action),
+        {o.address: o.action for o in wanted.orders if o.address not in absent},
         timeout=session.connect_timeout,
         dry_run=True,
         why=arguments.reason,
         expect_revision=arguments.expect_revision,
     )
-    silent = {a.address: None for a in agents if a.address in absent}
+    silent = {o.address: None for o in wanted.orders if o.address in absent}
     return session.answered({**answers, **silent})
 
 
-def _show(session: Session, target: Object, planned: list[Answered], arguments: Namespace) -> None:
-    heading = f"plan: {_in_words(target, arguments)}"
+def _show(session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace) -> None:
+    heading = f"plan: {wanted.lines[0]}"
     text = "\n".join([heading, *(f"  {label:<11} {line}" for label, line in plan.lines(planned))])
     if arguments.output == "json":
         session.say(text)
@@ -93,13 +94,8 @@ def _show(session: Session, target: Object, planned: list[Answered], arguments: 
         session.write(text)
 
 
-def _in_words(target: Object, arguments: Namespace) -> str:
-    weight = f" {arguments.weight}" if arguments.verb == "weight" else ""
-    return f"{arguments.verb} {target}{weight}"
-
-
 def _verdict(
-    session: Session, target: Object, planned: list[Answered], arguments: Namespace
+    session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace
 ) -> int | None:
     """An exit code when there is nothing (more) to do."""
     if plan.refused(planned):
@@ -113,13 +109,13 @@ def _verdict(
         if nobody:
             session.say("remora: no agent answered the plan")
             return Exit.NO_AGENT
-        session.say(f"{target}: {_already(arguments)}")
+        session.say(f"{', '.join(wanted.objects)}: {_already(arguments)}")
         return Exit.DONE if all(a.answer for a in planned) else Exit.PARTIAL
     if arguments.dry_run:
         _answer_json(session, planned, arguments)
         return Exit.DONE
     if not arguments.yes:
-        _confirm(session, target, planned, arguments)
+        _confirm(session, wanted, planned)
     return None
 
 
@@ -140,36 +136,33 @@ def _already(arguments: Namespace) -> str:
     return f"already has weight {arguments.weight}"
 
 
-def _confirm(
-    session: Session, target: Object, planned: list[Answered], arguments: Namespace
-) -> None:
-    """Asks in proportion: more than 2 % of a ring, or a node, wants the name typed."""
+def _confirm(session: Session, wish: Wish, planned: list[Answered]) -> None:
+    """Asks in proportion: more than 2 % of a ring, or a node, wants the name typed; several
+    objects their number."""
     if session.questions is None:
         raise VerbError(
             "nobody is there to ask: give --yes to go ahead, or --dry-run to look only", Exit.USAGE
         )
-    large = plan.largest_move(planned) > plan.ASK_NAME_ABOVE or target.kind == "node"
-    wanted = target.name if large else "y"
-    prompt = f"type {wanted} to go on: " if large else "go on? [y/N] "
+    wanted = wish.confirm if plan.wants_typing(wish, planned) else "y"
+    prompt = f"type {wanted} to go on: " if wanted != "y" else "go on? [y/N] "
     session.err.write(prompt)
     session.err.flush()
     given = session.questions.readline().strip()
     if given != wanted and not (wanted == "y" and given.lower() in ("y", "yes")):
-        raise VerbError(
-            f"{_in_words(target, arguments)}: not confirmed, nothing was sent", Exit.USAGE
-        )
+        raise VerbError(f"{wish.lines[0]}: not confirmed, nothing was sent", Exit.USAGE)
 
 
 def _apply(
-    session: Session, planned: list[Answered], action: Action, arguments: Namespace
+    session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace
 ) -> list[Answered]:
     """Sends the command where the plan changes something; each node expects its plan's revision."""
     revisions = plan.revisions(planned)
     operation = uuid.uuid4().hex[:12]
+    actions = {order.address: order.action for order in wanted.orders}
     pending = {
         session.client.send(
             answered.address,
-            action,
+            actions[answered.address],
             why=arguments.reason,
             expect_revision=revisions[answered.address],
             operation=operation,
@@ -233,21 +226,22 @@ def _answer_json(session: Session, answers: list[Answered], arguments: Namespace
 
 
 def _wait(
-    session: Session, target: Object, done: list[Answered], arguments: Namespace
+    session: Session, targets: list[Object], done: list[Answered], arguments: Namespace
 ) -> int | None:
     """Looks until the nodes' telemetry shows it; exit 5 when the time is over first."""
     started = time.monotonic()
     addresses = [a.address for a in done if a.answer is not None]
+    named = ", ".join(map(str, targets))
     while time.monotonic() - started < (arguments.timeout or WAIT_TIMEOUT):
         session.look()
         agents = [session.store.agents[address] for address in addresses]
-        flows = _flows_left(target, agents)
+        flows = sum(_flows_left(target, agents) for target in targets)
         if arguments.wait == "applied" or flows == 0:
-            session.say(f"{target}: {flows} live flows, after {time.monotonic() - started:.0f} s")
+            session.say(f"{named}: {flows} live flows, after {time.monotonic() - started:.0f} s")
             return None
         session.client.wait(WAIT_STEP)
     session.say(
-        f"remora: {target}: still {flows} live flows when the time was over; "
+        f"remora: {named}: still {flows} live flows when the time was over; "
         f"the change stands, look again with: remora get real"
     )
     return Exit.TIMED_OUT

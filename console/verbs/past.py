@@ -22,7 +22,7 @@ PATIENCE = 10.0
 
 
 def from_file(path: Path, at: str | None) -> Archive:
-    """Without `at`: its last moment, from which `-5m` counts, too.  Raises VerbError."""
+    """Without `at`: its last moment, from which `5m` counts, too.  Raises VerbError."""
     try:
         with path.open("rb") as file:
             places = recording.index(file)

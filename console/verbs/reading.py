@@ -8,13 +8,11 @@ import time
 from argparse import Namespace
 
 from console import columns, items, objects, rows
-from console import format as fmt
 from console.exits import Exit, VerbError
 from console.problems import Problem, problems
 from console.store import Agent
 from console.verbs.session import Session
-from console.verbs.tables import now_text, records, table
-from shared.reasons import REASONS
+from console.written import now_text, records, table
 
 
 def status(session: Session, arguments: Namespace) -> int:
@@ -42,7 +40,8 @@ def _about(problem: Problem, target: objects.Object) -> bool:
 
 def _summary(session: Session) -> str:
     live, all_ = len(session.agents) - len(session.absent()), len(session.agents)
-    return f"{session.cluster} {live}/{all_} nodes"
+    simulated = any(a.node is not None and a.node.simulated for a in session.agents)
+    return f"{'SIMULATED ' if simulated else ''}{session.cluster} {live}/{all_} nodes"
 
 
 def _short(session: Session, found: list[Problem]) -> str:
@@ -137,15 +136,4 @@ def _listed(session: Session, agents: list[Agent], arguments: Namespace) -> str:
         name=lambda row: row.key,
         missing=absent,
         output=output,
-    )
-
-
-def reasons(output: str) -> str:
-    """The table of drop reasons; needs no agent."""
-    if output == "json":
-        return json.dumps([reason._asdict() for reason in REASONS], indent=2)
-    return "\n".join(
-        f"{r.number:>2}  {fmt.fit(r.name, 13)} {r.meaning}\n"
-        f"      cause   {r.cause}\n      remedy  {r.remedy}"
-        for r in REASONS
     )

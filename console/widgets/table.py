@@ -35,14 +35,24 @@ class LineTable(Painted, Generic[R]):
         *,
         empty: str,
         id: str | None = None,
+        by_urgency: bool = True,
+        follows: bool = False,
     ) -> None:
+        """`by_urgency`: unsorted rows stand worst first; else as they come.
+
+        `follows`: the cursor stays on the newest row until it is moved away from there.
+        """
         super().__init__(id=id)
+        self._by_urgency = by_urgency
+        self._follows = follows
+        self.following = follows
         self._columns = columns
         self._empty = empty
         self._records: Sequence[R] = ()
         self._rows: list[R] = []
         self._top = 0
         self._key = ""
+        self._chosen: frozenset[str] | None = None
         self._sort: Column[R] | None = None
         self._reverse = False
         self.words = ""
@@ -52,6 +62,26 @@ class LineTable(Painted, Generic[R]):
         """Keys move its cursor: not so of the other table of a screen that has two."""
 
     # ---- what it shows
+
+    @property
+    def columns(self) -> list[Column[R]]:
+        """Those that were chosen, with or without room for them."""
+        return [c for c in self._columns if self._chosen is None or c.title in self._chosen]
+
+    @property
+    def titles(self) -> list[str]:
+        """Of all columns that there are."""
+        return [column.title for column in self._columns]
+
+    @property
+    def rows(self) -> list[R]:
+        """As they are on show, those too for which there is no room."""
+        return list(self._rows)
+
+    def choose(self, titles: frozenset[str] | None) -> None:
+        """Only these columns; None: all."""
+        self._chosen = titles
+        self._draw()
 
     def use(self, columns: Sequence[Column[R]]) -> None:
         """Other columns from the next `show` on."""
@@ -80,7 +110,8 @@ class LineTable(Painted, Generic[R]):
     @property
     def summary(self) -> str:
         """Sort, filter and how many rows: for the crumb line."""
-        sort = self._sort.title.lower() if self._sort else "problem"
+        usual = "problem" if self._by_urgency else "time"
+        sort = self._sort.title.lower() if self._sort else usual
         arrow = "▲" if self._reverse else "▼"
         rows, all_ = len(self._rows), len(self._records)
         counted = f"{rows} rows" if rows == all_ else f"{rows} of {all_} rows"
@@ -108,6 +139,11 @@ class LineTable(Painted, Generic[R]):
 
     def reverse(self) -> None:
         self._reverse = not self._reverse
+        self._arrange()
+
+    def follow(self) -> None:
+        """On, and to the newest row; or off."""
+        self.following = self._follows and not self.following
         self._arrange()
 
     def mark(self) -> None:
@@ -144,11 +180,14 @@ class LineTable(Painted, Generic[R]):
             self.marks &= {_key(row) for row in self._records}
         rows = matching(self._records, self._columns, self.words)
         if self._sort is None:
-            rows.sort(key=_urgency, reverse=self._reverse)
-            self._rows = rows
+            if self._by_urgency:
+                rows.sort(key=_urgency, reverse=self._reverse)
+            self._rows = rows if self._by_urgency or not self._reverse else rows[::-1]
         else:
             self._rows = ordered(rows, self._sort, reverse=self._reverse)
-        if self._rows and self.current is None:
+        if self._rows and self.following:
+            self._key = _key(self._rows[-1])
+        elif self._rows and self.current is None:
             # Its row is gone: the nearest place is the top, the target of a plan is never guessed.
             self._key = _key(self._rows[0])
             self.post_message(self.Moved())
@@ -158,6 +197,7 @@ class LineTable(Painted, Generic[R]):
         return next((i for i, row in enumerate(self._rows) if _key(row) == self._key), 0)
 
     def _go(self, index: int) -> None:
+        self.following = self._follows and index == len(self._rows) - 1
         self._key = _key(self._rows[index])
         self._draw()
         self.post_message(self.Moved())
@@ -166,7 +206,7 @@ class LineTable(Painted, Generic[R]):
         return max(0, self.size.height - 1)
 
     def _visible(self) -> list[Column[R]]:
-        return fitting(self._columns, self.size.width)
+        return fitting(self.columns, self.size.width)
 
     def _draw(self) -> None:
         height, index = self._height(), self._index()

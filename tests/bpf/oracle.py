@@ -51,6 +51,17 @@ def hashed(flow: Flow, key: bytes) -> int:
     return _finished(x + second)
 
 
+def part(flow: Flow, option: str) -> Flow:
+    """What of a flow the ring is asked with: equal for all that the option keeps together."""
+    kept = {
+        "flow": flow,
+        "source": flow._replace(port=0, to_port=0),
+        "source+port": flow._replace(port=0),
+        "port": flow._replace(port=0, source="::" if ":" in flow.to else "0.0.0.0"),
+    }
+    return kept[option]
+
+
 def _hashed6(flow: Flow, first: int, second: int, ports: int) -> int:
     source, to = _words(IPv6Address(flow.source).packed), _words(IPv6Address(flow.to).packed)
     vip = ((to[0] + to[1] * ODD_2) * 256 % WORD | PROTOCOL[flow.protocol]) * ODD_3

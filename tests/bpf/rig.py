@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One balancer without a network: frames through BPF_PROG_TEST_RUN, outcomes from its maps.
 
-Every single run checks INVARIANTS C1: exactly one outcome, counted once, nothing else moved.
+Every single run checks INVARIANTS C1 and C3: exactly one outcome and one way of being placed, each
+counted once, nothing else moved.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import abi, bpf_syscall, flowtable, maglev, mapped
-from agent.boundary import Encap, OwnedReal, VipKey
+from agent.boundary import PLAIN, Encap, OwnedReal, Placing, VipKey
 from agent.dataplane import DataPlane
 from agent.events import EventRing
 from agent.jiffies import HZ, Jiffies
@@ -82,6 +83,15 @@ class Service(NamedTuple):
         ours = frames.CLIENT6 if self.key.address.version == 6 else frames.CLIENT
         return oracle.Flow(source or ours, port, to, self.key.port, self.key.protocol.value)
 
+    def sent_to(self, out: Outcome) -> int:
+        """The number of the real that the outer header names; the event says the same, if any."""
+        assert out.action == TX, out
+        ipv6 = out.output[12:14] == b"\x86\xdd"
+        packed = out.output[38:54] if ipv6 else out.output[30:34]
+        number = self.reals[ip_address(packed)]
+        assert out.event is None or out.event["real_num"] == number
+        return number
+
     def predicted(self, port: int, down: frozenset[int] = frozenset()) -> int | None:
         """The real of a new flow from CLIENT, by the oracle."""
         return oracle.real_num(oracle.hashed(self.flow(port), KEY), self.ring, down)
@@ -106,13 +116,14 @@ class Rig:
         self.totals = self._view("totals", abi.Totals, sizes)
         self.flows = self._view("flows", abi.FlowSet, self._entries("flows"))
         self.reals = self._view("reals", abi.Real, abi.MAX_REALS)
+        self.queues = self._view("queues", abi.Queue, sizes * abi.QUEUES)
         self._counters = [
             self.totals,
             self.flows,
             self._view("vip_totals", abi.Share, sizes * abi.MAX_VIPS),
             self._view("real_totals", abi.Share, sizes * abi.MAX_REALS),
             self._view("buckets", abi.Bucket, sizes * abi.BUCKETS),
-            self._view("queues", abi.Queue, sizes * abi.QUEUES),
+            self.queues,
             self._view("services", abi.Service, abi.MAX_VIPS),
         ]
 
@@ -136,10 +147,12 @@ class Rig:
         """As freshly loaded: no VIPs, no reals, no flows, no counts, no events."""
         for key in self.dataplane.owned().vips:
             self.dataplane.remove_vip(key)
+        self.dataplane.set_own_addresses(())
         for counters in [*self._counters, self.reals]:
             counters.view(np.uint8)[:] = 0
         self.drain()
         self._next_vip, self._next_real = 1, 1
+        self.dataplane.stop_trace()
         self.dataplane.configure(SETTINGS)
 
     def configure(self, **changes: Any) -> None:  # noqa: ANN401
@@ -161,7 +174,13 @@ class Rig:
     def address(text: str) -> maglev.Address:
         return ip_address(text)
 
-    def serve(self, key: VipKey, weights: Mapping[str, int], encap: Encap = Encap.IPIP) -> Service:
+    def serve(
+        self,
+        key: VipKey,
+        weights: Mapping[str, int],
+        encap: Encap = Encap.IPIP,
+        placing: Placing = PLAIN,
+    ) -> Service:
         """Put a VIP with reals of these weights; weight 0: a real without a slot."""
         members: dict[maglev.Address, int] = {ip_address(a): w for a, w in weights.items()}
         vip_num, self._next_vip = self._next_vip, self._next_vip + 1
@@ -172,7 +191,7 @@ class Rig:
             self._next_real += 1
         service = Service(key, vip_num, numbers, [])
         self.place(service, members)
-        self.dataplane.put_vip(key, vip_num)
+        self.dataplane.put_vip(key, vip_num, placing)
         return service
 
     def put_real(
@@ -224,20 +243,30 @@ class Rig:
 
     def run(self, frame: bytes) -> Outcome:
         """One frame through the program; C1 is checked on the way."""
+        out, events = self.run_traced(frame)
+        assert len(events) <= 1
+        return out._replace(event=events[0] if events else None)
+
+    def run_traced(self, frame: bytes) -> tuple[Outcome, list[Any]]:
+        """The same, and all events that it made (struct lb_event)."""
         before = self._sums()
         ran = bpf_syscall.run_program(self.program, frame)
         delta = {name: total - before[name] for name, total in self._sums().items()}
         _one_outcome(ran.result, delta, len(frame))
+        _one_placement(ran.result, delta)
         dropped = [n for n in range(abi.REASON_COUNT) if delta[f"drops[{n}]"]]
-        events = self.drain()
-        assert len(events) <= 1
-        return Outcome(
+        out = Outcome(
             ran.result,
             ran.output,
             reasons.name_of(dropped[0]) if dropped else "",
-            {k: v for k, v in delta.items() if v and not k.startswith("drops[")},
-            events[0] if events else None,
+            {k: v for k, v in delta.items() if v and not k.startswith(("drops[", "queues"))},
+            None,
         )
+        return out, self.drain()
+
+    def quick(self, frame: bytes) -> int:
+        """One frame, unchecked and for floods: its action."""
+        return bpf_syscall.run_program(self.program, frame).result
 
     def drain(self) -> list[Any]:
         events: list[Any] = []
@@ -272,6 +301,7 @@ class Rig:
                 sums |= {f"drops[{n}]": int(count) for n, count in enumerate(column)}
             elif name != "pad":
                 sums[name] = int(column)
+        sums["queues"] = int(self.queues["packets"].sum())
         return sums
 
 
@@ -287,3 +317,18 @@ def _one_outcome(action: int, delta: Mapping[str, int], length: int) -> None:
     assert sorted(set(drops)) <= [0, 1]
     assert sum(drops) == delta["drop_packets"], "one reason per drop"
     assert delta["drops[0]"] == 0
+
+
+def _one_placement(action: int, delta: Mapping[str, int]) -> None:
+    """C3, for one frame: looked up (found, or missed for one cause) or placed by the ring alone."""
+    misses = sum(delta[f"flow_miss_{cause}"] for cause in ("syn", "udp", "other"))
+    placed = delta["flow_hits"] + misses + delta["flow_untracked"]
+    assert placed + delta["icmp_forwarded"] <= 1, delta
+    if action == PASS:
+        assert not placed
+    elif action == TX and not delta["icmp_sent"]:
+        assert placed + delta["icmp_forwarded"] == 1, delta
+    for of_misses in ("flow_stale", "flow_previous", "flow_unstored"):
+        assert delta[of_misses] <= misses, (of_misses, delta)
+    assert delta["quic_routed"] + delta["quic_initial"] + delta["quic_unknown"] <= 1
+    assert delta["queues"] == delta["rx_packets"] == 1

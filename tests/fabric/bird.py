@@ -29,12 +29,28 @@ protocol kernel kernel6 {{
   ipv6 {{ import none; export where source = RTS_BGP; }};
   merge paths on limit 8;
 }}
+# RFC 8326 section 3.2: a route that is about to go is the last choice.
+function graceful_shutdown() {{
+  if (65535, 0) ~ bgp_community then bgp_local_pref = 0;
+}}
 template bgp node {{
   local as {router_as};
   hold time 3; keepalive time 1;
   connect retry time 1; connect delay time 1; error wait time 1, 2;
-  ipv4 {{ import where net ~ [ 10.200.0.0/16{{32,32}} ]; export none; }};
-  ipv6 {{ import where net ~ [ fd00:200::/32{{128,128}} ]; export none; }};
+  ipv4 {{
+    import filter {{
+      if net !~ [ 10.200.0.0/16{{32,32}} ] then reject;
+      graceful_shutdown(); accept;
+    }};
+    export none;
+  }};
+  ipv6 {{
+    import filter {{
+      if net !~ [ fd00:200::/32{{128,128}} ] then reject;
+      graceful_shutdown(); accept;
+    }};
+    export none;
+  }};
 }}
 """
 
@@ -96,6 +112,15 @@ def routes(vip_address: str) -> frozenset[str]:
 
 def updates(place: Path, node: str) -> int:
     """Routes that the router has been told by a node, announcements and withdrawals, so far."""
+    return _received(place, node, "Import updates:") + withdrawals(place, node)
+
+
+def withdrawals(place: Path, node: str) -> int:
+    """Of these the withdrawals."""
+    return _received(place, node, "Import withdraws:")
+
+
+def _received(place: Path, node: str, what: str) -> int:
     answer = subprocess.run(
         ["birdc", "-r", "-s", str(place / "bird.ctl"), "show", "protocols", "all", node],
         text=True,
@@ -106,7 +131,7 @@ def updates(place: Path, node: str) -> int:
     return sum(
         int(line.split(":")[1].split()[0])
         for line in answer.stdout.splitlines()
-        if line.strip().startswith(("Import updates:", "Import withdraws:"))
+        if line.strip().startswith(what)
     )
 
 

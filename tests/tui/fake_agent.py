@@ -21,6 +21,7 @@ from shared.messages import (
     Batch,
     Change,
     Command,
+    Disable,
     Drain,
     Event,
     Look,
@@ -173,7 +174,10 @@ class FakeAgent:
         return None
 
     def _change(
-        self, action: Drain | Undrain | Weight, vip: str, before: dict[str, dict[str, int]]
+        self,
+        action: Drain | Undrain | Disable | Weight,
+        vip: str,
+        before: dict[str, dict[str, int]],
     ) -> Change | None:
         if action.vip not in ("", vip):
             return None
@@ -209,11 +213,13 @@ class FakeAgent:
                 if action.vip in ("", vip):
                     self._apply_one(action, (vip, action.real))
 
-    def _apply_one(self, action: Drain | Undrain | Weight, key: tuple[str, str]) -> None:
+    def _apply_one(self, action: Drain | Undrain | Disable | Weight, key: tuple[str, str]) -> None:
         if isinstance(action, Drain):
             self.fleet.admin[key] = Admin.DRAINING
         elif isinstance(action, Undrain):
             self.fleet.admin.pop(key, None)
+        elif isinstance(action, Disable):
+            self.fleet.admin[key] = Admin.DISABLED
         else:
             self.fleet.weight[key] = action.weight
 
@@ -234,7 +240,7 @@ class FakeAgent:
         )
 
 
-def _parts(action: Action) -> tuple[Drain | Undrain | Weight, ...]:
+def _parts(action: Action) -> tuple[Drain | Undrain | Disable | Weight, ...]:
     if isinstance(action, Batch):
         return action.actions
-    return (action,) if isinstance(action, Drain | Undrain | Weight) else ()
+    return (action,) if isinstance(action, Drain | Undrain | Disable | Weight) else ()

@@ -26,6 +26,7 @@ class Playback:
     sent: list[tuple[str, Action, bool]] = field(default_factory=list)
     answered: int = 0
     topics: frozenset[str] = frozenset()
+    who: str = "test@here"
 
     def take(self) -> Inbox:
         inbox, self.inbox = self.inbox, Inbox()

@@ -116,6 +116,13 @@ STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
     "alerts_mixed": (mixed, ("8", "j", "j")),
     "alerts_lost": (lost, ("8",)),
     "alerts_nobody": (nobody, ("8",)),
+    "real": (plain, ("3", "enter", "enter")),
+    "real_lost": (lost, ("3", "enter", "enter")),
+    "ring": (mixed, ("3", "d")),
+    "ring_lost": (lost, ("3", "d")),
+    "operations": (plain, ("9",)),
+    "operations_nobody": (nobody, ("9",)),
+    "what_if": (plain, ("7",)),
     "command": (plain, ("colon", *"drain node/lb", "tab")),
     "command_wrong": (plain, ("colon", *"drian lb1", "enter")),
     "help": (plain, ("question_mark",)),
@@ -141,6 +148,9 @@ STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
 
 SMALL_ONLY = (
     "filter",
+    "real_lost",
+    "ring_lost",
+    "operations_nobody",
     "arm",
     "sorted",
     "frozen",
@@ -403,7 +413,7 @@ async def test_lower_case_never_sends() -> None:
     app = plain()
     source: Any = app.source
     async with app.run_test(size=(80, 24)) as pilot:
-        await keys(*"jkgompq134568", "tab", "enter", "escape", "slash", "d", "u", "w", "enter")(
+        await keys(*"jkgomp1345689d2", "tab", "enter", "escape", "slash", "d", "u", "w", "enter")(
             pilot
         )
     assert {type(action).__name__ for _, action, _ in source.sent} == {"Replay"}

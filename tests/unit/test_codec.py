@@ -77,7 +77,11 @@ EVENTS: dict[str, m.EventBody] = {
     ),
     "event-lost": m.LostEvent(3, "older than what the agent keeps"),
 }
-TELEMETRY: dict[str, m.Snapshot | m.Event] = {
+ENTRY = m.TracedPacket("entry", 12_500_000_001, 1, 77, 0, 60, b"\0\xff", vip="web",
+                       real="10.3.1.2", slot=4711)  # fmt: skip
+EXIT = m.TracedPacket("exit", 12_500_000_900, 1, 77, 0, 80, b"\1\xff", "send", "", "web",
+                      "10.3.1.2", 4711, True)  # fmt: skip
+TELEMETRY: dict[str, m.Telemetry] = {
     "node": NODE,
     "vip": m.VipSnapshot(**HEAD, vips=(VIP_ROW,)),
     "vip-ailing": m.VipSnapshot(**HEAD, vips=(AILING_ROW,)),
@@ -90,6 +94,10 @@ TELEMETRY: dict[str, m.Snapshot | m.Event] = {
                                      miss_udp=2, miss_other=3, stale=1, evictions=0),
     "drop": m.DropSnapshot(**HEAD, drops=(m.DropRow(1, "fragment", 9),), events=5, suppressed=3,
                            lost=1),
+    "trace": m.Packets(**HEAD, trace="1f-2", offset=10**18, packets=(ENTRY, EXIT), matched=9,
+                       entries=1, exits=1),
+    "trace-ended": m.Packets(**HEAD, trace="1f-2", offset=10**18, packets=(), matched=9, entries=1,
+                             exits=1, ended="its time is over"),
     **{name: m.Event(**HEAD, wall=1e9, body=body) for name, body in EVENTS.items()},
 }  # fmt: skip
 ACTIONS: dict[str, m.Action] = {
@@ -102,6 +110,17 @@ ACTIONS: dict[str, m.Action] = {
     "replay": m.Replay(12),
     "batch": m.Batch((m.Drain("10.3.1.2", "web"), m.Weight("10.3.2.2", 50, "web"))),
     "ring": m.RingOf("web"),
+    "trace": m.Trace(),
+    "trace-filtered": m.Trace(
+        vip="web",
+        real="10.3.1.2",
+        source="198.51.100.0/24",
+        destination_port=80,
+        protocol="tcp",
+        one_in=100,
+        seconds=5.0,
+    ),
+    "untrace": m.Untrace("1f-2"),
     "audit": m.ReadAudit(-10, 10),
     "history": m.ReadHistory(1e9 - 60, 1e9),
 }

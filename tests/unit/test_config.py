@@ -13,6 +13,7 @@ from agent import config
 from agent.bgp_table import Announce, Bgp, BgpPeer
 from agent.check_table import Check
 from agent.cli import main
+from agent.drain_table import DrainTable
 
 SAMPLE = Path(__file__).parents[2] / "configs" / "agent.toml"
 TEXT = SAMPLE.read_text()
@@ -35,6 +36,7 @@ def test_sample_shows_every_key_and_its_default() -> None:
         (Bgp, raw["bgp"]),
         (Announce, raw["bgp"]["announce"]),
         (BgpPeer, raw["bgp"]["peers"][0]),
+        (DrainTable, raw["drain"]),
         (config.Vip, raw["vips"][0] | {"quic": raw["vips"][1]["quic"]}),
         (config.QuicCid, raw["vips"][1]["quic"]),
         (Check, raw["vips"][0]["check"]),

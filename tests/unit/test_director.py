@@ -185,6 +185,8 @@ def test_k2_min_healthy_guard() -> None:
 
 def test_node_drain_withdraws_and_keeps_serving(world: World) -> None:
     world.ask(Drain(node=True), id="a")
+    world.now += 61
+    world.tell(b.Tick())
     assert world.announced == frozenset()
     assert world.share(REALS[0]) > 0
     world.ask(Undrain(node=True), id="b")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from agent.boundary import EffectError, Override, Remember
-from agent.journal import Journal, Recalled, recall
+from agent.journal import Journal, recall
+from agent.recollection import Recalled
 from shared.messages import Command, Drain
 from shared.model import Admin
 

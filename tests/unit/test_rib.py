@@ -19,8 +19,10 @@ V6 = ip_address("2001:db8:200::1")
 ROUTE = Route()
 
 
-def service(*, wants: bool = True, ready: bool = True, needed: bool = False) -> rib.Service:
-    return rib.Service(VIP_ADDRESS, wants, ready, ROUTE, needed)
+def service(
+    *, wants: bool = True, ready: bool = True, needed: bool = False, leaving: bool = False
+) -> rib.Service:
+    return rib.Service(VIP_ADDRESS, wants, ready, ROUTE, leaving, needed)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from agent.config import Wire
 from agent.server import Server
 from shared import chain, curve
 from shared.codec import LARGEST_COMMAND, answer_of, command_frames
-from shared.messages import Answer, Command, Drain, Event, Look, LostEvent, Replay
+from shared.messages import Answer, Command, Drain, Event, Look, LostEvent, Packets, Replay
 from shared.model import endpoints
 from tests.ports import free_port
 
@@ -349,6 +349,34 @@ def test_k2_roles_are_enforced(tmp_path: Path) -> None:
             ]
 
     asyncio.run(story())
+
+
+def test_k2_packets_are_for_operators_only(tmp_path: Path) -> None:
+    """A viewer who asks for the topic `trace`, or for all topics, gets every topic but that one."""
+    packets = Packets(node="lb1", boot="b", sequence=1, at=1.0, trace="t", offset=0, packets=(),
+                      matched=0, entries=0, exits=0)  # fmt: skip
+
+    async def story() -> None:
+        remote = Remote(tmp_path)
+        async with rig(tmp_path, remote.wire) as it:
+            with remote.subscriber("bob") as bob, remote.subscriber("ann") as ann:
+                bob.subscribe(b"trace")
+                bob.subscribe(b"")
+                ann.subscribe(b"trace")
+                ann.subscribe(b"event")
+                await _published_until_heard(it.server, bob)
+                await _published_until_heard(it.server, ann)
+                await it.server.publish(packets)
+                heard = [frames[0] async for frames in _all(ann)]
+                assert b"trace" in heard
+                assert b"trace" not in [frames[0] async for frames in _all(bob)]
+
+    asyncio.run(story())
+
+
+async def _all(socket: zmq.asyncio.Socket) -> AsyncIterator[list[bytes]]:
+    while await socket.poll(200):
+        yield await socket.recv_multipart()
 
 
 def test_unauthorised_keys_get_nothing_at_all(tmp_path: Path) -> None:

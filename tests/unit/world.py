@@ -13,8 +13,10 @@ from ipaddress import IPv4Address, ip_address
 import numpy as np
 
 from agent import boundary as b
-from agent import config, maglev
+from agent import config, maglev, recollection
 from agent.director import Director
+from agent.journal import line_of
+from agent.recollection import Recalled
 from shared.messages import Action, Answer, Command, EventBody, Reload
 from shared.model import Protocol
 
@@ -80,26 +82,34 @@ class World:
         self.file = text
         """The config file, as the next reload reads it."""
         self.kept: dict[int, str] = {}
+        self._packets = np.zeros(512, np.uint64)
         self.control: config.Config | None = self.config
         self.asked: frozenset[b.Asking] = frozenset()
 
     # ---- what happens
 
-    def start(self, overrides: Sequence[b.Override] = (), revision: int = 0) -> None:
+    def start(self, recalled: Recalled = Recalled((), 0, ())) -> None:  # noqa: B008  # a value
         self.tell(
-            b.Adopted(dict(self.vips), tuple(self.reals.values()), dict(self.rings),
-                      tuple(overrides), revision, generation=1, newest_generation=1)
-        )  # fmt: skip
+            b.Adopted(
+                dict(self.vips),
+                tuple(self.reals.values()),
+                dict(self.rings),
+                recalled.overrides,
+                recalled.revision,
+                generation=1,
+                newest_generation=1,
+                pending=recalled.pending,
+                phases=recalled.phases,
+            )
+        )
 
     def restart(self, text: str | None = None) -> None:
         """The agent dies; the next one finds maps and journal."""
-        journal = [o for entry in self.remembered for o in entry.overrides]
-        last = {(o.vip, o.real): o for o in journal}
-        revision = self.remembered[-1].revision if self.remembered else 0
+        recalled = recollection.recall((line_of(entry, 0.0) for entry in self.remembered), wall=0.0)
         self.config = config.parse(text, "test.toml") if text else self.config
         self.director = Director(self.config, quick_fill)
         self.history.clear()
-        self.start(tuple(last.values()), revision)
+        self.start(recalled)
 
     def probe(self, *reals: str, ok: bool, vip: str = "web", times: int = 1) -> None:
         for _ in range(times):
@@ -114,7 +124,8 @@ class World:
 
     def ask(self, action: Action, *, id: str = "1", dry_run: bool = False,
             expect: int | None = None, allow: Sequence[str] = (), why: str = "",
-            who: str = "ann@jump") -> Answer:  # fmt: skip
+            who: str = "ann@jump", expires: float = 0.0,
+            confirm: float = 0.0) -> Answer:  # fmt: skip
         command = Command(
             id=id,
             who=who,
@@ -123,6 +134,8 @@ class World:
             expect_revision=expect,
             allow=tuple(allow),
             why=why,
+            expires=expires,
+            confirm=confirm,
         )
         self.tell(b.Asked(command, b"console"))
         return self.answers[-1]
@@ -131,6 +144,19 @@ class World:
                allow: Sequence[str] = (), why: str = "") -> Answer:  # fmt: skip
         self.file = text
         return self.ask(Reload(), id=id, dry_run=dry_run, allow=allow, why=why)
+
+    def count(self, *, packets: float = 0.0, flows: dict[str, int] | None = None,
+              seconds: float = 1.0) -> None:  # fmt: skip
+        """Time passes; each VIP got `packets` per second, each real has so many live flows."""
+        self.now += seconds
+        self._packets = self._packets.copy()
+        for vip_num in self.vips.values():
+            self._packets[vip_num] += np.uint64(packets * seconds)
+        live = np.zeros(4096, np.int64)
+        for vip in self.director.state.vips.values():
+            for real in vip.reals.values():
+                live[real.number.real_num] = (flows or {}).get(real.name, 0)
+        self.tell(b.Counted(live, packets=self._packets))
 
     def _read(self, effect: b.ReadConfig) -> None:
         try:

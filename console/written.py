@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records -> text for a pipe or a terminal: table, wide, json, jsonl, csv, name."""
+"""Records -> text for a pipe or a terminal: table, wide, json, jsonl, csv, name.  Pure but for the
+clock in `now_text`."""
 
 from __future__ import annotations
 

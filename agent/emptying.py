@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A draining real: how many flows it has left, how fast they end, when it will be empty.  Pure.
+
+Flows of one kind end like radioactive decay: the same share of them in every second.  So the
+estimate is the half-life over the last minute, and the time until less than one is left; with
+long-living flows it is what it is, an estimate, and it is not given while nothing ends.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+WINDOW = 60.0
+"""Seconds that the estimate looks back."""
+LEAST = 3.0
+"""Seconds before there is an estimate."""
+SAMPLES = 64
+
+
+class Emptying(NamedTuple):
+    """A drain under way."""
+
+    since: float
+    at_start: int
+    """Live flows when it began, as counted first."""
+    samples: tuple[tuple[float, int], ...] = ()
+    """(seconds, live flows), the newest last."""
+    empty_at: float = 0.0
+    """When it was found empty; 0: it is not."""
+
+
+def begin(now: float, flows: int) -> Emptying:
+    return Emptying(now, flows)
+
+
+def counted(emptying: Emptying, flows: int, now: float) -> Emptying:
+    """With one more count."""
+    kept = tuple(s for s in emptying.samples if now - s[0] <= WINDOW)[-SAMPLES + 1 :]
+    first = emptying.at_start if emptying.samples else max(emptying.at_start, flows)
+    empty_at = 0.0 if flows else emptying.empty_at or now
+    return Emptying(emptying.since, first, (*kept, (now, flows)), empty_at)
+
+
+def half_life(emptying: Emptying) -> float:
+    """Seconds in which half of the flows end; infinite while none does; 0 when it is empty."""
+    if not emptying.samples:
+        return math.inf
+    (begun, before), (now, flows) = emptying.samples[0], emptying.samples[-1]
+    if flows == 0:
+        return 0.0
+    if now - begun < LEAST or flows >= before:
+        return math.inf
+    return (now - begun) * math.log(2) / math.log(before / flows)
+
+
+def seconds_left(emptying: Emptying) -> float:
+    """Until less than one flow is left; infinite: no estimate."""
+    if not emptying.samples:
+        return math.inf
+    flows = emptying.samples[-1][1]
+    return half_life(emptying) * (math.log2(flows) + 1) if flows else 0.0

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes that end by themselves: they expire, must be confirmed, or have a deadline.  Pure.
+
+What is due is decided by `now`; the director carries it out as a change like any other, in the
+name of who asked for it.  A later change of the same object takes it out of what is pending: nobody
+wants his decision taken back by an older one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from agent.boundary import Override, Pending
+from shared.messages import Batch, Command, Drain
+
+
+class Due(NamedTuple):
+    """A pending change and its time."""
+
+    pending: Pending
+    at: float
+    """Seconds, monotonic."""
+
+
+Object = tuple[str, str]
+"""(VIP name, real's address); the node: both empty."""
+
+
+def armed(command: Command, before: Iterable[Override], now: float) -> tuple[Due, ...]:
+    """What a command that was applied leaves behind; `before` is how it was."""
+    back = tuple(before)
+    found = []
+    if command.confirm:
+        found.append(_due(command, "confirm", command.confirm, back, now))
+    if command.expires:
+        found.append(_due(command, "expire", command.expires, back, now))
+    actions = command.action.actions if isinstance(command.action, Batch) else (command.action,)
+    drains = [action for action in actions if isinstance(action, Drain) and action.deadline]
+    for n, action in enumerate(drains):
+        mine = tuple(o for o in back if o.real and _is_about(action, o))
+        found.append(_due(command, action.then, action.deadline, mine, now, nth=f".{n}"))
+    return tuple(found)
+
+
+def _due(
+    command: Command,
+    kind: str,
+    left: float,
+    back: tuple[Override, ...],
+    now: float,
+    *,
+    nth: str = "",
+) -> Due:
+    pending = Pending(f"{command.id}/{kind}{nth}", kind, command.who, left, back, command.operation)
+    return Due(pending, now + left)
+
+
+def _is_about(action: Drain, override: Override) -> bool:
+    same_real = not action.real or action.real == override.real
+    return same_real and action.vip in ("", override.vip)
+
+
+def without(pending: Iterable[Due], objects: Iterable[Object]) -> tuple[list[Due], list[str]]:
+    """(what is still pending, ids of what has nothing left to do)."""
+    taken = set(objects)
+    left, settled = [], []
+    for due in pending:
+        back = tuple(o for o in due.pending.back if (o.vip, o.real) not in taken)
+        if back:
+            left.append(due._replace(pending=due.pending._replace(back=back)))
+        else:
+            settled.append(due.pending.id)
+    return left, settled
+
+
+def objects(overrides: Iterable[Override]) -> frozenset[Object]:
+    return frozenset((override.vip, override.real) for override in overrides)
+
+
+def wrong(command: Command) -> str:
+    """What is wrong with a command's times; empty: nothing."""
+    for name, seconds in (("--for", command.expires), ("--confirm-within", command.confirm)):
+        if seconds and not 1 <= seconds <= 30 * 86400:
+            return f"{name} {seconds:g}: must be 1 second to 30 days"
+    return ""

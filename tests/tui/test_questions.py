@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Screens that ask the agents: what if, rings, operations and the plan that takes one back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from textual.widgets import Input
+
+from console.screens.plan import PlanDialog
+from console.store import Arrived, Inbox
+from shared.messages import ChangeEvent, RingOf, Undrain
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.playback import SECONDS
+from tests.tui.recorded import LB1, LB2, Fleet
+from tests.tui.test_plan import confirm, console, sees, to_reals, until
+from tests.tui.test_screens import keys, mixed, painted, plain, ready, settle
+
+
+async def test_what_if_asks_every_node_and_sends_nothing(tmp_path: Path) -> None:
+    agents = [FakeAgent(tmp_path / name, Fleet(name)) for name in ("lb1", "lb2")]
+    agents[1].guard = "min-healthy"
+    with agents[0] as one, agents[1] as other:
+        async with console(*agents) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("7")
+            await sees(pilot, "if: drain real/10.3.1.2@web", "● would do it", "✕ refuses")
+            await sees(pilot, "min-healthy", "40.2%", "refused: nothing was sent")
+            field: Any = app.screen.query_one("#if", Input)
+            await pilot.press("enter")
+            await until(pilot, lambda: app.focused is field, "the question is typed")
+            field.value = "weight 10.3.2.2@web 50"
+            await pilot.press("enter")
+            await sees(pilot, "if: weight 10.3.2.2@web 50")
+            field.value = "weight nonsense"
+            field.focus()
+            await pilot.press("enter")
+            await sees(pilot, "a number from 1 to 1000")
+            await pilot.press("escape")
+            await until(pilot, lambda: app.focused is not field, "left")
+            other.guard = ""
+            await pilot.press("W")
+            await until(pilot, lambda: isinstance(app.screen, PlanDialog), "the same as a plan")
+            assert app.screen.query_one("#weight", Input).value == "50"
+        assert all(c.dry_run for c in [*one.changes, *other.changes])
+
+
+async def test_rings_that_differ_are_compared_slot_by_slot() -> None:
+    app = mixed()
+    source: Any = app.source
+    async with app.run_test(size=(140, 40)) as pilot:
+        await settle(pilot)
+        asked = [(a, action) for a, action, _ in source.sent if isinstance(action, RingOf)]
+        assert (LB1, RingOf("web")) in asked
+        assert (LB2, RingOf("web")) in asked
+        source.answer_with({a: _Rings(app.store.agents[a]) for a in (LB1, LB2)}, SECONDS - 0.9)
+        await keys("8")(pilot)
+        assert "web from slot 5 on (10.3." in painted(app, "LineTable")
+        await keys("3", "d")(pilot)
+        assert "VIPs › web › ring" in painted(app, "#crumb")
+        assert "✕ differs" in painted(app, "LineTable")
+        assert "5: 10.3." in painted(app, "LineTable")
+
+
+class _Rings:
+    """Answers RingOf with a ring that differs from the other node's from slot 5 on."""
+
+    def __init__(self, agent: Any) -> None:  # noqa: ANN401  # of the store
+        self._agent = agent
+
+    def answer(self, command: Any) -> Any:  # noqa: ANN401  # an Answer
+        from shared.messages import Answer, Ring
+        from shared.model import RING_SLOTS
+
+        if not isinstance(command.action, RingOf):
+            return Answer(id=command.id, node=self._agent.name, status="ok", revision=7)
+        row = next(r for r in self._agent.vips.vips if r.name == command.action.vip)
+        first = 5 if self._agent.name == "lb1" else 9
+        slots = b"\0\0" * first + b"\1\0" * (RING_SLOTS - first)
+        ring = Ring(row.name, row.ring_digest, ("10.3.1.2", "10.3.2.2"), slots)
+        return Answer(id=command.id, node=self._agent.name, status="ok", revision=7, ring=ring)
+
+
+async def test_others_actions_appear_live_and_are_listed() -> None:
+    app = plain()
+    source: Any = app.source
+    async with app.run_test(size=(120, 30)) as pilot:
+        await keys("5")(pilot)
+        body = ChangeEvent("mo@jump", "drain real/10.3.1.2@web", "applied", 8, "INC-9", "op-1",
+                           ("undrain real/10.3.1.2@web",))  # fmt: skip
+        event = Fleet("lb1").event(6, SECONDS - 1, body)
+        source.inbox = Inbox((Arrived(LB1, event, SECONDS - 0.9),))
+        await settle(pilot)
+        assert "mo@jump: drain real/10.3.1.2@web: applied on lb1" in painted(app, "#message")
+        await keys("9")(pilot)
+        first = painted(app, "LineTable").splitlines()[1]
+        assert "mo@jump" in first
+        assert "INC-9" in first
+        assert "● ok 1/1" in first
+
+
+async def test_undo_is_a_plan_too(tmp_path: Path) -> None:
+    with FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one:
+        async with console(one) as (_, pilot):
+            await to_reals(pilot)
+            body = ChangeEvent("test@here", "drain real/10.3.1.2@web", "applied", 8, "", "op",
+                               ("undrain real/10.3.1.2@web",))  # fmt: skip
+            one.fleet.admin["web", "10.3.1.2"] = "draining"  # type: ignore[assignment]
+            one.publish(one.fleet.event(0, one.second, body))
+            await pilot.press("9")
+            await sees(pilot, "drain real/10.3.1.2@web", "yes", "Z plans: undrain")
+            await pilot.press("Z")
+            await sees(pilot, "as CLI   remora undrain real/10.3.1.2@web", "ok on 1 node")
+            assert one.changes[-1].dry_run
+            await confirm(pilot)
+            await pilot.press("tab", "enter")
+            await sees(pilot, "applied 1/1")
+        assert one.changes[-1].action == Undrain("10.3.1.2", "web")
+
+
+async def test_undo_wants_an_armed_console_and_something_to_undo() -> None:
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("9", "Z")(pilot)
+        assert "A arms" in painted(app, "#message")
+    app = ready()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("1", "Z")(pilot)
+        assert "operations (9)" in painted(app, "#message")
+        await keys("9", "Z")(pilot)
+        assert "cannot be taken back" in painted(app, "#message")
+
+
+async def test_a_real_on_every_node_and_the_way_there() -> None:
+    app = ready()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await keys("3", "enter", "j", "enter")(pilot)
+        assert "10.3.2.2 of web on every node" in painted(app, "#crumb")
+        rows = painted(app, "LineTable").splitlines()[1:]
+        assert [row.split()[:2] for row in rows[:4]] == [
+            [">lb1", "web"],
+            ["lb1", "dns"],
+            ["lb2", "web"],
+            ["lb2", "dns"],
+        ]
+        await keys("D")(pilot)
+        source: Any = app.source
+        assert [a for _, a, dry_run in source.sent if dry_run]
+        await keys("escape", "d")(pilot)
+        assert "web › ring" in painted(app, "#crumb")
+        await keys("escape", "colon", *"real 10.3.1.2@dns", "enter")(pilot)
+        assert "10.3.1.2 of dns on every node" in painted(app, "#crumb")
+        await keys("enter")(pilot)
+        assert "Fleet › lb1" in painted(app, "#crumb")

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be done with a table: columns, export, the clipboard, the palette, packets, the tail."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from textual.command import CommandPalette
+from textual.widgets import OptionList, SelectionList
+
+from console.store import Arrived, Inbox
+from tests.tui.playback import SECONDS
+from tests.tui.recorded import LB1, Fleet, dropped
+from tests.tui.test_screens import keys, line_with, painted, plain, settle
+
+
+async def test_columns_are_chosen_and_kept() -> None:
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("3", "a")(pilot)
+        chooser = app.screen.query_one(SelectionList)
+        assert "ADDRESS" in chooser.selected
+        await keys("j", "space", "enter")(pilot)
+        assert "ADDRESS" not in painted(app, "LineTable")
+        await keys("4", "3")(pilot)
+        assert "ADDRESS" not in painted(app, "LineTable"), "as long as the console runs"
+        await keys("a", "escape")(pilot)
+        assert "ADDRESS" not in painted(app, "LineTable")
+        await keys("a", "a")(pilot)
+        assert "ADDRESS" in painted(app, "LineTable")
+
+
+@pytest.mark.parametrize(("steps", "kind"), [(0, "csv"), (1, "jsonl"), (2, "md")])
+async def test_export_writes_what_is_on_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = plain()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await keys("3", "slash", *"dns", "enter", "e")(pilot)
+        assert isinstance(app.screen.query_one("#choices"), OptionList)
+        await keys(*["down"] * steps, "enter")(pilot)
+        (path,) = files_in(tmp_path)
+        assert str(path) in painted(app, "#message").replace("\n", "")
+        text = path.read_text()
+        assert path.suffix == f".{kind}"
+        assert "dns" in text
+        assert "web" not in text, "the filter holds"
+
+
+def files_in(directory: Path) -> list[Path]:
+    return list(directory.iterdir())
+
+
+async def test_an_export_that_cannot_be_written_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/proc/self")
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/self")
+    app = plain()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await keys("e", "enter")(pilot)
+        assert "not written: /proc/self" in painted(app, "#message")
+
+
+async def test_rows_go_to_the_clipboard() -> None:
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("3", "c")(pilot)
+        assert app.clipboard.startswith("web\t10.200.0.1:80/tcp\t● up")
+        await keys("y")(pilot)
+        assert json.loads(app.clipboard)["name"] == "web"
+
+
+async def test_the_palette_finds_places_and_objects() -> None:
+    app = plain()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await keys("ctrl+p")(pilot)
+        assert isinstance(app.screen, CommandPalette)
+        await pilot.press(*"vip we")
+        await app.workers.wait_for_complete()
+        await pilot.pause(0.3)
+        await keys("enter")(pilot)
+        await pilot.pause(0.2)
+        await settle(pilot)
+        assert "web › reals" in painted(app, "#crumb")
+
+
+async def test_a_packet_is_opened_from_the_tail_and_stays() -> None:
+    app = plain()
+    async with app.run_test(size=(100, 40)) as pilot:
+        await keys("4", "enter")(pilot)
+        assert "events" in painted(app, "#tail_rule")
+        assert "filter fragment" in painted(app, "#crumb"), "Enter on a reason: its packets"
+        await keys("enter")(pilot)
+        shown = painted(app, "#packet")
+        assert shown.startswith(" fragment")
+        assert "cut off" in shown or "type 0x0000" in shown
+        assert "remedy" in shown
+        assert "0000  00 00" in shown
+        await keys("escape")(pilot)
+        assert "Drops and events › tail" in painted(app, "#crumb")
+
+
+async def test_the_tail_follows_until_the_cursor_leaves_its_end() -> None:
+    app = plain()
+    node = Fleet("lb1")
+    async with app.run_test(size=(100, 40)) as pilot:
+        await keys("4", "tab")(pilot)
+
+        async def happens(sequence: int, source: str) -> None:
+            event = node.event(sequence, SECONDS + sequence, dropped(source))
+            app.source.inbox = Inbox((Arrived(LB1, event, SECONDS - 0.9),))  # type: ignore[attr-defined]
+            await settle(pilot)
+
+        await happens(6, "192.0.2.66:1")
+        assert line_with_tail(app, "192.0.2.66").startswith(">")
+        await keys("k")(pilot)
+        assert "not following" in painted(app, "#tail_rule")
+        await happens(7, "192.0.2.77:1")
+        assert not line_with_tail(app, "192.0.2.77").startswith(">")
+        await keys("f")(pilot)
+        assert line_with_tail(app, "192.0.2.77").startswith(">")
+
+
+def line_with_tail(app: object, text: str) -> str:
+    from console.app import RemoraApp
+
+    assert isinstance(app, RemoraApp)
+    return next(one for one in painted(app, "#tail").splitlines() if text in one)
+
+
+async def test_a_terminal_of_a_few_lines_has_one_about_the_cluster() -> None:
+    app = plain()
+    async with app.run_test(size=(50, 10)) as pilot:
+        await settle(pilot)
+        assert "2/2 nodes" in painted(app, "#tiny")
+        assert not app.screen.query_one("LineTable").display
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        assert line_with(app, "lb1")
+        assert not app.screen.query_one("#tiny").display

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recording and looking back: what was there then, by the same verbs, and nothing is sent."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.access import LOCAL
+from agent.audit import Audit, Given
+from console import cli
+from console.archive import Archive
+from console.exits import Exit, VerbError
+from console.moment import moment
+from console.playback import opened
+from console.store import Store
+from shared import chain, recording
+from shared.messages import Answer, Command, Drain, Look
+from shared.recording import Record
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.recorded import LB1, LB2, WALL, Fleet, records
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Two minutes of two nodes, in blocks of ten seconds; the second falls silent at 100 s."""
+    path = tmp_path / "fleet.rec"
+    nodes = {LB1: Fleet("lb1"), LB2: Fleet("lb2")}
+    made = sorted(records(nodes, range(120), silent_from={LB2: 100}), key=lambda r: r.at)
+    with path.open("wb") as out:
+        out.write(recording.MAGIC)
+        for start in range(0, 120, 10):
+            part = [r._replace(at=r.at + WALL) for r in made if start <= r.at < start + 10]
+            out.write(recording.block(part))
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    code = cli.main([*words])
+    return code, capsys.readouterr().out
+
+
+def test_a_verb_sees_the_moment(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    at = ["--from", str(file), "--at", "60s"]
+    code, text = said(capsys, "get", "node", "-o", "json", *at)
+    assert (code, [n["name"] for n in json.loads(text)["items"]]) == (0, ["lb1", "lb2"])
+    code, text = said(capsys, "get", "vip", "-o", "wide", *at)
+    assert "2.00k" in text, "rates, of both nodes together"
+    code, text = said(capsys, "get", "node", "--from", str(file))
+    assert code == Exit.PARTIAL, "at its end one of them had been silent for 19 s"
+    assert said(capsys, "status", *at)[0] in (Exit.DONE, Exit.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--at", "1d"], "is not in it: it goes from"),
+        (["--at", "noon"], "must be a time such as"),
+    ],
+)
+def test_moments_that_are_none(
+    file: Path, words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["get", "node", "--from", str(file), *words]) != Exit.DONE
+    assert says in capsys.readouterr().err
+
+
+def test_times() -> None:
+    now = moment("2026-11-23T14:02:30", 0.0)
+    assert moment("14:02:30", now) == now
+    assert moment("14:02", now) == now - 30
+    assert moment("14:02:31", now) == now - 86399, "yesterday's: today's is not over"
+    assert moment("-5m", now) == now - 300
+
+
+def test_an_archive_takes_no_commands(file: Path) -> None:
+    with file.open("rb") as source:
+        archive = Archive(recording.read(source), WALL + 60, [LB1, LB2])
+    id_ = archive.send(LB1, Drain(node=True))
+    (reply,) = archive.take().replies
+    assert (reply.id, reply.answer and reply.answer.status) == (id_, "refused")
+
+
+def test_playback_jumps_and_stands_still(file: Path) -> None:
+    playback = opened(file)
+    assert playback.addresses == (LB1, LB2)
+    playback.pace(0.0)
+    playback.seek(WALL + 90)
+    store = Store(playback.addresses)
+    store.take(playback.take())
+    node = store.agents[LB2].node
+    assert node is not None
+    assert node.at == 5090.0
+    assert playback.take().arrived == [], "it stands"
+    playback.seek(WALL + 30)
+    again = Store(playback.addresses)
+    again.take(playback.take())
+    node = again.agents[LB1].node
+    assert node is not None
+    assert node.at == 5030.0, "back in time"
+
+
+def test_a_damaged_block_is_a_gap_not_an_end(file: Path) -> None:
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    file.write_bytes(raw)
+    playback = opened(file)
+    playback.pace(0.0)
+    playback.seek(WALL + 119)
+    store = Store(playback.addresses)
+    store.take(playback.take())
+    assert store.agents[LB1].node is not None
+
+
+def test_not_a_recording(tmp_path: Path) -> None:
+    for text in (b"", b"hello", recording.MAGIC):
+        (tmp_path / "x").write_bytes(text)
+        with pytest.raises(VerbError):
+            opened(tmp_path / "x")
+
+
+@pytest.fixture
+def ticking(tmp_path: Path) -> Iterator[FakeAgent]:
+    over = threading.Event()
+    with FakeAgent(tmp_path / "lb1", Fleet("lb1")) as agent:
+
+        def tick() -> None:
+            while not over.wait(0.1):
+                agent.tick()
+
+        thread = threading.Thread(target=tick)
+        thread.start()
+        yield agent
+        over.set()
+        thread.join()
+
+
+def test_record_keeps_every_message(
+    ticking: FakeAgent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.rec"
+    words = ["-a", ticking.address, "record", str(path)]
+    assert cli.main([*words, "--seconds", "1.5"]) == Exit.DONE
+    assert "messages" in capsys.readouterr().out
+    with path.open("rb") as source:
+        found = [r for r in recording.read(source) if r.frames[0] == b"node"]
+    assert len(found) >= 10, "each, not only the newest"
+    assert cli.main(words) == Exit.FAILED, "a recording is never overwritten"
+
+
+# ---- audit
+
+
+def test_audit_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    audit = Audit(tmp_path / "audit.jsonl", "lb1")
+    command = Command(id="1", who="ann@jump", action=Drain(node=True), why="INC-7")
+    for revision in range(5):
+        answer = Answer(id="1", node="lb1", status="applied", revision=revision)
+        audit.answered(Given(command, LOCAL), answer, WALL)
+    audit.close()
+    file = str(audit.path)
+    code, text = said(capsys, "audit", "--file", file)
+    assert (code, text.count("drain node: applied  why: INC-7")) == (0, 5)
+    code, text = said(capsys, "audit", "--file", file, "--verify")
+    assert (code, "5 records, chain ok" in text) == (0, True)
+    lines = audit.path.read_bytes().splitlines(keepends=True)
+    audit.path.write_bytes(b"".join(lines[:2] + lines[3:]))
+    code, text = said(capsys, "audit", "--file", file, "--verify")
+    assert (code, "line 3: does not follow" in text) == (Exit.FAILED, True)
+    assert chain.verify(lines[0:1]).records == 1
+
+
+def test_looking_asks_nobody() -> None:
+    archive = Archive([Record(WALL, LB1, (b"x",))], WALL, [LB1])
+    archive.send(LB1, Look())
+    archive.send("ipc:///never", Look())
+    answers = [reply.answer for reply in archive.take().replies]
+    assert [answer is not None for answer in answers] == [True, False]

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CLI for shells, pipes and screen readers: watch, diff, completion, the man page, speed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console import cli, completion, manual, names
+from console.exits import Exit
+from shared.messages import Batch, Drain
+from shared.model import Admin, Health
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.recorded import Fleet
+
+ROOT = Path(__file__).parents[2]
+NAMES = {
+    "node": ["node/lb1", "node/lb2"],
+    "vip": ["vip/web"],
+    "real": ["real/10.3.1.2@web", "real/10.3.2.2@web"],
+}
+Pair = tuple[FakeAgent, FakeAgent]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Pair]:
+    with (
+        FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one,
+        FakeAgent(tmp_path / "lb2", Fleet("lb2", pps_factor=2)) as other,
+    ):
+        yield one, other
+
+
+def remora(*words: str, agents: Pair) -> int:
+    return cli.main([w for a in agents for w in ("-a", a.address)] + list(words))
+
+
+# ---- watch
+
+
+@pytest.mark.parametrize(
+    ("view", "shows"),
+    [
+        ("fleet", ["NODE", "lb1", "lb2", "PPS"]),
+        ("nodes", ["NODE", "REAL", "10.3.3.2"]),
+        ("vips", ["VIP", "10.200.0.1:80/tcp"]),
+        ("reals", ["REAL", "10.3.1.2"]),
+        ("drops", ["REASON", "fragment"]),
+        ("bgp", ["PEER", "10.2.1.1"]),
+        ("checks", ["LAST WORDS", "http 200"]),
+        ("alerts", ["nothing to show"]),
+        ("operations", ["nothing to show"]),
+    ],
+)
+def test_watch_appends_plain_blocks(
+    two: Pair, capsys: Capture, view: str, shows: list[str]
+) -> None:
+    words = ("watch", view, "--plain", "--every", "0.1", "--count", "2")
+    assert remora(*words, agents=two) == Exit.DONE
+    text = capsys.readouterr().out
+    blocks = text.strip().split("\n\n")
+    assert len(blocks) == 2
+    for block in blocks:
+        heading = block.splitlines()[0]
+        assert heading.endswith(f"Z remora {view} 2/2 nodes".partition("Z ")[2])
+        assert all(word in block for word in shows)
+    assert "\x1b" not in text
+    assert not set(text) & set("▁▂▃▄▅▆▇█"), "no sparklines for a screen reader"
+
+
+def test_watch_filters_and_names_who_is_missing(two: Pair, tmp_path: Path, capsys: Capture) -> None:
+    words = ["-a", str(tmp_path / "dead"), "--connect-timeout", "0.3", "watch", "reals", "10.3.2.2"]
+    words += ["web", "--every", "0.1", "--count", "1"]
+    assert remora(*words, agents=two) == Exit.PARTIAL
+    heading, _, *rows = capsys.readouterr().out.strip().splitlines()
+    assert heading.endswith("2/3 nodes, not live: dead")
+    assert len(rows) == 1
+    assert rows[0].startswith("10.3.2.2")
+
+
+# ---- diff
+
+
+def test_diff_ring_exits_as_diff(two: Pair, capsys: Capture) -> None:
+    assert remora("diff", "ring", agents=two) == Exit.DONE
+    assert "● equal" in capsys.readouterr().out
+    two[1].fleet.health["web", "10.3.1.2"] = Health.DOWN
+    assert remora("diff", "ring", "web", "-o", "json", agents=two) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["kind"] == "RingDiff"
+    rows = {row["node"]: row for row in found["items"]}
+    assert rows["lb1"]["equal"]
+    assert not rows["lb2"]["equal"]
+    assert rows["lb2"]["first_slot"] == 0
+    assert (rows["lb2"]["here"], rows["lb2"]["elsewhere"]) == ("10.3.2.2", "10.3.1.2")
+    assert remora("diff", "ring", "mail", agents=two) == Exit.USAGE
+
+
+# ---- several objects
+
+
+def test_several_objects_are_one_change_per_node(two: Pair, capsys: Capture) -> None:
+    words = ("drain", "real/10.3.1.2@web", "real/10.3.2.2@web", "--yes")
+    assert remora(*words, agents=two) == Exit.DONE
+    batch = Batch((Drain("10.3.1.2", "web"), Drain("10.3.2.2", "web")))
+    for agent in two:
+        assert [c.action for c in agent.changes] == [batch, batch]
+        assert agent.fleet.admin["web", "10.3.2.2"] is Admin.DRAINING
+    assert len({agent.changes[-1].operation for agent in two}) == 1
+    assert "these 2 reals" in capsys.readouterr().out
+
+
+# ---- completion
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (["dr"], ["drain"]),
+        (["drain", "no"], ["node/lb1", "node/lb2"]),
+        (["drain", "real/10.3.2"], ["real/10.3.2.2@web"]),
+        (["drain", "real/10.3.1.2@web", "real/10.3.2"], ["real/10.3.2.2@web"]),
+        (["drain", "node/lb1", "--re"], ["--reason"]),
+        (["-a", "x", "status", "vip"], ["vip/web"]),
+        (["get", "r"], ["real"]),
+        (["get", "real", "--vip", ""], ["web"]),
+        (["get", "real", "--node", "lb"], ["lb1", "lb2"]),
+        (["get", "real", "-o", "js"], ["json", "jsonl"]),
+        (["watch", "al"], ["alerts"]),
+        (["completion", ""], ["bash", "zsh", "fish"]),
+        (["--ren"], ["--render"]),
+        (["--render", ""], ["diff", "stock"]),
+        (["nonsense", "x"], []),
+    ],
+)
+def test_what_a_word_may_become(given: list[str], wanted: list[str]) -> None:
+    assert completion.words(cli.parser(), given, NAMES) == wanted
+
+
+def test_the_hidden_verb_is_offered_nowhere() -> None:
+    offered = completion.words(cli.parser(), [""], NAMES)
+    assert "drain" in offered
+    assert "complete" not in offered
+
+
+def test_names_of_the_last_look_are_kept(
+    two: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    assert names.kept() == {}
+    assert remora("status", "--short", agents=two) == Exit.DONE
+    assert names.kept()["vip"] == ["vip/dns", "vip/web"]
+    capsys.readouterr()
+    assert cli.main(["complete", "--", "drain", "real/10.3.1"]) == Exit.DONE
+    assert capsys.readouterr().out.split() == ["real/10.3.1.2@dns", "real/10.3.1.2@web"]
+    assert cli.main(["complete", "--", "drain", "node/lb1", "--rea"]) == Exit.DONE
+    assert capsys.readouterr().out.split() == ["--reason"]
+    where = names.path()
+    assert where is not None
+    where.write_text("[1")
+    assert names.kept() == {}
+
+
+@pytest.mark.parametrize("shell", sorted(completion.SHELLS))
+def test_the_scripts_are_what_the_shell_reads(shell: str, capsys: Capture) -> None:
+    assert cli.main(["completion", shell]) == Exit.DONE
+    script = capsys.readouterr().out
+    if shutil.which(shell) is None:
+        return  # the words are tested above; bash is everywhere
+    checked = subprocess.run(
+        [shell, "-n"], input=script, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_bash_completes_names_with_colons(tmp_path: Path) -> None:
+    """The whole way: bash asks, the script cuts what readline takes for separate words."""
+    keep = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    names.keep({"real": ["real/2001:db8::2@web"]}, keep)
+    (tmp_path / "remora.sh").write_text(f'exec {sys.executable} -m console "$@"\n')
+    script = f"""
+remora() {{ bash {tmp_path}/remora.sh "$@"; }}
+{completion.SHELLS["bash"]}
+COMP_LINE='remora drain real/2001:db8'; COMP_POINT=${{#COMP_LINE}}
+_remora
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env=os.environ | keep,
+    )
+    assert done.stdout.split() == ["db8::2@web"]
+
+
+# ---- man page and help
+
+
+def test_help_and_man_page_say_the_same() -> None:
+    """Every verb and every flag of the parser is on the page, and nothing reads as a request."""
+    parser = cli.parser()
+    page = manual.page(parser, "1", cli.EXAMPLES)
+    plain = page.replace("\\-", "-").replace("\\&", "")
+    for verb, parsed in completion._subparsers(parser).items():
+        assert f'.SS "{verb}' in plain
+        for flag in completion._flags(parsed):
+            assert flag in plain
+    assert "8 not allowed" in plain
+    known = ("TH", "SH", "SS", "TP", "B ", "BR", "PP", "nf", "fi")
+    requests = [line[1:3] for line in page.splitlines() if line.startswith(".")]
+    assert set(requests) <= {name[:2] for name in known}
+
+
+def test_the_man_page_in_docs_is_this_one() -> None:
+    """`python -m console man > docs/remora.1` after a change of the grammar."""
+    written = (ROOT / "docs" / "remora.1").read_text()
+    assert written == manual.page(cli.parser(), "0.1.0", cli.EXAMPLES)
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
+def test_groff_has_no_complaints() -> None:
+    page = manual.page(cli.parser(), "1", cli.EXAMPLES)
+    done = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-ww"], input=page, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+
+
+# ---- what is imported
+
+
+@pytest.mark.parametrize("words", [["version"], ["reasons"], ["complete", "--", "dr"], ["man"]])
+def test_verbs_import_no_textual_and_those_without_agents_no_zmq(words: list[str]) -> None:
+    code = (
+        "import sys; from console import cli\n"
+        f"cli.main({words!r})\n"
+        "assert not {'textual', 'rich', 'asyncio', 'zmq'} & set(sys.modules), sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+
+
+def test_the_verbs_that_look_import_no_textual(two: Pair) -> None:
+    """status, get, events, watch: the whole verb runs and Textual is not there."""
+    addresses = [w for agent in two for w in ("-a", agent.address)]
+    code = (
+        "import sys; from console import cli\n"
+        "for verb in (['status'], ['get', 'real'], ['watch', '--count', '1', '--every', '0.1']):\n"
+        f"    cli.main([*{addresses!r}, *verb])\n"
+        "assert not {'textual', 'rich', 'asyncio'} & set(sys.modules)"
+    )
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+    assert time.monotonic() - began < 30

@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drains of reals, VIPs and the node, and changes that end by themselves: stories with a clock."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from contextlib import closing
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import boundary as b
+from agent import emptying, journal, recollection
+from agent.abi import REAL_DOWN, REAL_DRAINING
+from agent.journal import Journal
+from agent.rib import GRACEFUL_SHUTDOWN
+from shared.messages import (
+    Action,
+    Batch,
+    ChangeEvent,
+    Command,
+    Confirm,
+    Disable,
+    Drain,
+    RouteEvent,
+    Undrain,
+    Weight,
+)
+from shared.model import Admin
+from tests.unit.world import ONE_VIP, REALS, TOML, VIP_ADDRESS, World, vip
+
+TWO_VIPS = ONE_VIP + vip("mail", "10.200.0.2", 25, REALS[:2])
+MAIL_ADDRESS = ip_address("10.200.0.2")
+
+
+@pytest.fixture
+def world() -> World:
+    fresh = World(TWO_VIPS)
+    fresh.all_up()
+    fresh.count(packets=100)
+    fresh.count(packets=100)
+    return fresh
+
+
+def said(world: World) -> list[tuple[str, str]]:
+    """What the agent did by itself: (what, result)."""
+    events = (e for e in world.events if isinstance(e, ChangeEvent) and e.who == "agent")
+    return [(event.what, event.result) for event in events]
+
+
+def phase(world: World) -> str:
+    at = world.director.state.shutdown
+    return at.phase if at else ""
+
+
+# ---- the node
+
+
+def test_h3_a_node_drain_goes_step_by_step(world: World) -> None:
+    """H3: GRACEFUL_SHUTDOWN, then quiet, then withdrawn, then drained; rings stay."""
+    rings = {n: ring.copy() for n, ring in world.rings.items()}
+    assert world.ask(Drain(node=True)).status == "applied"
+    route = world.routes[VIP_ADDRESS]
+    assert (route.communities, route.local_preference) == ((GRACEFUL_SHUTDOWN,), 0)
+    assert world.announced == {VIP_ADDRESS, MAIL_ADDRESS}
+    for _ in range(10):
+        world.count(packets=50)
+    assert phase(world) == "shutting", "packets still come"
+    world.count(packets=0)
+    assert phase(world) == "withdrawn"
+    assert world.announced == frozenset()
+    world.count(packets=0, seconds=3)
+    assert phase(world) == "drained"
+    assert all((world.rings[n] == ring).all() for n, ring in rings.items())
+    steps = [(entry.phase, entry.result) for entry in world.remembered if entry.phase]
+    assert [step for step, _ in steps] == [("", "withdrawn"), ("", "drained")]
+    assert ("drain node/lb1", "withdrawn: quiet, 0 packets/s") in said(world)
+
+
+def test_h3_the_deadline_withdraws_what_will_not_go(world: World) -> None:
+    world.ask(Drain(node=True))
+    for _ in range(59):
+        world.count(packets=50)
+    assert phase(world) == "shutting"
+    world.count(packets=50)
+    assert phase(world) == "withdrawn"
+    assert ("drain node/lb1", "withdrawn: deadline, 100 packets/s still arrive") in said(world)
+    for _ in range(100):
+        world.count(packets=50)
+    assert phase(world) == "withdrawn", "it is not drained while packets come"
+
+
+@pytest.mark.parametrize("quiet_counts", [0, 5, 12])
+def test_h3_an_abort_at_each_step_is_back_in_service(world: World, quiet_counts: int) -> None:
+    """H3: before the withdrawal no route is withdrawn; after it the route comes back."""
+    plain = dict(world.routes)
+    world.ask(Drain(node=True), id="a")
+    for _ in range(quiet_counts):
+        world.count(packets=0)
+    reached = phase(world)
+    withdrawn = not world.announced
+    world.events.clear()
+    assert world.ask(Undrain(node=True), id="b").status == "applied"
+    assert world.routes == plain
+    flapped = any(isinstance(event, RouteEvent) for event in world.events)
+    assert flapped is withdrawn is (reached != "shutting")
+    world.count(packets=100)
+    assert phase(world) == ""
+
+
+@pytest.mark.parametrize("quiet_counts", [0, 5, 12])
+def test_h3_a_restart_goes_on_where_it_was(world: World, quiet_counts: int) -> None:
+    """A route that was withdrawn is not announced again by a restart."""
+    world.ask(Drain(node=True))
+    for _ in range(quiet_counts):
+        world.count(packets=0)
+    before, announced = phase(world), world.announced
+    world.restart()
+    assert phase(world) == before
+    assert world.announced == announced
+    assert world.director.state.admin is Admin.DRAINING
+
+
+def test_without_anything_to_tell_the_routers_it_withdraws_at_once() -> None:
+    text = "[drain]\ngraceful_shutdown = false\n" + vip("web", "10.200.0.1", 80, REALS)
+    world = World(TOML + text)
+    world.all_up()
+    world.ask(Drain(node=True))
+    assert (phase(world), world.announced) == ("withdrawn", frozenset())
+
+
+# ---- a VIP
+
+
+def test_h3_a_vip_drain_is_about_its_route_only(world: World) -> None:
+    world.ask(Drain(vip="mail"))
+    assert GRACEFUL_SHUTDOWN in world.routes[MAIL_ADDRESS].communities
+    assert world.routes[VIP_ADDRESS].communities == ()
+    for _ in range(4):
+        world.count(packets=0)
+    assert world.announced == {VIP_ADDRESS}
+    world.restart()
+    assert world.announced == {VIP_ADDRESS}
+    world.ask(Undrain(vip="mail"), id="u")
+    assert world.announced == {VIP_ADDRESS, MAIL_ADDRESS}
+    assert world.routes[MAIL_ADDRESS].communities == ()
+
+
+def test_a_drained_vip_beside_another_on_its_address_does_not_take_it_along() -> None:
+    world = World(ONE_VIP + vip("tls", "10.200.0.1", 443, REALS))
+    world.all_up()
+    world.ask(Drain(vip="tls"), id="a")
+    assert world.routes[VIP_ADDRESS].communities == (), "web still wants packets"
+    world.ask(Drain(vip="web"), id="b")
+    assert world.routes[VIP_ADDRESS].communities == (GRACEFUL_SHUTDOWN,)
+
+
+def test_a_vip_that_is_not_there_is_refused(world: World) -> None:
+    assert "no VIP 'nope'" in world.ask(Drain(vip="nope")).error
+
+
+# ---- a real, with proof
+
+
+def test_f1_a_drain_is_watched_until_it_is_empty(world: World) -> None:
+    world.count(flows={REALS[0]: 100})
+    world.ask(Drain(real=REALS[0], vip="web"))
+    started = world.now
+    for n in range(1, 21):
+        world.count(flows={REALS[0]: round(100 * 0.5 ** (n / 10))})
+    watched = world.director.state.vips["web"].reals[ip_address(REALS[0])].emptying
+    assert watched is not None
+    assert watched.at_start == 100
+    assert emptying.half_life(watched) == pytest.approx(10, rel=0.1)
+    assert emptying.seconds_left(watched) == pytest.approx(56, rel=0.15)
+    world.count(flows={})
+    assert said(world)[-1] == (
+        f"drain real/{REALS[0]}@web",
+        f"empty after {world.now - started:.0f} s, 100 flows ended",
+    )
+    world.ask(Undrain(real=REALS[0], vip="web"), id="u")
+    assert world.director.state.vips["web"].reals[ip_address(REALS[0])].emptying is None
+
+
+@given(st.integers(1, 10_000), st.floats(1, 1000))
+def test_the_estimate_is_right_for_a_steady_decay(flows: int, half: float) -> None:
+    watched = emptying.begin(0.0, flows)
+    for second in range(40):
+        watched = emptying.counted(watched, round(flows * 0.5 ** (second / half)), float(second))
+    left = watched.samples[-1][1]
+    if left == 0:
+        assert emptying.seconds_left(watched) == 0
+    elif left == watched.samples[0][1]:
+        assert emptying.seconds_left(watched) == math.inf, "nothing ends: no estimate"
+    elif flows > 1000 and left > 100:
+        assert emptying.half_life(watched) == pytest.approx(half, rel=0.2)
+
+
+def test_a_drain_that_grows_again_is_not_empty() -> None:
+    watched = emptying.counted(emptying.begin(0.0, 1), 0, 1.0)
+    assert watched.empty_at == 1.0
+    assert emptying.counted(watched, 1, 2.0).empty_at == 0.0
+
+
+@pytest.mark.parametrize(("then", "flags"), [("wait", REAL_DRAINING), ("kill", REAL_DOWN)])
+def test_a_deadline_waits_or_kills(world: World, then: str, flags: int) -> None:
+    world.count(flows={REALS[0]: 7})
+    world.ask(Drain(real=REALS[0], vip="web", deadline=10, then=then))  # type: ignore[arg-type]
+    for _ in range(10):
+        world.count(flows={REALS[0]: 7})
+    assert world.flags(REALS[0]) == flags
+    what, result = said(world)[-1]
+    assert what == f"{then} real/{REALS[0]}@web"
+    assert result.startswith("deadline passed, 7 flows")
+    assert world.director.state.pending == []
+    assert world.remembered[-1].settled
+    world.restart()
+    assert world.flags(REALS[0]) == flags
+
+
+def test_an_empty_real_is_not_killed(world: World) -> None:
+    world.ask(Drain(real=REALS[0], deadline=10, then="kill"))
+    for _ in range(11):
+        world.count(flows={})
+    assert world.flags(REALS[0]) == REAL_DRAINING
+    assert said(world)[-1][1] == "nothing left to do"
+
+
+def test_an_undrain_takes_the_deadline_away(world: World) -> None:
+    world.ask(Drain(real=REALS[0], deadline=10, then="kill"), id="a")
+    world.ask(Undrain(real=REALS[0]), id="b")
+    assert world.director.state.pending == []
+    for _ in range(20):
+        world.count(flows={REALS[0]: 5})
+    assert world.flags(REALS[0]) == 0
+
+
+def test_k2_disable_needs_no_live_flows_or_a_reason(world: World) -> None:
+    world.count(flows={REALS[0]: 7})
+    refused = world.ask(Disable(real=REALS[0], vip="web"), id="a")
+    assert (refused.status, refused.guard) == ("refused", "live-flows")
+    done = world.ask(
+        Disable(real=REALS[0], vip="web"), id="b", allow=["live-flows"], why="it is on fire"
+    )
+    assert done.status == "applied"
+    assert world.flags(REALS[0]) == REAL_DOWN
+
+
+# ---- what ends by itself
+
+
+@pytest.mark.parametrize(
+    ("action", "back"),
+    [
+        (Drain(real=REALS[0], vip="web"), "undrain"),
+        (Weight(REALS[0], 300, vip="web"), "weight"),
+        (Drain(node=True), "node"),
+        (Batch((Drain(real=REALS[0], vip="web"), Weight(REALS[1], 5, vip="web"))), "both"),
+    ],
+    ids=["drain", "weight", "node", "batch"],
+)
+def test_a_change_for_a_while_goes_back_as_it_was(world: World, action: Action, back: str) -> None:
+    def picture() -> object:
+        return [world.share(real) for real in REALS], world.routes, phase(world)
+
+    before = picture()
+    world.ask(action, expires=1800)
+    during = picture()
+    assert during != before, back
+    for _ in range(1799):
+        world.now += 1
+    world.tell(b.Tick())
+    assert picture() == during or back == "node"
+    world.now += 1
+    world.tell(b.Tick())
+    assert picture() == before
+    assert said(world)[-1][1] == "time is over, back as before"
+    world.restart()
+    assert picture()[0] == before[0]  # type: ignore[index]
+
+
+def test_what_is_not_confirmed_is_taken_back(world: World) -> None:
+    world.ask(Drain(real=REALS[0]), id="a", confirm=60)
+    world.count(seconds=59)
+    assert world.share(REALS[0]) == 0
+    world.count(seconds=1)
+    assert world.share(REALS[0]) > 0
+    assert said(world)[-1][1] == "not confirmed, taken back"
+
+
+def test_what_is_confirmed_stays(world: World) -> None:
+    world.ask(Drain(real=REALS[0]), id="a", confirm=60)
+    assert world.ask(Confirm(), id="c", who="bob@jump").status == "unchanged", "not his"
+    assert world.ask(Confirm(), id="d").status == "applied"
+    world.count(seconds=100)
+    assert world.share(REALS[0]) == 0
+    world.restart()
+    world.count(seconds=100)
+    assert world.share(REALS[0]) == 0
+
+
+def test_a_pending_change_outlives_the_agent(world: World) -> None:
+    world.ask(Drain(real=REALS[0]), expires=100)
+    world.restart()
+    assert world.share(REALS[0]) == 0
+    world.count(seconds=101)
+    assert world.share(REALS[0]) > 0
+
+
+def test_a_later_decision_is_not_taken_back_by_an_older_one(world: World) -> None:
+    world.ask(Drain(real=REALS[0]), id="a", expires=100)
+    world.ask(Weight(REALS[0], 50), id="b")
+    world.count(seconds=200)
+    real = world.director.state.vips["web"].reals[ip_address(REALS[0])]
+    assert (real.admin, real.weight) == (Admin.DRAINING, 50)
+
+
+def test_k2_an_expiry_passes_no_guard(world: World) -> None:
+    """Back to draining would take the last real away: it is kept in service, and it is said."""
+    world.ask(Drain(real=REALS[0], vip="web"), id="a")
+    world.ask(Undrain(real=REALS[0], vip="web"), id="b", expires=50)
+    world.probe(*REALS[1:], ok=False, times=3)
+    world.count(seconds=51)
+    assert world.share(REALS[0]) > 0
+    assert said(world)[-1][1].startswith("kept: last-healthy")
+
+
+@pytest.mark.parametrize("expires", [0.5, 1e9])
+def test_times_that_make_no_sense(world: World, expires: float) -> None:
+    answer = world.ask(Drain(real=REALS[0]), expires=expires)
+    assert (answer.status, "1 second to 30 days" in answer.error) == ("refused", True)
+
+
+@pytest.mark.parametrize("victim", [b.SetRing, b.Remember])
+def test_k5_a_failed_command_leaves_nothing_pending(world: World, victim: type) -> None:
+    world.refuse = lambda effect: isinstance(effect, victim)
+    assert world.ask(Drain(real=REALS[0]), expires=10).status == "failed"
+    world.refuse = lambda effect: False
+    assert world.director.state.pending == []
+    state = world.director.state.vips["web"].reals[ip_address(REALS[0])]
+    assert state.emptying is None
+
+
+def test_what_the_agent_did_is_written_once_the_disk_takes_it(world: World) -> None:
+    world.ask(Drain(real=REALS[0]), expires=10)
+    world.refuse = lambda effect: isinstance(effect, b.Remember)
+    world.count(seconds=11)
+    world.refuse = lambda effect: False
+    assert not world.remembered[-1].settled
+    world.count(seconds=2)
+    assert world.remembered[-1].settled
+    assert world.share(REALS[0]) > 0
+
+
+# ---- the journal
+
+
+def test_seconds_that_passed_without_an_agent_count() -> None:
+    command = Command(id="7", who="ann", action=Drain(real=REALS[0]))
+    back = (b.Override("web", REALS[0], Admin.ENABLED, None),)
+    pending = b.Pending("7/expire", "expire", "ann", 100.0, back)
+    entry = b.Remember(command, "applied", 1, (), pending=(pending,))
+    line = journal.line_of(entry, 1000.0)
+    assert recollection.recall([line], 1060.0).pending == (pending._replace(left=40.0),)
+    assert recollection.recall([line], 9999.0).pending == (pending._replace(left=0.0),)
+    done = b.Remember(command, "over", 2, back, settled=("7/expire",))
+    assert recollection.recall([line, journal.line_of(done, 1100.0)], 1100.0).pending == ()
+
+
+def test_a_large_journal_begins_anew_with_what_is_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "LARGEST", 2000)
+    drained = b.Override("web", REALS[0], Admin.DRAINING, None)
+    command = Command(id="7", who="ann", action=Drain(real=REALS[0]), why="x" * 100)
+    with closing(Journal(tmp_path / "journal.jsonl")) as written:
+        written.write(
+            b.Remember(command, "applied", 1, (drained,), 4, "abcd", phase=("", "drained"))
+        )
+        for n in range(2, 60):
+            back = b.Override("web", REALS[1], Admin.ENABLED, None)
+            written.write(b.Remember(command, "applied", n, (back,)))
+        recalled = journal.recall(written.path)
+    assert recalled.overrides == (drained, back)
+    assert (recalled.revision, recalled.generation, recalled.instead_of) == (59, 4, "abcd")
+    assert recalled.phases == {"": "drained"}
+    assert recalled.damaged == ()
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == ["journal.jsonl", *(f"journal.jsonl.{n}" for n in range(1, journal.KEPT + 1))]
+    assert all(path.stat().st_size < 2500 for path in tmp_path.iterdir())
+    head = json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[0])
+    assert head["result"] == "carried over from the older file"
+    assert os.stat(tmp_path / "journal.jsonl.1").st_nlink == 1  # noqa: PTH116
