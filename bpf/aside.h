@@ -130,7 +130,9 @@ static __always_inline int parse_aside(struct xdp_md *ctx, struct packet *p)
 		return LB_PASS;
 	if (ethernet->be_type == BE16(ETHERTYPE_IPV4))
 		return parse_aside4((const void *)(ethernet + 1), end, p);
-	return parse_aside6((const void *)(ethernet + 1), end, p);
+	if (ethernet->be_type == BE16(ETHERTYPE_IPV6))
+		return parse_aside6((const void *)(ethernet + 1), end, p);
+	return LB_PASS;		/* a second VLAN tag */
 }
 
 #endif

@@ -234,6 +234,9 @@ static __always_inline int parse(struct xdp_md *ctx, struct packet *p)
 		return parse_ipv4((const void *)(ethernet + 1), end, p);
 	if (ethernet->be_type == BE16(ETHERTYPE_IPV6))
 		return parse_ipv6((const void *)(ethernet + 1), end, p);
+	if (ethernet->be_type == BE16(ETHERTYPE_VLAN) ||
+	    ethernet->be_type == BE16(ETHERTYPE_SERVICE_VLAN))
+		return ASIDE;
 	return LB_PASS;
 }
 

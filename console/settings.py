@@ -20,7 +20,7 @@ from console.exits import VerbError
 from console.trust import Trust, TrustError
 from shared.model import AddressError, endpoints
 
-KEYS = ("agents", "cluster", "view_only", "key", "known_agents", "insecure")
+KEYS = ("agents", "cluster", "view_only", "relay", "key", "known_agents", "insecure")
 
 
 class SettingsError(VerbError):
@@ -33,6 +33,8 @@ class Settings(NamedTuple):
     view_only: bool = False
     """No plan is ever opened."""
     trust: Trust = Trust()
+    relay: str = ""
+    """Where telemetry comes from instead of from the agents: tcp://HOST:PORT."""
 
 
 def default_path(environment: Mapping[str, str]) -> Path:
@@ -52,6 +54,7 @@ def load(
             f"no agents: give -a ipc:///run/remora/lb1, or write agents = [...] into {path}"
         )
     distinct = tuple(dict.fromkeys(_checked(agents, file.trust)))
+    _checked([file.relay] if file.relay else [], file.trust)
     return file._replace(agents=distinct, cluster=file.cluster or "remora")
 
 
@@ -83,7 +86,10 @@ def _read(path: Path) -> Settings:
     view_only = table.get("view_only", False)
     if not isinstance(view_only, bool):
         raise SettingsError(f"{path}: view_only: must be true or false, got {view_only!r}")
-    return Settings(tuple(agents), cluster, view_only, _trust(path, table))
+    relay = table.get("relay", "")
+    if not isinstance(relay, str) or (relay and not relay.startswith("tcp://")):
+        raise SettingsError(f"{path}: relay: must be tcp://HOST:PORT, got {relay!r}")
+    return Settings(tuple(agents), cluster, view_only, _trust(path, table), relay)
 
 
 def _trust(path: Path, table: Mapping[str, object]) -> Trust:

@@ -175,7 +175,7 @@ def _strangers6() -> dict[str, bytes]:
         "extended6-to-host": extended("routing", to="2001:db8::1"),
         "the-words-of-vip": framed(IPv6(src=CLIENT6, dst="ac8:1::") / TCP(dport=80)),
         "from-vip6": framed(IPv6(src=VIP6, dst=CLIENT6) / TCP(sport=80)),
-        "vlan-with-vip6": bytes(Ether() / Dot1Q(vlan=7) / vip / TCP(dport=80)),
+        "two-tags-with-vip6": bytes(Ether() / Dot1Q(vlan=7) / Dot1Q(vlan=8) / vip / TCP(dport=80)),
         "large6": framed(host / UDP(dport=53) / Raw(bytes(3000))),
         "6in4-to-vip": framed(IP(dst=VIP, proto=41) / vip / TCP(dport=80)),
         "6in6-to-vip": framed(IPv6(dst=VIP6, nh=41) / vip / TCP(dport=80)),
@@ -206,7 +206,9 @@ def _strangers4() -> dict[str, bytes]:
         "fragment-to-host": fragment(to="198.51.100.1", offset=10),
         "options-to-host": with_options(to="198.51.100.1"),
         "ipv6-tcp": bytes(Ether() / IPv6(dst="2001:db8::1") / TCP(dport=80)),
-        "vlan-with-vip": bytes(Ether() / Dot1Q(vlan=7) / to_vip / TCP(dport=80)),
+        "two-tags-with-vip": bytes(
+            Ether() / Dot1Q(vlan=7) / Dot1Q(vlan=8) / to_vip / TCP(dport=80)
+        ),
         "other-ethertype": bytes(Ether(type=0x1234) / to_vip / TCP(dport=80)),
         "from-vip": framed(IP(src=VIP, dst=CLIENT) / TCP(sport=80)),
         "large": framed(ip / UDP(dport=53) / Raw(bytes(3000))),
