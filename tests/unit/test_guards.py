@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent import maglev
 from shared.messages import Answer, Batch, Drain, Undrain, Weight
 from tests.unit.world import REALS, TOML, World, vip
 
@@ -12,10 +13,8 @@ FOUR = (*REALS, "10.3.4.2")
 
 
 def world(text: str = "", reals: tuple[str, ...] = FOUR, guards: str = "fresh = 0") -> World:
-    listed = TOML.replace("fresh = 0\nblast_radius = 0", guards) + (
-        text or vip("web", "10.200.0.1", 80, reals)
-    )
-    made = World(listed)
+    listed = TOML.replace("fresh = 0\nblast_radius = 0", guards)
+    made = World(listed + (text or vip("web", "10.200.0.1", 80, reals)), maglev.fill)
     made.all_up()
     return made
 
