@@ -86,7 +86,7 @@ def test_a_real_that_is_needed_is_not_held() -> None:
     """The director says so: damping never costs a VIP its quorum."""
     verdict, _ = after("+---++---++---+")
     kept = judge(verdict, ok=True, rise=2, fall=3, now=30.0)
-    needed = judge(verdict, ok=True, rise=2, fall=3, now=30.0, damped=False)
+    needed = judge(verdict, ok=True, rise=2, fall=3, now=30.0, first_hold=0.0)
     assert (kept.health, needed.health) == (Health.DOWN, Health.UP)
 
 
