@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -118,12 +117,15 @@ def test_k2_a_real_with_live_flows_is_not_removed_by_the_file(fabric: Fabric) ->
 def open_to(fabric: Fabric, address: str) -> Iterator[None]:
     """Connections through the node, at least one of them to the real, open all the while."""
     with fabric.only_via(NODE), ExitStack() as opened:
-        deadline = time.monotonic() + 20
-        while not fabric.look(NODE).reals["web", address].live_flows:
-            assert time.monotonic() < deadline, f"no connection went to {address}"
-            with netns.inside(t.CLIENT):
-                made = socket.create_connection((t.WEB, t.WEB_PORT), timeout=5)
-            opened.enter_context(made)
+
+        def arrived() -> int:
+            for _ in range(4):
+                with netns.inside(t.CLIENT):
+                    made = socket.create_connection((t.WEB, t.WEB_PORT), timeout=5)
+                opened.enter_context(made)
+            return fabric.look(NODE).reals["web", address].live_flows
+
+        until(arrived, 20, f"a connection to {address}", every=0.3)
         yield
 
 
