@@ -22,7 +22,7 @@ from typing import Any, assert_never
 import msgspec
 
 from agent import boundary as b
-from agent import generations, loader, maglev, netlink, verify
+from agent import conformance, generations, loader, maglev, netlink, verify
 from agent.audit import Audit, audit_path
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
@@ -86,7 +86,8 @@ def pins(node: Node) -> Path:
 
 
 def load(config: Config) -> None:
-    """Compile, load and attach by the child.  Raises LoadError."""
+    """Compile, load and attach by the child, after a trial where one runs.  Raises LoadError."""
+    conformance.prove(config)
     node = config.node
     loaded = loader.load(
         loader.Request(

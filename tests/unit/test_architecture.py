@@ -35,6 +35,7 @@ CORE = {
         "guard",
         "health",
         "invented",
+        "judge",
         "logline",
         "maglev",
         "pending",
@@ -57,6 +58,7 @@ CORE = {
         "tables",
         "trace_feed",
         "tracing",
+        "vectors",
     ),
     "shared": (
         "capture",
