@@ -112,22 +112,17 @@ def attached_tags(config: Config) -> dict[str, str]:
 
 
 def prove(config: Config) -> None:
-    """Before another program takes over from a running one: this version's must pass.
+    """Before other code takes over from the program that runs: it must pass.
 
-    Nothing happens where none runs, and where this very code passed before.  Raises LoadError: the
-    old program stays.
+    Nothing happens where none runs, or this very code does.  Raises LoadError: the old program
+    stays.
     """
-    if not attached_tags(config):
-        return
-    proof, digest = Path(config.node.state_dir) / "proven", _digest(config)
-    if proof.exists() and proof.read_text(encoding="ascii") == digest:
+    if not attached_tags(config) or _loaded(config) == _digest(config):
         return
     try:
         results, _ = check(config)
     except EffectError as error:
-        raise loader.LoadError(
-            f"the program cannot be tried before it takes over: {error}"
-        ) from error
+        raise loader.LoadError(f"the program cannot be tried first: {error}") from error
     wrong = [result for result in results if result.problem]
     if wrong:
         first = wrong[0]
@@ -137,10 +132,28 @@ def prove(config: Config) -> None:
             f"{first.problem}; `remora-agent conformance` shows all"
         )
     log.info("conformance passed=%d: the program may take over", len(results))
+
+
+def remember(config: Config) -> None:
+    """That this code runs now: a restart with the same needs no trial."""
+    note = _note(config)
     try:
-        proof.write_text(digest, encoding="ascii")
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(_digest(config), encoding="ascii")
     except OSError as error:
-        log.warning("%s: %s; the next start tries the program again", proof, error.strerror)
+        log.warning("%s: %s; the next start tries the program again", note, error.strerror)
+
+
+def _loaded(config: Config) -> str:
+    """Digest of the code that runs, empty if that is not known."""
+    try:
+        return _note(config).read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
+def _note(config: Config) -> Path:
+    return Path(config.node.state_dir) / "program"
 
 
 def _digest(config: Config) -> str:

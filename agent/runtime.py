@@ -97,6 +97,7 @@ def load(config: Config) -> None:
             attach=loader.Attach(node.interface, node.xdp_mode),
         )
     )
+    conformance.remember(config)
     for name, program in loaded.programs.items():
         log.info("loaded program=%s tag=%s instructions=%d", name, *program[1:])
     log.info(

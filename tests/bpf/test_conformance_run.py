@@ -140,10 +140,10 @@ def test_f5_a_successor_that_fails_does_not_take_over(
     assert [request.attach for request in loads] == [None], "only the trial's"
 
 
-def test_a_program_that_passed_is_not_tried_again(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_code_that_runs_already_is_not_tried(
+    file: Path, broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Restarts stay as quick as they were; another source, or none running, is another matter."""
+    """Restarts stay as quick as they were; another source is another matter."""
     listed = config.read(file)
     tried = []
 
@@ -155,7 +155,9 @@ def test_a_program_that_passed_is_not_tried_again(
     conformance.prove(listed)
     assert not tried, "nothing runs that could be lost"
     monkeypatch.setattr(conformance, "attached_tags", lambda _: {"lb": "0" * 16})
-    Path(listed.node.state_dir).mkdir(exist_ok=True)
+    conformance.remember(listed)
     conformance.prove(listed)
+    assert not tried
+    patch(broken / "encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63")
     conformance.prove(listed)
     assert len(tried) == 1
