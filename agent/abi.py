@@ -97,6 +97,7 @@ class Control(c.Structure):
         ("icmp_interval", c.c_uint32),
         ("flow_interval", c.c_uint32),
         ("flow_ahead", c.c_uint64),
+        ("nothing", c.c_uint64),
     ]
 
 

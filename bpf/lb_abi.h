@@ -54,6 +54,7 @@ struct lb_control {
 	lb_u32 icmp_interval;		/* ticks per message, CPU and kind; 0 = none is sent */
 	lb_u32 flow_interval;		/* ticks per CPU and stored flow that the ring alone would place alike; 0 = no limit */
 	lb_u64 flow_ahead;
+	lb_u64 nothing;			/* 0 */
 };
 
 enum lb_control_flag {
@@ -68,7 +69,7 @@ enum lb_control_flag {
  * in one of the two places that address_places() gives (cuckoo hashing, Pagh and Rodler 2004).
  */
 struct lb_address {
-	lb_u32 be_address[4];		/* IPv4 in the first word */
+	lb_u64 be_address[2];		/* IPv4 in the first four bytes */
 	lb_u32 version;			/* 4 or 6; 0: the place is free */
 	lb_u16 number;			/* of the address, in lb_vip.key */
 	lb_u16 flags;			/* enum lb_address_flag */
@@ -250,8 +251,8 @@ enum lb_bucket_number {
 
 /* Which packets are traced. Map `trace`, one entry; a mask of 0 takes any value, and so does a 0 below. */
 struct lb_trace {
-	lb_u32 be_source[4], be_source_mask[4];	/* the client's; of an ICMP error: of the flow that it quotes */
-	lb_u32 be_destination[4], be_destination_mask[4];
+	lb_u64 be_source[2], be_source_mask[2];	/* the client's; of an ICMP error: of the flow that it quotes */
+	lb_u64 be_destination[2], be_destination_mask[2];
 	lb_u32 be_ports, be_ports_mask;	/* source in the lower half */
 	lb_u16 vip_num, real_num;
 	lb_u8 version, protocol;
