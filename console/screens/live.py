@@ -19,6 +19,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from console import export
+from console.appearance import Appearance
 from console.columns import Cell
 from console.command import History, completions
 from console.keys import KEYS, footer
@@ -208,7 +209,8 @@ class LiveScreen(Screen[None]):
 
     def _draw_keys(self) -> None:
         cells = [Cell(" ")]
-        for key, label in footer(self.FOOTER, self.size.width):
+        look: Appearance = getattr(self.app, "appearance", Appearance())
+        for key, label in footer(self.FOOTER, self.size.width, look.keys):
             cells += [Cell(key, "strong"), Cell(f" {label}  ")]
         self.query_one("#keys", Painted).paint([tuple(cells)])
 

@@ -62,6 +62,7 @@ CORE = {
     "shared": ("chain", "codec", "jsonl", "messages", "model", "reasons", "recording"),
     "console": (
         "alerts",
+        "appearance",
         "arming",
         "asking",
         "bgp",
