@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.access import Grant, tag
+from agent.access import tag
 from agent.boundary import EffectError
 from agent.commands import in_words
 from agent.gate import MAX_AGE, Refusal, Settled
 from shared import chain
+from shared.grants import Grant
 from shared.messages import Answer, AuditPart, Command
 
 log = logging.getLogger("remora.audit")

@@ -15,11 +15,11 @@ from pathlib import Path
 import zmq
 import zmq.asyncio
 
-from agent.access import ANYBODY, LOCAL, Grant
 from agent.boundary import EffectError
-from agent.keyring import Keyring
 from shared import curve
 from shared.codec import LARGEST_COMMAND
+from shared.grants import ANYBODY, LOCAL, Grant
+from shared.keyring import Keyring
 from shared.messages import TOPICS
 from shared.model import Role, endpoints
 

@@ -21,9 +21,10 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 from agent import doors
 from agent.boundary import EffectError
 from agent.invented import Invented
-from agent.keyring import Keyring
 from shared import curve
 from shared.codec import WireError, command_frames, command_of, telemetry_frames
+from shared.grants import AccessError
+from shared.keyring import Keyring
 from shared.messages import TOPICS, Answer, Command, Look, Replay, Snapshot
 from shared.model import host_and_port, host_port
 
@@ -124,9 +125,9 @@ def _opened(plan: Plan, context: doors.Context) -> list[_Simulated]:
     if plan.secret_key:
         try:
             own = curve.read(Path(plan.secret_key))
-        except curve.KeyFileError as error:
-            raise EffectError(f"--secret-key: {error}") from error
-        keyring = Keyring(Path(plan.authorized_keys))
+            keyring = Keyring(Path(plan.authorized_keys))
+        except (curve.KeyFileError, AccessError) as error:
+            raise EffectError(str(error)) from error
         zap = AsyncioAuthenticator(context)
         zap.start()
         zap.configure_curve_callback("*", keyring)

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from agent.access import Grant, needed
+from agent.access import needed
+from shared.grants import Grant
 from shared.messages import Command, Question
 from shared.model import Role
 

@@ -21,14 +21,14 @@ import zmq
 from zmq.auth.asyncio import AsyncioAuthenticator
 
 from agent import doors
-from agent.access import ANYBODY, LOCAL, Grant
 from agent.audit import Audit, Given
 from agent.boundary import Asked, EffectError
 from agent.config import Wire
 from agent.gate import Gate, Refusal
-from agent.keyring import Keyring
 from shared import curve
 from shared.codec import WireError, command_frames, command_of, telemetry_frames
+from shared.grants import ANYBODY, LOCAL, AccessError, Grant
+from shared.keyring import Keyring
 from shared.messages import Answer, Command, Question, Telemetry
 from shared.model import is_loopback
 
@@ -92,7 +92,10 @@ class Server:
                 self._own = curve.read(Path(wire.secret_key))
             except curve.KeyFileError as error:
                 raise EffectError(f"wire.secret_key: {error}") from error
-            self._keyring = Keyring(Path(wire.authorized_keys))
+            try:
+                self._keyring = Keyring(Path(wire.authorized_keys))
+            except AccessError as error:
+                raise EffectError(f"wire.authorized_keys: {error}") from error
             self._zap = AsyncioAuthenticator(self._context)
             self._zap.start()
             self._zap.configure_curve_callback("*", self._keyring)

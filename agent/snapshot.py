@@ -85,15 +85,18 @@ def snapshots(
         "sequence": sequence,
         "at": reading.at,
     }
+    vips = tuple([_vip(state, v, reading) for v in state.vips.values()])
     return (
-        _node(state, reading, origin, head),
-        VipSnapshot(vips=tuple(_vip(state, v, reading) for v in state.vips.values()), **head),
+        _node(state, vips, reading, origin, head),
+        VipSnapshot(vips=vips, **head),
         RealSnapshot(
             reals=tuple(
-                row
-                for deadlines in [_deadlines(state)]
-                for v in state.vips.values()
-                for row in _reals(v, reading, deadlines)
+                [
+                    row
+                    for deadlines in [_deadlines(state)]
+                    for v in state.vips.values()
+                    for row in _reals(v, reading, deadlines)
+                ]
             ),
             **head,
         ),
@@ -113,10 +116,11 @@ def _sums(totals: Totals) -> Callable[[str], int]:
     return lambda name: int(totals[name].sum())
 
 
-def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> NodeSnapshot:
+def _node(
+    state: NodeState, vips: tuple[VipRow, ...], reading: Reading, origin: Origin, head: Head
+) -> NodeSnapshot:
     total = _sums(reading.totals)
     node = state.listed.node
-    reals = [real for vip in state.vips.values() for real in vip.reals.values()]
     return NodeSnapshot(
         **head,
         version=origin.version,
@@ -137,10 +141,10 @@ def _node(state: NodeState, reading: Reading, origin: Origin, head: Head) -> Nod
         flow_hits=total("flow_hits"),
         flow_misses=sum(total(f"flow_miss_{cause}") for cause in ("syn", "udp", "other")),
         new_flows=total("flow_miss_syn") + total("flow_miss_udp"),
-        vips=len(state.vips),
-        vips_announced=sum(v.listed.address in state.announced for v in state.vips.values()),
-        reals=len(reals),
-        reals_up=sum(real.serving for real in reals),
+        vips=len(vips),
+        vips_announced=sum(vip.announced for vip in vips),
+        reals=sum(vip.reals for vip in vips),
+        reals_up=sum(vip.reals_up for vip in vips),
         live_flows=reading.live,
         peers=tuple(
             Peer(address, peer.asn, peer.state, peer.since, peer.detail, peer.error, peer.failed)
@@ -174,16 +178,16 @@ def _insecure(wire: Wire | None) -> bool:
 
 
 def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
-    counted = reading.vips[vip.vip_num]
+    packets, octets, flows, drops = reading.vips[vip.vip_num].tolist()
     return VipRow(
         name=vip.listed.name,
         address=vip.listed.where,
         port=vip.listed.port,
         protocol=vip.listed.protocol,
-        packets=int(counted[PACKETS]),
-        bytes=int(counted[BYTES]),
-        new_flows=int(counted[FLOWS]),
-        drops=int(counted[DROPS]),
+        packets=packets,
+        bytes=octets,
+        new_flows=flows,
+        drops=drops,
         reals=len(vip.reals),
         reals_up=vip.serving,
         quorum=vip.listed.leaves_below,
@@ -204,14 +208,18 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
 
 
 def _reals(vip: VipState, reading: Reading, deadlines: Deadlines) -> list[RealRow]:
+    name, reals = vip.listed.name, list(vip.reals.values())
+    # One step from numpy to Python for all of them.
+    counted = reading.reals[[real.number.real_num for real in reals]].tolist()
     return [
-        _real(vip.listed.name, real, vip.shares.get(address, 0), reading, deadlines)
-        for address, real in vip.reals.items()
+        _real(name, real, slots, row, deadlines)
+        for real, slots, row in zip(reals, vip.slots, counted, strict=True)
     ]
 
 
-def _real(vip: str, real: RealState, slots: int, reading: Reading, deadlines: Deadlines) -> RealRow:
-    counted = reading.reals[real.number.real_num]
+def _real(
+    vip: str, real: RealState, slots: int, counted: list[int], deadlines: Deadlines
+) -> RealRow:
     return RealRow(
         vip=vip,
         address=real.name,
@@ -220,9 +228,9 @@ def _real(vip: str, real: RealState, slots: int, reading: Reading, deadlines: De
         weight=real.weight,
         effective_weight=real.effective_weight,
         slots=slots,
-        packets=int(counted[PACKETS]),
-        bytes=int(counted[BYTES]),
-        new_flows=int(counted[FLOWS]),
+        packets=counted[PACKETS],
+        bytes=counted[BYTES],
+        new_flows=counted[FLOWS],
         live_flows=real.live_flows,
         changed=real.changed,
         check=real.check,

@@ -115,9 +115,20 @@ class VipState:
     panicked: bool = False
     """Whether `all_down` was in force when the ring was last looked at."""
 
+    _slots: tuple[object, list[int]] | None = None
+    """(`shares` that it was made of, slots of each real)."""
+
+    @property
+    def slots(self) -> list[int]:
+        """Slots of each real, in the order of `reals`.  Asked for every second, and addresses are
+        slow to hash: made anew only when the ring changed."""
+        if self._slots is None or self._slots[0] is not self.shares:
+            self._slots = self.shares, [self.shares.get(address, 0) for address in self.reals]
+        return self._slots[1]
+
     @property
     def serving(self) -> int:
-        return sum(real.serving for real in self.reals.values())
+        return sum([real.serving for real in self.reals.values()])
 
     @property
     def warm(self) -> bool:

@@ -327,7 +327,7 @@ class RemoraApp(FrameApp):
 
 def run(settings: Settings, who: str, render: Render = "diff") -> int:
     """The console on a terminal until the operator leaves; returns the exit code."""
-    client = Client(settings.agents, who, trust=settings.trust)
+    client = Client(settings.agents, who, trust=settings.trust, relay=settings.relay)
     app = RemoraApp(client, settings.cluster, render=render)
     app.arming = arming.Arming(never=settings.view_only)
     app.appearance = settings.appearance

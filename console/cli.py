@@ -220,6 +220,11 @@ def _add_past(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     record = _add(verbs, "record", "store the agents' telemetry in a file, until Ctrl-C")
     record.add_argument("file", metavar="FILE")
     record.add_argument("--seconds", type=_seconds, metavar="N", help="and then end")
+    relay = _add(verbs, "relay", "pass the agents' telemetry on to many consoles")
+    relay.add_argument("--listen", required=True, metavar="HOST:PORT")
+    relay.add_argument("--secret-key", default="", metavar="FILE", help="of the relay")
+    relay.add_argument("--authorized-keys", default="", metavar="FILE", help="of the consoles")
+    relay.add_argument("--insecure", action="store_true", help="no keys, on any address")
     replay = _add(verbs, "replay", "the console on a recording; , . < > jump, + _ pace, p holds")
     replay.add_argument("file", metavar="FILE")
     replay.add_argument("--at", metavar="TIME", help="begin at 14:02:30, or 5m before its end")
@@ -311,6 +316,13 @@ def _run(arguments: argparse.Namespace) -> int:
     if getattr(arguments, "recording", None):
         return _with_session(arguments, Settings((), "recording"), _verb(arguments.verb))
     settings = load(arguments.agents, arguments.config, context=arguments.context)
+    if arguments.verb == "relay":
+        from console.relay import Listen, relay
+
+        place = Listen(
+            arguments.listen, arguments.secret_key, arguments.authorized_keys, arguments.insecure
+        )
+        return relay(settings, who(), place)
     if arguments.verb == "record":
         from console.verbs import recorder
 
@@ -371,7 +383,7 @@ def _with_session(
     elif getattr(arguments, "at", None):
         client = past.from_agents(settings, who(), arguments)
     else:
-        client = Client(settings.agents, who(), trust=settings.trust)
+        client = Client(settings.agents, who(), trust=settings.trust, relay=settings.relay)
     session = Session(
         client=client,
         store=Store(client.addresses),

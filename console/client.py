@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import os
 import queue
+import resource
 import struct
 import threading
 import time
@@ -46,6 +47,12 @@ REPEAT_AFTER = 1.0
 LATE = 5.0
 """Seconds past its time-out in which an agent may still carry a command out: clocks differ."""
 EVENTS_WAITING = 5000
+SOCKETS_EACH, FILES_EACH = 4, 12
+"""Of one agent: telemetry, commands, the monitor and its other end."""
+BREATH = 0.02
+"""Seconds between two looks at many sockets: each look asks them all."""
+FEW = 20
+"""Agents for which that does not matter."""
 KNOCK_AFTER = 3.0
 """Seconds until an agent that refused our key is tried again: the key may be added any time."""
 _TICK_MS = 100
@@ -64,7 +71,14 @@ class _Order(NamedTuple):
 class _Link:
     """The sockets of one agent.  Used by the client's thread only."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, trust: Trust) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        address: str,
+        trust: Trust,
+        *,
+        relayed: bool,
+    ) -> None:
         telemetry, command = endpoints(address)
         self.address = address
         self.subscriber = _socket(context, zmq.SUB)
@@ -76,7 +90,9 @@ class _Link:
         self.monitor = self.dealer.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
         )
-        self._places = ((self.subscriber, telemetry), (self.dealer, command))
+        self._places = [(self.dealer, command)]
+        if not relayed:
+            self._places.append((self.subscriber, telemetry))
         for socket, place in self._places:
             socket.connect(place)
         self.denied: float | None = None
@@ -135,12 +151,17 @@ class Client:
         *,
         topics: Iterable[str] = (),
         trust: Trust = NOBODY,
+        relay: str = "",
         tap: Callable[[Record], None] | None = None,
     ) -> None:
-        """`tap` is given every telemetry message as it came, in the client's thread."""
+        """With a `relay` telemetry comes from there; commands always go to the agents themselves.
+        `tap` is given every telemetry message as it came, in the client's thread."""
         for address in addresses:
             endpoints(address)
             trust.key_of(address)
+        if relay:
+            trust.key_of(relay)
+        self._relay = relay
         self._trust = trust
         self._tap = tap
         self.addresses = tuple(dict.fromkeys(addresses))
@@ -242,18 +263,51 @@ class Client:
 
     def _run(self) -> None:
         with zmq.Context() as context:
-            links = {address: _Link(context, address, self._trust) for address in self.addresses}
+            _make_room(context, len(self.addresses))
+            relayed = bool(self._relay)
+            links = {
+                address: _Link(context, address, self._trust, relayed=relayed)
+                for address in self.addresses
+            }
+            relay = _relay(context, self._relay, self._trust) if relayed else None
             try:
-                _Traffic(self, links).run()
+                _Traffic(self, links, relay).run()
             finally:
                 for link in links.values():
                     link.close()
+                if relay is not None:
+                    relay.close(linger=0)
+
+
+def _relay(
+    context: zmq.Context[zmq.Socket[bytes]], address: str, trust: Trust
+) -> zmq.Socket[bytes]:
+    socket = _socket(context, zmq.SUB)
+    key = trust.key_of(address)
+    if key is not None and trust.own is not None:
+        curve.call(socket, trust.own, key)
+    socket.connect(endpoints(address)[0])
+    return socket
+
+
+def _make_room(context: zmq.Context[zmq.Socket[bytes]], agents: int) -> None:
+    """Sockets and files for so many agents; what the system refuses shows as silent agents."""
+    context.set(zmq.MAX_SOCKETS, max(1023, SOCKETS_EACH * agents + 64))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_EACH * agents + 256
+    if soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
 
 
 class _Traffic:
     """The thread's loop: sockets -> the client's inbox, orders -> sockets."""
 
-    def __init__(self, client: Client, links: dict[str, _Link]) -> None:
+    def __init__(
+        self, client: Client, links: dict[str, _Link], relay: zmq.Socket[bytes] | None
+    ) -> None:
+        self.relay = relay
+        self.relayed: frozenset[str] = frozenset()
         self.client = client
         self.links = links
         self.open: dict[str, _Order] = {}
@@ -265,6 +319,8 @@ class _Traffic:
             self.readers[link.subscriber] = lambda link=link: self._telemetry(link)  # type: ignore[misc]
             self.readers[link.dealer] = lambda link=link: self._answers(link)  # type: ignore[misc]
             self.readers[link.monitor] = lambda link=link: self._connected(link)  # type: ignore[misc]
+        if relay is not None:
+            self.readers[relay] = self._from_relay
         for socket in self.readers:
             self.poller.register(socket, zmq.POLLIN)
 
@@ -281,6 +337,8 @@ class _Traffic:
             self._follow()
             self._push(time.monotonic())
             self._knock_again(time.monotonic())
+            if len(self.links) > FEW:
+                time.sleep(BREATH)
 
     def _knock_again(self, now: float) -> None:
         for link in self.links.values():
@@ -302,6 +360,21 @@ class _Traffic:
         for link in self.links.values():
             if link.follow(self.client._topics):
                 self._look(link)
+
+        if self.relay is not None and self.relayed != self.client._topics:
+            for topic in self.relayed - self.client._topics:
+                self.relay.unsubscribe(topic)
+            for topic in self.client._topics - self.relayed:
+                self.relay.subscribe(topic)
+            self.relayed = self.client._topics
+
+    def _from_relay(self) -> None:
+        """Four frames: the last is the agent's address, as the relay has it."""
+        assert self.relay is not None
+        for frames in _waiting(self.relay):
+            link = self.links.get(frames[-1].decode("utf-8", "replace"))
+            if link is not None and len(frames) == 4:
+                self._take(link, frames[:3])
 
     def _look(self, link: _Link) -> None:
         """Asked of an agent that has just (re)appeared or whose new topics are wanted."""
@@ -327,22 +400,24 @@ class _Traffic:
         return True
 
     def _telemetry(self, link: _Link) -> None:
-        now = time.monotonic()
         for frames in _waiting(link.subscriber):
-            if self.client._tap is not None:
-                self.client._tap(Record(time.time(), link.address, tuple(frames)))
-            try:
-                message = telemetry_of(frames)
-            except WireError as error:
-                self._fault(link, error)
-                continue
-            arrived = Arrived(link.address, message, now)
-            with self.client._changed:
-                if isinstance(message, Event | Packets):
-                    self.client._events.append(arrived)
-                else:
-                    self.client._latest[link.address, topic_of(message)] = arrived
-                self.client._changed.notify_all()
+            self._take(link, frames)
+
+    def _take(self, link: _Link, frames: list[bytes]) -> None:
+        if self.client._tap is not None:
+            self.client._tap(Record(time.time(), link.address, tuple(frames)))
+        try:
+            message = telemetry_of(frames)
+        except WireError as error:
+            self._fault(link, error)
+            return
+        arrived = Arrived(link.address, message, time.monotonic())
+        with self.client._changed:
+            if isinstance(message, Event | Packets):
+                self.client._events.append(arrived)
+            else:
+                self.client._latest[link.address, topic_of(message)] = arrived
+            self.client._changed.notify_all()
 
     def _answers(self, link: _Link) -> None:
         for frames in _waiting(link.dealer):

@@ -22,7 +22,7 @@ from console.exits import VerbError
 from console.trust import Trust, TrustError
 from shared.model import AddressError, endpoints
 
-KEYS = ("agents", "cluster", "view_only", "key", "known_agents", "insecure", *FIELDS)
+KEYS = ("agents", "cluster", "view_only", "relay", "key", "known_agents", "insecure", *FIELDS)
 
 
 class SettingsError(VerbError):
@@ -35,6 +35,8 @@ class Settings(NamedTuple):
     view_only: bool = False
     """No plan is ever opened."""
     trust: Trust = Trust()
+    relay: str = ""
+    """Where telemetry comes from instead of from the agents: tcp://HOST:PORT."""
     appearance: Appearance = Appearance()
 
 
@@ -62,6 +64,7 @@ def load(
             f"no agents: give -a ipc:///run/remora/lb1, or write agents = [...] into {path}"
         )
     distinct = tuple(dict.fromkeys(_checked(agents, file.trust)))
+    _checked([file.relay] if file.relay else [], file.trust)
     return file._replace(agents=distinct, cluster=file.cluster or "remora")
 
 
@@ -94,11 +97,14 @@ def _read(path: Path, context: str) -> Settings:
     view_only = table.get("view_only", False)
     if not isinstance(view_only, bool):
         raise SettingsError(f"{path}: view_only: must be true or false, got {view_only!r}")
+    relay = table.get("relay", "")
+    if not isinstance(relay, str) or (relay and not relay.startswith("tcp://")):
+        raise SettingsError(f"{path}: relay: must be tcp://HOST:PORT, got {relay!r}")
     try:
         look = appearance.read(table)
     except VerbError as error:
         raise SettingsError(f"{path}: {error}") from error
-    return Settings(tuple(agents), cluster, view_only, _trust(path, table), look)
+    return Settings(tuple(agents), cluster, view_only, _trust(path, table), relay, look)
 
 
 def _in_context(path: Path, table: dict[str, Any], wanted: str) -> tuple[dict[str, Any], str]:

@@ -194,8 +194,10 @@ class Agent:
         if 0 <= message.at - self._recorded.get(topic, float("-inf")) < 0.9:
             return
         self._recorded[topic] = message.at
-        old = packets_of(before)
-        for key, packets in packets_of(message).items():
+        old, new = packets_of(before), packets_of(message)
+        for key in [k for k in self.history if k.startswith(f"{topic}/") and k not in new]:
+            del self.history[key]  # rows that left the config, or never were
+        for key, packets in new.items():
             history = self.history.get(key)
             if history is None:
                 history = self.history[key] = deque(maxlen=HISTORY_SECONDS)

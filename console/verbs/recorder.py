@@ -43,7 +43,14 @@ def record(settings: Settings, who: str, arguments: Namespace) -> int:
         raise VerbError(f"{path}: {error.strerror}; give a new file", Exit.FAILED) from error
     came: queue.SimpleQueue[Record] = queue.SimpleQueue()
     topics = {topic.decode() for topic in TOPICS}
-    client = Client(settings.agents, who, topics=topics, trust=settings.trust, tap=came.put)
+    client = Client(
+        settings.agents,
+        who,
+        topics=topics,
+        trust=settings.trust,
+        relay=settings.relay,
+        tap=came.put,
+    )
     with file:
         try:
             file.write(recording.MAGIC)

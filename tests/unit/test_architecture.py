@@ -59,7 +59,7 @@ CORE = {
         "trace_feed",
         "tracing",
     ),
-    "shared": ("chain", "codec", "jsonl", "messages", "model", "reasons", "recording"),
+    "shared": ("chain", "codec", "grants", "jsonl", "messages", "model", "reasons", "recording"),
     "console": (
         "alerts",
         "appearance",
@@ -129,6 +129,7 @@ OWNERS = {
         "agent/doors.py",
         "agent/fleet.py",
         "console/client.py",
+        "console/relay.py",
         "shared/curve.py",
     ),
 }

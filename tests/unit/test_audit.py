@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import audit as module
-from agent.access import LOCAL
 from agent.audit import Audit, Given
 from agent.boundary import EffectError
 from agent.gate import Refusal
 from shared import chain
+from shared.grants import LOCAL
 from shared.messages import Answer, Change, Command, Drain
 
 CHANGE = Change("web", "10.3.1.2", "enabled", "draining", 9, 0, 9, 1, 2)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.access import LOCAL
 from agent.audit import Audit, Given
 from console import cli
 from console.archive import Archive
@@ -19,6 +18,7 @@ from console.moment import moment
 from console.playback import opened
 from console.store import Store
 from shared import chain, recording
+from shared.grants import LOCAL
 from shared.messages import Answer, Command, Drain, Look
 from shared.recording import Record
 from tests.tui.fake_agent import FakeAgent

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import access, gate
-from agent.access import AccessError, Grant
 from agent.gate import Gate
-from shared import curve
+from shared import curve, grants
+from shared.grants import AccessError, Grant
 from shared.messages import Action, Command, Drain, Look
 from shared.model import Role
 
@@ -104,9 +104,9 @@ def test_rate_is_per_key_and_comes_back() -> None:
 
 def test_authorised_keys() -> None:
     ann, bob = curve.make().public, curve.make().public
-    found = access.grants(f"# fleet A\n\noperator {ann} ann\n  viewer\t{bob} bob@jump  \n")
+    found = grants.grants(f"# fleet A\n\noperator {ann} ann\n  viewer\t{bob} bob@jump  \n")
     assert found == {ann: Grant("ann", Role.OPERATOR), bob: Grant("bob@jump", Role.VIEWER)}
-    assert access.grants("") == {}
+    assert grants.grants("") == {}
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,4 @@ def test_authorised_keys() -> None:
 def test_wrong_authorised_keys(text: str, says: str) -> None:
     text = text.replace("KEY", curve.make().public).replace("OTHER", curve.make().public)
     with pytest.raises(AccessError, match=says):
-        access.grants(text)
+        grants.grants(text)

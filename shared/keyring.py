@@ -11,8 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from agent.access import AccessError, Grant, Grants, grants
-from agent.boundary import EffectError
+from shared.grants import AccessError, Grant, Grants, grants
 
 log = logging.getLogger("remora.keys")
 
@@ -20,7 +19,7 @@ LARGEST_FILE = 1 << 20
 
 
 class Keyring:
-    """Raises EffectError when the file cannot be used at start."""
+    """Raises AccessError when the file cannot be used at start."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,7 +34,7 @@ class Keyring:
             self._stamp = self._look()
             self._grants = self._read()
         except AccessError as error:
-            raise EffectError(f"wire.authorized_keys {path}: {error}") from error
+            raise AccessError(f"{path}: {error}") from error
         log.info("authorised keys=%d file=%s", len(self._grants), path)
 
     def __len__(self) -> int:
