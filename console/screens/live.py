@@ -202,7 +202,8 @@ class LiveScreen(Screen[None]):
         self.query_one(f"#{name}", Painted).paint(lines)
 
     def _draw_crumb(self) -> None:
-        left, right = f" {self.crumb()}", f"{self.table.summary} "
+        summary = f"{self.table.summary} " if self.table.titles else ""
+        left, right = f" {self.crumb()}", summary
         gap = max(1, self.size.width - len(left) - len(right))
         cells = (Cell(left, "strong"), Cell(" " * gap), Cell(right, "dim"))
         self.query_one("#crumb", Painted).paint([cells])
