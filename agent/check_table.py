@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from agent.health import FIRST_HOLD
 from agent.tables import Address, Count, Seconds, Table
 
 Kind = Literal["tcp", "http", "https", "tls", "dns", "udp", "exec", "file"]
@@ -31,6 +32,7 @@ class Check(Table, frozen=True, kw_only=True):
     timeout: Seconds = 1.0
     rise: Count = 2
     fall: Count = 3
+    hold: Annotated[float, Meta(ge=0, le=600)] = FIRST_HOLD
     # http and https
     method: Literal["GET", "HEAD"] = "GET"
     path: Annotated[str, Meta(pattern=r"^/[!-~]*$")] = "/"

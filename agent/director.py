@@ -251,11 +251,12 @@ class Director:
         was = real.verdict.health
         # Damping never costs the VIP its route: a flapping real is better than too few.
         spared = was is Health.DOWN and fact.ok and vip.serving >= vip.listed.leaves_below
+        hold = check.hold if spared else 0.0
         real.verdict = judge(
-            real.verdict, ok=fact.ok, rise=check.rise, fall=check.fall, now=now, damped=spared
+            real.verdict, ok=fact.ok, rise=check.rise, fall=check.fall, now=now, first_hold=hold
         )
-        real.check, real.check_ms = fact.detail, fact.ms
-        if wait := held(real.verdict, now):
+        real.check, real.check_ms, real.checked = fact.detail, fact.ms, now
+        if wait := held(real.verdict, now, hold):
             real.check = f"{fact.detail}; fell {real.verdict.falls} times, held {wait:.0f} s more"
         if fact.ok:
             self._listen(vip, real, fact, now)
@@ -330,7 +331,7 @@ class Director:
         self._everything = True
         if isinstance(command.action, Confirm):
             return self._on_confirmed(command, command.action, fact.sender)
-        outcome = commands.decide(self.state, command, self._fill)
+        outcome = commands.decide(self.state, command, self._fill, now)
         answer = outcome.answer
         entry = Remember(command, _result(answer), answer.revision, outcome.overrides)
         back: tuple[str, ...] = ()

@@ -18,10 +18,9 @@ import zmq.asyncio
 from agent.boundary import EffectError
 from shared import curve
 from shared.codec import LARGEST_COMMAND
-from shared.grants import ANYBODY, LOCAL, Grant
+from shared.grants import ANYBODY, LOCAL, Grant, readable
 from shared.keyring import Keyring
-from shared.messages import TOPICS
-from shared.model import Role, endpoints
+from shared.model import endpoints
 
 HIGH_WATER = 100
 """Messages kept for one slow reader."""
@@ -32,8 +31,6 @@ LARGEST_MESSAGE = 2 * LARGEST_COMMAND
 COMMANDS_WAITING = 8
 """Per connection."""
 HANDSHAKE_MS = 5000
-FOR_OPERATORS = frozenset({b"trace"})
-"""Topics with what clients send."""
 Context = zmq.asyncio.Context
 WhoSent = Callable[[zmq.Frame], Grant | None]
 """A frame of a message -> its sender's grant; None: the key was taken away."""
@@ -83,14 +80,6 @@ class Door:
         self.router.close()
 
 
-def readable(topic: bytes, grant: Grant | None) -> frozenset[bytes]:
-    """The topics that a subscription to `topic` (empty: to all) gets with this grant."""
-    wanted = TOPICS if not topic else TOPICS & {topic}
-    if grant is None or not grant.role.covers(Role.OPERATOR):
-        wanted -= FOR_OPERATORS
-    return wanted
-
-
 def local(context: Context, run_dir: Path) -> Door:
     """For whom the file permissions let in (0660)."""
     try:
@@ -104,7 +93,7 @@ def keyed(context: Context, listen: str, own: curve.Pair, keyring: Keyring) -> D
     """For whom the authorised keys let in; a ZAP handler must run in the context (RFC 27)."""
 
     def who(frame: zmq.Frame) -> Grant | None:
-        return keyring.grant(str(frame.get("User-Id")))
+        return keyring.grant(curve.user_id(frame))
 
     return Door(context, b"T", f"tcp://{listen}", who, own)
 

@@ -15,12 +15,14 @@ from shared.model import Health
 
 FREE_FALLS = 2
 """Falls that cost nothing but `rise`: a restart, and one more try."""
-FIRST_HOLD, LONGEST_HOLD = 10.0, 120.0
-"""Seconds of answers that the next fall costs; doubled by each further one."""
+FIRST_HOLD = 10.0
+"""Seconds of answers that the next fall costs, unless configured; doubled by each further one."""
+LONGEST_HOLD = 12
+"""Times the first."""
 FORGIVEN = 120.0
 """Seconds up after which a fall is forgotten."""
 MOST_CHANGES = 9
-"""Changes of one real within a minute, the worst: five falls and the four rises between them."""
+"""Changes of one real within a minute with FIRST_HOLD, the worst: five falls, four rises."""
 RAMP_STEPS = 5
 """Of a slow start.  Each moves some slots of others too, so they are few."""
 
@@ -38,9 +40,9 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    verdict: Verdict, *, ok: bool, rise: int, fall: int, now: float, damped: bool = True
+    verdict: Verdict, *, ok: bool, rise: int, fall: int, now: float, first_hold: float = FIRST_HOLD
 ) -> Verdict:
-    """The verdict after one more result.
+    """The verdict after one more result.  first_hold: 0 is without damping.
 
     Consecutive results count, not cumulative ones (H1): a single result of the other kind starts
     the count again.  The first result of an unknown real decides alone: there is no state to
@@ -54,7 +56,7 @@ def judge(
         return verdict._replace(against=0, since=now)
     since = verdict.since if verdict.against else now
     verdict = verdict._replace(against=verdict.against + 1, since=since)
-    if verdict.against < rise or (damped and held(verdict, now) > 0):
+    if verdict.against < rise or held(verdict, now, first_hold) > 0:
         return verdict
     return Verdict(Health.UP, 0, verdict.falls, now)
 
@@ -71,18 +73,18 @@ def _forgiven(verdict: Verdict, now: float) -> Verdict:
     return verdict._replace(falls=verdict.falls - times, since=verdict.since + times * FORGIVEN)
 
 
-def held(verdict: Verdict, now: float) -> float:
+def held(verdict: Verdict, now: float, first_hold: float = FIRST_HOLD) -> float:
     """Seconds for which a real that answers is still held down; 0: it is not."""
     if verdict.health is not Health.DOWN or not verdict.against:
         return 0.0
-    return max(0.0, verdict.since + hold(verdict.falls) - now)
+    return max(0.0, verdict.since + hold(verdict.falls, first_hold) - now)
 
 
-def hold(falls: int) -> float:
+def hold(falls: int, first_hold: float) -> float:
     """Seconds of answers that the rise after so many falls takes."""
     if falls <= FREE_FALLS:
         return 0.0
-    return min(LONGEST_HOLD, FIRST_HOLD * 2.0 ** min(falls - FREE_FALLS - 1, 10))
+    return first_hold * min(float(LONGEST_HOLD), 2.0 ** (min(falls, 10) - FREE_FALLS - 1))
 
 
 def ramp_step(since: float, ramp: float, now: float) -> int:

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from agent import abi
 from agent.boundary import Counted, StartTrace
-from agent.capture import ends
 from agent.config import Config
 from agent.dataplane import DataPlane
 from agent.eventlog import EventLog
@@ -32,6 +31,7 @@ from agent.server import Server
 from agent.snapshot import FLOWS, PACKETS, Origin, Reading, snapshots
 from agent.state import NodeState
 from agent.trace_feed import Feed, Names, names_of
+from shared.capture import ends
 from shared.messages import DropEvent, Event, EventBody, LostEvent, Snapshot
 from shared.reasons import name_of
 from shared.recording import Record

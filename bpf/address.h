@@ -26,31 +26,29 @@ static __always_inline u64 second_place(u64 hash)
 	return hash >> (64 - 2 * PLACE_BITS) & (LB_PLACES - 1);
 }
 
-static __always_inline u64 address_hash(const u32 *be_address, u32 version)
+static __always_inline u64 address_hash(const u64 *be_address, u64 version)
 {
-	u64 x = (joined(be_address[0], be_address[1]) + version) * HASH_ODD_1;
+	u64 x = (be_address[0] + version) * HASH_ODD_1 ^ be_address[1];
 
-	x ^= joined(be_address[2], be_address[3]);
 	return (x ^ x >> 32) * HASH_ODD_2;
 }
 
-static __always_inline u64 vip_hash(u32 key)
+static __always_inline u64 vip_hash(u64 key)
 {
 	u64 x = key * HASH_ODD_1;
 
 	return (x ^ x >> 32) * HASH_ODD_2;
 }
 
-static __always_inline bool is_address(const struct lb_address *place, const u32 *be_address,
-				       u32 version)
+static __always_inline bool is_address(const struct lb_address *place, const u64 *be_address,
+				       u64 version)
 {
 	return place->be_address[0] == be_address[0] && place->version == version &&
-	       place->be_address[1] == be_address[1] && place->be_address[2] == be_address[2] &&
-	       place->be_address[3] == be_address[3];
+	       place->be_address[1] == be_address[1];
 }
 
 static __always_inline const struct lb_address *
-find_address(const struct lb_addresses *table, const u32 *be_address, u32 version)
+find_address(const struct lb_addresses *table, const u64 *be_address, u64 version)
 {
 	u64 hash = address_hash(be_address, version);
 	const struct lb_address *place = &table->place[first_place(hash)];
@@ -61,21 +59,20 @@ find_address(const struct lb_addresses *table, const u32 *be_address, u32 versio
 	return is_address(place, be_address, version) ? place : NULL;
 }
 
-static __always_inline u32 vip_key(u32 number, u8 protocol, u16 be_port)
+static __always_inline u64 vip_key(u64 number, const struct packet *p, u64 be_port)
 {
-	return number << 17 | (protocol == PROTOCOL_UDP) << 16 | be_port;
+	return number << 17 | (p->protocol == PROTOCOL_UDP) << 16 | be_port;
 }
 
 /* The vip_num; 0: none. */
-static __always_inline u32 find_vip_num(const struct lb_vips *table, u32 key)
+static __always_inline u64 find_vip_num(const struct lb_vips *table, u64 key)
 {
 	u64 hash = vip_hash(key);
-	const struct lb_vip *place = &table->place[first_place(hash)];
+	u64 word = *(const volatile lb_u64 *)&table->place[first_place(hash)];
 
-	if (place->key == key)
-		return place->vip_num;
-	place = &table->place[second_place(hash)];
-	return place->key == key ? place->vip_num : 0;
+	if (word >> 32 != key)
+		word = *(const volatile lb_u64 *)&table->place[second_place(hash)];
+	return word >> 32 == key ? word & 0xffffffff : 0;
 }
 
 #endif

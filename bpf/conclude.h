@@ -76,12 +76,10 @@ static __always_inline void record(struct xdp_md *ctx, const struct packet *p,
 
 /* ---- trace */
 
-static __always_inline bool is_within(const u32 *be_address, const u32 *network, const u32 *mask)
+static __always_inline bool is_within(const u64 *be_address, const u64 *network, const u64 *mask)
 {
 	return !((be_address[0] ^ network[0]) & mask[0]) &&
-	       !((be_address[1] ^ network[1]) & mask[1]) &&
-	       !((be_address[2] ^ network[2]) & mask[2]) &&
-	       !((be_address[3] ^ network[3]) & mask[3]);
+	       !((be_address[1] ^ network[1]) & mask[1]);
 }
 
 static __always_inline bool is_wanted(const struct packet *p, const struct decision *d)
@@ -124,6 +122,7 @@ static __always_inline void count_rare(u64 marks, struct lb_totals *totals)
 	totals->flow_miss_syn += is_marked(marks, MISS_SYN);
 	totals->flow_miss_udp += is_marked(marks, MISS_UDP);
 	totals->flow_miss_other += is_marked(marks, MISS_OTHER);
+	totals->flow_restart += is_marked(marks, RESTART);
 	totals->flow_stale += is_marked(marks, STALE);
 	totals->flow_moved += is_marked(marks, MOVED);
 	totals->flow_evictions += is_marked(marks, EVICTED);
@@ -205,12 +204,9 @@ static __always_inline void count_received(struct xdp_md *ctx, const struct pack
 
 /* The same value, of which the verifier knows nothing: so it follows one path from here, not one for
  * each combination that may lead here. */
-static __always_inline u64 forgotten(u64 value, u32 cpu)
+static __always_inline u64 forgotten(u64 value)
 {
-	volatile u64 either[3] = {};	/* three: or LLVM makes an address by |, which may not be */
-
-	either[1 + (cpu & 1)] = value;
-	return either[1 + (cpu & 1)];
+	return value ^ CONTROL->nothing;
 }
 
 static __always_inline int conclude(struct xdp_md *ctx, const struct packet *p,
@@ -222,22 +218,25 @@ static __always_inline int conclude(struct xdp_md *ctx, const struct packet *p,
 		return XDP_ABORTED;	/* cannot be: there is a row for every possible CPU */
 	if (p->tag && !retag(ctx, p))
 		verdict = drop(d, REASON_ENCAP_FAILED);
-	d->marks = forgotten(d->marks, d->cpu);
-	d->reason = forgotten(d->reason, d->cpu);
+	if (verdict == LB_PASS && !d->marks) {
+		count_received(ctx, p, d, totals);
+		count_passed(p, totals);
+		return XDP_PASS;
+	}
+	d->marks = forgotten(d->marks);
+	d->reason = forgotten(d->reason);
 	if (is_marked(d->marks, TRACED))
 		write_event(ctx, p, d, LB_EVENT_EXIT, verdict, totals->rx_packets);
 	count_received(ctx, p, d, totals);
-	switch (verdict) {
-	case LB_PASS:
+	if (verdict == LB_PASS) {
 		count_passed(p, totals);
 		return XDP_PASS;
-	case LB_SEND:
+	}
+	if (verdict == LB_SEND) {
 		count_sent(p, d, totals);
-		break;
-	case LB_ANSWER:
+	} else if (verdict == LB_ANSWER) {
 		count_answered(p, totals);
-		break;
-	default:
+	} else {
 		count_dropped(p, d, totals);
 		record(ctx, p, d, verdict, totals);
 		return XDP_DROP;

@@ -24,7 +24,7 @@
 #define EPHEMERAL 0xc000	/* UDP source ports from 49152 on: 14 bits of the hash */
 
 /* What an encapsulation (bits of enum lb_encap) adds to a packet. */
-static __always_inline u64 overhead(u32 encap)
+static __always_inline u64 overhead(u64 encap)
 {
 	u64 size = encap & LB_ENCAP_IPV6 ? sizeof(struct ipv6) : sizeof(struct ipv4);
 
@@ -91,7 +91,7 @@ static __always_inline void write_udp(u32 *word, u64 length, u16 be_port, u64 ha
  */
 static __always_inline void write_outer(void *data, const struct packet *p,
 					const struct lb_control *control, u64 hash,
-					const struct lb_real *real, u32 encap)
+					const struct lb_real *real, u64 encap)
 {
 	const u32 *macs = (const u32 *)control->gateway_mac;
 	u64 carried = p->ip_length;
@@ -121,7 +121,7 @@ static __always_inline void write_outer(void *data, const struct packet *p,
 
 static __always_inline bool push_outer(struct xdp_md *ctx, const struct packet *p,
 				       const struct lb_control *control, u64 hash,
-				       const struct lb_real *real, u32 encap)
+				       const struct lb_real *real, u64 encap)
 {
 	void *data, *end;
 

@@ -28,12 +28,6 @@
 #define HASH_ODD_3 0x9e3779b97f4a7c15ULL
 #define HASH_STEP 0xd1342543de82ef95ULL	/* multiplier of a 64-bit LCG (Steele and Vigna, 2021) */
 
-/* Words as they stand in the packet, loaded as little-endian ones. */
-static __always_inline u64 joined(u32 low, u32 high)
-{
-	return (u64)high << 32 | low;
-}
-
 static __always_inline u64 stirred(u64 x)
 {
 	x ^= x >> 32;
@@ -47,24 +41,23 @@ static __always_inline u64 finished(u64 x)
 	return x ^ x >> 32;
 }
 
-static __always_inline u64 ipv4_hash(const lb_u64 *key, const struct packet *p, u32 be_source,
-				     u32 be_ports)
+static __always_inline u64 ipv4_hash(const lb_u64 *key, const struct packet *p, u64 be_source,
+				     u64 be_ports)
 {
-	u64 vip = ((u64)p->be_destination[0] << 8 | p->protocol) * HASH_ODD_3;
-	u64 x = stirred(joined(be_ports, be_source) ^ (key[0] + vip));
+	u64 vip = (p->be_destination[0] << 8 | p->protocol) * HASH_ODD_3;
+	u64 x = stirred((be_source << 32 | be_ports) ^ (key[0] + vip));
 
 	return finished(x + key[1]);
 }
 
 static __always_inline u64 ipv6_hash(const lb_u64 *key, const struct packet *p,
-				     const u32 *be_source, u32 be_ports)
+				     const u64 *be_source, u64 be_ports)
 {
-	u64 upper = joined(p->be_destination[0], p->be_destination[1]);
-	u64 lower = joined(p->be_destination[2], p->be_destination[3]);
-	u64 vip = ((upper + lower * HASH_ODD_2) << 8 | p->protocol) * HASH_ODD_3;
-	u64 x = stirred(joined(be_source[0], be_source[1]) ^ (key[0] + vip));
+	u64 vip = ((p->be_destination[0] + p->be_destination[1] * HASH_ODD_2) << 8 | p->protocol) *
+		  HASH_ODD_3;
+	u64 x = stirred(be_source[0] ^ (key[0] + vip));
 
-	x = stirred(joined(be_source[2], be_source[3]) ^ (x + key[1]));
+	x = stirred(be_source[1] ^ (x + key[1]));
 	x = stirred(be_ports ^ (x + key[0]));
 	return finished(x + key[1]);
 }
@@ -78,13 +71,13 @@ static __always_inline u64 flow_hash(const lb_u64 *key, const struct packet *p)
 }
 
 /* Of what the VIP's flags (enum lb_vip_flag) leave of the flow: equal for all that belong together. */
-static __always_inline u64 placing_hash(const lb_u64 *key, const struct packet *p, u32 flags)
+static __always_inline u64 placing_hash(const lb_u64 *key, const struct packet *p, u64 flags)
 {
-	u32 be_source[4] = { p->be_source[0], p->be_source[1], p->be_source[2], p->be_source[3] };
-	u32 be_ports = p->be_ports;
+	u64 be_source[2] = { p->be_source[0], p->be_source[1] };
+	u64 be_ports = p->be_ports;
 
 	if (flags & LB_VIP_ANY_SOURCE)
-		__builtin_memset(be_source, 0, sizeof(be_source));
+		be_source[0] = be_source[1] = 0;
 	if (flags & LB_VIP_ANY_SOURCE_PORT)
 		be_ports &= 0xffff0000;
 	if (flags & LB_VIP_ANY_PORT)

@@ -96,16 +96,17 @@ static __always_inline int parse_quote4(const struct ipv4 *quote, const void *en
 static __always_inline int parse_quote6(const struct ipv6 *quote, const void *end, u64 behind,
 					struct packet *p)
 {
+	u64 from[2];
+
 	p->odd = REASON_ICMP_QUOTE;
 	if ((const void *)(quote + 1) > end)
 		return GO_ON;
-#pragma unroll
-	for (int i = 0; i < 4; i++)
-		if (quote->be_source[i] != p->be_destination[i])
-			return LB_PASS;
+	copy_address(from, quote->be_source);
+	if (from[0] != p->be_destination[0] || from[1] != p->be_destination[1])
+		return LB_PASS;
 	if (BE32(quote->be_first) >> 28 != 6)
 		return GO_ON;
-	__builtin_memcpy(p->be_source, quote->be_destination, sizeof(p->be_source));
+	copy_address(p->be_source, quote->be_destination);
 	p->odd = turn_ports(quote + 1, end, behind + sizeof(*quote), quote->next, p);
 	return GO_ON;
 }
@@ -153,10 +154,10 @@ static __always_inline int parse_icmp6(const struct ipv6 *ip, const void *end, s
 	if ((const void *)(ip + 1) > end)
 		return LB_PASS;
 	p->protocol = PROTOCOL_ICMPV6;
-	p->tos = BE32(ip->be_first) >> 20;
+	p->tos = BE32(ip->be_first) >> 20 & 0xff;
 	p->ip_length = sizeof(*ip) + BE16(ip->be_length);
-	__builtin_memcpy(p->be_source, ip->be_source, sizeof(p->be_source));
-	__builtin_memcpy(p->be_destination, ip->be_destination, sizeof(p->be_destination));
+	copy_address(p->be_source, ip->be_source);
+	copy_address(p->be_destination, ip->be_destination);
 	p->version = 6;
 	p->odd = BE32(ip->be_first) >> 28 == 6 ? odd_icmp(icmp, end, sizeof(*ip), p) :
 						 REASON_MALFORMED;
@@ -174,7 +175,7 @@ static __always_inline bool from_one_host(const struct packet *p)
 	u8 first = p->be_source[0];
 
 	if (p->version == 6)	/* not multicast; ::, ::1, ::ffff:0:0 and their like */
-		return first != 0xff && (p->be_source[0] | p->be_source[1]);
+		return first != 0xff && p->be_source[0];
 	return first != 0 && first != 127 && first < 224;
 }
 

@@ -54,6 +54,8 @@ struct lb_control {
 	lb_u32 icmp_interval;		/* ticks per message, CPU and kind; 0 = none is sent */
 	lb_u32 flow_interval;		/* ticks per CPU and stored flow that the ring alone would place alike; 0 = no limit */
 	lb_u64 flow_ahead;
+	lb_u64 nothing;			/* 0 */
+	lb_u64 warm_at;			/* jiffies: from then on the flow table has seen every flow that lives */
 };
 
 enum lb_control_flag {
@@ -68,7 +70,7 @@ enum lb_control_flag {
  * in one of the two places that address_places() gives (cuckoo hashing, Pagh and Rodler 2004).
  */
 struct lb_address {
-	lb_u32 be_address[4];		/* IPv4 in the first word */
+	lb_u64 be_address[2];		/* IPv4 in the first four bytes */
 	lb_u32 version;			/* 4 or 6; 0: the place is free */
 	lb_u16 number;			/* of the address, in lb_vip.key */
 	lb_u16 flags;			/* enum lb_address_flag */
@@ -200,6 +202,7 @@ struct lb_totals {
 	lb_u64 flow_miss_syn;		/* a new TCP connection */
 	lb_u64 flow_miss_udp;		/* a new UDP flow */
 	lb_u64 flow_miss_other;		/* a flow unknown here: evicted, moved here from a node, older than the table */
+	lb_u64 flow_restart;		/* of flow_miss_other: while the table is so new that it cannot know */
 	lb_u64 flow_stale;		/* of the misses: known, but its real is gone or down, or it is over */
 	lb_u64 flow_moved;		/* fetched from another CPU's flow table, then a hit or stale */
 	lb_u64 flow_previous;		/* of the misses: placed as before the ring changed */
@@ -220,6 +223,7 @@ struct lb_totals {
 	lb_u64 extended;		/* of rx: to a VIP, behind IPv6 extension headers */
 	lb_u64 traced;			/* matched the filter, within its rate or not, written or lost */
 	lb_u64 drops[REASON_COUNT];	/* packets, by enum lb_reason */
+	lb_u64 pad[7];			/* to a multiple of the cache line */
 };
 
 /* Map `queues` [cpu * LB_QUEUES + receive queue]. */
@@ -250,8 +254,8 @@ enum lb_bucket_number {
 
 /* Which packets are traced. Map `trace`, one entry; a mask of 0 takes any value, and so does a 0 below. */
 struct lb_trace {
-	lb_u32 be_source[4], be_source_mask[4];	/* the client's; of an ICMP error: of the flow that it quotes */
-	lb_u32 be_destination[4], be_destination_mask[4];
+	lb_u64 be_source[2], be_source_mask[2];	/* the client's; of an ICMP error: of the flow that it quotes */
+	lb_u64 be_destination[2], be_destination_mask[2];
 	lb_u32 be_ports, be_ports_mask;	/* source in the lower half */
 	lb_u16 vip_num, real_num;
 	lb_u8 version, protocol;

@@ -79,10 +79,10 @@ static __always_inline struct lb_queue *queue_of(u32 cpu, u32 queue)
 	return bpf_map_lookup_elem(MAP(LB_MAP_QUEUES), &index);
 }
 
-static __always_inline const struct lb_address *prefix_of(const u32 *be_address, u32 version)
+static __always_inline const struct lb_address *prefix_of(const u64 *be_address, u64 version)
 {
 	struct lb_prefix key = { .length = 32 + (version == 6 ? 128 : 32),
-				 .be_version = BE32(version) };
+				 .be_version = BE32((u32)version) };
 
 	__builtin_memcpy(key.be_address, be_address, sizeof(key.be_address));
 	return bpf_map_lookup_elem(MAP(LB_MAP_PREFIXES), &key);

@@ -95,26 +95,28 @@ struct udp {
 
 #define ETHERNET_SIZE sizeof(struct ethernet)
 
+/* Words of eight bytes even where one would do: in BPF's first instruction set, which BCC emits, every
+ * smaller one costs two shifts. */
 struct packet {
 	u64 received;		/* bytes of the frame as it came */
 	u64 length;		/* of the frame without its VLAN tag */
 	u64 ip_length;
 	u64 behind;		/* of the IP headers: where TCP or UDP begins, from the start of IP */
-	u32 be_source[4];	/* IPv4 in the first word */
-	u32 be_destination[4];
-	u32 be_ports;		/* source in the lower half; 0 if odd */
-	u32 odd;		/* enum lb_reason: why its ports are unknown; plain: REASON_NONE */
-	u32 tag;		/* VLAN: the four bytes that vlan.h took off the frame; 0: none */
-	u8 version;		/* of IP: 4, 6 */
-	u8 protocol;
-	u8 tos;			/* or traffic class */
-	u8 tcp_flags;		/* 0 for UDP */
+	u64 be_source[2];	/* IPv4 in the lower half of the first */
+	u64 be_destination[2];
+	u64 be_ports;		/* source in the lower half; 0 if odd */
+	u64 odd;		/* enum lb_reason: why its ports are unknown; plain: REASON_NONE */
+	u64 tag;		/* VLAN: the four bytes that vlan.h took off the frame; 0: none */
+	u64 version;		/* of IP: 4, 6 */
+	u64 protocol;
+	u64 tos;		/* or traffic class */
+	u64 tcp_flags;		/* 0 for UDP */
 	bool quoted;		/* an ICMP error: ports and addresses are of the client's flow it is about */
 	bool extended;		/* IPv6 with extension headers */
 };
 
 /* `behind`: size of the IP header in front of it. */
-static __always_inline u32 parse_tcp(const void *at, const void *end, u64 behind, struct packet *p)
+static __always_inline u64 parse_tcp(const void *at, const void *end, u64 behind, struct packet *p)
 {
 	const struct tcp *tcp = at;
 	u64 header;
@@ -129,7 +131,7 @@ static __always_inline u32 parse_tcp(const void *at, const void *end, u64 behind
 	return REASON_NONE;
 }
 
-static __always_inline u32 parse_udp(const void *at, const void *end, u64 behind, struct packet *p)
+static __always_inline u64 parse_udp(const void *at, const void *end, u64 behind, struct packet *p)
 {
 	const struct udp *udp = at;
 	u64 length;
@@ -143,7 +145,7 @@ static __always_inline u32 parse_udp(const void *at, const void *end, u64 behind
 	return REASON_NONE;
 }
 
-static __always_inline u32 parse_ports(const void *at, const void *end, u64 behind,
+static __always_inline u64 parse_ports(const void *at, const void *end, u64 behind,
 				       struct packet *p)
 {
 	if (p->ip_length + ETHERNET_SIZE > p->length)
@@ -155,7 +157,7 @@ static __always_inline u32 parse_ports(const void *at, const void *end, u64 behi
 }
 
 /* What the header says about itself: everything but REASON_NONE ends the search for ports. */
-static __always_inline u32 odd_ipv4(const struct ipv4 *ip)
+static __always_inline u64 odd_ipv4(const struct ipv4 *ip)
 {
 	if (ip->version_ihl > 0x45 && ip->version_ihl < 0x50)
 		return REASON_IP_OPTIONS;
@@ -166,10 +168,10 @@ static __always_inline u32 odd_ipv4(const struct ipv4 *ip)
 	return REASON_NONE;
 }
 
-static __always_inline u32 parse_behind_ipv4(const struct ipv4 *ip, const void *end,
+static __always_inline u64 parse_behind_ipv4(const struct ipv4 *ip, const void *end,
 					     struct packet *p)
 {
-	u32 odd = odd_ipv4(ip);
+	u64 odd = odd_ipv4(ip);
 
 	if (odd)
 		return odd;
@@ -192,7 +194,7 @@ static __always_inline int parse_ipv4(const struct ipv4 *ip, const void *end, st
 	return GO_ON;
 }
 
-static __always_inline u32 parse_behind_ipv6(const struct ipv6 *ip, const void *end,
+static __always_inline u64 parse_behind_ipv6(const struct ipv6 *ip, const void *end,
 					     struct packet *p)
 {
 	if (BE32(ip->be_first) >> 28 != 6)
@@ -201,14 +203,22 @@ static __always_inline u32 parse_behind_ipv6(const struct ipv6 *ip, const void *
 	return parse_ports(ip + 1, end, sizeof(*ip), p);
 }
 
+static __always_inline void copy_address(u64 *to, const void *be_address)
+{
+	const u64 *words = be_address;
+
+	to[0] = words[0];
+	to[1] = words[1];
+}
+
 /* What every IPv6 packet has. */
 static __always_inline void read_ipv6(const struct ipv6 *ip, struct packet *p)
 {
 	p->protocol = ip->next;
-	p->tos = BE32(ip->be_first) >> 20;
+	p->tos = BE32(ip->be_first) >> 20 & 0xff;
 	p->version = 6;
-	__builtin_memcpy(p->be_source, ip->be_source, sizeof(p->be_source));
-	__builtin_memcpy(p->be_destination, ip->be_destination, sizeof(p->be_destination));
+	copy_address(p->be_source, ip->be_source);
+	copy_address(p->be_destination, ip->be_destination);
 }
 
 static __always_inline int parse_ipv6(const struct ipv6 *ip, const void *end, struct packet *p)
@@ -240,7 +250,7 @@ static __always_inline int parse(struct xdp_md *ctx, struct packet *p)
 	return LB_PASS;
 }
 
-static __always_inline bool is_encapsulated(u8 protocol)
+static __always_inline bool is_encapsulated(u64 protocol)
 {
 	return protocol == PROTOCOL_IPIP || protocol == PROTOCOL_IPV6;
 }

@@ -39,6 +39,7 @@ enum mark {
 	MISS_SYN,
 	MISS_UDP,
 	MISS_OTHER,
+	RESTART,		/* of those: the table is new */
 	UNTRACKED,		/* placed without a lookup */
 	QUOTED_HIT,		/* of ICMP errors, which only look */
 	OPENED,			/* a new flow, as far as one can tell */
@@ -56,19 +57,19 @@ enum mark {
 	TRACED,
 };
 
-struct decision {
+struct decision {		/* words as in struct packet */
 	u64 now;		/* jiffies */
 	u64 hash;		/* of the flow */
 	u64 placing;		/* what the ring is asked with */
 	u64 slot;
 	u64 marks;		/* 1 << enum mark */
 	u64 reason;		/* enum lb_reason */
-	u32 cpu;
-	u32 vip_num;		/* 0: none */
-	u32 flags;		/* of the VIP: enum lb_vip_flag */
-	u32 real_num;
-	u32 encap;		/* of the real: bits of enum lb_encap */
-	u32 address_flags;	/* of the destination: enum lb_address_flag */
+	u64 cpu;
+	u64 vip_num;		/* 0: none */
+	u64 flags;		/* of the VIP: enum lb_vip_flag */
+	u64 real_num;
+	u64 encap;		/* of the real: bits of enum lb_encap */
+	u64 address_flags;	/* of the destination: enum lb_address_flag */
 	bool irreplaceable;	/* where the ring alone would not send it, or not for ever */
 };
 
@@ -79,7 +80,7 @@ struct places {
 	struct lb_flow_set *set;
 };
 
-static __always_inline void begin(struct xdp_md *ctx, struct packet *p, struct decision *d, u32 cpu)
+static __always_inline void begin(struct xdp_md *ctx, struct packet *p, struct decision *d, u64 cpu)
 {
 	__builtin_memset(p, 0, sizeof(*p));
 	__builtin_memset(d, 0, sizeof(*d));
@@ -99,7 +100,7 @@ static __always_inline u64 is_marked(u64 marks, u32 what)
 	return marks >> what & 1;
 }
 
-static __always_inline int drop(struct decision *d, u32 reason)
+static __always_inline int drop(struct decision *d, u64 reason)
 {
 	d->reason = reason;
 	return LB_DROP;
@@ -120,25 +121,25 @@ static __always_inline bool take_token(struct lb_bucket *bucket, u64 jiffies, u6
 	return true;
 }
 
-static __always_inline bool fits(const struct packet *p, u32 encap)
+static __always_inline bool fits(const struct packet *p, u64 encap)
 {
 	return p->ip_length + overhead(encap) <= CONTROL->underlay_mtu;
 }
 
 /* What keeps new flows from a real (bits of enum lb_real_flag). */
-static __always_inline u32 bars_new(u32 flags)
+static __always_inline u64 bars_new(u64 flags)
 {
 	return flags & LB_VIP_FAIL_OPEN ? LB_REAL_DISABLED : LB_REAL_DISABLED | LB_REAL_DOWN;
 }
 
 /* What keeps a flow from the real that it was on. */
-static __always_inline u32 bars_known(u32 flags, const struct packet *p)
+static __always_inline u64 bars_known(u64 flags, const struct packet *p)
 {
 	return flags & LB_VIP_KEEP && !opens(p) ? LB_REAL_DISABLED : bars_new(flags);
 }
 
 /* The real, if it is the VIP's and nothing bars it. */
-static __always_inline const struct lb_real *real_of_vip(u32 real_num, u32 vip_num, u32 bars)
+static __always_inline const struct lb_real *real_of_vip(u64 real_num, u64 vip_num, u64 bars)
 {
 	const struct lb_real *real = real_of(real_num);
 
@@ -148,7 +149,7 @@ static __always_inline const struct lb_real *real_of_vip(u32 real_num, u32 vip_n
 }
 
 /* How much room there is depends on the real: only now it is known. */
-static __always_inline int settle(const struct packet *p, struct decision *d, u32 encap)
+static __always_inline int settle(const struct packet *p, struct decision *d, u64 encap)
 {
 	d->encap = encap;
 	return fits(p, encap) ? GO_ON : drop(d, REASON_TOO_BIG);
@@ -158,7 +159,7 @@ static __always_inline int settle(const struct packet *p, struct decision *d, u3
 
 /* Whether flows of which the ring alone is right are left out of the table: not of UDP, whose first
  * packet looks like any other, unless there is no room for them. */
-static __always_inline bool is_sparse(const struct packet *p, u32 flags)
+static __always_inline bool is_sparse(const struct packet *p, u64 flags)
 {
 	return flags & LB_VIP_PRESSURE || (flags & LB_VIP_CHANGED && p->protocol == PROTOCOL_TCP);
 }
@@ -167,8 +168,8 @@ static __always_inline bool is_sparse(const struct packet *p, u32 flags)
 static __always_inline const struct lb_real *place_untracked(const struct lb_ring *ring,
 							     struct decision *d)
 {
-	u32 word = ring->slots[slot_of(d->placing)];
-	u32 real_num = word & LB_SLOT_REAL;
+	u64 word = ring->slots[slot_of(d->placing)];
+	u64 real_num = word & LB_SLOT_REAL;
 
 	if (!(d->flags & LB_VIP_COMPUTE) && word != (real_num | real_num << LB_SLOT_BITS))
 		return NULL;
@@ -177,7 +178,7 @@ static __always_inline const struct lb_real *place_untracked(const struct lb_rin
 }
 
 /* Whether a packet that the table does not know is of a flow that began before. */
-static __always_inline bool is_of_old_flow(const struct packet *p, u32 flags)
+static __always_inline bool is_of_old_flow(const struct packet *p, u64 flags)
 {
 	if (flags & LB_VIP_COMPUTE)
 		return false;
@@ -191,8 +192,8 @@ static __always_inline const struct lb_real *place_by_ring(const struct lb_ring 
 							   const struct packet *p,
 							   struct decision *d)
 {
-	u32 word = ring->slots[slot_of(d->placing)];
-	u32 previous = word >> LB_SLOT_BITS & LB_SLOT_REAL;
+	u64 word = ring->slots[slot_of(d->placing)];
+	u64 previous = word >> LB_SLOT_BITS & LB_SLOT_REAL;
 	const struct lb_real *real;
 	u64 hash = d->placing;
 
@@ -222,13 +223,15 @@ static __always_inline const struct lb_real *place_by_ring(const struct lb_ring 
 
 /* ---- by the flow table */
 
-static __always_inline u64 miss_marks(const struct packet *p)
+static __always_inline u64 miss_marks(const struct packet *p, u64 now)
 {
 	if (p->quoted)
 		return 0;
 	if (p->protocol == PROTOCOL_UDP)
 		return 1 << MISS_UDP | 1 << OPENED;
-	return opens(p) ? 1 << MISS_SYN | 1 << OPENED : 1 << MISS_OTHER;
+	if (opens(p))
+		return 1 << MISS_SYN | 1 << OPENED;
+	return 1 << MISS_OTHER | (u64)(now < CONTROL->warm_at) << RESTART;
 }
 
 static __always_inline struct lb_flow *make_room(struct lb_flow_set *set, struct decision *d)
@@ -288,7 +291,7 @@ static __always_inline struct lb_flow *look_up(struct lb_flow_set *set, const st
  * Whether the flow gets an entry.  Neither one at its end nor one of which nothing was sent is worth
  * another's place; and of those that the ring places alike, only so many per second are.
  */
-static __always_inline bool is_stored(const struct packet *p, struct decision *d, u32 encap)
+static __always_inline bool is_stored(const struct packet *p, struct decision *d, u64 encap)
 {
 	if (closes(p) || p->quoted || !fits(p, encap))
 		return false;
@@ -316,7 +319,8 @@ static __always_inline int place_by_table(const struct places *at, const struct 
 					  struct decision *d, const struct lb_real **chosen)
 {
 	struct lb_flow *flow = look_up(at->set, p, d);
-	u32 now = flow_clock(d->now), encap;
+	u32 now = flow_clock(d->now);
+	u64 encap;
 	const struct lb_real *real;
 
 	if (flow) {
@@ -331,7 +335,7 @@ static __always_inline int place_by_table(const struct places *at, const struct 
 		}
 		d->marks |= (u64)!p->quoted << STALE;
 	}
-	d->marks |= miss_marks(p);
+	d->marks |= miss_marks(p, d->now);
 	real = place_by_ring(at->ring, p, d);
 	if (!real)
 		return LB_DROP;
@@ -375,7 +379,7 @@ static __always_inline int place_by_quic(const struct lb_real *real, struct lb_f
 					 const struct packet *p, struct decision *d)
 {
 	struct lb_flow *flow = look_up(set, p, d);
-	u32 encap = real->encap;
+	u64 encap = real->encap;
 
 	if (flow && flow->real_num == d->real_num && flow->generation == real->generation) {
 		mark(d, HIT);

@@ -31,7 +31,7 @@ static __always_inline int unwrap(struct xdp_md *ctx, struct decision *d)
 	const void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	const struct lb_address *address;
 	struct outer outer = {};
-	u32 to[4] = {};
+	u64 to[2] = {};
 	u32 version = parse_encapsulated(data, end, CONTROL->be_gue_port, &outer);
 	const void *inner = data + ETHERNET_SIZE + outer.size;
 
@@ -40,7 +40,7 @@ static __always_inline int unwrap(struct xdp_md *ctx, struct decision *d)
 	if (version == 4)
 		to[0] = ((const struct ipv4 *)inner)->be_destination;
 	else if (inner + sizeof(struct ipv6) <= end)
-		__builtin_memcpy(to, ((const struct ipv6 *)inner)->be_destination, sizeof(to));
+		copy_address(to, ((const struct ipv6 *)inner)->be_destination);
 	address = address_of(to, version);
 	if (!address || !(address->flags & LB_ADDRESS_VIP))
 		return LB_PASS;

@@ -12,7 +12,7 @@
 #include "address.h"
 #include "place.h"
 
-static __always_inline const struct lb_address *address_of(const u32 *be_address, u32 version)
+static __always_inline const struct lb_address *address_of(const u64 *be_address, u64 version)
 {
 	const struct lb_address *address = find_address(ADDRESSES, be_address, version);
 
@@ -34,7 +34,7 @@ static __always_inline int is_for_us(const struct packet *p)
 static __always_inline int find_vip(const struct packet *p, struct decision *d)
 {
 	const struct lb_address *address = address_of(p->be_destination, p->version);
-	u32 number;
+	u64 number;
 
 	if (!address)
 		return LB_PASS;
@@ -44,9 +44,9 @@ static __always_inline int find_vip(const struct packet *p, struct decision *d)
 		return is_for_us(p);
 	if (p->odd)
 		return drop(d, p->odd);
-	d->vip_num = find_vip_num(VIPS, vip_key(number, p->protocol, be_port(p)));
+	d->vip_num = find_vip_num(VIPS, vip_key(number, p, be_port(p)));
 	if (!d->vip_num && d->address_flags & LB_ADDRESS_ALL_PORTS)
-		d->vip_num = find_vip_num(VIPS, vip_key(number, p->protocol, 0));
+		d->vip_num = find_vip_num(VIPS, vip_key(number, p, 0));
 	return d->vip_num ? GO_ON : LB_PASS;
 }
 

@@ -34,6 +34,8 @@ examples:
   remora drain real/10.3.1.2@web --yes --wait=drained
                                          from a script: exit 0 when no flow is left
   remora events drops -f                 dropped packets as they happen
+  remora trace vip/web src=198.51.100.0/24 -w web.pcapng
+                                         packets in and out, for Wireshark
 
 objects:
   real/10.3.1.2@web   a real of one VIP      node/lb1   a node
@@ -69,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     _add_changing(verbs, "undrain", "back into service, with the weight it had")
     _add_changing(verbs, "weight", "share of new flows, 1 to 1000")
     _add_looking(verbs)
+    _add_tracing(verbs)
     _add_keys(verbs)
     _add_past(verbs)
     verb = _add(verbs, "reasons", "why packets are dropped: meaning, cause, remedy")
@@ -203,6 +206,33 @@ def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     diff.add_argument("-o", "--output", choices=("table", "json"), default="table")
 
 
+def _add_tracing(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    trace = _add(verbs, "trace", "packets as they come to the nodes and as they leave them")
+    trace.add_argument(
+        "filter",
+        nargs="*",
+        metavar="OBJECT",
+        help="node/NAME, vip/NAME, real/ADDRESS@VIP, and src= dst= (address or network) sport= "
+        "dport= proto= (tcp, udp, icmp, icmpv6) ip= (4, 6): what all of these fit; else everything",
+    )
+    trace.add_argument(
+        "--for", dest="seconds", type=_duration, default=30.0, metavar="TIME",
+        help="30s, 5m; at most 10m (30s)",
+    )  # fmt: skip
+    trace.add_argument(
+        "--one-in", type=int, default=1, metavar="N", help="of N packets one, by chance"
+    )
+    trace.add_argument(
+        "--rate", type=int, default=100, metavar="N", help="packets per second and CPU (100)"
+    )
+    trace.add_argument("--count", type=int, default=0, metavar="N", help="packets, then end")
+    trace.add_argument(
+        "-w", "--write", metavar="FILE", help="a new pcapng file for Wireshark; - is the output"
+    )
+    trace.add_argument("-o", "--output", choices=("table", "json", "jsonl"), default=None)
+    trace.add_argument("--stop", action="store_true", help="end whichever is running there")
+
+
 def _add_keys(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     keys = _add(verbs, "keys", "make a key pair, or show the public half of one")
     keys.add_argument("file", metavar="FILE", help="secret key; FILE.pub is its public half")
@@ -245,6 +275,10 @@ def _seconds(text: str) -> float:
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r}: must be seconds, more than 0")
     return value
+
+
+def _duration(text: str) -> float:
+    return _seconds(text.removesuffix("m")) * 60 if text.endswith("m") else _seconds(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -349,6 +383,7 @@ VERBS = {
     "watch": "watching.watch",
     "diff": "differing.diff",
     "audit": "audit.audit",
+    "trace": "tracing.trace",
     "drain": "changing.change",
     "undrain": "changing.change",
     "weight": "changing.change",

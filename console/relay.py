@@ -27,7 +27,7 @@ from console.exits import Exit, VerbError
 from console.settings import Settings
 from shared import curve
 from shared.codec import telemetry_frames
-from shared.grants import AccessError
+from shared.grants import ANYBODY, AccessError, Grant, readable
 from shared.keyring import Keyring
 from shared.messages import TOPICS
 from shared.model import AddressError, host_and_port, is_loopback
@@ -124,9 +124,9 @@ class _Relay:
     async def _subscriptions(self) -> None:
         wanted = {"node"}
         while True:
-            asked = await self._publisher.recv()
-            topic = asked[1:]
-            if topic not in TOPICS:
+            frame = await self._publisher.recv(copy=False)
+            asked, topic = frame.bytes, frame.bytes[1:]
+            if topic not in TOPICS & readable(topic, self._grant(frame)):
                 continue
             if asked[:1] != b"\x01":
                 with suppress(zmq.ZMQError):
@@ -145,9 +145,12 @@ class _Relay:
             await asyncio.sleep(BREATH)
             for record in self._arrived():
                 frames = [*record.frames, record.address.encode()]
-                if record.frames[0] != b"event":
+                if record.frames[0] not in (b"event", b"trace"):
                     self._newest[record.address, record.frames[0]] = frames
                 await self._publisher.send_multipart(frames)
+
+    def _grant(self, frame: zmq.Frame) -> Grant | None:
+        return self._keyring.grant(curve.user_id(frame)) if self._keyring else ANYBODY
 
     def _arrived(self) -> list[Record]:
         """What agents published, and what they answered when they (re)appeared."""

@@ -93,3 +93,12 @@ def call(socket: zmq.Socket[Any], own: Pair, server: str) -> None:
     socket.setsockopt(zmq.CURVE_SERVERKEY, server.encode())
     socket.setsockopt(zmq.CURVE_PUBLICKEY, own.public.encode())
     socket.setsockopt(zmq.CURVE_SECRETKEY, own.secret.encode())
+
+
+def user_id(frame: zmq.Frame) -> str:
+    """The proven public key of who sent it; empty where nobody did (a subscription of one that is
+    gone is taken back by ZeroMQ itself)."""
+    try:
+        return str(frame.get("User-Id"))
+    except zmq.ZMQError:
+        return ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from shared.messages import TOPICS
 from shared.model import Role
 
 
@@ -31,6 +32,18 @@ ANYBODY = Grant("anybody", Role.ADMIN)
 RESERVED = (LOCAL.name, ANYBODY.name, "agent", "?")
 Grants = Mapping[str, Grant]
 """Public key (Z85) -> grant."""
+
+
+FOR_OPERATORS = frozenset({b"trace"})
+"""Topics with what clients send."""
+
+
+def readable(topic: bytes, grant: Grant | None) -> frozenset[bytes]:
+    """The topics that a subscription to `topic` (empty: to all) gets with this grant."""
+    wanted = TOPICS if not topic else TOPICS & {topic}
+    if grant is None or not grant.role.covers(Role.OPERATOR):
+        wanted -= FOR_OPERATORS
+    return wanted
 
 
 def grants(text: str) -> Grants:

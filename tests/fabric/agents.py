@@ -61,6 +61,7 @@ interval = {interval}
 timeout = {interval}
 rise = {rise}
 fall = {fall}
+hold = 0
 """
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -211,6 +212,16 @@ class Fabric:
             command = [sys.executable, "-m", "tests.fabric.service", real]
             self._services[real] = netns.spawn(real, command, log=log)
         until(lambda: _listens(real), PATIENCE, f"{real} listening on port {t.WEB_PORT}")
+
+    @contextmanager
+    def hanging(self, real: str) -> Iterator[None]:
+        """SIGSTOP while the block runs: the kernel accepts connections, nobody answers."""
+        service = self._services[real]
+        service.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            service.send_signal(signal.SIGCONT)
 
     def stop_service(self, real: str) -> None:
         """SIGKILL: connections are reset, new ones refused."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.capture import Ends, ends
+from shared.capture import Ends, ends
 
 ETHERNET = bytes(12)
 PORTS = bytes.fromhex("9c400050")

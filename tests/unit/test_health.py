@@ -86,7 +86,7 @@ def test_a_real_that_is_needed_is_not_held() -> None:
     """The director says so: damping never costs a VIP its quorum."""
     verdict, _ = after("+---++---++---+")
     kept = judge(verdict, ok=True, rise=2, fall=3, now=30.0)
-    needed = judge(verdict, ok=True, rise=2, fall=3, now=30.0, damped=False)
+    needed = judge(verdict, ok=True, rise=2, fall=3, now=30.0, first_hold=0.0)
     assert (kept.health, needed.health) == (Health.DOWN, Health.UP)
 
 
@@ -163,5 +163,7 @@ A = IPv4Address("10.200.0.1")
      (0, 0, 1, None), (1, 2, 3, None)],
 )  # fmt: skip
 def test_k2_guards_by_name(before: int, after: int, quorum: int, name: str | None) -> None:
-    said = guard.first(guard.check(guard.Impact("web", before, after, quorum, quorum)), ())
+    said = guard.first(
+        guard.check(guard.Impact("web", before, after, quorum, quorum), guard.Limits()), ()
+    )
     assert (said.guard if said else None) == name

@@ -368,8 +368,11 @@ def test_k2_packets_are_for_operators_only(tmp_path: Path) -> None:
                 await _published_until_heard(it.server, ann)
                 await it.server.publish(packets)
                 heard = [frames[0] async for frames in _all(ann)]
-                assert b"trace" in heard
                 assert b"trace" not in [frames[0] async for frames in _all(bob)]
+                assert b"trace" in heard
+            with remote.subscriber("ann") as again:  # who left cost nobody a subscription
+                again.subscribe(b"event")
+                await _published_until_heard(it.server, again)
 
     asyncio.run(story())
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import abi
-from agent.capture import Ends, ends
 from agent.snapshot import Origin, Reading, ring_digest, snapshots
 from shared import messages as m
+from shared.capture import Ends, ends
 from shared.codec import telemetry_frames, telemetry_of
 from shared.messages import Drain
 from shared.model import Admin

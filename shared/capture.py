@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A captured packet head in words: what a drop event says of its packet.  Pure."""
+"""A captured packet head in words: who sends to whom.  Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from shared.model import host_port
 
 ETHERTYPE_IPV4 = 0x0800
 ETHERTYPE_IPV6 = 0x86DD
-PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 44: "fragment", 58: "icmpv6"}
+PROTOCOLS = {
+    1: "icmp",
+    4: "ipip",
+    6: "tcp",
+    17: "udp",
+    41: "ipv6",
+    44: "fragment",
+    58: "icmpv6",
+}
+TCP_FLAGS = "FSRPAUEW"
+"""From the lowest bit on (RFC 9293, RFC 3168), as tcpdump abbreviates them but for ACK."""
 UNKNOWN = "?"
 
 
@@ -34,6 +44,18 @@ def ends(head: bytes) -> Ends:
     if kind == ETHERTYPE_IPV6 and len(ip) >= 40:
         return _ipv6(ip)
     return Ends(UNKNOWN, UNKNOWN, UNKNOWN)
+
+
+def tcp_flags(head: bytes) -> str:
+    """`SA`: of a TCP packet that shows them; else empty."""
+    ip = head[14:]
+    if ends(head).protocol != "tcp" or (
+        ip[0] >> 4 == 4 and int.from_bytes(ip[6:8], "big") & 0x1FFF
+    ):
+        return ""
+    at = 40 if ip[0] >> 4 == 6 else (ip[0] & 15) * 4
+    flags = ip[at + 13] if len(ip) > at + 13 else 0
+    return "".join(letter for bit, letter in enumerate(TCP_FLAGS) if flags >> bit & 1)
 
 
 def _ipv4(ip: bytes) -> Ends:
