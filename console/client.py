@@ -133,6 +133,7 @@ def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socket[by
         zmq.MAXMSGSIZE: LARGEST_TELEMETRY,
         zmq.IPV6: 1,
         # A network that broke without a word: connect anew, do not wait for TCP to give up.
+        zmq.CONNECT_TIMEOUT: 2000,
         zmq.HEARTBEAT_IVL: 2000,
         zmq.HEARTBEAT_TIMEOUT: 6000,
     }.items():
