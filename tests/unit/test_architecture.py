@@ -73,6 +73,7 @@ CORE = {
     ),
     "console": (
         "alerts",
+        "appearance",
         "arming",
         "asking",
         "bgp",
