@@ -24,6 +24,7 @@ Kind = Literal[
     "denied",
     "insecure",
     "wire",
+    "xdp",
     "ring",
     "peer",
     "quorum",
@@ -64,6 +65,20 @@ def problems(
     return sorted(found, key=lambda problem: not problem.critical)
 
 
+def _of_xdp(name: str, node: Node) -> Iterator[Problem]:
+    snapshot = node.snapshot
+    mode = snapshot.xdp_attached if snapshot else ""
+    if snapshot is None or mode in ("", snapshot.xdp_mode, "offloaded"):
+        return
+    if mode in ("none", "foreign"):
+        whose = "no program is" if mode == "none" else "somebody else's program is"
+        text = f"{whose} attached to {snapshot.interface}: no packet is balanced; restart the agent"
+        yield Problem(True, name, text, "xdp")
+        return
+    text = f"XDP runs in {mode} mode, {snapshot.xdp_mode} is configured"
+    yield Problem(False, name, text, "xdp")
+
+
 def _of_nodes(
     agents: Sequence[Agent], now: float, rings: Mapping[tuple[str, str], Ring]
 ) -> Iterator[Problem]:
@@ -74,6 +89,7 @@ def _of_nodes(
             continue
         if agent.wire_errors:
             yield Problem(False, name, f"{agent.wire_errors} messages could not be read", "wire")
+        yield from _of_xdp(name, node)
         if node.ring_differs:
             where = first_difference(agent, agents, now, rings)
             text = f"ring differs from the others: {where}flows that move here break"

@@ -89,6 +89,7 @@ CORE = {
         "operations",
         "pace",
         "packet",
+        "placing",
         "plan",
         "plan_lines",
         "problems",
