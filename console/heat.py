@@ -327,11 +327,12 @@ def cpu_lines(row: Heat, room: int) -> list[TextLine]:
 def _cpu_line(row: Heat, cpu: Cpu, taking: int) -> TextLine:
     old = "" if row.fresh else "?"
     even = None if cpu.share is None else cpu.share * taking
-    return (
+    cells: TextLine = (
         Cell(f" cpu{cpu.number:<4}", "strong"),
         Cell(f"{fmt.si(cpu.pps) + old:>6} pps {fmt.percent(cpu.share):>6} "),
         Cell(f"{_times(even):>5} even", "warn" if even and even >= 2.5 else "dim"),
         Cell(f"  miss {fmt.percent(cpu.misses):>5}  drop {fmt.si(cpu.drop_pps):>5}/s "),
         Cell(fmt.sparkline(cpu.history, 12, HISTORY_SECONDS), "hot"),
-        Cell("".join(f"  q{queue} {fmt.percent(part)}" for queue, part in cpu.queues), "dim"),
     )
+    queues = "".join(f"  q{queue} {fmt.percent(part)}" for queue, part in cpu.queues)
+    return (*cells, Cell(queues, "dim")) if queues else cells

@@ -66,12 +66,11 @@ def lines(table: FlowTable | None) -> list[TextLine]:
         return [(Cell(" table    not known yet", "dim"),)]
     old = "" if table.fresh else "?"
     totals = table.totals
-    misses = "  ".join(f"{cause} {fmt.si(n)}{old}" for cause, n in table.misses.items())
+    misses = " ".join(f"{fmt.si(n)}{old} {cause}" for cause, n in table.misses.items())
     held = (
-        f" table    {fmt.si(totals.occupied)} of {fmt.si(totals.capacity)}{old}"
-        f" ({fmt.percent(table.used)})  turnover {fmt.age(table.turnover)}{old}"
-        f"  hits {fmt.percent(table.hits)}{old}  misses/s {misses}"
-        f"  evicted/s {fmt.si(table.evictions)}{old}"
+        f" table    {fmt.si(totals.occupied)}/{fmt.si(totals.capacity)} {fmt.percent(table.used)}"
+        f"{old}  turnover {fmt.age(table.turnover)}{old}  hit {fmt.percent(table.hits)}{old}"
+        f"  miss/s {misses}  evicted/s {fmt.si(table.evictions)}{old}"
     )
     special = ", ".join(
         f"{name.replace('_', ' ')} {fmt.si(number)}"

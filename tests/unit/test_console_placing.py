@@ -42,8 +42,8 @@ def test_turnover_is_entries_by_new_flows_per_second() -> None:
     assert table.hits == pytest.approx(0.9)
     assert table.used == 0.25
     text = "".join(cell.text for line in placing.lines(table) for cell in line)
-    assert "250 of 1.00k (25.0%)  turnover 20s  hits 90.0%" in text
-    assert "misses/s syn 40  udp 10  other 50" in text
+    assert "250/1.00k 25.0%  turnover 20s  hit 90.0%" in text
+    assert "miss/s 40 syn 10 udp 50 other" in text
     assert "special  none" in text
 
 
