@@ -2,7 +2,7 @@
 # remora: `make help` lists what can be made.  Every target does its own set-up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check lint types test bench picture wheel clean
+.PHONY: help setup demo check lint types test fuzz bench picture wheel clean
 
 PY := .venv/bin/python
 # Namespaces and BPF need root; a checkout that belongs to a user keeps no root-owned caches.
@@ -30,6 +30,9 @@ check: lint types ## all that needs no root: lint, types, unit and console tests
 
 test: lint types ## check, and the tests that need root: data plane and fabric (ARGS="-k drain")
 	@$(ROOT) $(PY) -m pytest tests $(ARGS)
+
+fuzz: setup ## mutated frames through the data plane (ARGS="--seconds 600 --seed 7")
+	@$(ROOT) $(PY) -m tests.bpf.fuzz $(ARGS)
 
 bench: setup ## figures as a table and as JSON lines
 	@$(ROOT) $(PY) -m tests.bench $(ARGS)

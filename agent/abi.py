@@ -98,6 +98,7 @@ class Control(c.Structure):
         ("flow_interval", c.c_uint32),
         ("flow_ahead", c.c_uint64),
         ("nothing", c.c_uint64),
+        ("warm_at", c.c_uint64),
     ]
 
 
@@ -190,6 +191,7 @@ class Totals(c.Structure):
         ("flow_miss_syn", c.c_uint64),
         ("flow_miss_udp", c.c_uint64),
         ("flow_miss_other", c.c_uint64),
+        ("flow_restart", c.c_uint64),
         ("flow_stale", c.c_uint64),
         ("flow_moved", c.c_uint64),
         ("flow_previous", c.c_uint64),
@@ -210,6 +212,7 @@ class Totals(c.Structure):
         ("extended", c.c_uint64),
         ("traced", c.c_uint64),
         ("drops", c.c_uint64 * REASON_COUNT),
+        ("pad", c.c_uint64 * 7),
     ]
 
 

@@ -86,6 +86,7 @@ def _lay_out(
             str(listed.address),
             verdict=_as_before(mine, in_ring),
             changed=now,
+            checked=now,
             written=number.flags if as_written else None,
         )
     return VipState(vip, vip_num, reals, row, ring_at=None if row is None else now)

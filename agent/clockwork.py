@@ -20,6 +20,8 @@ from shared.messages import ChangeEvent, Command, Look
 from shared.model import Admin
 
 AGENT = "agent"
+LASTING = guard.Limits(blast_radius=0, fresh=0)
+"""Of what goes back by itself: it was decided long ago, only the last reals are guarded."""
 
 
 class Passed(NamedTuple):
@@ -122,7 +124,7 @@ def _end(state: NodeState, due: Due, now: float) -> list[Effect]:
     else:
         overrides = tuple(o for o in due.pending.back if commands.differs(state, o))
         result = "time is over, back as before" if kind == "expire" else "not confirmed, taken back"
-    refusals = (no for impact in impacts(state, overrides) for no in guard.check(impact))
+    refusals = (no for impact in impacts(state, overrides) for no in guard.check(impact, LASTING))
     no = None if kind == "kill" else guard.first(refusals, ())
     if no is not None:
         return _closed(state, due, f"kept: {no.guard}: {no.why}")

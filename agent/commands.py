@@ -101,7 +101,7 @@ def _object(real: str, vip: str) -> str:
     return f"real/{real}@{vip}" if vip else f"real/{real}"
 
 
-def decide(state: NodeState, command: Command, fill: maglev.Fill) -> Outcome:
+def decide(state: NodeState, command: Command, fill: maglev.Fill, now: float) -> Outcome:
     """Plan a command.  Touches nothing."""
     blank, no = blank_answer(state, command)
     if no is not None:
@@ -112,7 +112,7 @@ def decide(state: NodeState, command: Command, fill: maglev.Fill) -> Outcome:
         return Outcome(_refused(blank, str(error)))
     if not overrides:
         return Outcome(blank)
-    answer = _judged(blank, command, forecast.of_overrides(state, overrides, fill))
+    answer = _judged(state, blank, command, forecast.of_overrides(state, overrides, fill), now)
     return Outcome(answer, overrides if answer.status == "applied" else ())
 
 
@@ -137,7 +137,8 @@ def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: floa
         return Outcome(
             _refused(blank, "the maps have no numbers left; remove VIPs or reals first, then add")
         )
-    answer = _judged(blank, fact.command, forecast.of_config(state, following, fill))
+    would = forecast.of_config(state, following, fill)
+    answer = _judged(state, blank, fact.command, would, now)
     if answer.status != "applied":
         return Outcome(answer)
     note = fact.instead_of and "the config file is passed over until it changes or is reloaded"
@@ -170,14 +171,37 @@ def _refused(answer: Answer, why: str, name: str = "") -> Answer:
     return msgspec.structs.replace(answer, status="refused", guard=name, error=why)
 
 
-def _judged(answer: Answer, command: Command, would: forecast.Forecast) -> Answer:
+def _judged(
+    state: NodeState, answer: Answer, command: Command, would: forecast.Forecast, now: float
+) -> Answer:
     """With the plan, and what the guards say to it."""
     answer = msgspec.structs.replace(answer, changes=would.changes)
-    refusals = (no for impact in would.impacts for no in guard.check(impact))
+    limits = state.listed.guards
+    impacts = [_with_doubts(state, impact, command.who, limits, now) for impact in would.impacts]
+    refusals = (no for impact in impacts for no in guard.check(impact, limits))
     no = guard.first(refusals, command.allow)
     if no is not None:
         return _refused(answer, no.why, no.guard)
     return msgspec.structs.replace(answer, status="planned" if command.dry_run else "applied")
+
+
+def _with_doubts(
+    state: NodeState, impact: guard.Impact, who: str, limits: guard.Limits, now: float
+) -> guard.Impact:
+    """What the moment has against it: checks that stand still, what others have under way."""
+    vip = state.vips.get(impact.vip)
+    reals = vip.reals.values() if vip else ()
+    stale = tuple(
+        real.name
+        for real in reals
+        if real.name in impact.carriers and limits.fresh and now - real.checked > limits.fresh
+    )
+    others = tuple(
+        f"{due.pending.kind} of {due.pending.who}"
+        for due in state.pending
+        if due.pending.who != who and any(o.vip == impact.vip for o in due.pending.back)
+    )
+    return impact._replace(stale=stale, others=others)
 
 
 def revised(answer: Answer, revision: int) -> Answer:

@@ -22,6 +22,7 @@ from agent.boundary import Encap, Hashed, Placing, Quic, Tracking, VipKey, WhenD
 from agent.check_table import Check
 from agent.contradictions import contradictions
 from agent.drain_table import DrainTable
+from agent.guard import Limits
 from agent.policy import AllDown
 from agent.tables import Address, Name, Port, Table
 from shared.model import Protocol
@@ -97,6 +98,7 @@ class Real(Table, frozen=True, kw_only=True):
     address: Address
     weight: Annotated[int, Meta(ge=1, le=1000)] = 100
     encap: Encap = Encap.IPIP
+    capacity: Annotated[int, Meta(ge=0)] = 0
     quic_ids: tuple[Annotated[int, Meta(ge=0, le=(1 << 62) - 1)], ...] = ()
 
 
@@ -167,6 +169,7 @@ class Config(Table, frozen=True, kw_only=True):
     metrics: Metrics | None = None
     bgp: Bgp | None = None
     drain: DrainTable = DrainTable()
+    guards: Limits = Limits()
     vips: Annotated[tuple[Vip, ...], Meta(min_length=1, max_length=MAX_VIPS)]
 
 
@@ -290,6 +293,7 @@ _TABLES: dict[str, type[Table]] = {
     "bgp.peers": BgpPeer,
     "vips.announce": Announce,
     "drain": DrainTable,
+    "guards": Limits,
     "vips": Vip,
     "vips.quic": QuicCid,
     "vips.check": Check,

@@ -114,6 +114,8 @@ class DataPlane:
     def configure(self, control: Control) -> None:
         """Bring the settings into force, word by word, what is equal untouched."""
         packed = packed_control(control, TICKS)
+        ready = self._jiffies.now() + round(control.flow_idle * HZ)
+        packed.warm_at = int(self._control["warm_at"][0]) or ready
         packed.flags |= int(self._control["flags"][0]) & (abi.TRACING | abi.PREFIXES)
         fresh = np.frombuffer(bytes(packed), np.uint64)
         words = self._control.view(np.uint64)

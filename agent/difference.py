@@ -22,6 +22,7 @@ RESTART = (
     "node.state_dir",
     "telemetry.event_log",
     "wire",
+    "wire",
     "metrics",
     "bgp",
 )

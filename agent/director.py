@@ -255,7 +255,7 @@ class Director:
         real.verdict = judge(
             real.verdict, ok=fact.ok, rise=check.rise, fall=check.fall, now=now, first_hold=hold
         )
-        real.check, real.check_ms = fact.detail, fact.ms
+        real.check, real.check_ms, real.checked = fact.detail, fact.ms, now
         if wait := held(real.verdict, now, hold):
             real.check = f"{fact.detail}; fell {real.verdict.falls} times, held {wait:.0f} s more"
         if fact.ok:
@@ -331,7 +331,7 @@ class Director:
         self._everything = True
         if isinstance(command.action, Confirm):
             return self._on_confirmed(command, command.action, fact.sender)
-        outcome = commands.decide(self.state, command, self._fill)
+        outcome = commands.decide(self.state, command, self._fill, now)
         answer = outcome.answer
         entry = Remember(command, _result(answer), answer.revision, outcome.overrides)
         back: tuple[str, ...] = ()

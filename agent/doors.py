@@ -67,8 +67,9 @@ class Door:
         while True:
             frame = await self.publisher.recv(copy=False)
             asked = frame.bytes
-            topics = readable(asked[1:], self.who(frame))
             comes = asked[:1] == b"\x01"
+            # Of a connection that ended only its unsubscriptions come, and nobody is named in them.
+            topics = readable(asked[1:], self.who(frame) if comes else LOCAL)
             if comes:
                 self.wanted |= {topic.decode() for topic in topics}
             for topic in sorted(topics):

@@ -206,6 +206,9 @@ _FLOWS = (
     Family("remora_flowtable_unstored_total", "counter",
            "Of the misses: not stored, too many new flows came at once and the ring would place "
            "them alike.", (), _flowtable("unstored")),
+    Family("remora_flowtable_restart_total", "counter",
+           "Of the misses with cause other: while the table is so new that it cannot know.", (),
+           _flowtable("restart")),
     Family("remora_flowtable_moved_total", "counter",
            "Flows fetched from another CPU's flow table.", (), _flowtable("moved")),
 )  # fmt: skip

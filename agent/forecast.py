@@ -42,7 +42,7 @@ def of_overrides(
     by_vip: dict[str, list[Override]] = {}
     for override in overrides:
         by_vip.setdefault(override.vip, []).append(override)
-    made = [_of_vip_overrides(state.vips[name], of, fill) for name, of in by_vip.items()]
+    made = [_of_vip_overrides(state, state.vips[name], of, fill) for name, of in by_vip.items()]
     changes = tuple(change for found, _ in made for change in found)
     return Forecast(changes, tuple(impact for _, impact in made))
 
@@ -63,7 +63,7 @@ def impacts(state: NodeState, overrides: tuple[Override, ...]) -> tuple[Impact, 
 
 
 def _of_vip_overrides(
-    vip: VipState, overrides: list[Override], fill: maglev.Fill | None
+    state: NodeState, vip: VipState, overrides: list[Override], fill: maglev.Fill | None
 ) -> tuple[list[Change], Impact]:
     """All overrides of a VIP together."""
     reals = {o: vip.reals[ip_address(o.real)] for o in overrides}
@@ -94,7 +94,17 @@ def _of_vip_overrides(
     ]
     quorum = vip.listed.leaves_below
     cut = _live(r for o, r in reals.items() if o.admin is Admin.DISABLED is not r.admin)
-    return changes, Impact(vip.listed.name, serving_before, serving, quorum, quorum, cut)
+    return changes, Impact(
+        vip.listed.name,
+        serving_before,
+        serving,
+        quorum,
+        quorum,
+        cut,
+        _hands(vip, moved),
+        _overloaded(state, vip, vip.shares, after),
+        tuple(map(str, after)),
+    )
 
 
 def of_config(state: NodeState, following: Next, fill: maglev.Fill) -> Forecast:
@@ -114,7 +124,7 @@ def of_config(state: NodeState, following: Next, fill: maglev.Fill) -> Forecast:
             changes.append(_vip_change(vip, ABSENT, _in_words(vip)))
             continue
         rings -= 1
-        found, impact = _of_vip(old, vip, fill if rings >= 0 else None)
+        found, impact = _of_vip(state, old, vip, fill if rings >= 0 else None)
         changes += found
         impacts.append(impact)
     for old in present.values():
@@ -136,7 +146,9 @@ def _in_words(vip: VipState) -> str:
     return f"{vip.listed.key}, {count} real{'' if count == 1 else 's'}"
 
 
-def _of_vip(old: VipState, new: VipState, fill: maglev.Fill | None) -> tuple[list[Change], Impact]:
+def _of_vip(
+    state: NodeState, old: VipState, new: VipState, fill: maglev.Fill | None
+) -> tuple[list[Change], Impact]:
     """Of a VIP that stays; without `fill` the movement is a lower bound."""
     name = new.listed.name
     after, members = _shares(new.members), new.members
@@ -177,7 +189,31 @@ def _of_vip(old: VipState, new: VipState, fill: maglev.Fill | None) -> tuple[lis
         old.listed.leaves_below,
         new.listed.leaves_below,
         _live(gone),
+        _hands(old, moved),
+        _overloaded(state, new, old.shares, after),
+        tuple(map(str, after)),
     )
+
+
+def _hands(vip: VipState, moved: int) -> float:
+    """Share of the ring that changes hands; a ring of nobody has none."""
+    return moved / RING_SLOTS if vip.placed else 0.0
+
+
+def _overloaded(
+    state: NodeState, vip: VipState, before: Members, after: Members
+) -> tuple[str, ...]:
+    """Reals that get more than before and more than their `capacity`, at the VIP's present rate."""
+    if state.rates is None:
+        return ()
+    rate = float(state.rates[vip.vip_num])
+    found = []
+    for address, slots in after.items():
+        limit = vip.reals[address].listed.capacity
+        expected = rate * slots / RING_SLOTS
+        if limit and expected > limit and slots > before.get(address, 0):
+            found.append(f"{address} ({expected:.0f} packets/s, capacity {limit})")
+    return tuple(found)
 
 
 def _real_in_words(real: RealState | None) -> str:

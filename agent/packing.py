@@ -51,6 +51,8 @@ class Control:
     own_mac: bytes
     trace_all: bool = False
     """An event for every packet to a VIP (simulation)."""
+    flow_idle: float = 0.0
+    """Seconds of silence after which a flow is over: so long a new table does not know them all."""
     flow_rate: int = 0
     """Flows stored per second and CPU that the ring alone would place alike; 0: all."""
 

@@ -76,6 +76,7 @@ def control(config: Config, path: netlink.WayOut) -> Control:
         answer_ping=bool(node.answer_ping),
         gateway_mac=path.gateway_mac,
         own_mac=path.own_mac,
+        flow_idle=node.flow_idle,
         flow_rate=round(node.flows_per_cpu / node.turnover) if node.turnover else 0,
     )
 

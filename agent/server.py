@@ -264,4 +264,13 @@ def _signed(command: Command, grant: Grant) -> Command:
 
 
 def _running(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    return asyncio.create_task(work, name=f"server-{name}")
+    task = asyncio.create_task(work, name=f"server-{name}")
+    task.add_done_callback(_end_of)
+    return task
+
+
+def _end_of(task: asyncio.Task[None]) -> None:
+    """A task that ends by itself is our mistake: an agent that is deaf must not look well."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("task=%s ended", task.get_name(), exc_info=task.exception())
+        raise SystemExit(1)  # packets go on; the supervisor starts us again

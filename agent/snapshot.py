@@ -310,6 +310,7 @@ def _flowtable(reading: Reading, head: Head) -> FlowtableSnapshot:
         untracked=total("flow_untracked"),
         previous=total("flow_previous"),
         unstored=total("flow_unstored"),
+        restart=total("flow_restart"),
         moved=total("flow_moved"),
         program=_program(reading),
     )

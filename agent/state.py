@@ -51,6 +51,8 @@ class RealState:
     """Of its weight, as its own answers ask for."""
     percent_from: float = 0.0
     check: str = "not checked yet"
+    checked: float = 0.0
+    """When."""
     check_ms: float = 0.0
     live_flows: int = 0
     emptying: Emptying | None = None

@@ -122,6 +122,7 @@ static __always_inline void count_rare(u64 marks, struct lb_totals *totals)
 	totals->flow_miss_syn += is_marked(marks, MISS_SYN);
 	totals->flow_miss_udp += is_marked(marks, MISS_UDP);
 	totals->flow_miss_other += is_marked(marks, MISS_OTHER);
+	totals->flow_restart += is_marked(marks, RESTART);
 	totals->flow_stale += is_marked(marks, STALE);
 	totals->flow_moved += is_marked(marks, MOVED);
 	totals->flow_evictions += is_marked(marks, EVICTED);

@@ -55,6 +55,7 @@ struct lb_control {
 	lb_u32 flow_interval;		/* ticks per CPU and stored flow that the ring alone would place alike; 0 = no limit */
 	lb_u64 flow_ahead;
 	lb_u64 nothing;			/* 0 */
+	lb_u64 warm_at;			/* jiffies: from then on the flow table has seen every flow that lives */
 };
 
 enum lb_control_flag {
@@ -201,6 +202,7 @@ struct lb_totals {
 	lb_u64 flow_miss_syn;		/* a new TCP connection */
 	lb_u64 flow_miss_udp;		/* a new UDP flow */
 	lb_u64 flow_miss_other;		/* a flow unknown here: evicted, moved here from a node, older than the table */
+	lb_u64 flow_restart;		/* of flow_miss_other: while the table is so new that it cannot know */
 	lb_u64 flow_stale;		/* of the misses: known, but its real is gone or down, or it is over */
 	lb_u64 flow_moved;		/* fetched from another CPU's flow table, then a hit or stale */
 	lb_u64 flow_previous;		/* of the misses: placed as before the ring changed */
@@ -221,6 +223,7 @@ struct lb_totals {
 	lb_u64 extended;		/* of rx: to a VIP, behind IPv6 extension headers */
 	lb_u64 traced;			/* matched the filter, within its rate or not, written or lost */
 	lb_u64 drops[REASON_COUNT];	/* packets, by enum lb_reason */
+	lb_u64 pad[7];			/* to a multiple of the cache line */
 };
 
 /* Map `queues` [cpu * LB_QUEUES + receive queue]. */

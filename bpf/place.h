@@ -39,6 +39,7 @@ enum mark {
 	MISS_SYN,
 	MISS_UDP,
 	MISS_OTHER,
+	RESTART,		/* of those: the table is new */
 	UNTRACKED,		/* placed without a lookup */
 	QUOTED_HIT,		/* of ICMP errors, which only look */
 	OPENED,			/* a new flow, as far as one can tell */
@@ -222,13 +223,15 @@ static __always_inline const struct lb_real *place_by_ring(const struct lb_ring 
 
 /* ---- by the flow table */
 
-static __always_inline u64 miss_marks(const struct packet *p)
+static __always_inline u64 miss_marks(const struct packet *p, u64 now)
 {
 	if (p->quoted)
 		return 0;
 	if (p->protocol == PROTOCOL_UDP)
 		return 1 << MISS_UDP | 1 << OPENED;
-	return opens(p) ? 1 << MISS_SYN | 1 << OPENED : 1 << MISS_OTHER;
+	if (opens(p))
+		return 1 << MISS_SYN | 1 << OPENED;
+	return 1 << MISS_OTHER | (u64)(now < CONTROL->warm_at) << RESTART;
 }
 
 static __always_inline struct lb_flow *make_room(struct lb_flow_set *set, struct decision *d)
@@ -332,7 +335,7 @@ static __always_inline int place_by_table(const struct places *at, const struct 
 		}
 		d->marks |= (u64)!p->quoted << STALE;
 	}
-	d->marks |= miss_marks(p);
+	d->marks |= miss_marks(p, d->now);
 	real = place_by_ring(at->ring, p, d);
 	if (!real)
 		return LB_DROP;

@@ -324,6 +324,8 @@ class FlowtableSnapshot(Message, frozen=True, kw_only=True, tag="flowtable"):
     """Of the misses: placed as before the ring changed."""
     unstored: int = 0
     """Of the misses: the ring would place it alike, and too many came at once."""
+    restart: int = 0
+    """Of miss_other: while the table is so new that it cannot know."""
     moved: int = 0
     """Fetched from another CPU's flow table, then a hit or stale."""
     program: ProgramTotals = ProgramTotals()

@@ -14,6 +14,7 @@ from agent.bgp_table import Announce, Bgp, BgpPeer
 from agent.check_table import Check
 from agent.cli import main
 from agent.drain_table import DrainTable
+from agent.guard import Limits
 
 SAMPLE = Path(__file__).parents[2] / "configs" / "agent.toml"
 TEXT = SAMPLE.read_text()
@@ -37,6 +38,7 @@ def test_sample_shows_every_key_and_its_default() -> None:
         (Announce, raw["bgp"]["announce"]),
         (BgpPeer, raw["bgp"]["peers"][0]),
         (DrainTable, raw["drain"]),
+        (Limits, raw["guards"]),
         (config.Vip, raw["vips"][0] | {"quic": raw["vips"][1]["quic"]}),
         (config.QuicCid, raw["vips"][1]["quic"]),
         (Check, raw["vips"][0]["check"]),

@@ -163,5 +163,7 @@ A = IPv4Address("10.200.0.1")
      (0, 0, 1, None), (1, 2, 3, None)],
 )  # fmt: skip
 def test_k2_guards_by_name(before: int, after: int, quorum: int, name: str | None) -> None:
-    said = guard.first(guard.check(guard.Impact("web", before, after, quorum, quorum)), ())
+    said = guard.first(
+        guard.check(guard.Impact("web", before, after, quorum, quorum), guard.Limits()), ()
+    )
     assert (said.guard if said else None) == name

@@ -418,6 +418,20 @@ async def _published_until_heard(server: Server, ear: zmq.asyncio.Socket) -> Non
     await ear.recv_multipart()
 
 
+def test_a_subscriber_that_leaves_takes_nobody_with_it(tmp_path: Path) -> None:
+    """Its unsubscriptions come without a name: the next subscriber is heard all the same."""
+
+    async def story() -> None:
+        remote = Remote(tmp_path)
+        async with rig(tmp_path, remote.wire) as it:
+            for _ in range(3):
+                with remote.subscriber("bob") as bob:
+                    bob.subscribe(b"event")
+                    await _published_until_heard(it.server, bob)
+
+    asyncio.run(story())
+
+
 def test_keys_are_read_again_without_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

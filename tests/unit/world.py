@@ -34,6 +34,9 @@ router_id = "10.2.1.2"
 address = "10.2.1.1"
 local_address = "10.2.1.2"
 asn = 65000
+[guards]
+fresh = 0
+blast_radius = 0
 """
 
 SLOTS = 65537
@@ -60,9 +63,9 @@ def quick_fill(turns: Sequence[maglev.Turn], slots: int) -> np.ndarray:
 class World:
     """A node on which effects take place, and a clock that only the test moves."""
 
-    def __init__(self, text: str = ONE_VIP) -> None:
+    def __init__(self, text: str = ONE_VIP, fill: maglev.Fill = quick_fill) -> None:
         self.config = config.parse(text, "test.toml")
-        self.director = Director(self.config, quick_fill)
+        self.director = Director(self.config, fill)
         self.now = 1000.0
         self.vips: dict[b.VipKey, int] = {}
         self.reals: dict[int, b.OwnedReal] = {}
