@@ -213,6 +213,9 @@ class Client:
         dry_run: bool = False,
         expect_revision: int | None = None,
         operation: str = "",
+        allow: tuple[str, ...] = (),
+        expires: float = 0.0,
+        confirm: float = 0.0,
         timeout: float = ANSWER_TIMEOUT,
     ) -> str:
         """Sends a command and returns its id; a Reply with that id always follows."""
@@ -225,6 +228,9 @@ class Client:
             dry_run=dry_run,
             expect_revision=expect_revision,
             operation=operation,
+            allow=allow,
+            expires=expires,
+            confirm=confirm,
             sent=wall,
             deadline=wall + timeout + LATE,
         )
