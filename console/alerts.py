@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from textwrap import wrap
 
 from console import format as fmt
 from console.columns import Cell, Column
@@ -21,6 +22,7 @@ NEXT: Mapping[Kind, str] = {
     "denied": "have your public key (FILE.pub) added there; `remora keys` makes one",
     "insecure": "make keys (`remora keys`) and take `insecure = true` out of its config",
     "wire": "agent and console are of different versions, or something else writes to that socket",
+    "xdp": "`remora-agent preflight` there says whose program it is and what its driver can do",
     "ring": "d compares it slot by slot; drains and weights must be the same on all nodes",
     "peer": "look at the router; the node takes no traffic through it (6)",
     "quorum": "the VIP is being withdrawn: bring reals back, or undrain some (Enter)",
@@ -85,10 +87,10 @@ def _text(row: Alert) -> str:
     return row.problem.text
 
 
-def alert_lines(alert: Alert) -> list[tuple[Cell, ...]]:
+def alert_lines(alert: Alert, width: int = 80) -> list[tuple[Cell, ...]]:
     """The one under the cursor, in full, and what to do next."""
     return [
         (Cell(f" {alert.problem.subject}", "strong"),),
-        (Cell(f" {alert.problem.text}"),),
+        *((Cell(f" {part}"),) for part in wrap(alert.problem.text, width - 2)),
         (Cell(" next    ", "dim"), Cell(NEXT[alert.problem.kind])),
     ]

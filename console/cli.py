@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from console.appearance import THEMES
 from console.exits import Exit, VerbError
 from shared.model import Role
 
@@ -62,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_connection(top, suffix="")
     _add_render(top, suffix="", default="diff")
+    top.add_argument("--ascii", action="store_true", help="of the console: no other signs")
+    top.add_argument("--theme", choices=THEMES, help="of the console (dark)")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs")
     _add_reading(verbs)
     _add_changing(verbs, "drain", "no new flows; those it has stay until they end")
@@ -98,6 +101,7 @@ def _add_connection(to: argparse.ArgumentParser, *, suffix: str) -> None:
         help="an agent's address, ipc:///run/remora/NODE; repeatable",
     )
     if not suffix:
+        to.add_argument("-C", "--context", default="", metavar="NAME", help="of the config file")
         to.add_argument("--config", metavar="FILE", help="instead of the default config file")
         to.add_argument(
             "--connect-timeout",
@@ -397,7 +401,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if getattr(arguments, "recording", None):
         return _with_session(arguments, Settings((), "recording"), _verb(arguments.verb))
-    settings = load(arguments.agents, arguments.config)
+    settings = load(arguments.agents, arguments.config, context=arguments.context)
     if arguments.verb == "relay":
         from console.relay import Listen, relay
 
@@ -410,7 +414,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return recorder.record(settings, who(), arguments)
     if arguments.verb in (None, "console"):
-        return _console(settings, getattr(arguments, "render_after", None) or arguments.render)
+        render = getattr(arguments, "render_after", None) or arguments.render
+        return _console(_looking(settings, arguments), render)
     return _with_session(arguments, settings, _verb(arguments.verb))
 
 
@@ -506,6 +511,16 @@ def _replay(arguments: argparse.Namespace) -> int:
 
     at = moment(arguments.at, opened(Path(arguments.file)).last) if arguments.at else None
     return replaying.run(Path(arguments.file), at, arguments.speed, arguments.render)
+
+
+def _looking(settings: Settings, arguments: argparse.Namespace) -> Settings:
+    """What was said on the command line goes before the file."""
+    look = settings.appearance
+    if arguments.ascii:
+        look = look._replace(ascii="on")
+    if arguments.theme:
+        look = look._replace(theme=arguments.theme)
+    return settings._replace(appearance=look)
 
 
 def _console(settings: Settings, render: Literal["diff", "stock"]) -> int:

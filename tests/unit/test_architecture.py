@@ -73,6 +73,7 @@ CORE = {
     ),
     "console": (
         "alerts",
+        "appearance",
         "arming",
         "asking",
         "bgp",
@@ -91,6 +92,7 @@ CORE = {
         "operations",
         "pace",
         "packet",
+        "placing",
         "plan",
         "plan_lines",
         "problems",
