@@ -74,7 +74,7 @@ def attach(pins: Path, interface: str, mode: str, program: int) -> str:
     except OSError as error:
         raise LoadError(f"interface {interface}: not in this network namespace") from error
     path = pins / f"link_{interface}"
-    if not _adopt(path, ifindex, mode, program):
+    if not adopt(path, ifindex, mode, program):
         _create(path, interface, ifindex, mode, program)
     now = attached(ifindex)
     if now is None:
@@ -82,28 +82,7 @@ def attach(pins: Path, interface: str, mode: str, program: int) -> str:
     return now.mode
 
 
-def attach_egress(pins: Path, interface: str, program: int) -> str:
-    """Let `program` see what leaves the interface; returns why it cannot, empty if it does.
-
-    Raises LoadError when a pin is in the way.
-    """
-    ifindex = socket.if_nametoindex(interface)
-    path = pins / f"link_egress_{interface}"
-    if _adopt(path, ifindex, "", program):
-        return ""
-    try:
-        link = bpf.link_egress(program, ifindex)
-    except OSError as error:
-        old = error.errno == errno.EINVAL
-        return "the kernel has no TCX (Linux 6.6 and later do)" if old else str(error.strerror)
-    try:
-        bpf.obj_pin(link, str(path))
-    finally:
-        os.close(link)
-    return ""
-
-
-def _adopt(path: Path, ifindex: int, mode: str, program: int) -> bool:
+def adopt(path: Path, ifindex: int, mode: str, program: int) -> bool:
     """Put the program behind the pinned link; False: there is none that can be used.
 
     `mode`: that of XDP; empty: whatever the link is, it stays so.

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent import bpf_syscall as bpf
-from agent import pinned
+from agent import egress, pinned
 from agent.abi import (
     ABI_VERSION,
     CONSTANTS,
@@ -34,7 +34,7 @@ from agent.abi import (
     map_specs,
     static_asserts,
 )
-from agent.attach import attach, attach_egress
+from agent.attach import attach
 from agent.attach import detach as detach_link
 from agent.jiffies import HZ
 from agent.pinned import LoadError
@@ -114,6 +114,8 @@ def detach(pins: Path) -> None:
     try:
         for link in pins.glob("link_*"):
             detach_link(link)
+        for filter_pin in pins.glob(f"{egress.FILTER}*"):
+            egress.remove_filter(filter_pin)
         pinned.remove(pins)
     except OSError as error:
         raise LoadError(f"{pins} cannot be removed: {error.strerror}") from error
@@ -235,7 +237,7 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
         interface, wanted = request["attach"]
         mode = attach(directory, interface, wanted, programs[sources[0].stem])
         if "probe" in programs:
-            no_egress = attach_egress(directory, interface, programs["probe"])
+            no_egress = egress.attach(directory, interface, programs["probe"])
     return {
         "programs": {code.name: _pin(directory, code, programs[code.name]) for code in codes},
         "created": created,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from textwrap import wrap
 
 from console import format as fmt
 from console.columns import Cell, Column
@@ -85,10 +86,10 @@ def _text(row: Alert) -> str:
     return row.problem.text
 
 
-def alert_lines(alert: Alert) -> list[tuple[Cell, ...]]:
+def alert_lines(alert: Alert, width: int = 80) -> list[tuple[Cell, ...]]:
     """The one under the cursor, in full, and what to do next."""
     return [
         (Cell(f" {alert.problem.subject}", "strong"),),
-        (Cell(f" {alert.problem.text}"),),
+        *((Cell(f" {part}"),) for part in wrap(alert.problem.text, width - 2)),
         (Cell(" next    ", "dim"), Cell(NEXT[alert.problem.kind])),
     ]

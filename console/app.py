@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from textual import on
 
 from console import arming, command, crash, objects
+from console.appearance import Appearance
 from console.client import Client
 from console.exits import Exit, VerbError
 from console.export import Format, export
@@ -41,6 +42,7 @@ from console.trail import Path as Way
 from console.view import named_target
 from console.widgets.table import LineTable
 from console.widgets.terminal import Render
+from console.widgets.themes import NAMES, THEMES
 from console.wish import Target, Wish, undo, wish
 from shared.messages import Replay
 
@@ -73,18 +75,29 @@ class RemoraApp(FrameApp):
         super().__init__(*arguments, **options)
         self._history = command.History()
         self._trail = Trail()
+        self.appearance = Appearance()
+        self.ascii_only = False
         self._columns: dict[tuple[str, str], frozenset[str]] = {}
         """(place, table) -> the columns that were chosen there."""
 
     def on_mount(self) -> None:
-        if os.environ.get("NO_COLOR"):
-            # The default theme would still send greys as RGB.
-            self.theme = "ansi-dark"
+        for theme in THEMES:
+            self.register_theme(theme)
+        # Any other theme would still send greys as RGB.
+        no_color = bool(os.environ.get("NO_COLOR"))
+        self.theme = NAMES["ansi" if no_color else self.appearance.theme]
+        self.ascii_only = self.appearance.ascii_only(os.environ)
+        self.set_class(self.ascii_only, "-ascii")
+        self.set_class(bool(self.appearance.colour) and not no_color, self._band())
+        self.set_keymap(dict(self.appearance.moved))
         self.push_screen(FleetScreen())
         self._follow(FleetScreen.TOPICS)
         for address in self.source.addresses:
             self.source.send(address, Replay(0))
         self.start_frames()
+
+    def _band(self) -> str:
+        return f"-band-{self.appearance.colour or 'none'}"
 
     # ---- places
 
@@ -93,7 +106,7 @@ class RemoraApp(FrameApp):
         place = Place(message.place, message.name, message.row)
         match place.place:
             case "help":
-                self.push_screen(HelpScreen())
+                self.push_screen(HelpScreen(self.appearance.keys))
             case "up":
                 self._stand_on(self._trail.up())
             case "node" if not place.name:
@@ -281,6 +294,8 @@ class RemoraApp(FrameApp):
                     self._arm_for(minutes, reason)
                 case command.Go("disarm"):
                     self.arming = self.arming.disarmed()
+                case command.Go("theme", name):
+                    self.theme = NAMES[name]
                 case command.Go("quit"):
                     self.exit()
                 case command.Go(place, name):
@@ -315,8 +330,9 @@ def run(settings: Settings, who: str, render: Render = "diff") -> int:
     client = Client(settings.agents, who, trust=settings.trust, relay=settings.relay)
     app = RemoraApp(client, settings.cluster, render=render)
     app.arming = arming.Arming(never=settings.view_only)
+    app.appearance = settings.appearance
     try:
-        app.run()
+        app.run(mouse=settings.appearance.with_mouse(os.environ))
     finally:
         client.close()
     return crash.tell(app.failure) if app.failure else app.return_code or Exit.DONE

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from console.appearance import THEMES
 from console.exits import Exit, VerbError
 from shared.model import Role
 
@@ -62,11 +63,15 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_connection(top, suffix="")
     _add_render(top, suffix="", default="diff")
+    top.add_argument("--ascii", action="store_true", help="of the console: no other signs")
+    top.add_argument("--theme", choices=THEMES, help="of the console (dark)")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs")
     _add_reading(verbs)
     _add_changing(verbs, "drain", "no new flows; those it has stay until they end")
     _add_changing(verbs, "undrain", "back into service, with the weight it had")
+    _add_changing(verbs, "maint", "no packets at all; its flows are placed anew")
     _add_changing(verbs, "weight", "share of new flows, 1 to 1000")
+    _add_enforcing(verbs)
     _add_looking(verbs)
     _add_tracing(verbs)
     _add_keys(verbs)
@@ -96,6 +101,7 @@ def _add_connection(to: argparse.ArgumentParser, *, suffix: str) -> None:
         help="an agent's address, ipc:///run/remora/NODE; repeatable",
     )
     if not suffix:
+        to.add_argument("-C", "--context", default="", metavar="NAME", help="of the config file")
         to.add_argument("--config", metavar="FILE", help="instead of the default config file")
         to.add_argument(
             "--connect-timeout",
@@ -163,14 +169,30 @@ def _add_changing(
         "object",
         nargs="+",
         metavar="OBJECT",
-        help="real/ADDRESS[@VIP] or node/NAME; several reals are one change",
+        help="real/ADDRESS[@VIP], vip/NAME or node/NAME; several reals are one change",
     )
     if name == "weight":
         verb.add_argument("weight", type=int, metavar="N", help="1 to 1000")
-    verb.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
-    verb.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
-    verb.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
-    verb.add_argument("--expect-revision", type=int, metavar="N", help="else exit 7")
+    if name == "drain":
+        verb.add_argument(
+            "--deadline", type=_duration, metavar="TIME", help="of reals: when --then happens"
+        )
+        verb.add_argument(
+            "--then",
+            choices=("wait", "kill"),
+            default="wait",
+            help="flows that are left at the deadline: waited for, or they lose their real",
+        )
+    verb.add_argument(
+        "--for", type=_duration, dest="expires", metavar="TIME", help="then back by itself: 30m"
+    )
+    verb.add_argument(
+        "--confirm-within",
+        type=_duration,
+        dest="confirm",
+        metavar="TIME",
+        help="back by itself unless `remora confirm` comes in time",
+    )
     verb.add_argument("--node", action="append", default=[], metavar="NAME", help="repeatable")
     verb.add_argument(
         "--wait", choices=("applied", "drained"), help="until the nodes' telemetry shows it"
@@ -178,7 +200,35 @@ def _add_changing(
     verb.add_argument(
         "--timeout", type=_seconds, default=None, metavar="SECONDS", help="of the wait (60)"
     )
+    _add_conditions(verb)
+
+
+def _add_conditions(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--allow", action="append", default=[], metavar="GUARD", help="pass it, with a --reason"
+    )
+    verb.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
+    verb.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
+    verb.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
+    verb.add_argument("--expect-revision", type=int, metavar="N", help="else exit 7")
     verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
+
+
+def _add_enforcing(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    reload = _add(verbs, "reload", "nodes take their config files, each all of it or nothing")
+    reload.add_argument("object", nargs="+", metavar="NODE")
+    _add_conditions(reload)
+    rollback = _add(verbs, "rollback", "a node takes an earlier config of its own")
+    rollback.add_argument("object", metavar="NODE")
+    rollback.add_argument(
+        "generation", nargs="?", type=int, default=0, metavar="N", help="else the one before"
+    )
+    _add_conditions(rollback)
+    confirm = _add(verbs, "confirm", "what you did with --confirm-within stays")
+    confirm.add_argument(
+        "operation", nargs="?", default="", metavar="OPERATION", help="else all of yours"
+    )
+    confirm.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
 
 
 def _add_looking(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -266,15 +316,21 @@ def _add_at(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def _duration(text: str) -> float:
+    """`90`, `90s`, `30m`, `2h`, `1d` -> seconds."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    unit = units.get(text[-1:], 0)
+    try:
+        return _seconds(text[:-1] if unit else text) * (unit or 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a time like 90s, 30m, 2h") from None
+
+
 def _seconds(text: str) -> float:
     value = float(text.removesuffix("s"))
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r}: must be seconds, more than 0")
     return value
-
-
-def _duration(text: str) -> float:
-    return _seconds(text.removesuffix("m")) * 60 if text.endswith("m") else _seconds(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -345,7 +401,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if getattr(arguments, "recording", None):
         return _with_session(arguments, Settings((), "recording"), _verb(arguments.verb))
-    settings = load(arguments.agents, arguments.config)
+    settings = load(arguments.agents, arguments.config, context=arguments.context)
     if arguments.verb == "relay":
         from console.relay import Listen, relay
 
@@ -358,7 +414,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return recorder.record(settings, who(), arguments)
     if arguments.verb in (None, "console"):
-        return _console(settings, getattr(arguments, "render_after", None) or arguments.render)
+        render = getattr(arguments, "render_after", None) or arguments.render
+        return _console(_looking(settings, arguments), render)
     return _with_session(arguments, settings, _verb(arguments.verb))
 
 
@@ -381,7 +438,11 @@ VERBS = {
     "trace": "tracing.trace",
     "drain": "changing.change",
     "undrain": "changing.change",
+    "maint": "changing.change",
     "weight": "changing.change",
+    "reload": "enforcing.enforce",
+    "rollback": "enforcing.enforce",
+    "confirm": "enforcing.confirm",
 }
 """Verb -> module of console.verbs and function: only what is done is imported."""
 
@@ -450,6 +511,16 @@ def _replay(arguments: argparse.Namespace) -> int:
 
     at = moment(arguments.at, opened(Path(arguments.file)).last) if arguments.at else None
     return replaying.run(Path(arguments.file), at, arguments.speed, arguments.render)
+
+
+def _looking(settings: Settings, arguments: argparse.Namespace) -> Settings:
+    """What was said on the command line goes before the file."""
+    look = settings.appearance
+    if arguments.ascii:
+        look = look._replace(ascii="on")
+    if arguments.theme:
+        look = look._replace(theme=arguments.theme)
+    return settings._replace(appearance=look)
 
 
 def _console(settings: Settings, render: Literal["diff", "stock"]) -> int:

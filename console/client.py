@@ -49,8 +49,8 @@ LATE = 5.0
 EVENTS_WAITING = 5000
 SOCKETS_EACH, FILES_EACH = 4, 12
 """Of one agent: telemetry, commands, the monitor and its other end."""
-BREATH = 0.02
-"""Seconds between two looks at many sockets: each look asks them all."""
+BREATH, LONGEST_BREATH = 0.0002, 0.1
+"""Seconds per agent, and at most, between two looks at many sockets: each look asks them all."""
 FEW = 20
 """Agents for which that does not matter."""
 KNOCK_AFTER = 3.0
@@ -213,6 +213,9 @@ class Client:
         dry_run: bool = False,
         expect_revision: int | None = None,
         operation: str = "",
+        allow: tuple[str, ...] = (),
+        expires: float = 0.0,
+        confirm: float = 0.0,
         timeout: float = ANSWER_TIMEOUT,
     ) -> str:
         """Sends a command and returns its id; a Reply with that id always follows."""
@@ -225,6 +228,9 @@ class Client:
             dry_run=dry_run,
             expect_revision=expect_revision,
             operation=operation,
+            allow=allow,
+            expires=expires,
+            confirm=confirm,
             sent=wall,
             deadline=wall + timeout + LATE,
         )
@@ -339,7 +345,7 @@ class _Traffic:
             self._push(time.monotonic())
             self._knock_again(time.monotonic())
             if len(self.links) > FEW:
-                time.sleep(BREATH)
+                time.sleep(min(LONGEST_BREATH, BREATH * len(self.links)))
 
     def _knock_again(self, now: float) -> None:
         for link in self.links.values():

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from console import arming, objects
+from console.appearance import THEMES
 from console.keys import PLACES
 from console.objects import Kind, Object, ObjectError, Verb
 from console.store import Agent
 
 VERBS: tuple[Verb, ...] = ("drain", "undrain", "weight")
 NAMED: Mapping[str, Kind] = {"node": "node", "vip": "vip", "real": "real", "ring": "vip"}
-OTHER = ("node", "vip", "real", "ring", "arm", "disarm", "help", "quit")
+OTHER = ("node", "vip", "real", "ring", "arm", "disarm", "theme", "help", "quit")
 LINES_KEPT = 50
 
 
@@ -62,6 +63,10 @@ def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Arm:
         name = _one(verb, words[1:]).removeprefix(f"{kind}/")
         found = objects.parse(f"{kind}/{name}", agents, kinds=(kind,))
         return Go(verb, str(found).partition("/")[2])
+    if verb == "theme":
+        if words[1:] not in ([name] for name in THEMES):
+            raise ObjectError(f"theme: one of {', '.join(THEMES)}")
+        return Go(verb, words[1])
     if verb == "what-if":
         return Go(verb, shlex.join(words[1:]))
     if verb not in {*PLACES, *OTHER}:
@@ -130,6 +135,8 @@ def _candidates(given: Sequence[str], agents: Sequence[Agent]) -> list[str]:
             return [name.partition("/")[2] for name in objects.names(NAMED[verb], agents)]
         case ["what-if", *rest]:
             return [word for word in _candidates(rest, agents) if rest or word in VERBS]
+        case ["theme"]:
+            return list(THEMES)
         case ["arm"]:
             return ["15m", "30m", "1h"]
         case ["arm", _] | ["drain" | "undrain", _] | ["weight", _, _]:

@@ -25,7 +25,7 @@ from console.alerts import Watch
 from console.arming import Arming
 from console.asking import Sender
 from console.pace import FRAME, Pace
-from console.problems import problems
+from console.problems import Problem, problems
 from console.rings import wanted
 from console.screens.live import LiveScreen
 from console.screens.plan import PlanDialog
@@ -36,6 +36,8 @@ from shared.messages import ChangeEvent, Event, RingOf
 
 ALWAYS = frozenset({"node", "vip", "event"})
 """Topics that the header's totals and alerts need on every screen."""
+JUDGE_EVERY = 0.9
+"""Seconds for which the problems that were found stand: agents tell of themselves once a second."""
 RINGS_AT_ONCE, RINGS_AGAIN = 8, 5.0
 """Rings asked for at a time, and seconds until the next: a ring is 128 KiB."""
 
@@ -88,6 +90,8 @@ class FrameApp(TerminalApp):
         self._pace = Pace()
         self._watch = Watch()
         self._rings_due = 0.0
+        self._found: tuple[Problem, ...] = ()
+        self._judged = float("-inf")
 
     def start_frames(self) -> None:
         """To be called once, when the first screen is there."""
@@ -124,6 +128,7 @@ class FrameApp(TerminalApp):
         self._tell_of_others(inbox)
         self._ask_for_rings()
         for reply in inbox.replies:
+            self._judged = float("-inf")  # a ring, or what an agent had not told before
             self.replied(reply)
         if isinstance(self.screen, PlanDialog):
             # The table behind a dialog is held.
@@ -174,7 +179,7 @@ class FrameApp(TerminalApp):
 
     def _view(self) -> View:
         now = self._clock()
-        found = tuple(problems(list(self.store.agents.values()), now, self.store.rings))
+        found = self._problems(now)
         return View(
             self.store,
             now,
@@ -186,6 +191,14 @@ class FrameApp(TerminalApp):
             arming=self.arming,
             mode=self.mode,
         )
+
+    def _problems(self, now: float) -> tuple[Problem, ...]:
+        """Over the whole fleet, so not at every frame; a clock that goes back is a replay's."""
+        if not 0 <= now - self._judged < JUDGE_EVERY:
+            agents = list(self.store.agents.values())
+            self._found = tuple(problems(agents, now, self.store.rings))
+            self._judged = now
+        return self._found
 
     def _held_view(self, frozen: View) -> View:
         return frozen._replace(held=self._clock() - frozen.now, arming=self.arming)

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 from console.exits import VerbError
 from console.store import Agent
-from shared.messages import Drain, Undrain, VipRow, Weight
+from shared.messages import Disable, Drain, Undrain, VipRow, Weight
 
 Kind = Literal["node", "vip", "real"]
-Verb = Literal["drain", "undrain", "weight"]
+Verb = Literal["drain", "undrain", "maint", "weight"]
 
 
 class ObjectError(VerbError):
@@ -54,18 +54,24 @@ def carriers(target: Object, agents: Sequence[Agent]) -> list[Agent]:
     return [agent for agent in agents if _has(agent, target)]
 
 
-def action(verb: Verb, target: Object, weight: int = 0) -> Drain | Undrain | Weight:
+def action(verb: Verb, target: Object, weight: int = 0) -> Drain | Undrain | Disable | Weight:
     """What to send.  Raises ObjectError when the verb makes no sense for the object."""
-    if target.kind == "vip":
-        raise ObjectError(f"{target}: a VIP cannot be drained; name a real or a node")
-    if target.kind == "node":
-        if verb == "weight":
-            raise ObjectError(f"{target}: a node has no weight; name a real")
-        return Drain(node=True) if verb == "drain" else Undrain(node=True)
+    if target.kind != "real" and verb in ("weight", "maint"):
+        what = "has no weight" if verb == "weight" else "cannot be disabled"
+        raise ObjectError(f"{target}: a {_KINDS[target.kind]} {what}; name a real")
     if verb == "weight":
         return Weight(real=target.name, weight=weight, vip=target.vip)
+    if verb == "maint":
+        return Disable(real=target.name, vip=target.vip)
     made = Drain if verb == "drain" else Undrain
+    if target.kind == "node":
+        return made(node=True)
+    if target.kind == "vip":
+        return made(vip=target.name)
     return made(real=target.name, vip=target.vip)
+
+
+_KINDS = {"node": "node", "vip": "VIP", "real": "real"}
 
 
 def _object(kind: Kind, name: str) -> Object:

@@ -113,10 +113,12 @@ def _state(steps: Sequence[Step]) -> State:
     words = {step.result.partition(":")[0] for step in steps}
     if words == {"unchanged"}:
         return State("· already so", "dim", 0)
-    return State("✕ refused", "warn", 2) if words <= {"refused", "unchanged"} else FAILED
-
-
-FAILED = State("✕ failed", "bad", 6)
+    if "failed" in words:
+        return State("✕ failed", "bad", 6)
+    if words <= {"refused", "unchanged"}:
+        return State("✕ refused", "warn", 2)
+    # What the agent tells of itself: a drain that has ended, pressure, ...
+    return State(f"· {steps[0].result}", "dim", 0)
 
 
 def undoable(operation: Operation) -> str:

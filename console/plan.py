@@ -53,6 +53,7 @@ def effects(answers: Sequence[Answered]) -> list[Effect]:
     by_real: dict[tuple[str, str], list[tuple[Change, int]]] = {}
     for answered in answers:
         changes = answered.answer.changes if answered.answer else ()
+        changes = tuple(change for change in changes if not change.what)
         for change in changes:
             among = _own([c for c in changes if c.vip == change.vip])
             by_real.setdefault((change.vip, change.real), []).append((change, among))
@@ -108,6 +109,7 @@ def lines(answers: Sequence[Answered]) -> list[tuple[str, str]]:
             written += _of_several(found)
         else:
             written += _of_real(found[0]) if found[0].real else _of_node(found[0])
+    written += _of_config(answers)
     written += [("guards", text) for text in _guards(answers)]
     unchanged = [a.node for a in answers if a.answer and a.answer.status == "unchanged"]
     if unchanged:
@@ -157,9 +159,21 @@ def _of_several(effects: Sequence[Effect]) -> list[tuple[str, str]]:
     ]
 
 
+def _of_config(answers: Sequence[Answered]) -> list[tuple[str, str]]:
+    """What a config file changes besides reals: settings, VIPs."""
+    nodes: dict[tuple[str, str], int] = {}
+    for answered in answers:
+        for change in answered.answer.changes if answered.answer else ():
+            if change.what:
+                key = "" if change.what == "vips" else f"{change.what}: "
+                line = change.vip or "config", f"{key}{change.was} -> {change.now}"
+                nodes[line] = nodes.get(line, 0) + 1
+    return [(label, f"{text}, on {_nodes(count)}") for (label, text), count in nodes.items()]
+
+
 def _of_node(effect: Effect) -> list[tuple[str, str]]:
     return [
-        ("node", f"{effect.was} -> {effect.now}"),
+        (effect.vip or "node", f"{effect.was} -> {effect.now}"),
         ("flows now", f"{fmt.count(effect.live_flows)} live on it"),
     ]
 

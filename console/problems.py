@@ -11,10 +11,9 @@ from typing import Literal, NamedTuple
 
 from console import format as fmt
 from console import rows
-from console.records import Node, Vip
 from console.rings import first_difference
 from console.store import Agent, Liveness
-from shared.messages import Ring
+from shared.messages import NodeSnapshot, Ring, VipRow
 from shared.model import Admin
 
 Kind = Literal[
@@ -58,8 +57,7 @@ def problems(
     """Critical ones first.  `rings`: those that were asked for, to say where they differ."""
     found = [
         *_of_nodes(agents, now, rings or {}),
-        *(p for vip in rows.vips(agents, now) for p in _of_vip(vip, agents, now)),
-        *_of_reals(agents, now),
+        *_of_vips(agents, now),
     ]
     return sorted(found, key=lambda problem: not problem.critical)
 
@@ -67,30 +65,34 @@ def problems(
 def _of_nodes(
     agents: Sequence[Agent], now: float, rings: Mapping[tuple[str, str], Ring]
 ) -> Iterator[Problem]:
-    for agent, node in zip(agents, rows.nodes(agents, now), strict=True):
-        name = f"node/{node.name}"
-        if node.liveness is not Liveness.LIVE:
-            yield Problem(True, name, _absence(node), ABSENT[node.liveness], node.age)
+    common = rows.common_digest(agents, now)
+    for agent in agents:
+        name, liveness, age = f"node/{agent.name}", agent.liveness(now), agent.age(now)
+        if liveness is not Liveness.LIVE:
+            text = _absence(agent, liveness, age)
+            yield Problem(True, name, text, ABSENT[liveness], age)
             continue
         if agent.wire_errors:
             yield Problem(False, name, f"{agent.wire_errors} messages could not be read", "wire")
-        if node.ring_differs:
+        snapshot = agent.node
+        if snapshot is None:
+            continue
+        if snapshot.ring_digest != common:
             where = first_difference(agent, agents, now, rings)
             text = f"ring differs from the others: {where}flows that move here break"
             yield Problem(True, name, text, "ring")
-        yield from _of_peers(node, name)
-        if node.snapshot is not None and node.snapshot.insecure:
+        yield from _of_peers(snapshot, name, age or 0.0)
+        if snapshot.insecure:
             text = "listens on a network without keys: anybody who reaches it can steer it"
             yield Problem(False, name, text, "insecure")
 
 
-def _of_peers(node: Node, name: str) -> Iterator[Problem]:
-    snapshot = node.snapshot
-    for peer in snapshot.peers if snapshot else ():
-        if snapshot and peer.state == "down":
-            age = max(0.0, snapshot.at - peer.since + (node.age or 0.0))
+def _of_peers(snapshot: NodeSnapshot, name: str, age: float) -> Iterator[Problem]:
+    for peer in snapshot.peers:
+        if peer.state == "down":
+            since = max(0.0, snapshot.at - peer.since + age)
             text = f"BGP to {peer.address} is down: {peer.detail}"
-            yield Problem(True, name, text, "peer", age, with_whom=peer.address)
+            yield Problem(True, name, text, "peer", since, with_whom=peer.address)
 
 
 ABSENT: Mapping[Liveness, Kind] = {
@@ -101,70 +103,73 @@ ABSENT: Mapping[Liveness, Kind] = {
 }
 
 
-def _absence(node: Node) -> str:
-    match node.liveness:
+def _absence(agent: Agent, liveness: Liveness, age: float | None) -> str:
+    match liveness:
         case Liveness.FOREIGN:
             return "speaks another wire version: upgrade the older side"
         case Liveness.DENIED:
             return "this console's key is not in the node's authorised keys, or was taken out"
         case Liveness.STALE:
-            return f"no telemetry for {fmt.age(node.age)}: its values are old, no action on it"
-    return f"no answer at {node.address}: is the agent running, may you read its sockets?"
-
-
-def _of_vip(vip: Vip, agents: Sequence[Agent], now: float) -> Iterator[Problem]:
-    if vip.stale:
-        return
-    silent = [agent.name for agent in agents if _keeps_back(agent, vip.name, now)]
-    if vip.reals_up < max(1, vip.quorum):
-        yield Problem(
-            True,
-            vip.key,
-            f"{vip.reals_up} of {vip.reals} reals take new flows, its quorum is {vip.quorum}",
-            "quorum",
-        )
-    elif silent:
-        yield Problem(False, vip.key, f"not announced by {', '.join(silent)}", "announce")
-
-
-def _keeps_back(agent: Agent, vip: str, now: float) -> bool:
-    """A node that should announce the VIP (it speaks BGP and is not being drained) and does not."""
-    node, vips = agent.node, agent.vips
-    if node is None or vips is None or not agent.fresh(now, "vip"):
-        return False
-    if not node.peers or node.admin is not Admin.ENABLED:
-        return False
-    return any(row.name == vip and not row.announced for row in vips.vips)
+            return f"no telemetry for {fmt.age(age)}: its values are old, no action on it"
+    return f"no answer at {agent.address}: is the agent running, may you read its sockets?"
 
 
 class _Seen:
-    """What the nodes that carry a VIP say of its reals."""
+    """What the nodes that carry a VIP say of it and of its reals."""
 
-    def __init__(self) -> None:
+    def __init__(self, row: VipRow) -> None:
         self.nodes = 0
+        self.reals = self.quorum = 0
+        self.reals_up = row.reals_up
+        self.silent: list[str] = []
+        """Nodes that should announce it and do not."""
         self.ailing: dict[str, list[tuple[str, float]]] = {}
         """Address -> (last words, seconds since its last change) of each node."""
         self.drained: dict[str, int] = {}
 
+    def take(self, row: VipRow, since: float) -> None:
+        """`since`: the agent's clock now."""
+        self.nodes += 1
+        self.reals, self.quorum = max(self.reals, row.reals), max(self.quorum, row.quorum)
+        self.reals_up = min(self.reals_up, row.reals_up)
+        for real in row.ailing:
+            # Of admin, health or weight: its health has been so for no less.
+            told = real.check, since - real.changed
+            self.ailing.setdefault(real.address, []).append(told)
+        for address in row.drained:
+            self.drained[address] = self.drained.get(address, 0) + 1
 
-def _of_reals(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
-    """From the topic that every screen follows, so that all of them count alike."""
+
+def _of_vips(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
+    """From the topic that every screen follows, so that all of them count alike.
+
+    Without rates and shares: this runs over the whole fleet all the time.
+    """
     seen: dict[str, _Seen] = {}
     for agent in agents:
         if agent.vips is None or not agent.fresh(now, "vip"):
             continue
         since = agent.vips.at + (agent.age(now, "vip") or 0.0)
+        speaks = bool(agent.node and agent.node.peers and agent.node.admin is Admin.ENABLED)
         for row in agent.vips.vips:
-            vip = seen.setdefault(row.name, _Seen())
-            vip.nodes += 1
-            for real in row.ailing:
-                # Of admin, health or weight: its health has been so for no less.
-                told = real.check, since - real.changed
-                vip.ailing.setdefault(real.address, []).append(told)
-            for address in row.drained:
-                vip.drained[address] = vip.drained.get(address, 0) + 1
+            vip = seen.get(row.name)
+            if vip is None:
+                vip = seen[row.name] = _Seen(row)
+            vip.take(row, since)
+            if speaks and not row.announced:
+                vip.silent.append(agent.name)
+    for name, vip in seen.items():
+        yield from _of_vip(name, vip)
     for name, vip in seen.items():
         yield from _of_one(name, vip)
+
+
+def _of_vip(name: str, vip: _Seen) -> Iterator[Problem]:
+    if vip.reals_up < max(1, vip.quorum):
+        text = f"{vip.reals_up} of {vip.reals} reals take new flows, its quorum is {vip.quorum}"
+        yield Problem(True, f"vip/{name}", text, "quorum")
+    elif vip.silent:
+        yield Problem(False, f"vip/{name}", f"not announced by {', '.join(vip.silent)}", "announce")
 
 
 def _of_one(vip: str, seen: _Seen) -> Iterator[Problem]:

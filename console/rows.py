@@ -7,6 +7,7 @@ Values over several nodes are sums of what is known; what is too old is left out
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -31,15 +32,15 @@ R = TypeVar("R", Vip, Real, Drop)
 def nodes(agents: Iterable[Agent], now: float) -> list[Node]:
     """One record per agent, also for those that never answered."""
     found = list(agents)
-    common = _common_digest(found, now)
+    common = common_digest(found, now)
     return [_node(agent, common, now) for agent in found]
 
 
-def _common_digest(agents: Sequence[Agent], now: float) -> str:
+def common_digest(agents: Sequence[Agent], now: float) -> str:
     """The ring digest of more than half of the live nodes; empty when there is none."""
-    seen = [a.node.ring_digest for a in agents if a.node and a.fresh(now, "node")]
-    most = max(seen, key=seen.count, default="")
-    return most if 2 * seen.count(most) > len(seen) else ""
+    seen = Counter(a.node.ring_digest for a in agents if a.node and a.fresh(now, "node"))
+    most, count = seen.most_common(1)[0] if seen else ("", 0)
+    return most if 2 * count > seen.total() else ""
 
 
 def _node(agent: Agent, common: str, now: float) -> Node:

@@ -3,8 +3,9 @@
 
 The config file (`$XDG_CONFIG_HOME/remora/config.toml`, or --config) has the keys `agents` (a list
 of addresses), `cluster` (a name for the header), `view_only`, `key` (the console's secret key),
-`known_agents` (the agents' public keys; both relative to the file) and `insecure`.  Reads files and
-environment, nothing else.
+`known_agents` (the agents' public keys; both relative to the file), `insecure`, and those of
+`appearance.py`.  `[contexts.NAME]` tables hold the same keys for one cluster each; which one is in
+force say --context, REMORA_CONTEXT or `context = NAME`.  Reads files and environment, nothing else.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from console import trust
+from console import appearance, trust
+from console.appearance import FIELDS, Appearance
 from console.exits import VerbError
 from console.trust import Trust, TrustError
 from shared.model import AddressError, endpoints
 
-KEYS = ("agents", "cluster", "view_only", "relay", "key", "known_agents", "insecure")
+KEYS = ("agents", "cluster", "view_only", "relay", "key", "known_agents", "insecure", *FIELDS)
 
 
 class SettingsError(VerbError):
@@ -35,6 +37,7 @@ class Settings(NamedTuple):
     trust: Trust = Trust()
     relay: str = ""
     """Where telemetry comes from instead of from the agents: tcp://HOST:PORT."""
+    appearance: Appearance = Appearance()
 
 
 def default_path(environment: Mapping[str, str]) -> Path:
@@ -43,11 +46,18 @@ def default_path(environment: Mapping[str, str]) -> Path:
 
 
 def load(
-    given: Sequence[str], config: str | None, environment: Mapping[str, str] = os.environ
+    given: Sequence[str],
+    config: str | None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    context: str = "",
 ) -> Settings:
     """Raises SettingsError."""
     path = Path(config) if config else default_path(environment)
-    file = _read(path) if config or path.is_file() else Settings((), "")
+    if config or context or path.is_file():
+        file = _read(path, context or environment.get("REMORA_CONTEXT", ""))
+    else:
+        file = Settings((), "")
     agents = tuple(given) or file.agents or tuple(environment.get("REMORA_AGENTS", "").split())
     if not agents:
         raise SettingsError(
@@ -68,17 +78,18 @@ def _checked(agents: Sequence[str], trust: Trust) -> list[str]:
     return [f"ipc://{a}" if a.startswith("/") else a for a in agents]
 
 
-def _read(path: Path) -> Settings:
+def _read(path: Path, context: str) -> Settings:
     try:
         table = tomllib.loads(path.read_text())
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; give an existing file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
+    table, context = _in_context(path, table, context)
     unknown = sorted(set(table) - set(KEYS))
     if unknown:
         raise SettingsError(f"{path}: {unknown[0]}: unknown key; there are {', '.join(KEYS)}")
-    agents, cluster = table.get("agents", []), table.get("cluster", "")
+    agents, cluster = table.get("agents", []), table.get("cluster", context)
     if not isinstance(agents, list) or not all(isinstance(a, str) for a in agents):
         raise SettingsError(f"{path}: agents: must be a list of addresses, got {agents!r}")
     if not isinstance(cluster, str):
@@ -89,7 +100,23 @@ def _read(path: Path) -> Settings:
     relay = table.get("relay", "")
     if not isinstance(relay, str) or (relay and not relay.startswith("tcp://")):
         raise SettingsError(f"{path}: relay: must be tcp://HOST:PORT, got {relay!r}")
-    return Settings(tuple(agents), cluster, view_only, _trust(path, table), relay)
+    try:
+        look = appearance.read(table)
+    except VerbError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    return Settings(tuple(agents), cluster, view_only, _trust(path, table), relay, look)
+
+
+def _in_context(path: Path, table: dict[str, Any], wanted: str) -> tuple[dict[str, Any], str]:
+    """(the keys in force, the context's name): a context's keys go over those of the file."""
+    known, usual = table.pop("contexts", {}), table.pop("context", "")
+    name = wanted or usual
+    if not name:
+        return table, ""
+    if not isinstance(known, dict) or not isinstance(known.get(name), dict):
+        there = ", ".join(known) if isinstance(known, dict) and known else "none"
+        raise SettingsError(f"{path}: context {name!r}: there is {there}")
+    return {**table, **known[name]}, str(name)
 
 
 def _trust(path: Path, table: Mapping[str, object]) -> Trust:

@@ -106,6 +106,7 @@ class Agent:
         self._seen: dict[str, float] = {}
         self._recorded: dict[str, float] = {}
         self._steps: deque[float] = deque(maxlen=5)
+        self._limit = STALE_AFTER
         self.absence: Liveness | None = None
         """Why nothing comes, where that is known."""
 
@@ -147,9 +148,13 @@ class Agent:
 
     def limit(self) -> float:
         """Age in seconds past which this agent's values are stale."""
+        return self._limit
+
+    def _step(self, seconds: float) -> None:
         # The median: neither a silence nor an extra look changes an agent's rhythm.
-        usual = sorted(self._steps)[len(self._steps) // 2] if self._steps else 1.0
-        return max(STALE_AFTER, 3 * min(usual, LONGEST_INTERVAL))
+        self._steps.append(seconds)
+        usual = sorted(self._steps)[len(self._steps) // 2]
+        self._limit = max(STALE_AFTER, 3 * min(usual, LONGEST_INTERVAL))
 
     def age(self, now: float, topic: str = "") -> float | None:
         """Seconds since the newest message of the topic (empty: of any) came; None: never."""
@@ -181,7 +186,7 @@ class Agent:
         if samples.push(arrived.message):
             self._seen[topic] = arrived.at
             if topic == "node" and older is not None:
-                self._steps.append(abs(arrived.message.at - older.at))
+                self._step(abs(arrived.message.at - older.at))
             self._remember(topic, arrived.message)
         return None
 

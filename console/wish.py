@@ -10,17 +10,17 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from console import objects
-from console.objects import Object, ObjectError, Verb
-from shared.messages import Action, Batch, Drain, Undrain, Weight
+from console.objects import Kind, Object, ObjectError, Verb
+from shared.messages import Action, Batch, Disable, Drain, Undrain, Weight
 
-Part = Drain | Undrain | Weight
+Part = Drain | Undrain | Disable | Weight
 
 
 class Target(NamedTuple):
     """What a plan is about, as it was when the key was pressed."""
 
     kind: str
-    """`real` or `node`"""
+    """`real`, `vip` or `node`"""
     name: str
     vip: str
     agents: tuple[tuple[str, str], ...]
@@ -32,7 +32,8 @@ class Target(NamedTuple):
 
     @property
     def object(self) -> Object:
-        return Object("node" if self.kind == "node" else "real", self.name, self.vip)
+        kinds: dict[str, Kind] = {"node": "node", "vip": "vip"}
+        return Object(kinds.get(self.kind, "real"), self.name, self.vip)
 
 
 class Order(NamedTuple):
@@ -99,7 +100,7 @@ def _part(text: str) -> Part:
     verb, name, *more = text.split() or ["", ""]
     kind, _, rest = name.partition("/")
     name, _, vip = rest.partition("@")
-    if verb not in ("drain", "undrain", "weight") or kind not in ("real", "node"):
+    if verb not in ("drain", "undrain", "maint", "weight") or kind not in ("real", "vip", "node"):
         raise ObjectError(f"{text}: this console cannot do that; upgrade it")
     weight = int(more[0]) if more and more[0].isdecimal() else 0
     return objects.action(verb, Object(kind, name, vip), weight)  # type: ignore[arg-type]

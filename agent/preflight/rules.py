@@ -10,7 +10,7 @@ import re
 from ipaddress import ip_address
 
 from agent.config import Config
-from agent.preflight import rules_network, rules_service
+from agent.preflight import rules_network, rules_service, rules_tunnel
 from agent.preflight.findings import Finding
 from agent.preflight.rules_host import host
 from agent.preflight.rules_real import real
@@ -36,6 +36,7 @@ def judge_node(config: Config, survey: NodeSurvey) -> tuple[Finding, ...]:
         rules_network.gateway(survey.gateway),
         *rules_network.outer_sources(config, survey.network),
         *rules_service.reals(config, survey.paths, survey.checked),
+        *rules_tunnel.tunnel(config, survey.paths, survey.network, survey.device),
     ]
     if config.bgp:
         findings.append(rules_network.exabgp(survey.exabgp))

@@ -14,11 +14,13 @@ def reals(
     config: Config, paths: Mapping[str, WayTo | None], checked: Sequence[Checked]
 ) -> Iterator[Finding]:
     """The way to each real, and each VIP's checks."""
-    ways = [finding for real, path in paths.items() if (finding := _way(config, real, path))]
+    addresses = {str(real.address) for vip in config.vips for real in vip.reals}
+    to_reals = {to: path for to, path in paths.items() if to in addresses}
+    ways = [finding for real, path in to_reals.items() if (finding := _way(config, real, path))]
     yield from ways
     if not ways:
-        hops = sorted({path.gateway or "on the link" for path in paths.values() if path})
-        yield ok("route", "", f"all {len(paths)} reals: by {', '.join(hops)}", _WHY_ROUTE)
+        hops = sorted({path.gateway or "on the link" for path in to_reals.values() if path})
+        yield ok("route", "", f"all {len(to_reals)} reals: by {', '.join(hops)}", _WHY_ROUTE)
     for vip in config.vips:
         yield from _checks(vip, [c for c in checked if c.vip == vip.name])
 
@@ -57,11 +59,7 @@ def _checks(vip: Vip, checked: Sequence[Checked]) -> Iterator[Finding]:
     level = Level.FAIL if answered < vip.comes_at else Level.WARN
     port = vip.check.port or vip.port
     for result in failed:
-        tool = (
-            f"curl -v http://{result.real}:{port}{vip.check.path}"
-            if vip.check.kind == "http"
-            else f"nc -vz {result.real} {port}"
-        )
+        tool = _tool(vip, result.real, port)
         yield Finding(check, f"{result.real}@{vip.name}", level, result.detail, why, tool)
     said = sorted({result.detail for result in checked if result.ok})
     words = f"{answered} of {len(checked)} reals answer ({', '.join(said) or '-'})"
@@ -73,6 +71,28 @@ def _checks(vip: Vip, checked: Sequence[Checked]) -> Iterator[Finding]:
         )
     else:
         yield ok(check, vip.name, words, why)
+
+
+def _tool(vip: Vip, real: str, port: int) -> str:
+    """A command that asks the real as its check does, nearly."""
+    check = vip.check
+    host = f"[{real}]" if ":" in real else real
+    match check.kind:
+        case "http" | "https":
+            return f"curl -vk {check.kind}://{host}:{port}{check.path}"
+        case "tls":
+            return f"openssl s_client -connect {host}:{port} -servername {check.sni or real}"
+        case "dns":
+            how = " +tcp" if check.transport == "tcp" else ""
+            return f"dig @{real} -p {port} {check.query} {check.record}{how}"
+        case "udp":
+            return f"nc -vuz {real} {port}"
+        case "exec":
+            return " ".join(check.command).replace("{real}", real).replace("{port}", str(port))
+        case "file":
+            return f"cat {check.file.replace('{real}', real)}"
+        case _:
+            return f"nc -vz {real} {port}"
 
 
 def peers(answers: Sequence[PeerAnswer]) -> Iterator[Finding]:

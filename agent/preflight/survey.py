@@ -23,6 +23,7 @@ from agent.bgp_table import Bgp, BgpPeer
 from agent.boundary import Asking, EffectError, Target
 from agent.config import Config, Node
 from agent.preflight import read_ethtool, read_host, read_kernel, read_netdev
+from agent.preflight.rules_tunnel import asked
 from agent.preflight.surveyed import (
     Checked,
     Compiler,
@@ -58,7 +59,9 @@ def node(config: Config, *, probe: bool) -> NodeSurvey:
         device=_device(listed.interface, _own_pin(listed), probe=listed.xdp_mode if probe else ""),
         gateway=gateway,
         network=netlink.network(),
-        paths=netlink.paths(sorted({str(r.address) for vip in config.vips for r in vip.reals})),
+        paths=netlink.paths(
+            sorted({str(r.address) for vip in config.vips for r in vip.reals} | {*asked(config)})
+        ),
         checked=checked,
         exabgp=_exabgp() if config.bgp else "",
         peers=peers,

@@ -144,7 +144,7 @@ class NodeSurvey(NamedTuple):
     gateway: Gateway
     network: Network
     paths: Mapping[str, WayTo | None]
-    """Real's address -> way to it; None: no route."""
+    """Address of a real, or of a VIP that checks ask -> way to it; None: no route."""
     checked: tuple[Checked, ...]
     exabgp: str
     """Its version; empty: not found."""

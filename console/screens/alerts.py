@@ -29,7 +29,7 @@ class AlertsScreen(LiveScreen):
         self.table.show(view.alerts)
         alert: Alert | None = self.table.current
         self.pane("detail_rule", [rule("in full" if alert else "-", self.size.width)])
-        self.pane("detail", alert_lines(alert) if alert else [])
+        self.pane("detail", alert_lines(alert, self.size.width) if alert else [])
 
     def open(self) -> LiveScreen.Opened | None:
         """The row that it is about."""

@@ -25,6 +25,11 @@ class HelpScreen(ModalScreen[None]):
         ("pageup", "scroll(-10)", "page up"),
     ]
 
+    def __init__(self, keys: tuple[Key, ...] = KEYS) -> None:
+        """`keys`: as they are in force."""
+        super().__init__()
+        self._keys = keys
+
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help", can_focus=False) as page:
             page.border_title = "Keys"
@@ -32,7 +37,7 @@ class HelpScreen(ModalScreen[None]):
             yield Painted(id="help_lines")
 
     def on_mount(self) -> None:
-        lines = help_lines()
+        lines = help_lines(self._keys)
         page = self.query_one("#help_lines", Painted)
         page.styles.height = len(lines)
         page.paint(lines)
@@ -41,12 +46,12 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#help", VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-def help_lines() -> list[TextLine]:
-    short = [key for key in KEYS if key.group in SHORT]
+def help_lines(keys: tuple[Key, ...]) -> list[TextLine]:
+    short = [key for key in keys if key.group in SHORT]
     lines = [
         (*_entry(one, 30), *_entry(other, 0)) for one, other in zip_longest(short[::2], short[1::2])
     ]
-    lines += [_entry(key, 0) for key in KEYS if key not in short]
+    lines += [_entry(key, 0) for key in keys if key not in short]
     return [
         *lines,
         line(" upper case opens a plan (A first); only its button sends", "dim"),

@@ -19,6 +19,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from console import export
+from console.appearance import Appearance
 from console.columns import Cell
 from console.command import History, completions
 from console.keys import KEYS, footer
@@ -201,14 +202,16 @@ class LiveScreen(Screen[None]):
         self.query_one(f"#{name}", Painted).paint(lines)
 
     def _draw_crumb(self) -> None:
-        left, right = f" {self.crumb()}", f"{self.table.summary} "
+        summary = f"{self.table.summary} " if self.table.titles else ""
+        left, right = f" {self.crumb()}", summary
         gap = max(1, self.size.width - len(left) - len(right))
         cells = (Cell(left, "strong"), Cell(" " * gap), Cell(right, "dim"))
         self.query_one("#crumb", Painted).paint([cells])
 
     def _draw_keys(self) -> None:
         cells = [Cell(" ")]
-        for key, label in footer(self.FOOTER, self.size.width):
+        look: Appearance = getattr(self.app, "appearance", Appearance())
+        for key, label in footer(self.FOOTER, self.size.width, look.keys):
             cells += [Cell(key, "strong"), Cell(f" {label}  ")]
         self.query_one("#keys", Painted).paint([tuple(cells)])
 

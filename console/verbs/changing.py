@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`drain`, `undrain`, `weight`: plan, show, ask, apply, tell.  The agents plan and guard (K2).
+"""`drain`, `undrain`, `maint`, `weight`: plan, show, ask, apply, tell.
 
-The command carries the revision that the plan was made at, so that what was shown is what happens
-or nothing does (exit 7).
+The agents plan and guard (K2).  The command carries the revision that the plan was made at, so that
+what was shown is what happens or nothing does (exit 7).
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import json
 import time
 import uuid
 from argparse import Namespace
+from collections.abc import Sequence
+from typing import TypedDict
+
+from msgspec.structs import replace
 
 from console import objects, plan, rows
 from console.client import ANSWER_TIMEOUT
@@ -22,6 +26,16 @@ from console.store import Agent
 from console.verbs.session import Session
 from console.wish import Target, Wish, wish
 from console.written import now_text
+from shared.messages import Action, Batch, Drain
+
+
+class Conditions(TypedDict):
+    """What a command says besides its action."""
+
+    allow: tuple[str, ...]
+    expires: float
+    confirm: float
+
 
 WAIT_STEP = 0.5
 """Seconds between two looks while waiting."""
@@ -36,9 +50,20 @@ def change(session: Session, arguments: Namespace) -> int:
         raise VerbError(f"weight 0 is a drain: remora drain {given}", Exit.USAGE)
     session.look()
     targets = [
-        objects.parse(text, session.agents, kinds=("real", "node")) for text in arguments.object
+        objects.parse(text, session.agents, kinds=("real", "vip", "node"))
+        for text in arguments.object
     ]
     wanted = wish(arguments.verb, [_target(session, t, arguments.node) for t in targets], weight)
+    if getattr(arguments, "deadline", None):
+        orders = tuple(o._replace(action=_by(o.action, arguments)) for o in wanted.orders)
+        wanted = wanted._replace(orders=orders)
+    return carry_out(session, wanted, arguments, targets)
+
+
+def carry_out(
+    session: Session, wanted: Wish, arguments: Namespace, targets: Sequence[Object] = ()
+) -> int:
+    """Plan, show, ask, apply, tell; then wait for the targets if that was asked for."""
     planned = _planned(session, wanted, arguments)
     _show(session, wanted, planned, arguments)
     verdict = _verdict(session, wanted, planned, arguments)
@@ -47,10 +72,20 @@ def change(session: Session, arguments: Namespace) -> int:
     done = _apply(session, wanted, planned, arguments)
     _report(session, planned, done, arguments)
     code = plan.outcome(done)
-    if arguments.wait and code in (Exit.DONE, Exit.PARTIAL):
-        waited = _wait(session, targets, done, arguments)
+    if targets and arguments.wait and code in (Exit.DONE, Exit.PARTIAL):
+        waited = _wait(session, list(targets), done, arguments)
         return waited or code
     return code
+
+
+def _by(action: Action, arguments: Namespace) -> Action:
+    """The drains of reals with their deadline."""
+    match action:
+        case Drain() if action.real:
+            return replace(action, deadline=arguments.deadline, then=arguments.then)
+        case Batch(actions):
+            return Batch(tuple(_by(each, arguments) for each in actions))  # type: ignore[misc]
+    raise VerbError("--deadline is of reals; nodes and VIPs have the one of their config")
 
 
 def _target(session: Session, target: Object, names: list[str]) -> Target:
@@ -80,9 +115,18 @@ def _planned(session: Session, wanted: Wish, arguments: Namespace) -> list[Answe
         dry_run=True,
         why=arguments.reason,
         expect_revision=arguments.expect_revision,
+        **_conditions(arguments),
     )
     silent = {o.address: None for o in wanted.orders if o.address in absent}
     return session.answered({**answers, **silent})
+
+
+def _conditions(arguments: Namespace) -> Conditions:
+    return {
+        "allow": tuple(arguments.allow),
+        "expires": getattr(arguments, "expires", None) or 0.0,
+        "confirm": getattr(arguments, "confirm", None) or 0.0,
+    }
 
 
 def _show(session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace) -> None:
@@ -133,7 +177,11 @@ def _already(arguments: Namespace) -> str:
             return "already drained"
         case "undrain":
             return "already in service"
-    return f"already has weight {arguments.weight}"
+        case "maint":
+            return "already disabled"
+        case "weight":
+            return f"already has weight {arguments.weight}"
+    return "already so"
 
 
 def _confirm(session: Session, wish: Wish, planned: list[Answered]) -> None:
@@ -167,6 +215,7 @@ def _apply(
             expect_revision=revisions[answered.address],
             operation=operation,
             timeout=ANSWER_TIMEOUT,
+            **_conditions(arguments),
         ): answered
         for answered in plan.to_do(planned)
     }
@@ -194,13 +243,20 @@ def _report(
             why = "no answer; it may still take effect: look again" if address in asked else ""
             session.say(f"  {node}: {why or 'no answer, nothing was sent'}")
         elif answer.status == "applied":
-            session.write(f"  {node}: applied, revision {answer.revision}")
+            number = f", generation {answer.generation}" if _of_config(arguments) else ""
+            session.write(f"  {node}: applied, revision {answer.revision}{number}")
+            if answer.note:
+                session.say(f"  {node}: {answer.note}")
         elif answer.status == "unchanged":
             session.write(f"  {node}: already so")
         else:
             session.say(f"  {node}: {answer.status}: {answer.guard} {answer.error}".rstrip())
     good = sum(a.answer is not None and a.answer.status in ("applied", "unchanged") for a in done)
     session.write(f"applied {good}/{len(done)}")
+
+
+def _of_config(arguments: Namespace) -> bool:
+    return arguments.verb in ("reload", "rollback")
 
 
 def _answer_json(session: Session, answers: list[Answered], arguments: Namespace) -> None:
@@ -232,6 +288,7 @@ def _wait(
     started = time.monotonic()
     addresses = [a.address for a in done if a.answer is not None]
     named = ", ".join(map(str, targets))
+    told = ""
     while time.monotonic() - started < (arguments.timeout or WAIT_TIMEOUT):
         session.look()
         agents = [session.store.agents[address] for address in addresses]
@@ -239,6 +296,10 @@ def _wait(
         if arguments.wait == "applied" or flows == 0:
             session.say(f"{named}: {flows} live flows, after {time.monotonic() - started:.0f} s")
             return None
+        news = f"{named}: {flows} live flows{_outlook(targets, agents)}"
+        if news != told:
+            session.say(news)
+        told = news
         session.client.wait(WAIT_STEP)
     session.say(
         f"remora: {named}: still {flows} live flows when the time was over; "
@@ -247,8 +308,31 @@ def _wait(
     return Exit.TIMED_OUT
 
 
+def _outlook(targets: Sequence[Object], agents: list[Agent]) -> str:
+    """How it goes: the step of a node or VIP, the slowest node's estimate of a real."""
+    said = []
+    for target in targets:
+        if target.kind == "node":
+            said += [f"{a.name} {a.node.phase}" for a in agents if a.node and a.node.phase]
+        elif target.kind == "vip":
+            vips = [(a.name, v) for a in agents if a.vips for v in a.vips.vips]
+            said += [f"{n} {v.phase}" for n, v in vips if v.name == target.name and v.phase]
+        else:
+            found = [r.emptying for a in agents if a.reals for r in a.reals.reals
+                     if r.address == target.name and target.vip in ("", r.vip)]  # fmt: skip
+            left = [e.left for e in found if e]
+            if left and min(left) >= 0:
+                said.append(f"empty in about {max(left):.0f} s")
+            elif left:
+                said.append("no estimate yet")
+    return f" ({', '.join(said)})" if said else ""
+
+
 def _flows_left(target: Object, agents: list[Agent]) -> int:
     if target.kind == "node":
         return sum(a.node.live_flows for a in agents if a.node)
+    if target.kind == "vip":
+        found = rows.reals(agents, time.monotonic(), vip=target.name)
+        return int(sum(r.live_flows.value or 0 for r in found))
     found = rows.reals(agents, time.monotonic(), vip=target.vip)
     return int(sum(r.live_flows.value or 0 for r in found if r.address == target.name))

@@ -13,6 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from console.view import TextLine
+from console.widgets.signs import TABLE
 
 TONES = ("ok", "warn", "bad", "stale", "dim", "hot", "strong", "rule", "head", "cursor")
 
@@ -43,7 +44,11 @@ class Painted(Widget):
 
     def render_line(self, y: int) -> Strip:
         cells = self._lines[y] if y < len(self._lines) else ()
-        segments = [Segment(cell.text, self._style(cell.tone)) for cell in cells]
+        plain = getattr(self.app, "ascii_only", False)
+        segments = [
+            Segment(cell.text.translate(TABLE) if plain else cell.text, self._style(cell.tone))
+            for cell in cells
+        ]
         return Strip(segments).adjust_cell_length(self.size.width, self._style(""))
 
     def notify_style_update(self) -> None:

@@ -38,6 +38,7 @@ from tests.tui.recorded import Fleet
 
 VIPS, REALS = 64, 32
 COLUMNS, LINES = 140, 40
+FLEET, KEYS = 500, 100
 SETTLE, MEASURE, STALLED = 3.0, 8.0, 30.0
 RENDERS: tuple[Render, ...] = ("diff", "stock")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -184,6 +185,46 @@ def stalled(addresses: list[str], render: Render) -> dict[str, object]:
             terminal.close()
 
 
+def many(render: Render = "diff") -> dict[str, object]:
+    """FLEET agents at 1 Hz, each with VIPs and reals of its own: what the screen of all costs."""
+    with tempfile.TemporaryDirectory() as place:
+        words = ["-n", str(FLEET), "--vips", "2", "--reals", "5", "--run-dir", place]
+        agents = subprocess.Popen(
+            [sys.executable, "-m", "agent", "simulate-fleet", *words], stderr=subprocess.DEVNULL
+        )
+        addresses = [f"ipc://{place}/sim-{number:03}" for number in range(FLEET)]
+        file = Path(place) / "config.toml"
+        file.write_text(f"cluster = 'bench'\nagents = {json.dumps(addresses)}\n")
+        terminal = Terminal("console", "--config", str(file), "console", "--render", render)
+        try:
+            terminal.read(30, until=b"NODE")
+            first = round(1000 * (time.monotonic() - terminal.started))
+            terminal.read(3 * SETTLE)
+            return {
+                "agents": FLEET,
+                "first_paint_ms": first,
+                "fleet": measure(terminal),
+                **latency(terminal),
+            }
+        finally:
+            terminal.close()
+            agents.terminate()
+            agents.wait()
+
+
+def latency(terminal: Terminal) -> dict[str, float]:
+    """From a cursor key to the first byte that it changes on the terminal."""
+    times = []
+    for number in range(KEYS):
+        terminal.read(0.05)
+        start = time.monotonic()
+        terminal.press(b"j" if number % 20 < 10 else b"k")
+        if select.select([terminal.fd], [], [], 2)[0]:
+            times.append(1000 * (time.monotonic() - start))
+    times.sort()
+    return {"key_p50_ms": round(times[len(times) // 2], 1), "key_p99_ms": round(times[-2], 1)}
+
+
 class Probed(RemoraApp):
     """Writes down the longest time for which its event loop stood still."""
 
@@ -250,6 +291,7 @@ def figures() -> dict[str, object]:
                     "status_ms": cli(*words, "status", "--short"),
                     **{f"render_{r}": console(addresses, r) for r in RENDERS},
                     **{f"stalled_{r}": stalled(addresses, r) for r in RENDERS},
+                    "many": many(),
                 }
             finally:
                 over.set()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import bpf_syscall, loader
+from agent import bpf_syscall, egress, loader
 from agent.dataplane import DataPlane
 from tests.bpf import frames
 from tests.bpf.rig import WEB, Rig
@@ -194,3 +194,27 @@ def test_the_probe_program_is_attached_updated_and_removed(pins: Path, veth: str
     loader.detach(pins)
     assert bpf_syscall.link_info(link).ifindex == 0, "nothing is left on the interface"
     os.close(link)
+
+
+def _filters(veth: str) -> str:
+    command = ["tc", "filter", "show", "dev", veth, "egress"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_without_tcx_a_filter_does_it(pins: Path, veth: str) -> None:
+    """Linux before 6.6; here by the same calls.  Replaced in place, others' left alone."""
+    loaded = loader.load(request(pins, "probe.c"))
+    program = bpf_syscall.obj_get(str(loaded.programs["probe"].pin))
+    filter_ = f"prio 7 bpf direct-action object-pinned {loaded.programs['probe'].pin}"
+    other = f"tc qdisc add dev {veth} clsact; tc filter add dev {veth} egress {filter_}"
+    subprocess.run(["sh", "-ec", other], check=True)
+    try:
+        for _ in range(2):
+            assert egress.add_filter(pins, veth, program) == ""
+            assert _filters(veth).count("remora direct-action") == 1, _filters(veth)
+            assert "pref 1326 bpf" in _filters(veth)
+    finally:
+        os.close(program)
+    loader.detach(pins)
+    assert "remora" not in _filters(veth)
+    assert "pref 7 bpf" in _filters(veth)

@@ -39,7 +39,7 @@ template bgp node {{
   connect retry time 1; connect delay time 1; error wait time 1, 2;
   ipv4 {{
     import filter {{
-      if net !~ [ 10.200.0.0/16{{32,32}} ] then reject;
+      if net !~ [ 10.200.0.0/16{{28,32}} ] then reject;
       graceful_shutdown(); accept;
     }};
     export none;

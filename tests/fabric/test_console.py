@@ -59,12 +59,12 @@ class Terminal:
         self.press(row, "Enter")
         self.shows(f"filter {row}", f">{row} ")
 
-    def confirm(self, name: str) -> None:
+    def confirm(self, name: str, nodes: int = len(t.NODES)) -> None:
         """What the plan wants typed, then its button."""
         self.press("BTab", name)
         self.shows(f"to go on {name}")
         self.press("Tab", "Tab", "Enter")
-        self.shows("applied 2/2")
+        self.shows(f"applied {nodes}/{nodes}")
 
     def close(self) -> None:
         subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
@@ -120,6 +120,44 @@ def test_a_real_is_drained_and_undrained_by_keys(fabric: Fabric, terminal: Termi
     assert load.failures(records) == []
     assert load.per_real(before_undrain[drained + 1 :])["r2"] == 0
     assert load.per_real(before_undrain[drained + 1 :], "download")["r2"] > 0
+
+
+def test_a_drain_on_one_node_is_an_alarm_and_undone_by_keys(
+    fabric: Fabric, terminal: Terminal
+) -> None:
+    """The ring alarm with its first slot, slot by slot, who did it, and the plan that undoes it."""
+    address = t.real("r3").address
+    real = f"real/{address}@web"
+    terminal.shows("Fleet", "LIVE", "nodes 2/2")
+    done = fabric.cli("drain", real, "--node", "lb2", "--yes", "--reason", "one node only")
+    assert done.returncode == 0, done.stderr
+    try:
+        terminal.press("8")
+        terminal.shows("Alerts", "ring differs from the others: web from slot")
+        assert fabric.cli("diff", "ring", "web").returncode == 1
+        terminal.press("3")
+        terminal.shows("VIPs", "10.200.0.1")
+        terminal.find("web")
+        terminal.press("d")
+        terminal.shows("ring", "✕ differs", "here", "elsewhere")
+        terminal.press("9")
+        terminal.shows("Operations", f"drain {real}")
+        terminal.press("/")
+        terminal.shows("Enter keeps")
+        # What the agent tells of the drain's end is an entry too.
+        terminal.press("ok 1/1", "Enter")
+        terminal.shows("one node only", "Z plans: undrain")
+        terminal.press("A")
+        terminal.shows("becomes the reason")
+        terminal.press("INC-8", "Tab", "Tab", "Enter")
+        terminal.shows("ARMED 14:")
+        terminal.press("Z")
+        terminal.shows(f"Plan: undo drain {real}", f"type {address} to go on", "Tab field")
+        terminal.confirm(address, nodes=1)
+        until(lambda: admins(fabric, address) == {Admin.ENABLED}, 10, "as before on both nodes")
+        until(lambda: fabric.cli("diff", "ring", "web").returncode == 0, 10, "rings are equal")
+    finally:
+        fabric.cli("undrain", real, "--yes")
 
 
 def admins(fabric: Fabric, address: str) -> set[Admin]:

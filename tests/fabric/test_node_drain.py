@@ -114,3 +114,39 @@ def test_h3_a_vip_is_drained_alone(fabric: Fabric) -> None:
     finally:
         assert wire.ask(address, Undrain(vip="web")).status == "applied"
     fabric.await_routes()
+
+
+def test_the_cli_drains_a_node_and_waits_for_it(fabric: Fabric) -> None:
+    """`remora drain node/lb1 --wait=drained`, and back with `undrain`."""
+    done = fabric.cli(
+        "drain", f"node/{NODE}", "--yes", "--reason", "test", "--wait=drained", seconds=90
+    )
+    try:
+        assert done.returncode == 0, done.stderr
+        assert "node enabled -> draining" in " ".join(done.stdout.split())
+        until(lambda: phase(fabric) == "drained", 30, "drained")
+    finally:
+        assert fabric.cli("undrain", f"node/{NODE}", "--yes").returncode == 0
+    fabric.await_routes()
+
+
+def test_the_cli_changes_for_a_while_and_reloads(fabric: Fabric) -> None:
+    """`--for`, `vip/`, `maint`, `confirm`, `reload`, `rollback`: words that reach the agents."""
+    real = f"real/{t.real('r1').address}@web"
+    plain = ("--yes", "--reason", "test")
+    assert fabric.cli("weight", real, "50", *plain, "--for", "2s").returncode == 0
+    until(lambda: _weight(fabric) == 100, 10, "the weight as before")
+    assert fabric.cli("drain", real, *plain, "--confirm-within", "60s").returncode == 0
+    confirmed = fabric.cli("confirm")
+    assert (confirmed.returncode, confirmed.stdout.count("it stays")) == (0, 2), confirmed
+    assert fabric.cli("undrain", real, *plain).returncode == 0
+    refused = fabric.cli("weight", real, "50", *plain, "--allow", "nonsense")
+    assert refused.returncode == 4
+    assert "no such guard" in refused.stderr
+    unchanged = fabric.cli("reload", f"node/{NODE}", f"node/{OTHER}", *plain)
+    assert unchanged.returncode == 0, unchanged.stderr
+    assert "already so" in unchanged.stderr
+
+
+def _weight(fabric: Fabric) -> int:
+    return fabric.look(NODE).reals["web", t.real("r1").address].weight

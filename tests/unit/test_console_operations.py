@@ -128,6 +128,12 @@ def test_partial_refused_and_failed_are_words() -> None:
     assert operations(list(store.agents.values()))[0].state.text == "✕ failed"
 
 
+def test_what_an_agent_tells_of_itself_is_no_failure() -> None:
+    ended = ChangeEvent("agent", f"drain real/{A}@web", "drained, 0 flows", 8)
+    (one,) = operations(list(changes((LB1, 1.0, ended)).agents.values()))
+    assert one.state.text == "· drained, 0 flows"
+
+
 def test_what_was_changed_again_cannot_be_taken_back() -> None:
     back = ChangeEvent("mo@jump", f"undrain real/{A}@web", "applied", 9, "", "y",
                        (f"drain real/{A}@web",))  # fmt: skip

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from console import wish
+from console.appearance import Appearance, read
 from console.arming import Arming, ArmingError, minutes
 from console.exits import Exit, VerbError
 from console.keys import BY_ID, KEYS, PLAN, KeymapError, remapped
 from console.objects import ObjectError
+from console.settings import load
 from console.trail import START, Place, Trail
 from console.wish import Order, Target
 from shared.messages import Batch, Drain, Undrain, Weight
@@ -167,3 +171,67 @@ def test_keymaps_that_cannot_be(table: dict[str, str], says: str) -> None:
     with pytest.raises(KeymapError, match=says) as failed:
         remapped(table)
     assert isinstance(failed.value, VerbError)
+
+
+# ---- appearance
+
+
+def test_mouse_and_signs_follow_the_terminal() -> None:
+    look = Appearance()
+    assert look.with_mouse({})
+    assert not look.with_mouse({"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"})
+    assert Appearance(mouse="on").with_mouse({"SSH_TTY": "/dev/pts/1"})
+    assert not Appearance(mouse="off").with_mouse({})
+    assert not look.ascii_only({"TERM": "xterm", "LANG": "en_US.UTF-8"})
+    assert not look.ascii_only({"TERM": "xterm"})
+    assert look.ascii_only({"TERM": "linux", "LANG": "en_US.UTF-8"})
+    assert look.ascii_only({"TERM": "xterm", "LC_ALL": "C"})
+    assert Appearance(ascii="on").ascii_only({})
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"theme": "pink"}, "theme: 'pink' is none of dark, light"),
+        ({"colour": "pink"}, "none of red"),
+        ({"mouse": True}, "none of auto, on, off"),
+        ({"keys": ["x"]}, "keys: must be a table"),
+        ({"keys": {"drain": "d"}}, "upper-case"),
+    ],
+)
+def test_an_appearance_that_cannot_be(table: dict[str, object], says: str) -> None:
+    with pytest.raises(VerbError, match=says):
+        read(table)
+
+
+CONFIG = """
+theme = "light"
+context = "lab"
+[keys]
+freeze = "x"
+[contexts.lab]
+agents = ["ipc:///run/remora/lab1"]
+[contexts.prod]
+agents = ["ipc:///run/remora/lb1", "ipc:///run/remora/lb2"]
+cluster = "fra1 (prod)"
+colour = "red"
+view_only = true
+"""
+
+
+def test_contexts_are_clusters_with_a_name_and_a_colour(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(CONFIG)
+    usual = load((), str(file), {})
+    assert (usual.cluster, usual.agents) == ("lab", ("ipc:///run/remora/lab1",))
+    assert usual.appearance.theme == "light", "outside of the contexts: for all of them"
+    prod = load((), str(file), {}, context="prod")
+    assert prod.cluster == "fra1 (prod)"
+    assert (prod.appearance.colour, prod.view_only, len(prod.agents)) == ("red", True, 2)
+    assert prod.appearance.moved == {"freeze": "x"}
+    assert load((), str(file), {"REMORA_CONTEXT": "prod"}).cluster == "fra1 (prod)"
+    with pytest.raises(VerbError, match="context 'mars': there is lab, prod"):
+        load((), str(file), {}, context="mars")
+    file.write_text(CONFIG.replace('theme = "light"', 'theme = "pink"'))
+    with pytest.raises(VerbError, match="theme: 'pink'"):
+        load((), str(file), {})

@@ -46,6 +46,7 @@ NETWORK = Network(
     routes=(("eth0", "0.0.0.0/0"), ("eth0", "10.2.1.0/24"), ("eth0", "fe80::/64")),
     tunnels=(),
 )
+VIP = "10.200.0.1"
 NODE = NodeSurvey(
     root=True,
     cpus=4,
@@ -55,7 +56,7 @@ NODE = NodeSurvey(
     device=DEVICE,
     gateway=Gateway("10.2.1.1", "02:00:00:00:00:01", ""),
     network=NETWORK,
-    paths={real: WayTo("eth0", "10.2.1.1", neighbour=True) for real in REALS},
+    paths={to: WayTo("eth0", "10.2.1.1", neighbour=True) for to in (*REALS, VIP)},
     checked=tuple(Checked("web", real, ok=True, detail="http 200") for real in REALS),
     exabgp="ExaBGP : 5.0.15",
     peers=(PeerAnswer("10.2.1.1", "10.2.1.2", ""),),
@@ -174,6 +175,13 @@ NODE_TABLE: list[tuple[dict[str, Any], str, str, str, str]] = [
     (path(REALS[0], WayTo("eth0", "", neighbour=True)), "route", "note", "detour", "router"),
     (failing(REALS[1]), "check", "warn", "connection refused", "nc -vz 10.3.2.2 80"),
     (failing(*REALS), "check", "fail", "0 of 3 reals answer", "[vips.check]"),
+    (path(VIP, None), "tunnel", "fail", "no route", "ip route add 10.200.0.1 via GATEWAY dev eth0"),
+    (path(VIP, WayTo("eth1", "10.9.9.1", neighbour=True)), "tunnel", "fail",
+     "route is by eth1, checks leave by eth0 only", 'via = "direct" in the check of web'),
+    ({"network": NETWORK._replace(addresses=(("lo", "10.200.0.1/32"),))}, "tunnel", "fail",
+     "is on lo of this node: answers from it would be martians", "ip addr del 10.200.0.1 dev lo"),
+    (device(kind="veth", features={"tx-checksum-ip-generic": True}), "tunnel", "warn",
+     "leaves checksums to whoever receives", "ethtool -K eth0 tx off"),
     ({"exabgp": ""}, "exabgp", "fail", "not found", "pip install 'exabgp>=5.0.15,<5.1'"),
     ({"exabgp": "ExaBGP : 4.2.25"}, "exabgp", "fail", "version 4.2.25", "exabgp>=5.0.15"),
     ({"peers": (PeerAnswer("10.2.1.1", "10.2.1.2", "connection refused"),)}, "bgp-peer", "fail",
@@ -350,3 +358,28 @@ def test_every_check_is_in_the_docs() -> None:
     checks |= {"memlock"} | {f.check for f in (*judge_node(CONFIG, NODE), *judge_real(REAL, None))}
     for check in checks:
         assert f"`{check}`" in page, check
+
+
+@pytest.mark.parametrize(
+    ("keys", "tool"),
+    [
+        ('kind = "http"\npath = "/up"', "curl -vk http://10.3.2.2:80/up"),
+        ('kind = "tls"\nsni = "web.test"\nport = 443', "openssl s_client -connect 10.3.2.2:443"),
+        ('kind = "dns"\nquery = "a.test"\ntransport = "tcp"', "dig @10.3.2.2 -p 80 a.test A +tcp"),
+        ('kind = "udp"\nsend = "x"', "nc -vuz 10.3.2.2 80"),
+        ('kind = "exec"\ncommand = ["/bin/ask", "{real}:{port}"]', "/bin/ask 10.3.2.2:80"),
+        ('kind = "file"\nfile = "/run/{real}"', "cat /run/10.3.2.2"),
+    ],
+)
+def test_a_failing_check_comes_with_a_command_that_asks_the_same(keys: str, tool: str) -> None:
+    text = ONE_VIP.replace("[vips.check]", f"[vips.check]\n{keys}").replace(
+        "[node]", "[node]\nunderlay_mtu = 1600"
+    )
+    findings = judge_node(config.parse(text, "test"), NODE._replace(**failing(REALS[1])))
+    assert tool in notable(findings)["check", "warn"].fix
+
+
+def test_direct_checks_need_no_way_to_the_vip() -> None:
+    text = ONE_VIP.replace("[vips.check]", '[vips.check]\nvia = "direct"')
+    text = text.replace("[node]", "[node]\nunderlay_mtu = 1600")
+    assert notable(judge_node(config.parse(text, "test"), NODE._replace(**path(VIP, None)))) == {}
