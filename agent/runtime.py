@@ -139,7 +139,12 @@ class Agent:
         self.prober = Prober(tell, self.tunnel)
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
         self.telemetry = Telemetry(
-            self.director.state, dataplane, EventRing(pins(node)), self.server, tell
+            self.director.state,
+            dataplane,
+            EventRing(pins(node)),
+            self.server,
+            tunnel=self.tunnel,
+            tell=tell,
         )
         self.reading: set[asyncio.Task[None]] = set()
         """Of configs: a large one takes a tenth of a second, so not in the loop."""

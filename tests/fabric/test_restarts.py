@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from agent import bpf_syscall, loader
 from tests.fabric import load
 from tests.fabric import topology as t
 from tests.fabric.agents import REMORA_AGENT
@@ -44,6 +45,26 @@ def program_on(node: str) -> str:
     )
     lines = [line.split() for line in shown.stdout.splitlines() if "prog/xdp" in line]
     return " ".join(lines[0][:6]) if lines else ""
+
+
+def test_what_runs_on_the_interface_is_read_back(fabric: Fabric) -> None:
+    """Somebody takes the program off: the node says so, and a restart puts it back."""
+    agent = fabric.agents["lb1"]
+    assert fabric.look("lb1").node.xdp_attached == "native"
+    link = bpf_syscall.obj_get(str(loader.pins(fabric.place / "bpffs", "lb1") / "link_eth0"))
+    bpf_syscall.link_detach(link)
+    os.close(link)
+    assert fabric.look("lb1").node.xdp_attached == "none"
+    said = fabric.cli("status")
+    assert said.returncode == 1
+    assert "CRIT node/lb1: no program is attached to eth0" in said.stdout
+    agent.kill()
+    agent.start()
+    assert fabric.look("lb1").node.xdp_attached == "native"
+    (row,) = [row for row in fabric.rows("node") if row["name"] == "lb1"]
+    assert row["xdp_attached"] == "native"
+    assert row["flow_table"]["capacity"] > 0
+    assert row["flow_table"]["program"]["probes_sent"] > 0, "checks travel the tunnel"
 
 
 def test_f5_a_killed_agent_costs_no_packet_and_no_count(fabric: Fabric) -> None:
