@@ -13,7 +13,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agent import abi, loader, maglev
-from agent.boundary import Encap
+from agent.boundary import PLAIN, Encap, Tracking
 from agent.jiffies import HZ
 from shared.model import RING_SLOTS
 from tests.bench.restorer import measure
@@ -43,7 +43,7 @@ def packets(rig: Rig) -> list[Figure]:
     """ns per packet; the floor (an empty program) is taken off."""
     rig.reset()
     rig.dataplane.configure(replace(SETTINGS, trace_all=False, event_rate=20, event_burst=40))
-    rig.serve(WEB, {f"10.3.{n}.2": 100 for n in range(1, 33)})
+    web = rig.serve(WEB, {f"10.3.{n}.2": 100 for n in range(1, 33)})
     rig.serve(WEB6, {f"fd00:3:{n}::2": 100 for n in range(1, 33)})
     for key in (DNS, DNS6):
         rig.serve(key, {f"fd00:3:{n}::2": 100 for n in range(1, 33)}, Encap.GUE)
@@ -54,13 +54,24 @@ def packets(rig: Rig) -> list[Figure]:
         ("existing flow, 1 flow", known, 1),
         ("existing flow, 1,024 flows", known, 1024),
         ("existing flow, 65,536 flows", known, 65536),
-        ("new flow, 2^30 flows", opening, 1 << 30),
+        ("existing flow, 524,288 flows", known, 1 << 19),
         ("existing IPv6 flow, 6in6", known6, 1),
-        ("existing flow, GUE over IPv6", frames.udp(payload=bytes(64)), 1),
-        ("existing IPv6 flow, GUE over IPv6", frames.udp(to=frames.VIP6, payload=bytes(64)), 1),
+        ("existing UDP flow, GUE over IPv6", frames.udp(payload=bytes(64)), 1),
+        ("existing IPv6 UDP flow, GUE over IPv6", frames.udp(to=frames.VIP6, payload=bytes(64)), 1),
+        ("SYN, 1 flow", opening, 1),
+        ("SYN, 65,536 flows", opening, 65536),
+        ("new flow, 2^30 flows", opening, 1 << 30),
         ("not a VIP, pass", stranger, 1),
         ("fragment, drop", frames.fragment(), 1),
+        ("802.1Q tag, existing flow", known[:12] + b"\x81\0\0\7" + known[12:], 1),
     ]
+    figures = _costs(rig, cases)
+    rig.dataplane.set_placing(web.vip_num, PLAIN._replace(tracking=Tracking.CHANGED))
+    stable = [(f"mode changed, {n:,} flows", known, n) for n in (1, 65536, 1 << 20)]
+    return figures + _costs(rig, stable)
+
+
+def _costs(rig: Rig, cases: Sequence[tuple[str, bytes, int]]) -> list[Figure]:
     figures = []
     for name, frame, flows in cases:
         cost = measure(rig.program, frame, flows=flows)
