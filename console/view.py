@@ -17,6 +17,7 @@ from console.rates import HISTORY_SECONDS, Sum, total
 from console.records import Node, Real, Vip
 from console.store import Agent, Liveness, Store
 from console.wish import Target
+from shared.messages import NodeSnapshot
 from shared.reasons import BY_NUMBER
 
 TextLine = tuple[Cell, ...]
@@ -183,10 +184,9 @@ def node_lines(node: Node) -> list[TextLine]:
         (
             Cell(" state    "),
             Cell(node.state.text, node.state.tone),
-            Cell(
-                f"   age {fmt.age(node.age)}   agent {snapshot.version} up {up}   "
-                f"XDP {snapshot.xdp_mode} {snapshot.interface}   revision {snapshot.revision}"
-            ),
+            Cell(f"   age {fmt.age(node.age)}   agent {snapshot.version} up {up}   "),
+            _xdp(snapshot),
+            Cell(f" {snapshot.interface}   revision {snapshot.revision}"),
         ),
         (
             Cell(f" ring     {snapshot.ring_digest}  "),
@@ -203,6 +203,13 @@ def node_lines(node: Node) -> list[TextLine]:
             Cell(fmt.sparkline(node.history, 16, HISTORY_SECONDS), "hot"),
         ),
     ]
+
+
+def _xdp(snapshot: NodeSnapshot) -> Cell:
+    """As the kernel has it; an older agent says what was asked for."""
+    mode = snapshot.xdp_attached or snapshot.xdp_mode
+    tones = {"native": "", "offloaded": "", "generic": "warn"}
+    return Cell(f"XDP {mode}", tones.get(mode, "bad"))
 
 
 def vip_lines(view: View, vip: Vip) -> list[TextLine]:

@@ -92,6 +92,7 @@ CORE = {
         "operations",
         "pace",
         "packet",
+        "placing",
         "plan",
         "plan_lines",
         "problems",
