@@ -52,6 +52,18 @@ def attached(ifindex: int) -> Attached | None:
     return Attached(_ATTACHED.get(mode, str(mode)), prog_id)
 
 
+def how_attached(interface: str, program: int) -> str:
+    """How this program (its id) runs on the interface, as the kernel says: a mode, none, or foreign
+    for somebody else's program there."""
+    try:
+        now = attached(socket.if_nametoindex(interface))
+    except OSError:
+        return "none"
+    if now is None:
+        return "none"
+    return now.mode if now.prog_id == program else "foreign"
+
+
 def attributes(raw: bytes) -> dict[int, bytes]:
     """Netlink attributes: type -> content."""
     found, at = {}, 0

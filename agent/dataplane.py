@@ -75,7 +75,8 @@ class DataPlane:
                 if spec.name not in _NOT_OURS:
                     self._fds[spec.name] = bpf.obj_get(str(pins / spec.name))
             program = bpf.obj_get(str(pins / "prog_lb"))
-        self.program_tag = bpf.program_info(program).tag
+        loaded = bpf.program_info(program)
+        self.program_tag, self.program_id = loaded.tag, loaded.id
         os.close(program)
         self.cpus = sizes.cpus
         self.boot = _boot(bpf.map_info(self._fds["totals"]).id)

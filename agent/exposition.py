@@ -77,6 +77,10 @@ def _flowtable(field: str) -> Callable[[Seen], Iterable[Sample]]:
     return _one(lambda s: getattr(s.flowtable, field))
 
 
+def _program(field: str) -> Callable[[Seen], Iterable[Sample]]:
+    return _one(lambda s: getattr(s.flowtable.program, field))
+
+
 def _vips(read: Callable[[VipRow], float]) -> Callable[[Seen], Iterable[Sample]]:
     return lambda s: [((row.name,), read(row)) for row in s.vip.vips]
 
@@ -115,6 +119,10 @@ _NODE = (
         lambda s: [((s.node.node, s.node.version, s.node.interface, s.node.xdp_mode,
                      s.node.program), 1)],
     ),
+    Family("remora_xdp_attached", "gauge",
+           "How the program runs on the interface, read back from the kernel, always 1: native, "
+           "generic, offloaded, none, or foreign (somebody else's program).", ("mode",),
+           lambda s: [((s.node.xdp_attached,), 1)]),
     Family("remora_snapshot_timestamp_seconds", "gauge",
            "Unix time when these values were read; it stands still when the agent does.", (),
            _node("wall")),
@@ -134,10 +142,10 @@ _NODE = (
            _node("rx_packets")),
     Family("remora_rx_bytes_total", "counter", "Bytes that the program saw, from the Ethernet "
            "header on.", (), _node("rx_bytes")),
-    Family("remora_tx_packets_total", "counter", "Packets sent to reals.", (),
-           _node("tx_packets")),
-    Family("remora_tx_bytes_total", "counter", "Bytes sent to reals, outer header included.", (),
-           _node("tx_bytes")),
+    Family("remora_tx_packets_total", "counter", "Packets sent to reals, or "
+           "answered.", (), _node("tx_packets")),
+    Family("remora_tx_bytes_total", "counter", "Bytes of these, as received: without the "
+           "outer header.", (), _node("tx_bytes")),
     Family("remora_pass_packets_total", "counter", "Packets for no VIP, left to the host.", (),
            _node("pass_packets")),
     Family("remora_drop_packets_total", "counter", "Packets to VIPs that were dropped, whatever "
@@ -164,6 +172,13 @@ _CPUS = tuple(
         ("flow_misses", "Packets that did not."),
     )
 )
+_QUEUES = (
+    Family("remora_queue_rx_packets_total", "counter",
+           "Packets by receive queue and the CPU that served it; queue 63 stands for all behind "
+           "it.", ("queue", "cpu"),
+           lambda s: [((str(queue), str(cpu)), n) for queue, packets in enumerate(s.cpu.queues)
+                      for cpu, n in enumerate(packets) if n]),
+)  # fmt: skip
 _FLOWS = (
     Family("remora_flowtable_capacity_flows", "gauge",
            "Flow table entries, over the CPUs that received packets.", (),
@@ -184,6 +199,51 @@ _FLOWS = (
            _flowtable("stale")),
     Family("remora_flowtable_evictions_total", "counter",
            "Live flows that lost their entry to a new one.", (), _flowtable("evictions")),
+    Family("remora_flowtable_untracked_total", "counter",
+           "Packets placed by the ring alone, without a lookup.", (), _flowtable("untracked")),
+    Family("remora_flowtable_previous_total", "counter",
+           "Of the misses: placed as before the ring changed.", (), _flowtable("previous")),
+    Family("remora_flowtable_unstored_total", "counter",
+           "Of the misses: not stored, too many new flows came at once and the ring would place "
+           "them alike.", (), _flowtable("unstored")),
+    Family("remora_flowtable_restart_total", "counter",
+           "Of the misses with cause other: while the table is so new that it cannot know.", (),
+           _flowtable("restart")),
+    Family("remora_flowtable_moved_total", "counter",
+           "Flows fetched from another CPU's flow table.", (), _flowtable("moved")),
+)  # fmt: skip
+_PROGRAM = (
+    Family("remora_icmp_forwarded_packets_total", "counter",
+           "ICMP errors sent to the real of the flow that they quote.", (),
+           _program("icmp_forwarded")),
+    Family("remora_icmp_sent_packets_total", "counter",
+           "ICMP messages of the node's own: too big, or answers to pings.", ("kind",),
+           lambda s: [(("too_big",), s.flowtable.program.icmp_too_big),
+                      (("ping",), s.flowtable.program.icmp_sent
+                       - s.flowtable.program.icmp_too_big)]),
+    Family("remora_icmp_suppressed_packets_total", "counter",
+           "Dropped without an ICMP message because of `icmp_per_second`.", (),
+           _program("icmp_suppressed")),
+    Family("remora_quic_packets_total", "counter",
+           "QUIC packets: to the real that the connection id names (routed), opening a connection "
+           "(initial), with a connection id of no known server (unknown).", ("result",),
+           lambda s: [(("routed",), s.flowtable.program.quic_routed),
+                      (("initial",), s.flowtable.program.quic_initial),
+                      (("unknown",), s.flowtable.program.quic_unknown)]),
+    Family("remora_decapsulated_packets_total", "counter",
+           "Packets encapsulated for this node, which is a real itself.", (),
+           _program("decapsulated")),
+    Family("remora_tagged_packets_total", "counter", "Packets with a VLAN tag.", (),
+           _program("tagged")),
+    Family("remora_extended_packets_total", "counter",
+           "Packets to VIPs behind IPv6 extension headers.", (), _program("extended")),
+    Family("remora_traced_packets_total", "counter",
+           "Packets that matched the filter of a trace.", (), _program("traced")),
+    Family("remora_probe_packets_total", "counter",
+           "Packets of checks through the tunnel: sent, or dropped because of what `result` says.",
+           ("result",),
+           lambda s: [((name,), getattr(s.flowtable.program, f"probes_{name}"))
+                      for name in ("sent", "stale", "odd", "too_big", "failed")]),
 )  # fmt: skip
 _VIPS = (
     Family("remora_vip_info", "gauge", "The VIP, always 1; where it is, is in the labels.",
@@ -209,6 +269,11 @@ _VIPS = (
            ("vip",), _vips(lambda v: v.announced)),
     Family("remora_vip_ring_changes_total", "counter", "Rings that took effect.", ("vip",),
            _vips(lambda v: v.ring_changes)),
+    Family("remora_vip_pressure", "gauge",
+           "1 while more new flows come than the flow table should take.", ("vip",),
+           _vips(lambda v: float(v.pressure))),
+    Family("remora_vip_pressure_seconds_total", "counter", "Time under such pressure.", ("vip",),
+           _vips(lambda v: v.pressure_seconds)),
 )  # fmt: skip
 _REAL = ("vip", "real")
 _REALS = (
@@ -253,7 +318,9 @@ FAMILIES: tuple[Family, ...] = (
     *_NODE,
     *_DROPS,
     *_CPUS,
+    *_QUEUES,
     *_FLOWS,
+    *_PROGRAM,
     *_VIPS,
     *_REALS,
     *_BGP,

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import abi
+from agent.attach import how_attached
 from agent.boundary import Counted, StartTrace
 from agent.config import Config
 from agent.dataplane import DataPlane
@@ -31,6 +32,7 @@ from agent.server import Server
 from agent.snapshot import FLOWS, PACKETS, Origin, Reading, snapshots
 from agent.state import NodeState
 from agent.trace_feed import Feed, Names, names_of
+from agent.tunnel import Tunnel
 from shared.capture import ends
 from shared.messages import DropEvent, Event, EventBody, LostEvent, Snapshot
 from shared.reasons import name_of
@@ -57,12 +59,15 @@ class Telemetry:
         dataplane: DataPlane,
         ring: EventRing,
         server: Server,
+        *,
+        tunnel: Tunnel,
         tell: Callable[[Counted], None],
     ) -> None:
         self._state = state
         self._dataplane = dataplane
         self._ring = ring
         self._server = server
+        self._tunnel = tunnel
         self._tell = tell
         self._exporter = _exporter(state.listed)
         settings = state.listed.telemetry
@@ -127,6 +132,9 @@ class Telemetry:
             live=live,
             cpu_seconds=time.process_time(),
             rss_bytes=resident,
+            queues=self._dataplane.queue_totals(),
+            probes=self._tunnel.counts()._asdict(),
+            attached=how_attached(self._state.listed.node.interface, self._dataplane.program_id),
         )
 
     # ---- events

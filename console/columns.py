@@ -199,8 +199,8 @@ NODES: tuple[Column[Node], ...] = (
     Column(
         "XDP",
         7,
-        lambda r: Cell(r.snapshot.xdp_mode if r.snapshot else fmt.UNKNOWN),
-        lambda r: r.snapshot.xdp_mode if r.snapshot else None,
+        lambda r: Cell(_of(r, lambda n: n.xdp_attached or n.xdp_mode).text),
+        lambda r: (r.snapshot.xdp_attached or r.snapshot.xdp_mode) if r.snapshot else None,
         8,
         wide=True,
     ),

@@ -39,6 +39,8 @@ class Cpu:
     """Of its flow-table lookups, as a fraction."""
     drop_pps: float | None
     history: tuple[float | None, ...]
+    queues: tuple[tuple[int, float], ...] = ()
+    """(receive queue, fraction of the CPU's packets that came by it), busiest first."""
 
 
 class Metric(NamedTuple):
@@ -164,7 +166,21 @@ def _cpu(agent: Agent, number: int, pair: Pair, *, whole: float | None) -> Cpu:
         misses=share(misses, None if hits is None or misses is None else hits + misses),
         drop_pps=per_second(lambda s: s.drop_packets),
         history=tuple(agent.history.get(f"cpu/{number}", ())),
+        queues=_queues(number, pair, packets),
     )
+
+
+def _queues(number: int, pair: Pair, whole: float | None) -> tuple[tuple[int, float], ...]:
+    now, old, span = pair
+    if old is None or len(old.queues) > len(now.queues):
+        return ()
+    before = (*old.queues, *(None,) * (len(now.queues) - len(old.queues)))
+    found = []
+    for queue, (was, is_) in enumerate(zip(before, now.queues, strict=True)):
+        part = share(rate(was[number] if was else 0, is_[number], span), whole)
+        if part:
+            found.append((queue, part))
+    return tuple(sorted(found, key=lambda each: -each[1]))
 
 
 def _node(
@@ -311,10 +327,12 @@ def cpu_lines(row: Heat, room: int) -> list[TextLine]:
 def _cpu_line(row: Heat, cpu: Cpu, taking: int) -> TextLine:
     old = "" if row.fresh else "?"
     even = None if cpu.share is None else cpu.share * taking
-    return (
+    cells: TextLine = (
         Cell(f" cpu{cpu.number:<4}", "strong"),
         Cell(f"{fmt.si(cpu.pps) + old:>6} pps {fmt.percent(cpu.share):>6} "),
         Cell(f"{_times(even):>5} even", "warn" if even and even >= 2.5 else "dim"),
         Cell(f"  miss {fmt.percent(cpu.misses):>5}  drop {fmt.si(cpu.drop_pps):>5}/s "),
         Cell(fmt.sparkline(cpu.history, 12, HISTORY_SECONDS), "hot"),
     )
+    queues = "".join(f"  q{queue} {fmt.percent(part)}" for queue, part in cpu.queues)
+    return (*cells, Cell(queues, "dim")) if queues else cells

@@ -48,6 +48,7 @@ def node(row: Node) -> Item:
         "version": snapshot.version if snapshot else None,
         "interface": snapshot.interface if snapshot else None,
         "xdp_mode": snapshot.xdp_mode if snapshot else None,
+        "xdp_attached": (snapshot.xdp_attached or None) if snapshot else None,
         "ring_digest": snapshot.ring_digest if snapshot else None,
         "ring_differs": row.ring_differs,
         "rx_packets": snapshot.rx_packets if snapshot else None,

@@ -23,6 +23,7 @@ Kind = Literal[
     "denied",
     "insecure",
     "wire",
+    "xdp",
     "ring",
     "peer",
     "quorum",
@@ -62,6 +63,19 @@ def problems(
     return sorted(found, key=lambda problem: not problem.critical)
 
 
+def _of_xdp(name: str, snapshot: NodeSnapshot) -> Iterator[Problem]:
+    mode = snapshot.xdp_attached
+    if mode in ("", snapshot.xdp_mode, "offloaded"):
+        return
+    if mode in ("none", "foreign"):
+        whose = "no program is" if mode == "none" else "somebody else's program is"
+        text = f"{whose} attached to {snapshot.interface}: no packet is balanced; restart the agent"
+        yield Problem(True, name, text, "xdp")
+        return
+    text = f"XDP runs in {mode} mode, {snapshot.xdp_mode} is configured"
+    yield Problem(False, name, text, "xdp")
+
+
 def _of_nodes(
     agents: Sequence[Agent], now: float, rings: Mapping[tuple[str, str], Ring]
 ) -> Iterator[Problem]:
@@ -77,6 +91,7 @@ def _of_nodes(
         snapshot = agent.node
         if snapshot is None:
             continue
+        yield from _of_xdp(name, snapshot)
         if snapshot.ring_digest != common:
             where = first_difference(agent, agents, now, rings)
             text = f"ring differs from the others: {where}flows that move here break"

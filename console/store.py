@@ -20,6 +20,7 @@ from shared.messages import (
     CpuSnapshot,
     DropSnapshot,
     Event,
+    FlowtableSnapshot,
     Message,
     NodeSnapshot,
     Packets,
@@ -135,6 +136,10 @@ class Agent:
     @property
     def cpus(self) -> CpuSnapshot | None:
         return self._latest("cpu", CpuSnapshot)
+
+    @property
+    def flowtable(self) -> FlowtableSnapshot | None:
+        return self._latest("flowtable", FlowtableSnapshot)
 
     def _latest(self, topic: str, kind: type[M]) -> M | None:
         samples = self._samples.get(topic)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from console import format as fmt
-from console import rows
+from console import objects, rows
 from console.alerts import Alert
 from console.arming import Arming
 from console.columns import Cell
@@ -17,6 +17,7 @@ from console.rates import HISTORY_SECONDS, Sum, total
 from console.records import Node, Real, Vip
 from console.store import Agent, Liveness, Store
 from console.wish import Target
+from shared.messages import NodeSnapshot
 from shared.reasons import BY_NUMBER
 
 TextLine = tuple[Cell, ...]
@@ -183,10 +184,9 @@ def node_lines(node: Node) -> list[TextLine]:
         (
             Cell(" state    "),
             Cell(node.state.text, node.state.tone),
-            Cell(
-                f"   age {fmt.age(node.age)}   agent {snapshot.version} up {up}   "
-                f"XDP {snapshot.xdp_mode} {snapshot.interface}   revision {snapshot.revision}"
-            ),
+            Cell(f"   age {fmt.age(node.age)}   agent {snapshot.version} up {up}   "),
+            _xdp(snapshot),
+            Cell(f" {snapshot.interface}   revision {snapshot.revision}"),
         ),
         (
             Cell(f" ring     {snapshot.ring_digest}  "),
@@ -203,6 +203,13 @@ def node_lines(node: Node) -> list[TextLine]:
             Cell(fmt.sparkline(node.history, 16, HISTORY_SECONDS), "hot"),
         ),
     ]
+
+
+def _xdp(snapshot: NodeSnapshot) -> Cell:
+    """As the kernel has it; an older agent says what was asked for."""
+    mode = snapshot.xdp_attached or snapshot.xdp_mode
+    tones = {"native": "", "offloaded": "", "generic": "warn"}
+    return Cell(f"XDP {mode}", tones.get(mode, "bad"))
 
 
 def vip_lines(view: View, vip: Vip) -> list[TextLine]:
@@ -287,11 +294,23 @@ def real_target(view: View, real: Real) -> Target | str:
     return Target("real", real.address, real.vip, agents, real.weights[-1])
 
 
+def vip_target(view: View, vip: Vip) -> Target | str:
+    """As node_target, for a VIP on every live node that carries it."""
+    if vip.stale:
+        return f"{vip.name}: its values are {fmt.age(vip.age)} old: no action on them"
+    carrying = objects.carriers(Object("vip", vip.name), view.agents)
+    agents = agents_of(view, [agent.address for agent in carrying])
+    return Target("vip", vip.name, "", agents, 0)
+
+
 def named_target(view: View, wanted: Object) -> Target | str:
     """As node_target and real_target, for a name; a real without a VIP is that of all VIPs."""
     if wanted.kind == "node":
         address = next((a.address for a in view.agents if a.name == wanted.name), "")
         return node_target_of(view, address) if address else f"{wanted}: there is none"
+    if wanted.kind == "vip":
+        vips = rows.vips(view.agents, view.now, name=wanted.name)
+        return vip_target(view, vips[0]) if vips else f"{wanted}: there is none"
     reals = rows.reals(view.agents, view.now, vip=wanted.vip)
     found = [real_target(view, real) for real in reals if real.address == wanted.name]
     targets = [target for target in found if isinstance(target, Target)]

@@ -104,6 +104,7 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     """Goes up with every applied change; commands may expect one."""
     interface: str
     xdp_mode: Literal["native", "generic"]
+    """As configured."""
     program: str
     """Tag of the loaded program (8 bytes hex)."""
     ring_digest: str
@@ -137,6 +138,9 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     """Nothing of it is real."""
     insecure: bool = False
     """It listens on a network without keys: anybody there can steer it."""
+    xdp_attached: str = ""
+    """Read back from the kernel: native, generic, offloaded; none, foreign (somebody else's
+    program); empty: not said."""
 
 
 class Ailing(msgspec.Struct, frozen=True):
@@ -150,7 +154,7 @@ class Ailing(msgspec.Struct, frozen=True):
     """Agent-monotonic seconds of the last change of admin, health or weight."""
 
 
-class VipRow(msgspec.Struct, frozen=True, omit_defaults=True):
+class VipRow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     name: str
     address: str
     port: int
@@ -217,7 +221,7 @@ class PendingRow(msgspec.Struct, frozen=True):
     operation: str
 
 
-class RealRow(msgspec.Struct, frozen=True):
+class RealRow(msgspec.Struct, frozen=True, gc=False):
     vip: str
     """Name of the VIP: a real behind two VIPs has two rows."""
     address: str
@@ -256,6 +260,46 @@ class CpuSnapshot(Message, frozen=True, kw_only=True, tag="cpu"):
     drop_packets: Counters
     flow_hits: Counters
     flow_misses: Counters
+    queues: tuple[Counters, ...] = ()
+    """Of each receive queue: its packets per CPU; up to the last queue that had one.  The 64th
+    counts those behind it too."""
+
+
+class ProgramTotals(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Packets other than plain TCP and UDP, and what else is counted: totals since `boot`."""
+
+    icmp_forwarded: int = 0
+    """Of tx: ICMP errors, to the real of the flow that they quote."""
+    icmp_sent: int = 0
+    """Of tx: answered by an ICMP message of the node's own."""
+    icmp_too_big: int = 0
+    """Of icmp_sent: that the packet was too big; the others are answers to pings."""
+    icmp_suppressed: int = 0
+    """Of drop: would have been answered, but over `icmp_per_second`."""
+    quic_routed: int = 0
+    """Of tx: to the real that the connection id names."""
+    quic_initial: int = 0
+    """Opening a connection: the client chose the connection id."""
+    quic_unknown: int = 0
+    """Connection id of no known server, or its real takes no packets."""
+    decapsulated: int = 0
+    """Of pass: encapsulated for this node, which is a real itself."""
+    tagged: int = 0
+    """Of rx: with a VLAN tag."""
+    extended: int = 0
+    """Of rx: to a VIP, behind IPv6 extension headers."""
+    traced: int = 0
+    """Matched the filter of a trace."""
+    probes_sent: int = 0
+    """Packets of checks that were encapsulated to reals, and below those that were dropped."""
+    probes_stale: int = 0
+    """The real's number had another owner by then."""
+    probes_odd: int = 0
+    """Neither TCP nor UDP, or a fragment."""
+    probes_too_big: int = 0
+    """Larger than `underlay_mtu` once encapsulated."""
+    probes_failed: int = 0
+    """No room for the outer header."""
 
 
 class FlowtableSnapshot(Message, frozen=True, kw_only=True, tag="flowtable"):
@@ -274,6 +318,18 @@ class FlowtableSnapshot(Message, frozen=True, kw_only=True, tag="flowtable"):
     miss_other: int
     stale: int
     evictions: int
+    untracked: int = 0
+    """Total since `boot`: packets placed by the ring alone, without a lookup."""
+    previous: int = 0
+    """Of the misses: placed as before the ring changed."""
+    unstored: int = 0
+    """Of the misses: the ring would place it alike, and too many came at once."""
+    restart: int = 0
+    """Of miss_other: while the table is so new that it cannot know."""
+    moved: int = 0
+    """Fetched from another CPU's flow table, then a hit or stale."""
+    program: ProgramTotals = ProgramTotals()
+    """What else the program counts."""
 
 
 class DropRow(msgspec.Struct, frozen=True):

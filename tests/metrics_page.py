@@ -8,6 +8,7 @@ from pathlib import Path
 from agent.exposition import FAMILIES
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
+TAIL = Path(__file__).with_name("metrics_page_tail.md")
 
 _HEAD = """\
 # Metrics
@@ -43,7 +44,7 @@ def page() -> str:
         f"| `{f.name}` | {f.kind} | {', '.join(f'`{label}`' for label in f.labels)} | {f.help} |"
         for f in FAMILIES
     )
-    return _HEAD + "\n".join(rows) + "\n"
+    return _HEAD + "\n".join(rows) + "\n\n" + TAIL.read_text()
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ SNAPSHOTS = (
     "NodeSnapshot", "VipSnapshot", "RealSnapshot", "CpuSnapshot", "FlowtableSnapshot",
     "DropSnapshot",
 )  # fmt: skip
-ROWS = ("Peer", "PendingRow", "VipRow", "Ailing", "RealRow", "Emptying", "DropRow")
+ROWS = ("Peer", "PendingRow", "VipRow", "Ailing", "RealRow", "Emptying", "ProgramTotals", "DropRow")
 EVENTS = (
     "DropEvent", "HealthEvent", "RouteEvent", "PeerEvent", "ChangeEvent", "LostEvent",
 )  # fmt: skip
@@ -69,8 +69,8 @@ COMMON = {
     "protocol": "of the VIP; of a packet: in words",
     "rx_packets": f"{COUNTED}: packets that XDP saw",
     "rx_bytes": f"{COUNTED}: bytes of those, from the Ethernet header on",
-    "tx_packets": f"{COUNTED}: packets sent to reals",
-    "tx_bytes": f"{COUNTED}: bytes of those",
+    "tx_packets": f"{COUNTED}: packets sent to reals, or answered",
+    "tx_bytes": f"{COUNTED}: bytes of those, as received",
     "pass_packets": f"{COUNTED}: packets left to the host",
     "drop_packets": f"{COUNTED}: packets dropped; rx = tx + pass + drop",
     "packets": f"{COUNTED}: packets",

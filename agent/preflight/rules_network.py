@@ -71,6 +71,10 @@ def _xdp(node: Node, device: Device) -> Finding:
     if device.xdp and not device.xdp_ours:
         what = f"runs somebody else's program already: {device.xdp}"
         return Finding(check, name, Level.FAIL, what, why, f"ip link set dev {name} xdp off")
+    if device.xdp.endswith(", generic"):
+        what = f"runs this node's program: {device.xdp} mode, a copy of every packet"
+        fix = 'set node.xdp_mode = "native" and restart the agent'
+        return Finding(check, name, Level.WARN, what, why, fix)
     if device.xdp:
         return ok(check, name, f"runs this node's program: {device.xdp}", why)
     if device.attach_error:

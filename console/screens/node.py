@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from console import columns, rows
+from console import columns, placing, rows
 from console.records import Vip
 from console.screens.live import LiveScreen
 from console.view import View, node_lines, node_target_of, rule
@@ -15,6 +15,7 @@ from console.wish import Target
 
 
 class NodeScreen(LiveScreen):
+    TOPICS = frozenset({"flowtable"})
     FOOTER = ("enter", "up", "drain", "undrain", "vips", "drops", "sort", "freeze")
 
     def __init__(self, address: str) -> None:
@@ -34,7 +35,8 @@ class NodeScreen(LiveScreen):
         agent = view.store.agents[self.address]
         self.node_name = agent.name
         node = next(n for n in rows.nodes(view.agents, view.now) if n.key == self.address)
-        self.pane("about", node_lines(node))
+        table = placing.lines(placing.flow_table(agent, view.now))
+        self.pane("about", [*node_lines(node), *table])
         self.pane("vips_rule", [rule(f"VIPs on {agent.name}", self.size.width)])
         self.table.show(rows.vips([agent], view.now))
 

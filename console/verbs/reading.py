@@ -7,7 +7,7 @@ import json
 import time
 from argparse import Namespace
 
-from console import columns, items, objects, rows
+from console import columns, items, objects, placing, rows
 from console.exits import Exit, VerbError
 from console.problems import Problem, problems
 from console.store import Agent
@@ -103,7 +103,12 @@ def _listed(session: Session, agents: list[Agent], arguments: Namespace) -> str:
                 rows.nodes(agents, now),
                 columns.NODES,
                 kind="NodeList",
-                item=items.node,
+                item=lambda row: {
+                    **items.node(row),
+                    "flow_table": placing.item(
+                        placing.flow_table(session.store.agents[row.address], now)
+                    ),
+                },
                 name=lambda row: f"node/{row.name}",
                 missing=absent,
                 output=output,

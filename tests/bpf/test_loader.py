@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import bpf_syscall, egress, loader
+from agent import attach, bpf_syscall, egress, loader
 from agent.dataplane import DataPlane
 from tests.bpf import frames
 from tests.bpf.rig import WEB, Rig
@@ -123,6 +123,32 @@ def test_f5_attach_stays_and_is_updated_in_place(pins: Path, veth: str) -> None:
 def test_generic_mode_is_read_back(pins: Path, veth: str) -> None:
     loaded = loader.load(request(pins, attach=loader.Attach(veth, "generic")))
     assert loaded.mode == "generic"
+
+
+def test_a_driver_without_xdp_is_said_and_generic_only_when_asked(pins: Path) -> None:
+    """The loopback has no native XDP."""
+    with pytest.raises(loader.LoadError) as refused:
+        loader.load(request(pins, attach=loader.Attach("lo", "native")))
+    said = str(refused.value)
+    assert said.startswith("interface lo: native XDP cannot be attached")
+    assert said.endswith('its driver has no native XDP: set xdp_mode = "generic"')
+    assert xdp_of("lo") == 0, "not silently in generic mode"
+    assert loader.load(request(pins, attach=loader.Attach("lo", "generic"))).mode == "generic"
+    loader.detach(pins)
+    assert xdp_of("lo") == 0
+
+
+def test_what_is_attached_is_read_back(pins: Path, bpffs: Path, veth: str) -> None:
+    ours = loader.load(request(pins, attach=loader.Attach(veth, "generic"))).programs["lb"]
+    number = xdp_of(veth)
+    assert attach.how_attached(veth, number) == "generic"
+    assert attach.how_attached(veth, number + 1) == "foreign"
+    assert attach.how_attached("nosuch0", number) == "none"
+    loader.load(request(pins, attach=loader.Attach(veth)))
+    assert attach.how_attached(veth, xdp_of(veth)) == "native", "the mode changes with the config"
+    assert ours.pin.exists()
+    attach.detach(pins / f"link_{veth}")
+    assert attach.how_attached(veth, number) == "none"
 
 
 def test_a_foreign_program_is_named_and_left_alone(pins: Path, bpffs: Path, veth: str) -> None:

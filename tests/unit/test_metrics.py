@@ -9,20 +9,25 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from agent import abi
 from agent.boundary import EffectError
 from agent.config import Metrics
 from agent.exposition import FAMILIES, Seen, seen
 from agent.metrics import Exporter, metric
 from agent.snapshot import snapshots
+from agent.tunnel import Counts
 from shared.messages import Drain, Snapshot
+from shared.reasons import REASONS
 from tests import metrics_page
 from tests.unit.test_snapshot import ORIGIN, reading
 from tests.unit.world import REALS, World
@@ -127,6 +132,38 @@ def test_counters_equal_the_snapshot(
         assert value(exposed, "remora_drops_total", reason=drop.name) == drop.packets
     assert value(exposed, "remora_cpu_rx_packets_total", cpu="1") == now.cpu.rx_packets[1] == 23
     assert value(exposed, "remora_flowtable_misses_total", cause="syn") == 7
+
+
+NOT_EXPOSED = {"pass_bytes", "drop_bytes", "pad"}
+
+
+def test_every_counter_of_the_program_is_exposed() -> None:
+    """C1: none is forgotten on its way from the map: each has a value that no other has."""
+    counted = reading()
+    totals = counted.totals
+    for place, name in enumerate(totals.dtype.names or ()):
+        totals[name] = 0
+        totals[name][0] = 10**6 + 1000 * place
+    totals["drops"][0] = [2 * 10**6 + reason for reason in range(32)]
+    probes = {name: 3 * 10**6 + place for place, name in enumerate(Counts._fields)}
+    queues = np.zeros((2, abi.QUEUES), np.uint64)
+    queues[1, 5] = 4 * 10**6
+    world = World()
+    world.all_up()
+    more = replace(counted, probes=probes, queues=queues, attached="generic")
+    registry = CollectorRegistry()
+    now = seen(snapshots(world.director.state, more, ORIGIN, 1))
+    registry.register(Fixed(now))  # type: ignore[arg-type]
+    exposed = parsed(generate_latest(registry).decode())
+    values = set(exposed.values())
+    sent, too_big = (int(totals[f"icmp_{name}"][0]) for name in ("sent", "too_big"))
+    assert value(exposed, "remora_icmp_sent_packets_total", kind="ping") == sent - too_big
+    for name in set(totals.dtype.names or ()) - NOT_EXPOSED - {"drops", "icmp_sent"}:
+        assert int(totals[name][0]) in values, name
+    assert set(totals["drops"][0, [reason.number for reason in REASONS]].tolist()) <= values
+    assert set(probes.values()) <= values
+    assert value(exposed, "remora_queue_rx_packets_total", queue="5", cpu="1") == 4 * 10**6
+    assert value(exposed, "remora_xdp_attached", mode="generic") == 1
 
 
 def test_times_are_unix_times(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,11 +32,14 @@ def reading(cpus: int = 2) -> Reading:
     totals["flow_miss_udp"] = [1, 0]
     totals["flow_miss_other"] = [0, 2]
     totals["drops"][:, 1] = [5, 2]
+    queues = np.zeros((cpus, abi.QUEUES), np.uint64)
+    queues[:, 0] = [100, 23]
     return Reading(
         at=12.5, wall=1e9, totals=totals,
         vips=np.arange(abi.MAX_VIPS * 4, dtype=np.uint64).reshape(-1, 4),
         reals=np.arange(abi.MAX_REALS * 4, dtype=np.uint64).reshape(-1, 4),
         capacity=1024, occupied=9, live=7, cpu_seconds=0.5, rss_bytes=1 << 20,
+        queues=queues,
     )  # fmt: skip
 
 
@@ -85,6 +89,17 @@ def test_c1_c3_sums_hold_on_the_wire() -> None:
     assert sum(cpu.flow_misses) == node.flow_misses
     assert table.miss_syn + table.miss_udp + table.miss_other == node.flow_misses
     assert sum(row.packets for row in drop.drops) == node.drop_packets
+
+
+def test_queues_up_to_the_last_that_had_a_packet() -> None:
+    queues = np.zeros((2, abi.QUEUES), np.uint64)
+    queues[0, 1], queues[1, 3] = 7, 8
+    world = World()
+    world.all_up()
+    made = snapshots(world.director.state, replace(reading(), queues=queues), ORIGIN, 4)
+    (cpu,) = [message for message in made if isinstance(message, m.CpuSnapshot)]
+    assert [list(packets) for packets in cpu.queues] == [[0, 0], [7, 0], [0, 0], [0, 8]]
+    assert telemetry_of(telemetry_frames(cpu)) == cpu
 
 
 def test_ring_digest_tells_equal_rings_from_different_ones() -> None:
