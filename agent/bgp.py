@@ -32,6 +32,7 @@ RESPAWN = 1.0
 WITHDRAW = 2.0
 """Seconds that a clean stop gives ExaBGP to acknowledge the withdrawals."""
 LONGEST_LINE = 1 << 20
+LARGEST_LOG = 4 << 20
 
 # ExaBGP's own settings: no user change (the bridge's socket is root's), no command pipe of its own,
 # log to us.  Graceful restart stays off: with it a route outlives its speaker by the restart time.
@@ -112,6 +113,25 @@ class Speaker:
             self._server.close()
         if self._bridge is not None:
             self._bridge.close()
+
+    async def leave(self) -> None:
+        """Let go of ExaBGP, which announces on: the next agent adopts it."""
+        self._stopping = True
+        if self._pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        if self._server is not None:
+            self._server.close()
+        if self._bridge is not None:
+            self._bridge.close()
+
+    def trim_log(self) -> None:
+        """ExaBGP appends to its log for as long as it lives: what is too much goes to `.1`."""
+        with contextlib.suppress(OSError):
+            if self._log.stat().st_size > LARGEST_LOG:
+                shutil.copyfile(self._log, self._log.with_name(f"{self._log.name}.1"))
+                os.truncate(self._log, 0)
 
     # ---- the process
 

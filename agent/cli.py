@@ -80,6 +80,18 @@ def _parser() -> argparse.ArgumentParser:
     cli_change.add_verbs(verbs)
     _fleet_options(verbs.add_parser("simulate-fleet", help="many made-up agents, for consoles"))
     _preflight_options(verbs.add_parser("preflight", help="look whether this machine is ready"))
+    stop = _verb(verbs, "stop", _stop, "end the agent: routes are withdrawn, packets still served")
+    how = stop.add_mutually_exclusive_group()
+    how.add_argument(
+        "--keep-dataplane",
+        action="store_true",
+        help="withdraw nothing: the next agent adopts data plane, ExaBGP and routes",
+    )
+    how.add_argument(
+        "--detach",
+        action="store_true",
+        help="then remove program, maps and sockets: the host as it was found",
+    )
     _verb(verbs, "detach", _detach, "take the program off the interface and remove its maps")
     return parser
 
@@ -242,13 +254,36 @@ def _preflight(options: argparse.Namespace) -> int:
 
 def _detach(options: argparse.Namespace) -> int:
     listed = config.read(options.config)
-    from agent import loader, runtime
+    from agent import loader, one_agent, runtime
     from agent.boundary import EffectError
 
     try:
-        with runtime.only_one(Path(listed.node.run_dir)):
+        with one_agent.only_one(Path(listed.node.run_dir)):
             loader.detach(runtime.pins(listed.node))
     except (EffectError, loader.LoadError) as error:
         return _fail(error, 1)
     print(f"{listed.node.interface}: program detached, maps removed")
+    return 0
+
+
+def _stop(options: argparse.Namespace) -> int:
+    listed = config.read(options.config)
+    import signal
+
+    from agent import loader, one_agent, runtime
+    from agent.boundary import EffectError
+
+    run_dir = Path(listed.node.run_dir)
+    how = one_agent.HAND_OVER if options.keep_dataplane else signal.SIGTERM
+    try:
+        ended = one_agent.end(run_dir, how)
+        if options.detach:
+            with one_agent.only_one(run_dir):
+                for pins in loader.versions(runtime.pins(listed.node)):
+                    loader.detach(pins)
+            one_agent.tidy(run_dir)
+    except (EffectError, loader.LoadError) as error:
+        return _fail(error, 1)
+    print(f"{listed.node.name}: {'stopped' if ended else 'no agent is running'}", end="")
+    print("; program detached, maps removed" if options.detach else "")
     return 0

@@ -135,6 +135,8 @@ class Director:
         """All VIPs are to be compared with what was written..."""
         self._touched: set[str] = set()
         """...or these only."""
+        self._services: dict[str, rib.Service] = {}
+        """By the VIP's name."""
         self._ramping: dict[tuple[str, maglev.Address], None] = {}
         """Reals in a slow start."""
         self._owed: list[Effect] = []
@@ -525,26 +527,30 @@ class Director:
 
     # ---- what should be, against what was written
 
-    def _routes(self) -> dict[maglev.Address, Route]:
-        state, bgp = self.state, self.state.listed.bgp
+    def _routes(self, vips: Sequence[VipState]) -> dict[maglev.Address, Route]:
+        """What to announce; `vips`: those of which something may be new."""
+        state = self.state
         leaving = state.shutdown
         if self._stopping or (leaving and leaving.phase is not Phase.SHUTTING):
             return {}
-        default = bgp.announce if bgp else Announce()
-        routes = rib.routes(
-            (
-                _service(vip, state, default, announced=vip.listed.address in state.announced)
-                for vip in state.vips.values()
-            ),
-            state.announced,
-        )
+        self._review(vips)
+        routes = rib.routes(self._services.values(), state.announced)
         if leaving:
             return {a: shutdown.shut(route, state.listed.drain) for a, route in routes.items()}
         return routes
 
+    def _review(self, vips: Iterable[VipState]) -> None:
+        """What the routes depend on: not of all 4,000 reals for each change of one."""
+        state, bgp = self.state, self.state.listed.bgp
+        default = bgp.announce if bgp else Announce()
+        for vip in vips:
+            announced = vip.listed.address in state.announced
+            self._services[vip.listed.name] = _service(vip, state, default, announced=announced)
+
     def _settle(self, budget: Budget) -> list[Effect]:
         state = self.state
-        still = self._routes()
+        vips = self._to_settle()
+        still = self._routes(vips)
         kept = {address: r for address, r in state.announced.items() if address in still}
         effects: list[Effect] = []
         self._advertised = [state.announced]
@@ -555,7 +561,6 @@ class Director:
         if self._removals_first:
             self._removals_first = False
             effects += self._remove_vips()
-        vips = self._to_settle()
         for vip in vips:
             effects += self._settle_vip(vip, budget)
         for vip in vips:
@@ -566,17 +571,22 @@ class Director:
         if self._told is not state.listed:
             self._told = state.listed
             effects.append(Probe(state.checks()))  # those of new VIPs go by their maps
-        wanted = self._routes()  # now that the rings are there
+        wanted = self._routes(vips)  # now that the rings are there
         if wanted != kept:
             effects.append(self._advertise(wanted))
         effects += self._route_events(wanted)
+        flipped = wanted.keys() ^ state.announced.keys()
         state.announced = wanted
+        if flipped:
+            self._review(vip for vip in state.vips.values() if vip.listed.address in flipped)
         return effects
 
     def _to_settle(self) -> list[VipState]:
         vips = self.state.vips
         found = list(vips.values())
-        if not self._everything:
+        if self._everything:
+            self._services.clear()
+        else:
             found = [vips[name] for name in vips if name in self._touched]
         self._everything = False
         self._touched.clear()

@@ -121,6 +121,23 @@ def detach(pins: Path) -> None:
         raise LoadError(f"{pins} cannot be removed: {error.strerror}") from error
 
 
+def refuse_older(pins: Path) -> None:
+    """Another version's data plane of this node serves on: two cannot, and its flows are not ours
+    to read.  Raises LoadError with the way out."""
+    older = sorted(link.parent.name for link in pins.parent.glob("v*/link_*"))
+    if older and older != [pins.name] * len(older):
+        version = next(name for name in older if name != pins.name)
+        raise LoadError(
+            f"{pins.parent / version}: the data plane of another version serves here; drain the "
+            "node first, then `remora-agent stop --detach` (it removes every version) and start"
+        )
+
+
+def versions(pins: Path) -> list[Path]:
+    """The pin directories of every version that left some for this node."""
+    return sorted(pins.parent.glob("v*"))
+
+
 def _bpf_directory() -> Path:
     """Beside this module in a wheel, beside the package in a checkout."""
     packed = _HERE / "bpf"

@@ -8,21 +8,19 @@ director, and performs the effects in order.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
-import fcntl
 import logging
 import os
 import signal
 import time
 import uuid
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
 from agent import boundary as b
-from agent import generations, loader, maglev, netlink, verify
+from agent import generations, host_watch, loader, maglev, netlink, verify
 from agent.audit import Audit, audit_path
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
@@ -33,6 +31,7 @@ from agent.events import EventRing
 from agent.generations import InForce
 from agent.journal import Journal, journal_path, recall
 from agent.logline import in_fields
+from agent.one_agent import HAND_OVER, only_one
 from agent.packing import Control
 from agent.prober import Prober
 from agent.server import Server
@@ -41,6 +40,7 @@ from agent.telemetry import Telemetry
 from agent.tunnel import Tunnel
 from shared.messages import (
     Answer,
+    ChangeEvent,
     Command,
     Look,
     Question,
@@ -148,6 +148,8 @@ class Agent:
         )
         self.reading: set[asyncio.Task[None]] = set()
         """Of configs: a large one takes a tenth of a second, so not in the loop."""
+        self.keeps_routes = False
+        """At the end: the next agent adopts them."""
         self.turns = 0
         """Batches of facts that were dealt with."""
 
@@ -158,6 +160,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(HAND_OVER, self._hand_over, stopped)
         self.dataplane.stop_trace()  # an agent before us may have died in one
         self.inbox.put_nowait(self._adopted())  # before any command: nothing was awaited yet
         self._configure(self.config)
@@ -183,19 +186,25 @@ class Agent:
                 task.cancel()
         await self._stop()
 
+    def _hand_over(self, stopped: asyncio.Event) -> None:
+        self.keeps_routes = True
+        stopped.set()
+
     async def _stop(self) -> None:
         """Withdraw first; the data plane stays, so that packets under way are still served."""
-        self.inbox.put_nowait(b.Stopping())
-        await self._consume_once()
+        if not self.keeps_routes:
+            self.inbox.put_nowait(b.Stopping())
+            await self._consume_once()
         if self.speaker:
-            await self.speaker.stop()
+            await (self.speaker.leave() if self.keeps_routes else self.speaker.stop())
         self.prober.close()
         await self.telemetry.close()
         await self.server.close()
         self.journal.close()
         self.audit.close()
         self.dataplane.close()
-        log.info("stopped: routes withdrawn, data plane left in place")
+        routes = "left" if self.keeps_routes else "withdrawn"
+        log.info("stopped: routes %s, data plane left in place", routes)
 
     def _adopted(self) -> b.Adopted:
         owned = self.dataplane.owned()
@@ -444,15 +453,27 @@ class Agent:
     # ---- the way out
 
     async def _watch_gateway(self) -> None:
-        """The next hop may change its MAC (a router fails over): follow it."""
+        """The next hop may change its MAC (a router fails over), so may we: follow it."""
+        interface = self.config.node.interface
+        seen = netlink.link_seen(interface)
         while True:
             await asyncio.sleep(WATCH_GATEWAY)
+            before, seen = seen, netlink.link_seen(interface)
+            for what, result in host_watch.changes(interface, before, seen):
+                log.warning("%s %s", what, result)
+                revision = self.director.state.revision
+                await self.telemetry.emit(ChangeEvent("agent", what, result, revision))
+            if seen and seen.mac != self.path.own_mac:
+                self.path = self.path._replace(own_mac=seen.mac)
+                self._configure(self.config)
+            if self.speaker:
+                self.speaker.trim_log()
             mac = netlink.neighbour(self.config.node.interface, self.path.gateway)
             if mac is None or mac == self.path.gateway_mac:
                 continue
             log.warning("gateway %s is now at %s", self.path.gateway, mac.hex(":"))
             self.path = self.path._replace(gateway_mac=mac)
-            self.dataplane.configure(control(self.config, self.path))
+            self._configure(self.config)
 
 
 def _is_question(fact: Asked) -> bool:
@@ -468,22 +489,7 @@ async def run(config_file: Path) -> None:
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 * 1024)
     with only_one(Path(node.run_dir)):
         path = await netlink.resolve(node.interface, node.gateway_address)
+        loader.refuse_older(pins(node))
         await asyncio.to_thread(load, started.listed)
         agent = Agent(config_file, started, DataPlane(pins(node)), path)
         await agent.run()
-
-
-@contextlib.contextmanager
-def only_one(run_dir: Path) -> Any:  # noqa: ANN401  # a context
-    """Hold the run directory's lock.  Raises EffectError when another agent holds it."""
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        lock = (run_dir / "lock").open("w")
-    except OSError as error:
-        raise EffectError(f"run_dir {run_dir}: {error.strerror}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise EffectError(f"run_dir {run_dir}: another agent is running here") from None
-        yield

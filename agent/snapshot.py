@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from agent import emptying
 from agent.config import Wire
 from agent.pending import Due
-from agent.state import NodeState, RealState, VipState
+from agent.state import NodeState, VipState
 from shared.messages import (
     Ailing,
     Counters,
@@ -217,41 +217,33 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
 
 def _reals(vip: VipState, reading: Reading, deadlines: Deadlines) -> list[RealRow]:
     name, reals = vip.listed.name, list(vip.reals.values())
-    # One step from numpy to Python for all of them.
+    # One step from numpy to Python for all of them, and rows by position, in one expression: of
+    # two thousand rows a second each call and each keyword is seen in the agent's processor time.
     counted = reading.reals[[real.number.real_num for real in reals]].tolist()
     return [
-        _real(name, real, slots, row, deadlines)
+        RealRow(
+            name,
+            real.name,
+            real.admin,
+            real.verdict.health,
+            real.weight,
+            real.effective_weight,
+            slots,
+            row[PACKETS],
+            row[BYTES],
+            row[FLOWS],
+            real.live_flows,
+            real.changed,
+            real.check,
+            real.check_ms,
+            _emptying(name, real.name, real.emptying, deadlines) if real.emptying else None,
+        )
         for real, slots, row in zip(reals, vip.slots, counted, strict=True)
     ]
 
 
-def _real(
-    vip: str, real: RealState, slots: int, counted: list[int], deadlines: Deadlines
-) -> RealRow:
-    return RealRow(
-        vip=vip,
-        address=real.name,
-        admin=real.admin,
-        health=real.verdict.health,
-        weight=real.weight,
-        effective_weight=real.effective_weight,
-        slots=slots,
-        packets=counted[PACKETS],
-        bytes=counted[BYTES],
-        new_flows=counted[FLOWS],
-        live_flows=real.live_flows,
-        changed=real.changed,
-        check=real.check,
-        check_ms=real.check_ms,
-        emptying=_emptying(vip, real, deadlines),
-    )
-
-
-def _emptying(vip: str, real: RealState, deadlines: Deadlines) -> Emptying | None:
-    found = real.emptying
-    if found is None:
-        return None
-    deadline, then = deadlines.get((vip, real.name), (0.0, ""))
+def _emptying(vip: str, real: str, found: emptying.Emptying, deadlines: Deadlines) -> Emptying:
+    deadline, then = deadlines.get((vip, real), (0.0, ""))
     half, left = emptying.half_life(found), emptying.seconds_left(found)
     return Emptying(
         found.since,

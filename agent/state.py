@@ -71,7 +71,12 @@ class RealState:
 
     @property
     def effective_weight(self) -> int:
-        return share(self.weight, step=self.step, percent=self.percent) if self.serving else 0
+        # Asked of every real every second: no call that is not needed.
+        if self.admin is not Admin.ENABLED or self.verdict.health is not Health.UP:
+            return 0
+        if self.step == RAMP_STEPS and self.percent == 100:
+            return self.weight
+        return share(self.weight, step=self.step, percent=self.percent)
 
     @property
     def flags(self) -> int:
@@ -130,7 +135,9 @@ class VipState:
 
     @property
     def serving(self) -> int:
-        return sum([real.serving for real in self.reals.values()])
+        enabled, up = Admin.ENABLED, Health.UP
+        reals = self.reals.values()
+        return sum([real.admin is enabled and real.verdict.health is up for real in reals])
 
     @property
     def warm(self) -> bool:

@@ -54,7 +54,8 @@ def _network_problems(vip: Vip, where: str) -> Iterator[str]:
                 f"{where}.reals[{j}].address: {real.address} lies in the VIP's own network "
                 f"{network}: packets would loop; use an address outside of it"
             )
-    if vip.check.via != "direct" and vip.check.address is None:
+    asks = vip.check.kind not in ("exec", "file")
+    if asks and vip.check.via != "direct" and vip.check.address is None:
         yield (
             f"{where}.check.address: needed, for the VIP is a network ({network}); name an address "
             'of it that the reals answer on, or check with via = "direct"'

@@ -11,7 +11,7 @@
 #include "lb_maps.h"
 #include "packet.h"
 #include "vlan.h"
-#include "place.h"
+#include "decision.h"
 
 /* ---- events */
 

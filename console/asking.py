@@ -4,12 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from console.plan import Answered
 from console.store import Reply
 from console.wish import Order
 from shared.messages import Action, Answer
+
+
+class Terms(NamedTuple):
+    """What a change says besides what it does."""
+
+    allow: tuple[str, ...] = ()
+    """Guards that may be passed, by name; they want a reason."""
+    expires: float = 0.0
+    """Seconds after which it goes back by itself; 0: never."""
+
+
+NO_TERMS = Terms()
 
 
 class Sender(Protocol):
@@ -24,6 +36,8 @@ class Sender(Protocol):
         dry_run: bool = False,
         expect_revision: int | None = None,
         operation: str = "",
+        allow: tuple[str, ...] = (),
+        expires: float = 0.0,
     ) -> str: ...
 
 
@@ -37,10 +51,13 @@ class Asking:
         """Command id -> address, of the commands whose answers are awaited."""
         self._answers: dict[str, Answer | None] = {}
 
-    def dry_run(self, orders: Sequence[Order], *, why: str = "") -> None:
+    def dry_run(self, orders: Sequence[Order], *, why: str = "", terms: Terms = NO_TERMS) -> None:
         self._begin(orders)
         self._open = {
-            self._sender.send(o.address, o.action, why=why, dry_run=True): o.address for o in orders
+            self._sender.send(
+                order.address, order.action, why=why, dry_run=True, **terms._asdict()
+            ): order.address
+            for order in orders
         }
 
     def change(
@@ -50,6 +67,7 @@ class Asking:
         *,
         why: str,
         operation: str,
+        terms: Terms = NO_TERMS,
     ) -> None:
         """Each node refuses when it is at another revision by now."""
         self._begin(tuple(orders))
@@ -60,6 +78,7 @@ class Asking:
                 why=why,
                 expect_revision=revisions[order.address],
                 operation=operation,
+                **terms._asdict(),
             ): order.address
             for order in self._orders
         }

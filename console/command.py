@@ -17,7 +17,7 @@ from console.keys import PLACES
 from console.objects import Kind, Object, ObjectError, Verb
 from console.store import Agent
 
-VERBS: tuple[Verb, ...] = ("drain", "undrain", "weight")
+VERBS: tuple[Verb, ...] = ("drain", "undrain", "maint", "weight")
 NAMED: Mapping[str, Kind] = {"node": "node", "vip": "vip", "real": "real", "ring": "vip"}
 OTHER = ("node", "vip", "real", "ring", "arm", "disarm", "theme", "help", "quit")
 LINES_KEPT = 50
@@ -108,7 +108,7 @@ def _plan(verb: Verb, words: list[str], reason: str, agents: Sequence[Agent]) ->
         if not text.isdecimal() or not 1 <= int(text) <= 1000:
             raise ObjectError("weight: takes a real and a number from 1 to 1000")
         weight = int(text)
-    target = objects.parse(_one(verb, words), agents, kinds=("real", "node"))
+    target = objects.parse(_one(verb, words), agents, kinds=("real", "vip", "node"))
     objects.action(verb, target, weight or 0)
     return Plan(verb, target, weight, reason)
 
@@ -128,8 +128,9 @@ def _candidates(given: Sequence[str], agents: Sequence[Agent]) -> list[str]:
         case []:
             return list(dict.fromkeys((*PLACES, *VERBS, *OTHER)))
         case ["drain" | "undrain"]:
-            return [*objects.names("real", agents), *objects.names("node", agents)]
-        case ["weight"]:
+            kinds: tuple[Kind, ...] = ("real", "vip", "node")
+            return [name for kind in kinds for name in objects.names(kind, agents)]
+        case ["weight" | "maint"]:
             return objects.names("real", agents)
         case ["node" | "vip" | "real" | "ring" as verb]:
             return [name.partition("/")[2] for name in objects.names(NAMED[verb], agents)]
@@ -139,7 +140,7 @@ def _candidates(given: Sequence[str], agents: Sequence[Agent]) -> list[str]:
             return list(THEMES)
         case ["arm"]:
             return ["15m", "30m", "1h"]
-        case ["arm", _] | ["drain" | "undrain", _] | ["weight", _, _]:
+        case ["arm", _] | ["drain" | "undrain" | "maint", _] | ["weight", _, _]:
             return ["--reason"]
     return []
 

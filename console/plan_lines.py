@@ -27,7 +27,10 @@ def verdict_lines(answered: Sequence[Answered], *, ready: bool) -> list[TextLine
     if ready:
         return []
     if plan.refused(answered):
-        return [line("refused: nothing was sent", "bad")]
+        return [
+            line("refused: nothing was sent", "bad"),
+            line("a guard is passed by its name in `allow`, with a reason, then Plan", "dim"),
+        ]
     if all(a.answer is None for a in answered):
         return [line("no node answered: nothing was sent", "bad")]
     return [line("nothing to do: it is so already", "ok")]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from console import format as fmt
-from console import rows
+from console import objects, rows
 from console.alerts import Alert
 from console.arming import Arming
 from console.columns import Cell
@@ -294,11 +294,23 @@ def real_target(view: View, real: Real) -> Target | str:
     return Target("real", real.address, real.vip, agents, real.weights[-1])
 
 
+def vip_target(view: View, vip: Vip) -> Target | str:
+    """As node_target, for a VIP on every live node that carries it."""
+    if vip.stale:
+        return f"{vip.name}: its values are {fmt.age(vip.age)} old: no action on them"
+    carrying = objects.carriers(Object("vip", vip.name), view.agents)
+    agents = agents_of(view, [agent.address for agent in carrying])
+    return Target("vip", vip.name, "", agents, 0)
+
+
 def named_target(view: View, wanted: Object) -> Target | str:
     """As node_target and real_target, for a name; a real without a VIP is that of all VIPs."""
     if wanted.kind == "node":
         address = next((a.address for a in view.agents if a.name == wanted.name), "")
         return node_target_of(view, address) if address else f"{wanted}: there is none"
+    if wanted.kind == "vip":
+        vips = rows.vips(view.agents, view.now, name=wanted.name)
+        return vip_target(view, vips[0]) if vips else f"{wanted}: there is none"
     reals = rows.reals(view.agents, view.now, vip=wanted.vip)
     found = [real_target(view, real) for real in reals if real.address == wanted.name]
     targets = [target for target in found if isinstance(target, Target)]

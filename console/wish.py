@@ -6,6 +6,7 @@ Made when the key is pressed, from the rows that were marked then.  Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -79,6 +80,18 @@ def weight_of(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise ObjectError(f"weight {text!r}: must be 1 to 1000; to send none, drain it")
     return int(text)
+
+
+_SPAN = re.compile(r"(\d{1,6})\s*([smhd]?)")
+
+
+def seconds_of(text: str) -> float:
+    """`30m`, `2h`, `90` -> seconds; nothing: 0.  Raises ObjectError."""
+    found = _SPAN.fullmatch(text.strip()) if text.strip() else None
+    if text.strip() and found is None:
+        raise ObjectError(f"for {text!r}: must be a time like 90s, 30m, 2h")
+    units = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+    return float(found[1]) * units[found[2]] if found else 0.0
 
 
 def undo(lines_by_node: Sequence[tuple[str, str, Sequence[str]]], title: str) -> Wish:

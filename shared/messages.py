@@ -154,7 +154,7 @@ class Ailing(msgspec.Struct, frozen=True):
     """Agent-monotonic seconds of the last change of admin, health or weight."""
 
 
-class VipRow(msgspec.Struct, frozen=True, omit_defaults=True):
+class VipRow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     name: str
     address: str
     port: int
@@ -221,7 +221,7 @@ class PendingRow(msgspec.Struct, frozen=True):
     operation: str
 
 
-class RealRow(msgspec.Struct, frozen=True):
+class RealRow(msgspec.Struct, frozen=True, gc=False):
     vip: str
     """Name of the VIP: a real behind two VIPs has two rows."""
     address: str

@@ -353,8 +353,8 @@ class LiveScreen(Screen[None]):
         targets = [] if wrong else self._targets()
         if wrong or isinstance(targets, str):
             self.say(wrong or str(targets))
-        elif verb == "weight" and any(target.kind == "node" for target in targets):
-            self.say(f"{targets[0]}: a node has no weight; open a VIP (3) for its reals")
+        elif verb in ("weight", "maint") and any(target.kind != "real" for target in targets):
+            self.say(f"{targets[0]}: {verb} is for reals; open a VIP (3)")
         else:
             self.say("")
             self.post_message(self.Planned(verb, targets))

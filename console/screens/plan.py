@@ -20,7 +20,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
 from console import plan
-from console.asking import Asking, Sender
+from console.asking import NO_TERMS, Asking, Sender, Terms
 from console.objects import ObjectError
 from console.plan import Answered
 from console.plan_lines import plan_lines, result_lines, verdict_lines
@@ -29,7 +29,7 @@ from console.store import Reply
 from console.view import TextLine, line
 from console.widgets.fields import DIALOG_KEYS
 from console.widgets.painted import Painted
-from console.wish import Wish, weight_of
+from console.wish import Wish, seconds_of, weight_of
 
 VALID = 60.0
 """Seconds after which a plan is too old to be sent: much may have changed that no revision says."""
@@ -60,6 +60,7 @@ class PlanDialog(ModalScreen[None]):
         self._why = why
         self._at_once = at_once
         self._asking = Asking(client)
+        self._terms = NO_TERMS
         self._planned: list[Answered] = []
         self._ready = False
         self._round = 0
@@ -72,12 +73,17 @@ class PlanDialog(ModalScreen[None]):
             with Horizontal(classes="field" if self._weight is not None else "field hidden"):
                 yield Label("weight")
                 yield Input(str(self._weight or ""), id="weight", type="integer", max_length=4)
-                yield Button(Content("[ Plan ]"), id="replan", compact=True)
             with VerticalScroll(id="scroll", can_focus=False):
                 yield Painted(id="plan")
             with Horizontal(classes="field"):
                 yield Label("reason")
                 yield Input(self._why, id="why", placeholder="for the nodes' journals")
+            with Horizontal(classes="field", id="terms"):
+                yield Label("for")
+                yield Input(id="for", placeholder="until undone; 30m")
+                yield Label("allow")
+                yield Input(id="allow", placeholder="guards by name")
+                yield Button(Content("[ Plan ]"), id="replan", compact=True)
             with Horizontal(classes="field hidden", id="confirming"):
                 yield Label(id="wanted")
                 yield Input(id="confirm")
@@ -123,19 +129,28 @@ class PlanDialog(ModalScreen[None]):
     @on(Button.Pressed, "#replan")
     def _replan(self) -> None:
         try:
-            weight = weight_of(self.query_one("#weight", Input).value)
-            self.wish = self._make(weight)
+            if self._weight is not None:
+                self._weight = weight_of(self.query_one("#weight", Input).value)
+            self.wish = self._make(self._weight or 0)
+            seconds = seconds_of(self.query_one("#for", Input).value)
         except ObjectError as error:
             self._unready()
             self._show([line(f" {error}", "bad")])
             return
-        self._weight = weight
+        guards = self.query_one("#allow", Input).value.replace(",", " ").split()
+        self._terms = Terms(tuple(guards), seconds)
         self._plan()
 
     @on(Input.Changed, "#weight")
     def _other_weight(self, event: Input.Changed) -> None:
         """The button always does what the plan on show says."""
         if event.value != str(self._weight):
+            self._unready()
+
+    @on(Input.Changed, "#for")
+    @on(Input.Changed, "#allow")
+    def _other_terms(self) -> None:
+        if self.is_mounted and (self._ready or self._terms != NO_TERMS):
             self._unready()
 
     @on(Input.Changed, "#why")
@@ -151,7 +166,8 @@ class PlanDialog(ModalScreen[None]):
         self._round += 1
         self._show([line(f" asking {', '.join(o.node for o in self.wish.orders)} …", "dim")])
         self._show_cli()
-        self._asking.dry_run(self.wish.orders, why=self.query_one("#why", Input).value)
+        why = self.query_one("#why", Input).value
+        self._asking.dry_run(self.wish.orders, why=why, terms=self._terms)
         self.set_timer(VALID, lambda planned=self._round: self._expire(planned))
 
     def _expire(self, planned: int) -> None:
@@ -197,6 +213,7 @@ class PlanDialog(ModalScreen[None]):
             revisions,
             why=self.query_one("#why", Input).value,
             operation=uuid.uuid4().hex[:12],
+            terms=self._terms,
         )
 
     def _show_result(self, answered: list[Answered]) -> None:
@@ -220,7 +237,9 @@ class PlanDialog(ModalScreen[None]):
 
     def _show_cli(self) -> None:
         reason = self.query_one("#why", Input).value
-        why = f" --reason {_quoted(reason)}" if reason else ""
+        why = "".join(f" --allow {guard}" for guard in self._terms.allow)
+        why += f" --for {self._terms.expires:.0f}s" if self._terms.expires else ""
+        why += f" --reason {_quoted(reason)}" if reason else ""
         first, *more = [f"as CLI   remora {text}{why}" for text in self.wish.lines]
         first += f"   and {len(more)} more" if more else ""
         self.query_one("#cli", Painted).paint([line(first, "dim")])

@@ -8,14 +8,25 @@ from textual.app import ComposeResult
 from console import columns, rows
 from console.records import Vip
 from console.screens.live import LiveScreen
-from console.view import View, rule, vip_lines
+from console.view import View, rule, vip_lines, vip_target
 from console.widgets.painted import Painted
 from console.widgets.table import LineTable
 from console.wish import Target
 
 
 class VipsScreen(LiveScreen):
-    FOOTER = ("enter", "up", "fleet", "drops", "filter", "sort", "freeze")
+    FOOTER = (
+        "enter",
+        "up",
+        "ring",
+        "drain",
+        "undrain",
+        "fleet",
+        "drops",
+        "filter",
+        "sort",
+        "freeze",
+    )
 
     def crumb(self) -> str:
         return "VIPs"
@@ -32,8 +43,11 @@ class VipsScreen(LiveScreen):
         self.pane("detail", vip_lines(view, vip) if vip else [])
 
     def target(self, view: View) -> Target | str:
-        del view
-        return "a VIP cannot be drained: Enter, then choose a real; or 1 for a node"
+        vip: Vip | None = self.table.current
+        return vip_target(view, vip) if vip else "no VIP under the cursor"
+
+    def target_of(self, view: View, row: Vip) -> Target | str:
+        return vip_target(view, row)
 
     def open(self) -> LiveScreen.Opened | None:
         vip: Vip | None = self.table.current

@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 
-PARTS = ("dataplane", "agent", "console", "wire")
+PARTS = ("dataplane", "agent", "checks", "console", "wire")
 
 
 def main() -> int:

@@ -171,6 +171,11 @@ class Agent:
             check=False,
         )
 
+    def wait(self) -> int:
+        """Until the process has ended by itself; its exit status."""
+        assert self._process is not None, f"{self.name} was never started"
+        return self._process.wait(STOP)
+
     def hang_up(self) -> None:
         """SIGHUP: read the config file again."""
         assert self._process is not None, f"{self.name} was never started"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import pytest
 
 from agent import bpf_syscall, loader
-from tests.fabric import load
+from tests.fabric import bird, load
 from tests.fabric import topology as t
 from tests.fabric.agents import REMORA_AGENT
 from tests.fabric.fabric import Fabric, Load
@@ -155,3 +155,52 @@ def test_one_node_gone_the_other_serves_all(fabric: Fabric) -> None:
         finally:
             agent.start()
     assert load.failures(records) == []
+
+
+def test_f5_a_stop_that_keeps_the_data_plane_is_noticed_by_nobody(fabric: Fabric) -> None:
+    """F5: `stop --keep-dataplane` and a start, for a new version: no packet, no route."""
+    agent = fabric.agents["lb1"]
+    told = bird.updates(fabric.place, "lb1")
+    speaker = (agent.run_dir / "exabgp.pid").read_text()
+    with fabric.load(rate=50, downloads=1, datagrams=200) as running:
+        more(running, 200)
+        stopped = agent.ask("stop", "--keep-dataplane")
+        assert stopped.returncode == 0, stopped.stderr
+        assert agent.wait() == 0, agent.last_words()
+        more(running, 300)
+        assert fabric.routes() == set(t.NODES)
+        agent.start()
+        more(running, 300)
+        assert load.failures(running.stop()) == []
+    assert bird.updates(fabric.place, "lb1") == told
+    assert (agent.run_dir / "exabgp.pid").read_text() == speaker, "adopted"
+
+
+def test_stop_detach_leaves_the_host_as_it_was_found(fabric: Fabric) -> None:
+    """Program, maps, sockets: all gone, of every version; another version is not run over."""
+    agent = fabric.agents["lb2"]
+    pins = fabric.place / "bpffs" / "remora" / "lb2"
+    try:
+        done = agent.ask("stop", "--detach")
+        assert done.returncode == 0, done.stderr
+        assert agent.wait() == 0, agent.last_words()
+        assert program_on("lb2") == ""
+        assert not list(pins.glob("*"))
+        assert not list(agent.run_dir.glob("*.sock"))
+        assert agent.ask("stop").stdout.startswith("lb2: no agent is running")
+    finally:
+        agent.start()
+    fabric.await_routes()
+    agent.stop()
+    try:
+        (current,) = pins.glob("v*")
+        current.rename(pins / "v1")
+        refused = agent.ask("run")
+        assert refused.returncode == 1
+        assert "v1: the data plane of another version serves here" in refused.stderr
+        assert program_on("lb2"), "left alone"
+        assert agent.ask("stop", "--detach").returncode == 0
+        assert program_on("lb2") == ""
+    finally:
+        agent.start()
+    fabric.await_routes()

@@ -44,9 +44,11 @@ class Playback:
         dry_run: bool = False,
         expect_revision: int | None = None,
         operation: str = "",
+        allow: tuple[str, ...] = (),
+        expires: float = 0.0,
     ) -> str:
         assert address in self.addresses
-        del why, expect_revision, operation
+        del why, expect_revision, operation, allow, expires
         self.sent.append((address, action, dry_run))
         return f"playback-{len(self.sent)}"
 

@@ -13,7 +13,7 @@ from console.app import RemoraApp
 from console.arming import Arming
 from console.screens.arm import ArmDialog
 from console.screens.plan import PlanDialog
-from shared.messages import Batch, Drain
+from shared.messages import Batch, Disable, Drain
 from shared.model import Admin
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import Fleet
@@ -181,3 +181,51 @@ async def test_the_way_back_and_forth() -> None:
         await pilot.press("q")
         await pilot.pause()
         assert not app.is_running
+
+
+async def test_a_guard_is_passed_by_name_only_and_a_change_may_end_by_itself(
+    tmp_path: Path,
+) -> None:
+    """K2: the agents judge again, with the name; what the button sends is what was planned."""
+    with FakeAgent(tmp_path / "lb1", Fleet("lb1"), guard="min-healthy") as one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "min-healthy", "passed by its name")
+            dialog: Any = app.screen
+            dialog.query_one("#allow", Input).value = "min-healthy"
+            dialog.query_one("#for", Input).value = "soon"
+            dialog.query_one("#replan", Button).focus()
+            await pilot.press("enter")
+            await sees(pilot, "must be a time like")
+            dialog.query_one("#for", Input).value = "30m"
+            button = dialog.query_one("#replan", Button)
+            await until(pilot, lambda: not button.has_class("-active"), "the button is up")
+            await pilot.press("enter")
+            await sees(pilot, "--allow min-healthy --for 1800s", "ok on 1 node")
+            await confirm(pilot)
+            dialog.query_one("#for", Input).value = "1h"
+            go = dialog.query_one("#go", Button)
+            await until(pilot, lambda: go.disabled, "what is typed was not planned")
+            await until(pilot, lambda: not button.has_class("-active"), "the button is up")
+            button.focus()
+            await pilot.press("enter")
+            await confirm(pilot)
+            go.focus()
+            await pilot.press("enter")
+            await sees(pilot, "applied 1/1")
+        last = one.changes[-1]
+        assert (last.allow, last.expires, last.dry_run) == (("min-healthy",), 3600.0, False)
+
+
+async def test_a_vip_is_drained_and_a_real_disabled_by_plans() -> None:
+    app = ready()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("3", "D")(pilot)
+        assert planned(app) == [Drain(vip="web")] * 2
+        await keys("escape", "M")(pilot)
+        assert "maint is for reals" in painted(app, "#message")
+        await keys("enter", "M")(pilot)
+        assert planned(app)[2:] == [Disable("10.3.1.2", "web")] * 2
+        await keys("escape", "colon", *"drain vip/dns", "enter")(pilot)
+        assert planned(app)[4:] == [Drain(vip="dns")] * 2

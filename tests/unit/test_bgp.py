@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from agent import bgp_pipe
-from agent.bgp import Speaker
+from agent.bgp import LARGEST_LOG, Speaker
 from agent.bgp_table import Bgp, BgpPeer
 from agent.bgp_text import attributes, config, prefix
 from agent.boundary import Route
@@ -210,3 +210,17 @@ def test_h4_both_families_come_back_once(tmp_path: Path) -> None:
         "withdraw route 2001:db8:200::1/128 next-hop fd00::2\n"
         "withdraw route 2001:db8:200::2/128 next-hop fd00::2\n"
     )
+
+
+def test_exabgps_log_is_cut_while_it_is_written(tmp_path: Path) -> None:
+    """What is appended after the cut is at the beginning, not behind a hole."""
+    speaker = Speaker(listed_bgp("10.2.1.1", "10.2.1.2"), tmp_path, lambda fact: None)
+    with (tmp_path / "exabgp.log").open("ab", buffering=0) as log:
+        log.write(b"x" * 100)
+        speaker.trim_log()
+        assert not (tmp_path / "exabgp.log.1").exists()
+        log.write(b"x" * LARGEST_LOG)
+        speaker.trim_log()
+        log.write(b"later")
+    assert (tmp_path / "exabgp.log").read_bytes() == b"later"
+    assert (tmp_path / "exabgp.log.1").stat().st_size == LARGEST_LOG + 100

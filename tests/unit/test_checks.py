@@ -498,6 +498,24 @@ def test_mistakes_in_a_check_name_key_value_and_remedy(keys: str, says: str) -> 
     assert says in str(caught.value)
 
 
+def test_a_vip_of_many_addresses_or_ports_says_which_to_ask() -> None:
+    """Otherwise the check would be of port 0, or of the network's own address."""
+    wide = world.ONE_VIP.replace("port = 80", "port = 0\nprefix = 24").replace(
+        '"10.200.0.1"', '"10.200.0.0"'
+    )
+    for keys, says in (
+        ('via = "direct"', "check.port: needed, for a VIP of all ports"),
+        ("port = 80", "check.address: needed, for the VIP is a network (10.200.0.0/24)"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(says)):
+            parse(wide.replace("[vips.check]", f"[vips.check]\n{keys}"), "test.toml")
+    for keys in ('port = 80\nvia = "direct"', 'port = 80\naddress = "10.200.0.7"', FILE):
+        assert parse(wide.replace("[vips.check]", f"[vips.check]\n{keys}"), "test.toml")
+
+
+FILE = 'kind = "file"\nfile = "/run/{real}"'
+
+
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
