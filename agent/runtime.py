@@ -20,11 +20,7 @@ from typing import assert_never
 import msgspec
 
 from agent import boundary as b
-<<<<<<< HEAD
-from agent import conformance, generations, loader, maglev, netlink, verify
-=======
-from agent import generations, host_watch, loader, maglev, netlink, verify
->>>>>>> main
+from agent import conformance, generations, host_watch, loader, maglev, netlink, verify
 from agent.audit import Audit, audit_path
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
