@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes <-> messages.  The only place that knows MessagePack.
+"""Bytes <-> messages.  The only place that knows MessagePack: telemetry by msgspec, for its pace,
+commands and answers by msgpack (docs/adr/0010).
 
 Telemetry frames: [topic, wire version, payload].  Command frames: [wire version, payload].
 A payload is one MessagePack map.  Whatever a peer sends that is not that ends as WireError.
@@ -7,9 +8,10 @@ A payload is one MessagePack map.  Whatever a peer sends that is not that ends a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import msgpack
 import msgspec
 from msgspec.msgpack import Decoder
 
@@ -44,31 +46,36 @@ def telemetry_of(frames: Sequence[bytes]) -> Telemetry:
     """Raises WireError; a message under another's topic is one."""
     if len(frames) != 3:
         raise WireError(f"telemetry: expected 3 frames, got {len(frames)}")
-    message = _unpack(frames[1], frames[2], _TELEMETRY, LARGEST_TELEMETRY)
+    message = _unpack(frames[1], frames[2], _TELEMETRY.decode, LARGEST_TELEMETRY)
     if topic_of(message) != frames[0]:
         raise WireError(f"telemetry: topic {frames[0]!r} carries a {topic_of(message).decode()}")
     return message
 
 
 def command_frames(message: Command | Answer) -> list[bytes]:
-    return [_VERSION, _ENCODER.encode(message)]
+    plain = msgspec.to_builtins(message, builtin_types=(bytes,), enc_hook=_plain)
+    return [_VERSION, msgpack.packb(plain)]
 
 
 def command_of(frames: Sequence[bytes]) -> Command:
-    return _of_two(frames, "command", _COMMANDS, LARGEST_COMMAND)
+    return _of_two(frames, "command", Command, LARGEST_COMMAND)
 
 
 def answer_of(frames: Sequence[bytes]) -> Answer:
-    return _of_two(frames, "answer", _ANSWERS, LARGEST_TELEMETRY)
+    return _of_two(frames, "answer", Answer, LARGEST_TELEMETRY)
 
 
-def _of_two(frames: Sequence[bytes], kind: str, decoder: Decoder[T], limit: int) -> T:
+def _of_two(frames: Sequence[bytes], name: str, kind: type[T], limit: int) -> T:
     if len(frames) != 2:
-        raise WireError(f"{kind}: expected 2 frames, got {len(frames)}")
-    return _unpack(frames[0], frames[1], decoder, limit)
+        raise WireError(f"{name}: expected 2 frames, got {len(frames)}")
+
+    def read(payload: bytes) -> T:
+        return msgspec.convert(msgpack.unpackb(payload), kind, dec_hook=_typed)
+
+    return _unpack(frames[0], frames[1], read, limit)
 
 
-def _unpack(version: bytes, payload: bytes, decoder: Decoder[T], limit: int) -> T:
+def _unpack(version: bytes, payload: bytes, read: Callable[[bytes], T], limit: int) -> T:
     if version != _VERSION:
         raise WireVersionError(
             f"wire version {version.hex() or 'empty'}, this side speaks {WIRE_VERSION}"
@@ -76,10 +83,13 @@ def _unpack(version: bytes, payload: bytes, decoder: Decoder[T], limit: int) -> 
     if len(payload) > limit:
         raise WireError(f"payload of {len(payload)} bytes, at most {limit} are read")
     try:
-        return decoder.decode(payload)
+        return read(payload)
     except msgspec.ValidationError as error:
         raise WireError(f"payload: {error}") from error
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (
+        *(msgspec.MsgspecError, msgpack.UnpackException),
+        *(ValueError, TypeError, RecursionError),
+    ) as error:
         raise WireError(f"payload: not MessagePack: {error or type(error).__name__}") from error
 
 
@@ -98,6 +108,4 @@ def _typed(kind: type, value: object) -> object:
 
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
-_COMMANDS = Decoder(Command, dec_hook=_typed)
-_ANSWERS = Decoder(Answer, dec_hook=_typed)
 _TELEMETRY: Decoder[Telemetry] = Decoder(Telemetry, dec_hook=_typed)

@@ -141,6 +141,7 @@ OWNERS = {
         "console/widgets/",
     ),
     "rich": ("console/app.py", "console/screens/", "console/widgets/"),
+    "msgpack": ("shared/codec.py",),
     "zmq": (
         "agent/ask.py",
         "agent/server.py",
