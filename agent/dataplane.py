@@ -89,6 +89,7 @@ class DataPlane:
         self._real_totals = self._view("real_totals", abi.Share, self.cpus * abi.MAX_REALS)
         self._queues = self._view("queues", abi.Queue, self.cpus * abi.QUEUES)
         self._trace = self._view("trace", abi.Trace, 1)
+        self._buckets = self._view("buckets", abi.Bucket, self.cpus * abi.BUCKETS)
         self._tables = VipTables(*(self._fds[name] for name in ("addresses", "vips", "prefixes")))
         with _effect("jiffies cannot be read"):
             self._jiffies = Jiffies()
@@ -107,7 +108,14 @@ class DataPlane:
         self._fds.clear()
         self._jiffies.close()
         del self._control, self._services, self._reals, self._tables
-        del self._totals, self._vip_totals, self._real_totals, self._queues, self._trace
+        del (
+            self._totals,
+            self._vip_totals,
+            self._real_totals,
+            self._queues,
+            self._trace,
+            self._buckets,
+        )
 
     # ---- settings
 
@@ -134,6 +142,8 @@ class DataPlane:
         Until the last word is written nothing matches, so no packet sees half of two filters.
         """
         self.stop_trace()
+        buckets = self._buckets["due"].reshape(self.cpus, abi.BUCKETS)
+        buckets[:, abi.BUCKET_TRACE] = 0  # what the last trace used up is not this one's
         fresh = packed_trace(wanted, TICKS, self._jiffies.now() << 16)
         words, packed = self._trace.view(np.uint64), np.frombuffer(bytes(fresh), np.uint64)
         words[:-1] = packed[:-1]

@@ -18,7 +18,9 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
+from agent.attach import attributes
 from agent.boundary import EffectError
+from agent.host_watch import LinkSeen
 from agent.maglev import Address
 from agent.preflight.surveyed import Link, Network, WayTo
 
@@ -31,6 +33,10 @@ _NEIGHBOUR = struct.Struct("=B3xiHBB")
 _ATTRIBUTE = struct.Struct("=HH")
 _RTM_NEWNEIGH, _RTM_GETNEIGH, _NLM_F_REQUEST = 28, 30, 1
 _NDA_DST, _NDA_LLADDR = 1, 2
+_LINK = struct.Struct("=BxHiII")
+_RTM_NEWLINK, _RTM_GETLINK = 16, 18
+_IFLA_ADDRESS, _IFLA_MTU = 1, 4  # linux/if_link.h
+_IFF_UP, _IFF_LOWER_UP = 1, 1 << 16  # linux/if.h
 _NUD_VALID = 0xDE
 """Permanent, no ARP, reachable, probe, stale, delay."""
 
@@ -94,6 +100,29 @@ def neighbour(interface: str, address: str) -> bytes | None:
         route.send(_MESSAGE.pack(length, _RTM_GETNEIGH, _NLM_F_REQUEST, 1, 0) + wanted)
         return _hardware_address_in(route.recv(4096))
     return None
+
+
+def link_seen(interface: str) -> LinkSeen | None:
+    """The interface as the kernel has it now; None: there is none of that name.
+
+    Asked every few seconds like a neighbour: one RTM_GETLINK, answered in the same call.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as route:
+        try:
+            index = socket.if_nametoindex(interface)
+        except OSError:
+            return None
+        wanted = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0)
+        length = _MESSAGE.size + len(wanted)
+        route.send(_MESSAGE.pack(length, _RTM_GETLINK, _NLM_F_REQUEST, 1, 0) + wanted)
+        reply = route.recv(1 << 16)
+    if _MESSAGE.unpack_from(reply)[1] != _RTM_NEWLINK:
+        return None
+    flags = _LINK.unpack_from(reply, _MESSAGE.size)[3]
+    found = attributes(reply[_MESSAGE.size + _LINK.size :])
+    mtu = int.from_bytes(found.get(_IFLA_MTU, b""), sys.byteorder)
+    up = flags & (_IFF_UP | _IFF_LOWER_UP) == _IFF_UP | _IFF_LOWER_UP
+    return LinkSeen(up, mtu, found.get(_IFLA_ADDRESS, b""))
 
 
 def _hardware_address_in(message: bytes) -> bytes | None:

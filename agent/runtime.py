@@ -20,7 +20,7 @@ from typing import assert_never
 import msgspec
 
 from agent import boundary as b
-from agent import generations, loader, maglev, netlink, verify
+from agent import generations, host_watch, loader, maglev, netlink, verify
 from agent.audit import Audit, audit_path
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
@@ -40,6 +40,7 @@ from agent.telemetry import Telemetry
 from agent.tunnel import Tunnel
 from shared.messages import (
     Answer,
+    ChangeEvent,
     Command,
     Look,
     Question,
@@ -452,9 +453,19 @@ class Agent:
     # ---- the way out
 
     async def _watch_gateway(self) -> None:
-        """The next hop may change its MAC (a router fails over): follow it."""
+        """The next hop may change its MAC (a router fails over), so may we: follow it."""
+        interface = self.config.node.interface
+        seen = netlink.link_seen(interface)
         while True:
             await asyncio.sleep(WATCH_GATEWAY)
+            before, seen = seen, netlink.link_seen(interface)
+            for what, result in host_watch.changes(interface, before, seen):
+                log.warning("%s %s", what, result)
+                revision = self.director.state.revision
+                await self.telemetry.emit(ChangeEvent("agent", what, result, revision))
+            if seen and seen.mac != self.path.own_mac:
+                self.path = self.path._replace(own_mac=seen.mac)
+                self._configure(self.config)
             if self.speaker:
                 self.speaker.trim_log()
             mac = netlink.neighbour(self.config.node.interface, self.path.gateway)
@@ -462,7 +473,7 @@ class Agent:
                 continue
             log.warning("gateway %s is now at %s", self.path.gateway, mac.hex(":"))
             self.path = self.path._replace(gateway_mac=mac)
-            self.dataplane.configure(control(self.config, self.path))
+            self._configure(self.config)
 
 
 def _is_question(fact: Asked) -> bool:

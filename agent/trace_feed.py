@@ -4,7 +4,7 @@ are arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
@@ -74,7 +74,7 @@ class Feed:
             **head,
             trace=self._trace,
             offset=self._offset,
-            packets=tuple(_packet(record, names) for record in records),
+            packets=tuple(_packets(records, names)),
             matched=matched - self._before,
             entries=self._entries,
             exits=self._exits,
@@ -82,21 +82,44 @@ class Feed:
         )
 
 
-def _packet(record: Any, names: Names) -> TracedPacket:  # noqa: ANN401  # one struct lb_event
-    left = int(record["kind"]) == abi.EVENT_EXIT
-    reason = int(record["reason"])
-    return TracedPacket(
-        stage="exit" if left else "entry",
-        at=int(record["at"]),
-        cpu=int(record["cpu"]),
-        packet=int(record["packet"]),
-        rx_queue=int(record["rx_queue"]),
-        length=int(record["length"]),
-        head=record["head"].tobytes()[: int(record["captured"])],
-        verdict=VERDICTS[int(record["verdict"])] if left else "",
-        reason=name_of(reason) if left and reason else "",
-        vip=names.vips.get(int(record["vip_num"]), ""),
-        real=names.reals.get(int(record["real_num"]), ""),
-        slot=int(record["slot"]),
-        flow_hit=bool(record["flow_hit"]),
-    )
+_COLUMNS = (
+    "kind",
+    "at",
+    "cpu",
+    "packet",
+    "rx_queue",
+    "length",
+    "captured",
+    "verdict",
+    "reason",
+    "vip_num",
+    "real_num",
+    "slot",
+    "flow_hit",
+)
+
+
+def _packets(records: NDArray[Any], names: Names) -> Iterator[TracedPacket]:
+    """Column by column out of numpy: a field of one record at a time costs ten times as much."""
+    heads = records["head"].tobytes()
+    columns = [records[name].tolist() for name in _COLUMNS]
+    for place, row in enumerate(zip(*columns, strict=True)):
+        (kind, at, cpu, packet, queue, length, captured,
+         verdict, reason, vip, real, slot, flow_hit) = row  # fmt: skip
+        left = kind == abi.EVENT_EXIT
+        start = place * abi.CAPTURE
+        yield TracedPacket(
+            "exit" if left else "entry",
+            at,
+            cpu,
+            packet,
+            queue,
+            length,
+            heads[start : start + captured],
+            VERDICTS[verdict] if left else "",
+            name_of(reason) if left and reason else "",
+            names.vips.get(vip, ""),
+            names.reals.get(real, ""),
+            slot,
+            bool(flow_hit),
+        )

@@ -21,8 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agent import abi, loader, maglev
-from agent.boundary import PLAIN, Encap, Tracking
+from agent.boundary import PLAIN, Encap, Traced, Tracking
 from agent.jiffies import HZ
+from agent.trace_feed import Feed, Names
+from shared.codec import telemetry_frames
 from shared.model import RING_SLOTS
 from tests.bench.restorer import measure
 from tests.bpf import frames
@@ -69,6 +71,34 @@ def packets(rig: Rig) -> list[Figure]:
     rig.dataplane.set_placing(web.vip_num, PLAIN._replace(tracking=Tracking.CHANGED))
     stable = [(f"mode changed, {n:,} flows", known, n) for n in (1, 65536, 1 << 20)]
     return figures + _costs(rig, stable)
+
+
+def traces(rig: Rig) -> list[Figure]:
+    """ns per packet while a trace runs, and what the agent does with those that it sees."""
+    known = frames.tcp(flags="A", payload=bytes(64))
+    found = []
+    for name, filter_ in (
+        ("trace of others", Traced(destination_port=9)),
+        ("trace of this, 100/s", Traced(destination_port=80)),
+    ):
+        rig.dataplane.start_trace(filter_)
+        found += _costs(rig, [(f"existing flow, {name}", known, 1)])
+    rig.dataplane.start_trace(Traced(rate=10**6))
+    rig.drain()
+    for _ in range(1000):
+        rig.quick(known)
+    records = rig.events.drain()
+    assert records is not None
+    assert len(records) == 2000
+    names, head = Names({}, {}), {"node": "lb1", "boot": "b", "sequence": 1, "at": 1.0}
+
+    def told() -> None:
+        message = Feed("t", offset=0, matched=0).message(records, names, head, matched=0)
+        assert message is not None
+        telemetry_frames(message)
+
+    rig.dataplane.stop_trace()
+    return [*found, Figure("1,000 traced packets, to the wire", _milliseconds(told), "ms")]
 
 
 def _costs(rig: Rig, cases: Sequence[tuple[str, bytes, int]]) -> list[Figure]:
@@ -169,6 +199,7 @@ def figures() -> list[Figure]:
         Figure("compile and load, whole child", round(1000 * took, 1), "ms"),
         Figure("lb", loaded.programs["lb"].instructions, "instructions"),
         *packets(rig),
+        *traces(rig),
         *rings(rig),
         *reads(rig),
     ]

@@ -195,6 +195,15 @@ def test_the_rate_holds_and_what_it_keeps_back_is_counted(
     assert rate <= entries <= rate + 1 + rate * (elapsed + 0.01)
 
 
+def test_a_trace_begins_with_its_own_rate(rig: Rig, web: Service) -> None:
+    """What the one before it used up does not hold it back."""
+    start(rig, rate=2)
+    bpf_syscall.run_program(rig.program, frames.fragment(), 100)
+    rig.drain()
+    start(rig, rate=2)
+    assert is_traced(rig, TCP4)
+
+
 def test_c2_a_full_ring_loses_what_the_difference_says(rig: Rig, web: Service) -> None:
     start(rig)
     before = rig.dataplane.totals()

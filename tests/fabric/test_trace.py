@@ -141,6 +141,27 @@ def test_lines_and_json_say_the_same(fabric: Fabric) -> None:
     assert bytes.fromhex(shown["exit"]["frame"])[34:] == bytes.fromhex(shown["entry"]["frame"])[14:]
 
 
+def test_a_pipe_into_tcpdump(fabric: Fabric) -> None:
+    addresses = [word for agent in fabric.agents.values() for word in ("-a", agent.address)]
+    words = ("trace", "vip/web", f"src={t.CLIENT_ADDRESS}", "--count", "3", "-w", "-")
+    with (
+        subprocess.Popen(
+            [*REMORA, *addresses, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as tracer,
+        subprocess.Popen(
+            ["tcpdump", "-nr", "-"], stdin=tracer.stdout, stdout=subprocess.PIPE, text=True,
+            stderr=subprocess.DEVNULL,
+        ) as reader,
+    ):  # fmt: skip
+        assert tracer.stderr is not None
+        assert tracer.stderr.readline().startswith(b"tracing on")
+        fabric.request(35000)
+        shown, _ = reader.communicate(timeout=10)
+    lines = shown.splitlines()
+    assert f"IP {t.CLIENT_ADDRESS}.35000 > {t.WEB}.80: Flags [S]" in lines[0]
+    assert f": IP {t.CLIENT_ADDRESS}.35000 > {t.WEB}.80: Flags [S]" in lines[1], "encapsulated"
+
+
 def test_it_ends_at_its_time_by_itself(fabric: Fabric) -> None:
     with tracing(fabric, "--for", "1s") as process:
         _, said = process.communicate(timeout=10)

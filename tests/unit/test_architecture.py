@@ -34,6 +34,7 @@ CORE = {
         "forecast",
         "guard",
         "health",
+        "host_watch",
         "invented",
         "logline",
         "maglev",

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.audit import Audit, Given
@@ -16,10 +17,10 @@ from console.archive import Archive
 from console.exits import Exit, VerbError
 from console.moment import moment
 from console.playback import opened
-from console.store import Store
+from console.store import Arrived, Inbox, Liveness, Store
 from shared import chain, recording
 from shared.grants import LOCAL
-from shared.messages import Answer, Command, Drain, Look
+from shared.messages import Answer, Command, Drain, Look, NodeSnapshot
 from shared.recording import Record
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import LB1, LB2, WALL, Fleet, records
@@ -180,3 +181,19 @@ def test_looking_asks_nobody() -> None:
     archive.send("ipc:///never", Look())
     answers = [reply.answer for reply in archive.take().replies]
     assert [answer is not None for answer in answers] == [True, False]
+
+
+# ---- clocks
+
+
+def test_a_clock_that_jumps_an_hour_changes_no_rate() -> None:
+    """The agent's wall clock is shown, never divided by; neither does age depend on it."""
+    store = Store([LB1])
+    for second in range(20):
+        node = Fleet("lb1").at(float(second))[0]
+        assert isinstance(node, NodeSnapshot)
+        jumped = msgspec.structs.replace(node, wall=node.wall + (3600.0 if second > 9 else 0.0))
+        store.take(Inbox([Arrived(LB1, jumped, 100.0 + second)]))
+    rates = {rate for rate in store.agents[LB1].history["node"] if rate is not None}
+    assert len(rates) == 1, "one steady rate, before, over and after the jump"
+    assert store.agents[LB1].liveness(120.0) is Liveness.LIVE
