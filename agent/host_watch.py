@@ -23,9 +23,7 @@ def changes(name: str, before: LinkSeen | None, now: LinkSeen | None) -> list[tu
         return [(f"link {name}", "is there")]
     found = []
     if before.up is not now.up:
-        found.append(
-            (f"link {name}", "up" if now.up else "down: nothing arrives and nothing leaves")
-        )
+        found.append((f"link {name}", "up" if now.up else "down: nothing arrives or leaves"))
     if before.mtu != now.mtu:
         found.append((f"link {name}", f"MTU {before.mtu} -> {now.mtu}; see node.underlay_mtu"))
     if before.mac != now.mac:

@@ -137,6 +137,8 @@ NODE_TABLE: list[tuple[dict[str, Any], str, str, str, str]] = [
     (device(xdp="other, native"), "xdp", "fail", "somebody else's program already: other",
      "ip link set dev eth0 xdp off"),
     (device(xdp="program 7, native", xdp_ours=None), "xdp", "note", "only root may see", "sudo"),
+    (device(xdp="lb, generic", xdp_ours=True), "xdp", "warn", "generic mode, a copy",
+     'xdp_mode = "native"'),
     (device(native=False), "xdp", "fail", "no native XDP", 'xdp_mode = "generic"'),
     (device(native=None), "xdp", "note", "not known", "--probe"),
     (device(attach_error="operation not supported"), "xdp", "fail",
