@@ -27,6 +27,7 @@ examples:
   remora-agent reload -c FILE                    bring the file into force, all of it or nothing
   remora-agent rollback -c FILE                  back to the config before
   remora-agent simulate -c FILE --hex 0200...    where would this frame go? (the same program)
+  remora-agent conformance -c FILE               does the program do what it must, here?
   remora-agent preflight -c FILE                 what must be put right before traffic? says how
   remora-agent simulate-fleet -n 500 --run-dir /tmp/sim    500 made-up agents for a console
   remora-agent detach -c FILE                    take the data plane off the interface
@@ -77,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="REAL",
         help="count this real (an address) as down; all others count as up (repeatable)",
     )
+    conforms = _verb(verbs, "conformance", _conformance, "try packets of all kinds, off the wire")
+    conforms.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     cli_change.add_verbs(verbs)
     _fleet_options(verbs.add_parser("simulate-fleet", help="many made-up agents, for consoles"))
     _preflight_options(verbs.add_parser("preflight", help="look whether this machine is ready"))
@@ -203,6 +206,12 @@ def _simulate(options: argparse.Namespace) -> int:
     for result in results:
         print(result)
     return 0
+
+
+def _conformance(options: argparse.Namespace) -> int:
+    from agent.cli_conformance import conformance
+
+    return conformance(options)
 
 
 def _simulate_fleet(options: argparse.Namespace) -> int:

@@ -39,7 +39,17 @@ from agent.attach import detach as detach_link
 from agent.jiffies import HZ
 from agent.pinned import LoadError
 
-__all__ = ["Attach", "LoadError", "Loaded", "Program", "Request", "detach", "load", "pins"]
+__all__ = [
+    "Attach",
+    "LoadError",
+    "Loaded",
+    "Program",
+    "Request",
+    "detach",
+    "load",
+    "pins",
+    "sources",
+]
 
 BALANCER = ("lb.c", "rare.c", "ring.c")
 """The sources of a node's data plane."""
@@ -142,6 +152,12 @@ def _bpf_directory() -> Path:
     """Beside this module in a wheel, beside the package in a checkout."""
     packed = _HERE / "bpf"
     return packed if packed.is_dir() else _HERE.parent / "bpf"
+
+
+def sources() -> list[Path]:
+    """All files that the compiled code comes from."""
+    written = [_HERE / name for name in ("abi.py", "loader.py")]
+    return [*written, *_bpf_directory().rglob("*.[ch]")]
 
 
 def _possible_cpus() -> int:

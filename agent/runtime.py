@@ -20,7 +20,7 @@ from typing import assert_never
 import msgspec
 
 from agent import boundary as b
-from agent import generations, host_watch, loader, maglev, netlink, verify
+from agent import conformance, generations, host_watch, loader, maglev, netlink, verify
 from agent.audit import Audit, audit_path
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
@@ -86,7 +86,8 @@ def pins(node: Node) -> Path:
 
 
 def load(config: Config) -> None:
-    """Compile, load and attach by the child.  Raises LoadError."""
+    """Compile, load and attach by the child, after a trial where one runs.  Raises LoadError."""
+    conformance.prove(config)
     node = config.node
     loaded = loader.load(
         loader.Request(
@@ -96,6 +97,7 @@ def load(config: Config) -> None:
             attach=loader.Attach(node.interface, node.xdp_mode),
         )
     )
+    conformance.remember(config)
     for name, program in loaded.programs.items():
         log.info("loaded program=%s tag=%s instructions=%d", name, *program[1:])
     log.info(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +42,8 @@ class Scratch(NamedTuple):
     program: int
     """File descriptor of lb()."""
     events: EventRing
+    tags: Mapping[str, str]
+    """Program -> hash of its instructions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Simulated:
 
 
 @contextlib.contextmanager
-def scratch(bpffs: Path, node: str, vips: int) -> Iterator[Scratch]:
+def scratch(bpffs: Path, node: str, vips: int, flows_per_cpu: int = _FLOWS) -> Iterator[Scratch]:
     """A data plane for so many VIPs.  Raises LoadError or EffectError."""
     place = bpffs / "remora" / node
     _sweep(place)
@@ -90,7 +92,7 @@ def scratch(bpffs: Path, node: str, vips: int) -> Iterator[Scratch]:
     with contextlib.ExitStack() as undo:
         undo.callback(_remove, pins)
         request = loader.Request(
-            pins=pins, sources=loader.BALANCER, flows_per_cpu=_FLOWS, ring_rows=vips + 2
+            pins=pins, sources=loader.BALANCER, flows_per_cpu=flows_per_cpu, ring_rows=vips + 2
         )
         loaded = loader.load(request)
         dataplane = DataPlane(pins)
@@ -101,7 +103,8 @@ def scratch(bpffs: Path, node: str, vips: int) -> Iterator[Scratch]:
         undo.callback(os.close, program)
         undo.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # every CPU has a flow table
-        yield Scratch(dataplane, program, events)
+        tags = {name: found.tag for name, found in loaded.programs.items()}
+        yield Scratch(dataplane, program, events, tags)
 
 
 def _sweep(place: Path) -> None:
@@ -156,28 +159,37 @@ def simulate(
     Drains and weights are those of the node's journal.  Raises LoadError or EffectError.
     """
     node = config.node
-    overrides = recall(journal_path(node.state_dir)).overrides
     with scratch(Path(node.bpffs), node.name, len(config.vips)) as where:
-        where.dataplane.configure(
-            Control(
-                hash_key=bytes.fromhex(node.hash_key),
-                outer_source=node.outer_source,
-                outer_source6=node.outer_source6,
-                gue_port=node.gue_port,
-                underlay_mtu=node.underlay_mtu,
-                event_rate=0,
-                event_burst=0,
-                icmp_rate=node.icmp_per_second,
-                answer_ping=bool(node.answer_ping),
-                gateway_mac=_NO_MAC,
-                own_mac=_NO_MAC,
-                trace_all=True,
-            )
-        )
-        facts = [b.Adopted({}, (), {}, overrides, 0), *_probes(config, down)]
-        for effect in Director(config, where.dataplane.fill).take(facts, 0.0):
-            _perform(where.dataplane, effect)
+        where.dataplane.configure(control(config))
+        lay_out(where.dataplane, config, down)
         return [run(where, frame) for frame in frames]
+
+
+def control(config: Config) -> Control:
+    """The node's settings; every packet to a VIP is an event, and no frame has addresses."""
+    node = config.node
+    return Control(
+        hash_key=bytes.fromhex(node.hash_key),
+        outer_source=node.outer_source,
+        outer_source6=node.outer_source6,
+        gue_port=node.gue_port,
+        underlay_mtu=node.underlay_mtu,
+        event_rate=0,
+        event_burst=0,
+        icmp_rate=node.icmp_per_second,
+        answer_ping=bool(node.answer_ping),
+        gateway_mac=_NO_MAC,
+        own_mac=_NO_MAC,
+        trace_all=True,
+    )
+
+
+def lay_out(dataplane: DataPlane, config: Config, down: Collection[str] = ()) -> None:
+    """VIPs, reals and rings as the node would have them; all reals are up but those in `down`."""
+    overrides = recall(journal_path(config.node.state_dir)).overrides
+    facts = [b.Adopted({}, (), {}, overrides, 0), *_probes(config, down)]
+    for effect in Director(config, dataplane.fill).take(facts, 0.0):
+        _perform(dataplane, effect)
 
 
 def _probes(config: Config, down: Collection[str]) -> Iterator[Fact]:

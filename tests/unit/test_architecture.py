@@ -36,6 +36,7 @@ CORE = {
         "health",
         "host_watch",
         "invented",
+        "judge",
         "logline",
         "maglev",
         "policy",
@@ -60,6 +61,7 @@ CORE = {
         "tables",
         "trace_feed",
         "tracing",
+        "vectors",
     ),
     "shared": (
         "capture",

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`remora-agent conformance`: this node's program is tried, and a wrong one does not take over."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent import config, conformance, loader, runtime
+from agent.cli import main
+from agent.conformance import Result
+from agent.loader import LoadError
+
+pytestmark = pytest.mark.root
+
+SAMPLE = Path(__file__).resolve().parents[2] / "configs" / "agent.toml"
+BPF = Path(__file__).resolve().parents[2] / "bpf"
+VIPS6 = """
+[[vips]]
+name = "web6"
+address = "2001:db8:200::1"
+port = 80
+[[vips.reals]]
+address = "fd00:3:1::2"
+encap = "gue"
+[[vips.reals]]
+address = "10.3.2.2"
+
+[[vips]]
+name = "dns6"
+address = "2001:db8:200::1"
+port = 53
+protocol = "udp"
+[[vips.reals]]
+address = "10.3.1.2"
+encap = "gue"
+"""
+
+
+@pytest.fixture
+def file(bpffs: Path, tmp_path: Path) -> Path:
+    """The sample, and IPv6 VIPs with every encapsulation."""
+    text = SAMPLE.read_text().replace("/sys/fs/bpf", str(bpffs))
+    text = text.replace('"/var/lib/remora', f'"{tmp_path}')
+    path = tmp_path / "agent.toml"
+    path.write_text(text + VIPS6)
+    return path
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Sources of a program that somebody got wrong."""
+    copy = tmp_path / "bpf"
+    shutil.copytree(BPF, copy)
+    monkeypatch.setattr(loader, "_bpf_directory", lambda: copy)
+    return copy
+
+
+def patch(source: Path, old: str, new: str) -> None:
+    text = source.read_text()
+    assert text.count(old) == 1, old
+    source.write_text(text.replace(old, new))
+
+
+def test_all_vectors_pass(file: Path) -> None:
+    """Every VIP of the config, every invariant that a packet can show: P1 to P10, F1, C1, C3."""
+    results, tags = conformance.check(config.read(file))
+    assert [result for result in results if result.problem] == []
+    assert {"lb", "rare"} <= set(tags)
+    held = {invariant for result in results for invariant in result.holds.split()}
+    assert held >= {"P1", "P2", "P3", "P4", "P5", "P6", "P7", "P9", "P10", "F1", "F2", "C1", "C3"}
+    assert {result.vip for result in results} >= {"web6", "dns6", ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "invariant"),
+    [
+        ("encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63", "P1"),
+        ("encap.h", "#define OUTER_DF 0x4000", "#define OUTER_DF 0", "P1"),
+        ("packet.h", "#define FRAGMENT_BITS 0x3fff", "#define FRAGMENT_BITS 0x1fff", "P7"),
+        ("aside.h", "#define MOST_EXTENSIONS 4", "#define MOST_EXTENSIONS 3", "P2"),
+        ("icmp.h", "#define ICMP_TIME_EXCEEDED 11", "#define ICMP_TIME_EXCEEDED 10", "P3"),
+    ],
+)
+def test_a_wrong_program_is_found(  # noqa: PLR0917
+    file: Path, broken: Path, name: str, old: str, new: str, invariant: str
+) -> None:
+    """The trial can fail: one constant of the C code changed, and the invariant is named."""
+    patch(broken / name, old, new)
+    results, _ = conformance.check(config.read(file))
+    wrong = {
+        invariant for result in results if result.problem for invariant in result.holds.split()
+    }
+    assert invariant in wrong
+
+
+def test_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["conformance", "--config", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "RFC 2003" in said
+    assert "FAIL" not in said
+    assert "none is attached" in said
+    assert main(["conformance", "--config", str(file), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["failed"] == 0
+    assert answer["attached"] == {}
+    assert main(["conformance", "--config", str(file.with_name("none.toml"))]) == 2
+
+
+def test_the_command_says_what_is_wrong(
+    file: Path, broken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patch(broken / "encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63")
+    assert main(["conformance", "--config", str(file)]) == 1
+    said = capsys.readouterr().out
+    assert "FAIL P1 P2" in said
+    assert "web6: outer IPv" in said
+
+
+def test_f5_a_successor_that_fails_does_not_take_over(
+    file: Path, broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that runs stays: nothing is loaded over it, and the error says why."""
+    listed = config.read(file)
+    loads: list[loader.Request] = []
+    load = loader.load
+
+    def recorded(request: loader.Request) -> loader.Loaded:
+        loads.append(request)
+        return load(request)
+
+    monkeypatch.setattr(loader, "load", recorded)
+    monkeypatch.setattr(conformance, "attached_tags", lambda _: {"lb": "0" * 16})
+    patch(broken / "encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63")
+    with pytest.raises(LoadError, match=r"left in place.*'a new flow'.*outer IPv4 header"):
+        runtime.load(listed)
+    assert [request.attach for request in loads] == [None], "only the trial's"
+
+
+def test_the_code_that_runs_already_is_not_tried(
+    file: Path, broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Restarts stay as quick as they were; another source is another matter."""
+    listed = config.read(file)
+    tried = []
+
+    def passes(_: config.Config) -> tuple[list[Result], dict[str, str]]:
+        tried.append(1)
+        return [Result("web", "a new flow", "P1", "", "")], {}
+
+    monkeypatch.setattr(conformance, "check", passes)
+    conformance.prove(listed)
+    assert not tried, "nothing runs that could be lost"
+    monkeypatch.setattr(conformance, "attached_tags", lambda _: {"lb": "0" * 16})
+    conformance.remember(listed)
+    conformance.prove(listed)
+    assert not tried
+    patch(broken / "encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63")
+    conformance.prove(listed)
+    assert len(tried) == 1
