@@ -15,7 +15,7 @@ from typing import Any, Protocol
 # Read once, when Textual is imported.
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
-os.environ.setdefault("TEXTUAL_FPS", "10")
+os.environ.setdefault("TEXTUAL_FPS", "60")  # how soon a key shows; frames have a clock of their own
 
 from textual import on
 from textual.message import Message
