@@ -268,4 +268,9 @@ def _sums(where: Scratch) -> str:
             return f"{rx} {unit} received, but {parts} sent, passed and dropped"
     if total["drops"] != total["drop_packets"]:
         return f"{total['drop_packets']} drops, but {total['drops']} reasons"
+    causes = ("flow_hits", "flow_miss_syn", "flow_miss_udp", "flow_miss_other", "flow_untracked")
+    placed = sum(total[name] for name in causes) + total["icmp_forwarded"]
+    sent = total["tx_packets"] - total["icmp_sent"]
+    if not sent <= placed <= sent + total["icmp_too_big"] + total["drop_packets"]:
+        return f"{sent} packets sent to reals, but {placed} placed"
     return ""
