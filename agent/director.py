@@ -67,6 +67,7 @@ from agent.boundary import (
     Stopping,
     StopTrace,
     Tick,
+    Tracking,
     Verify,
 )
 from agent.config import Config
@@ -596,6 +597,9 @@ class Director:
         """Its options, and with them the VIP itself if it is new."""
         effects: list[Effect] = []
         if vip.written != vip.placing:
+            if vip.written and vip.written.tracking is Tracking.COMPUTE:
+                # none of its flows was stored: none is where the ring before would have it
+                effects.append(ForgetPrevious(vip.vip_num))
             vip.written = vip.placing
             effects.append(PutVip(vip.listed.key, vip.vip_num, vip.placing))
         if (vip.quic_ids_written or {}) != vip.quic_ids:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-from agent.boundary import Hashed
+from agent.boundary import Hashed, Tracking, WhenDown
 from shared.model import Protocol
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ def vip_option_problems(vip: Vip, where: str) -> Iterator[str]:
         yield (
             f"{where}.check.port: needed, for a VIP of all ports (port = 0) has none of its own; "
             "name one on which the reals answer"
+        )
+    if vip.flow_table is Tracking.COMPUTE and vip.real_down is WhenDown.KEEP:
+        yield (
+            f'{where}.real_down: "keep" needs to know which flows a real has, and flow_table = '
+            '"compute" stores none; choose "migrate", or another flow_table'
         )
     if vip.hash in _HASHES_PORTS and vip.port:
         yield (

@@ -62,6 +62,18 @@ def test_an_option_changes_by_reload_and_moves_no_ring(world: World) -> None:
     assert "SetRing" not in world.history
 
 
+def test_f8_what_was_computed_was_never_elsewhere() -> None:
+    """Leaving `compute`: no flow has an entry, and none is on the real of the ring before."""
+    computed = ONE_VIP.replace("port = 80\n", 'port = 80\nflow_table = "compute"\n')
+    world = World(computed)
+    world.all_up()
+    world.history.clear()
+    world.reload(ONE_VIP)
+    assert world.history.index("ForgetPrevious") < world.history.index("PutVip")
+    world.reload(computed, id="again")
+    assert world.history.count("ForgetPrevious") == 1, "into it nothing is forgotten"
+
+
 def test_quic_ids_follow_the_reals_numbers() -> None:
     world = World(QUIC)
     world.all_up()
@@ -91,6 +103,7 @@ def vip_of(**changed: str) -> str:
         ({"hash": '"sourc"'}, "hash: expected flow, source, source+port or port, got 'sourc'"),
         ({"flow_table": '"x"'}, "flow_table: expected track, changed or compute, got 'x'"),
         ({"real_down": '"x"'}, "real_down: expected migrate or keep, got 'x'"),
+        ({"flow_table": '"compute"', "real_down": '"keep"'}, '"keep" needs to know which flows'),
         ({"quic": '{scheme = "cid"}'}, 'QUIC is carried by UDP; set protocol = "udp"'),
     ],
 )
