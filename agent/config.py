@@ -149,7 +149,8 @@ class Vip(Table, frozen=True, kw_only=True):
         quic = None
         if self.quic:
             quic = Quic(self.quic.scheme, self.quic.id_bytes, self.quic.config)
-        return Placing(self.hash, self.flow_table, self.real_down, self.udp_idle, quic)
+        udp_idle = self.udp_idle if self.protocol is Protocol.UDP else 0.0
+        return Placing(self.hash, self.flow_table, self.real_down, udp_idle, quic)
 
     @property
     def comes_at(self) -> int:

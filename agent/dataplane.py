@@ -334,7 +334,8 @@ class DataPlane:
         return summed
 
     def live_flows(self, idle_seconds: float) -> NDArray[np.int64]:
-        """By real_num: flows seen within the idle time that are not closing."""
+        """By real_num: flows seen within the idle time (of UDP: within the VIP's own, if that is
+        shorter) that are not closing."""
         return self._count(idle_seconds).live
 
     def occupancy(self, idle_seconds: float) -> tuple[int, int, int]:
@@ -349,10 +350,20 @@ class DataPlane:
             return self._census[2]
         with _effect("flow table: cannot be mapped"):
             counted = flowtable.census(
-                self._fds["flows"], self.flow_entries, self._reals, idle, self._jiffies.now()
+                self._fds["flows"],
+                self.flow_entries,
+                self._reals,
+                self.idle_by_real(idle),
+                self._jiffies.now(),
             )
         self._census = (idle, now, counted)
         return counted
+
+    def idle_by_real(self, idle: float) -> NDArray[np.uint32]:
+        """By real_num: jiffies of silence after which a flow is over."""
+        longest = np.uint32(idle * HZ)
+        udp = self._services["udp_idle"][self._reals["vip_num"] % abi.MAX_VIPS]
+        return np.where(udp == 0, longest, np.minimum(udp, longest)).astype(np.uint32)
 
 
 def _boot(map_id: int) -> str:

@@ -32,14 +32,16 @@ class Census(NamedTuple):
     """Entries that hold a flow, live or not."""
 
 
-def census(fd: int, entries: int, reals: NDArray[Any], idle: float, jiffies: int) -> Census:
+def census(
+    fd: int, entries: int, reals: NDArray[Any], idle: NDArray[np.uint32], jiffies: int
+) -> Census:
     """Count the `entries` flow entries behind map `fd`; `reals`: struct lb_real by real_num.
 
-    `idle`: seconds; `jiffies`: now.
+    `idle`: jiffies of silence after which a real's flow is over, by real_num; `jiffies`: now.
     """
     size = c.sizeof(abi.Flow)
     expected = _expected(reals)
-    now, limit = np.uint32(jiffies + _MARGIN & 0xFFFFFFFF), np.uint32(idle * HZ + _MARGIN)
+    now, limit = np.uint32(jiffies + _MARGIN & 0xFFFFFFFF), idle + np.uint32(_MARGIN)
     live, occupied = np.zeros(abi.MAX_REALS, np.int64), 0
     for first in range(0, entries, _PIECE):
         count = min(_PIECE, entries - first)
@@ -52,7 +54,7 @@ def census(fd: int, entries: int, reals: NDArray[Any], idle: float, jiffies: int
         whose = words[:, 3].copy()  # real_num | generation << 16 | state << 24
         real_num = whose & (abi.MAX_REALS - 1)
         # closing is the last of the states
-        counts = (seen != 0) & (now - seen <= limit) & (whose < abi.FLOW_CLOSING << 24)
+        counts = (seen != 0) & (now - seen <= limit[real_num]) & (whose < abi.FLOW_CLOSING << 24)
         counts &= expected[real_num] == whose & 0xFFFFFF
         live += np.bincount(np.where(counts, real_num, 0), minlength=abi.MAX_REALS)
     live[0] = 0  # the entries that do not count

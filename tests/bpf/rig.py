@@ -291,7 +291,8 @@ class Rig:
         """By real_num, counted now (the data plane's own count may be a moment old)."""
         with self._pin("flows") as fd:
             entries = self.flows.size * abi.FLOW_WAYS
-            return flowtable.census(fd, entries, self.reals, idle, self.jiffies.now()).live
+            limits = self.dataplane.idle_by_real(idle)
+            return flowtable.census(fd, entries, self.reals, limits, self.jiffies.now()).live
 
     def _sums(self) -> dict[str, int]:
         sums: dict[str, int] = {}

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from agent import abi
+from agent.boundary import PLAIN
 from tests.bpf import frames, oracle
 from tests.bpf.conftest import FLOWS_PER_CPU
 from tests.bpf.rig import DNS, DROP, KEY, TX, WEB, Rig, Service
@@ -338,3 +339,15 @@ def test_live_flows_and_occupancy(rig: Rig) -> None:
     real_of(rig, service, ports[0], "F")
     rig.age(service.flow(ports[1]), seconds=70)
     assert rig.dataplane.occupancy(59.0) == (capacity, 90, 88)
+
+
+def test_silent_udp_flows_are_over_when_the_vip_says_so(rig: Rig) -> None:
+    """So that a drain of UDP ends: the table counts by the time after which they are new ones."""
+    service = rig.serve(DNS, REALS)
+    rig.dataplane.set_placing(service.vip_num, PLAIN._replace(udp_idle=10.0))
+    for port in (2000, 2001):
+        rig.run(frames.udp(port=port))
+    rig.age(service.flow(2000), seconds=12)
+    assert rig.live_flows(300.0).sum() == 1
+    rig.dataplane.set_placing(service.vip_num, PLAIN)
+    assert rig.live_flows(300.0).sum() == 2

@@ -52,6 +52,7 @@ name = "{name}"
 address = "{address}"
 port = {port}
 protocol = "{protocol}"
+udp_idle = 5
 
 [vips.check]
 kind = "http"
