@@ -122,16 +122,19 @@ class VipState:
     panicked: bool = False
     """Whether `all_down` was in force when the ring was last looked at."""
 
-    _slots: tuple[object, list[int]] | None = None
-    """(`shares` that it was made of, slots of each real)."""
+    _slots: tuple[object, list[maglev.Address], list[int]] | None = None
+    """(`shares` and reals that it was made of, slots of each real)."""
 
     @property
     def slots(self) -> list[int]:
         """Slots of each real, in the order of `reals`.  Asked for every second, and addresses are
-        slow to hash: made anew only when the ring changed."""
-        if self._slots is None or self._slots[0] is not self.shares:
-            self._slots = self.shares, [self.shares.get(address, 0) for address in self.reals]
-        return self._slots[1]
+        slow to hash: made anew only when ring or reals changed; a drained real goes without the
+        ring changing."""
+        reals = list(self.reals)
+        if self._slots is None or self._slots[0] is not self.shares or self._slots[1] != reals:
+            slots = [self.shares.get(address, 0) for address in reals]
+            self._slots = self.shares, reals, slots
+        return self._slots[2]
 
     @property
     def serving(self) -> int:

@@ -13,9 +13,9 @@ import logging
 import resource
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,12 @@ from agent.eventlog import EventLog
 from agent.events import EVENT, EventRing
 from agent.history import History, history_path
 from agent.server import Server
-from agent.snapshot import FLOWS, PACKETS, Origin, Reading, snapshots
+from agent.snapshot import EVERY, FLOWS, PACKETS, Origin, Reading, Snapshots
 from agent.state import NodeState
 from agent.trace_feed import Feed, Names, names_of
 from agent.tunnel import Tunnel
 from shared.capture import ends
+from shared.codec import telemetry_of
 from shared.messages import DropEvent, Event, EventBody, LostEvent, Snapshot
 from shared.reasons import name_of
 from shared.recording import Record
@@ -46,8 +47,21 @@ log = logging.getLogger("remora")
 KEPT_EVENTS = 4096
 DRAIN_EVERY = 0.1
 """Seconds between two looks into the event ring; the data plane never wakes us (it costs 6 us)."""
+LOOK_EVERY = 1.0
+"""Seconds, at the least, between two counts of the flows, and between two snapshots that the
+history keeps: what takes milliseconds does not become dear when snapshots come more often."""
 PAGE = resource.getpagesize()
 _NOTHING: NDArray[Any] = np.empty(0, EVENT)
+
+
+class Looked(NamedTuple):
+    """What is read once a second: fields of a Reading."""
+
+    capacity: int
+    occupied: int
+    live: int
+    rss_bytes: int
+    attached: str
 
 
 class Telemetry:
@@ -82,7 +96,11 @@ class Telemetry:
         self._next_packets = 0
         self._draining = asyncio.Lock()
         version = importlib.metadata.version("remora")
-        self._origin = Origin(dataplane.boot, version, time.monotonic(), dataplane.program_tag)
+        self._snapshots = Snapshots(
+            Origin(dataplane.boot, version, time.monotonic(), dataplane.program_tag)
+        )
+        self._looked = self._look()
+        self._look_at = 0.0
 
     async def close(self) -> None:
         await self._drain()
@@ -100,12 +118,20 @@ class Telemetry:
         due = time.monotonic()
         while True:
             self._sequence += 1
-            self._tell(self._count())
-            made = self.snapshots()
+            kept = due >= self._look_at
+            if kept:
+                self._look_at = max(self._look_at, due - LOOK_EVERY / 2) + LOOK_EVERY
+                self._looked = self._look()
+                self._tell(self._count())
+            settings = self._state.listed.telemetry
+            everything = self._exporter or (kept and settings.history_mib)
+            made = self._make(EVERY if everything else self._server.wanted)
             if self._exporter:
                 self._exporter.show(made)
-            self._keep(await self._server.publish(*made))
-            due = max(due + 1 / self._state.listed.telemetry.hz, time.monotonic())
+            await self._server.send(made)
+            if kept:
+                self._keep(made)
+            due = max(due + 1 / settings.hz, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
     def _count(self) -> Counted:
@@ -116,25 +142,28 @@ class Telemetry:
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""
-        return snapshots(self._state, self._read(), self._origin, self._sequence)
+        return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
+
+    def _make(self, topics: Container[str]) -> list[list[bytes]]:
+        return self._snapshots.published(self._state, self._read(), self._sequence, topics)
+
+    def _look(self) -> Looked:
+        node = self._state.listed.node
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+        attached = how_attached(node.interface, self._dataplane.program_id)
+        return Looked(*self._dataplane.occupancy(node.flow_idle), resident, attached)
 
     def _read(self) -> Reading:
-        capacity, occupied, live = self._dataplane.occupancy(self._state.listed.node.flow_idle)
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
         return Reading(
             at=time.monotonic(),
             wall=time.time(),
             totals=self._dataplane.totals(),
             vips=self._dataplane.vip_totals(),
             reals=self._dataplane.real_totals(),
-            capacity=capacity,
-            occupied=occupied,
-            live=live,
             cpu_seconds=time.process_time(),
-            rss_bytes=resident,
             queues=self._dataplane.queue_totals(),
             probes=self._tunnel.counts()._asdict(),
-            attached=how_attached(self._state.listed.node.interface, self._dataplane.program_id),
+            **self._looked._asdict(),
         )
 
     # ---- events
@@ -231,7 +260,7 @@ class Telemetry:
     def _head(self, sequence: int) -> dict[str, Any]:
         return {
             "node": self._state.listed.node.name,
-            "boot": self._origin.boot,
+            "boot": self._dataplane.boot,
             "sequence": sequence,
             "at": time.monotonic(),
         }

@@ -112,7 +112,7 @@ state_dir = "{place}/state"
 """
     vips = [
         f'[[vips]]\nname = "vip{v}"\naddress = "10.200.0.{v + 1}"\nport = 80\n'
-        "[vips.check]\ninterval = 60.0\n"
+        '[vips.check]\nvia = "direct"\ninterval = 60.0\n'
         + "".join(f'[[vips.reals]]\naddress = "10.3.{v}.{r + 1}"\n' for r in range(REALS))
         for v in range(VIPS)
     ]

@@ -57,6 +57,7 @@ CORE = {
         "rib",
         "shutdown",
         "snapshot",
+        "standing",
         "state",
         "tables",
         "trace_feed",
