@@ -151,6 +151,8 @@ class Director:
         """Everything to do about a batch of facts.  Simultaneous changes are one ring rebuild."""
         after: list[Effect] = []
         self._now = now
+        if not all(isinstance(fact, Probed) for fact in facts):  # those touch their VIP only
+            self.state.touched += 1
         if not any(isinstance(fact, Failed) for fact in facts):
             self._undo = []
         ahead: list[Effect] = []
@@ -174,6 +176,7 @@ class Director:
         self._owed.clear()
         if not self._everything and not self._touched:
             return [*ahead, *after]  # a thousand results a second say nothing new
+        self.state.touched += 1
         # A command's rings are all written before it is answered, and so are those of a start.
         at_once = any(isinstance(fact, Asked | Proposed | Adopted) for fact in facts)
         budget = Budget(len(self.state.vips) if at_once else RINGS_AT_ONCE)
@@ -250,6 +253,7 @@ class Director:
         real = vip.reals.get(fact.target.real) if vip else None
         if vip is None or real is None:
             return []
+        vip.touched += 1
         check = vip.listed.check
         was = real.verdict.health
         # Damping never costs the VIP its route: a flapping real is better than too few.

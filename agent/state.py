@@ -122,6 +122,8 @@ class VipState:
     panicked: bool = False
     """Whether `all_down` was in force when the ring was last looked at."""
 
+    touched: int = 0
+    """As the node's, of what only this VIP heard."""
     _slots: tuple[object, list[maglev.Address], list[int]] | None = None
     """(`shares` and reals that it was made of, slots of each real)."""
 
@@ -229,6 +231,9 @@ class NodeState:
     """Everything the agent knows."""
 
     listed: config.Config
+    touched: int = 0
+    """Goes up whenever something about VIPs and reals may have changed: what others keep of it must
+    be looked at again."""
     vips: dict[str, VipState] = field(default_factory=dict)
     peers: dict[str, PeerState] = field(default_factory=dict)
     admin: Admin = Admin.ENABLED
