@@ -147,6 +147,27 @@ class Pending(NamedTuple):
     operation: str = ""
 
 
+class Part(NamedTuple):
+    """The node's part in an operation that comes to its nodes one after the other."""
+
+    operation: str
+    who: str
+    lines: tuple[str, ...]
+    """What it does here, as the CLI writes it."""
+    vips: tuple[str, ...]
+    """That it touches here; empty: all."""
+    held: bool
+    since: float
+    """Seconds, monotonic: when the node was told last."""
+    until: float
+    """When it is held by itself, if it is not."""
+    why: str = ""
+    terms: str = ""
+    said: str = ""
+    done: bool = False
+    undo: tuple[str, ...] = ()
+
+
 class Route(NamedTuple):
     """The attributes with which an address is announced."""
 
@@ -222,6 +243,7 @@ class Adopted:
     pending: tuple[Pending, ...] = ()
     phases: Mapping[str, str] = field(default_factory=dict)
     """VIP name (the node: empty) -> phase of its shutdown."""
+    rollouts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +453,8 @@ class Remember:
     """(VIP name or empty, phase): a shutdown has come so far."""
     what: str = ""
     """In place of the command's words: what the agent did by itself."""
+    rollouts: tuple[Part, ...] | None = None
+    """All that are not over; None: as before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agent import config, maglev, policy
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.boundary import Asking, Encap, OwnedReal, Placing, Route, Target, Traced, VipKey
+from agent.boundary import Asking, Encap, OwnedReal, Part, Placing, Route, Target, Traced, VipKey
 from agent.emptying import Emptying
 from agent.health import RAMP_STEPS, Verdict, share
 from agent.pending import Due
@@ -233,6 +233,8 @@ class NodeState:
     """While it drains."""
     pending: list[Due] = field(default_factory=list)
     """Changes that end by themselves."""
+    rollouts: tuple[Part, ...] = ()
+    """Operations over several nodes that are not over."""
     packets: NDArray[np.uint64] | None = None
     """By vip_num, when counted last."""
     packets_at: float = 0.0

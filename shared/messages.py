@@ -141,6 +141,8 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     xdp_attached: str = ""
     """Read back from the kernel: native, generic, offloaded; none, foreign (somebody else's
     program); empty: not said."""
+    rollouts: tuple[RolloutRow, ...] = ()
+    """Operations that come to their nodes one after the other and are not over."""
 
 
 class Ailing(msgspec.Struct, frozen=True):
@@ -221,6 +223,30 @@ class PendingRow(msgspec.Struct, frozen=True):
     operation: str
 
 
+class RolloutRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A node's part in an operation that comes to its nodes one after the other."""
+
+    operation: str
+    who: str
+    lines: tuple[str, ...]
+    """What it does on this node, as the CLI writes it."""
+    state: Literal["running", "held"]
+    """Of the whole operation, as this node was told last."""
+    since: float
+    """Agent-monotonic seconds of that."""
+    until: float = 0.0
+    """Agent-monotonic seconds when it is held by itself; 0: it is held."""
+    done: bool = False
+    """This node had its turn."""
+    undo: tuple[str, ...] = ()
+    """Lines of the CLI that take it back on this node."""
+    why: str = ""
+    terms: str = ""
+    """How it goes on, as flags of the CLI."""
+    said: str = ""
+    """Why it is held."""
+
+
 class RealRow(msgspec.Struct, frozen=True, gc=False):
     vip: str
     """Name of the VIP: a real behind two VIPs has two rows."""
@@ -263,6 +289,9 @@ class CpuSnapshot(Message, frozen=True, kw_only=True, tag="cpu"):
     queues: tuple[Counters, ...] = ()
     """Of each receive queue: its packets per CPU; up to the last queue that had one.  The 64th
     counts those behind it too."""
+    softirq: Counters = Counters(())
+    """Hundredths of a second in soft interrupts since the machine started, as its kernel has it
+    (/proc/stat); empty: not known."""
 
 
 class ProgramTotals(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -553,6 +582,26 @@ class Batch(msgspec.Struct, frozen=True, tag="batch"):
     actions: tuple[Drain | Undrain | Disable | Weight, ...]
 
 
+class Rollout(msgspec.Struct, frozen=True, tag="rollout", omit_defaults=True):
+    """Tells the node of an operation that comes to its nodes one after the other, so that every
+    console sees it; changes no real, VIP or node.
+
+    The command's `operation` is its name.  A change that carries the same one is the node's turn;
+    one named `NAME/...` takes that back.
+    """
+
+    state: Literal["running", "held", "over"]
+    """Of the whole operation."""
+    action: Drain | Undrain | Disable | Weight | Batch | None = None
+    """What it does on this node; none: as told before."""
+    terms: str = ""
+    """How it goes on, as flags of the CLI."""
+    said: str = ""
+    """Why it is held."""
+    within: float = 60.0
+    """Of `running`: seconds until it is held by itself, unless the node is told again."""
+
+
 class RingOf(msgspec.Struct, frozen=True, tag="ring"):
     """Asks for the ring in force of a VIP; changes nothing."""
 
@@ -610,7 +659,7 @@ class ReadHistory(msgspec.Struct, frozen=True, tag="history"):
 Question = Look | Replay | RingOf | ReadAudit | ReadHistory
 """What any role may ask: it changes nothing."""
 Action = (
-    Drain | Undrain | Disable | Weight | Batch | Confirm  # state and weight
+    Drain | Undrain | Disable | Weight | Batch | Confirm | Rollout  # state and weight
     | Reload | Rollback | Trace | Untrace | Question
 )  # fmt: skip
 

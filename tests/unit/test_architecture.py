@@ -55,6 +55,7 @@ CORE = {
         "reconfigure",
         "recollection",
         "rib",
+        "rollouts",
         "shutdown",
         "snapshot",
         "state",
