@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from agent import commands, emptying, guard, pending, rollouts, shutdown
-from agent.boundary import Counted, Effect, Emit, Override, Remember
+from agent.boundary import Counted, Effect, Emit, Remember
 from agent.forecast import impacts
+from agent.nouns import Override
 from agent.pending import Due
 from agent.shutdown import Shutdown
 from agent.state import NodeState, RealState, VipState
@@ -80,10 +81,8 @@ def _hold_rollouts(state: NodeState, now: float) -> list[Effect]:
         return []
     state.rollouts = held
     command = Command(id="", who=AGENT, action=Look())
-    entry = Remember(
-        command, f"held: {rollouts.SILENT}", state.revision, what="rollout", rollouts=held
-    )
-    return [entry]
+    result = f"held: {rollouts.SILENT}"
+    return [Remember(command, result, state.revision, what="rollout", rollouts=held)]
 
 
 # ---- shutdowns

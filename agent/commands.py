@@ -24,8 +24,9 @@ from agent import (
     rollouts,
     shutdown,
 )
-from agent.boundary import Override, Part, Proposed
+from agent.boundary import Proposed
 from agent.drain_table import DrainTable
+from agent.nouns import Override, Part
 from agent.pending import Due
 from agent.shutdown import Shutdown
 from agent.state import NodeState, RealState
@@ -176,7 +177,8 @@ def decide_rollout(
     blank, no = blank_answer(state, command)
     if no is not None:
         return no, None
-    wrong = rollouts.wrong(command, action, state.rollouts)
+    found = state.rollouts
+    wrong = rollouts.wrong(command, action, found)
     try:
         touched = _wanted(state, action.action) if action.action else []
     except Refused as error:
@@ -184,7 +186,6 @@ def decide_rollout(
     if wrong:
         return _refused(blank, wrong), None
     vips = tuple(sorted({o.vip for o in touched if o.vip}))
-    found = state.rollouts
     busy = [other for vip in vips or state.vips for other in rollouts.others(found, vip, command)]
     if action.action and busy and action.state == "running":
         why = f"{busy[0]} is not over yet; go on with it or take it back first (remora op)"

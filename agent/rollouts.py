@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agent.boundary import Part
+from agent.nouns import Part
 from shared.messages import Command, Rollout, RolloutRow
 
 MOST = 8
