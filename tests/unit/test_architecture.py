@@ -155,6 +155,8 @@ OWNERS = {
         "agent/doors.py",
         "agent/fleet.py",
         "console/client.py",
+        "console/link.py",
+        "console/traffic.py",
         "console/relay.py",
         "shared/curve.py",
     ),
