@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from console import cli
+from console.cli import main as cli
 from console.exits import Exit
 from shared.messages import Drain, Undrain, Weight
 from shared.model import Admin, Health
@@ -325,8 +325,8 @@ def test_dumb_terminal_is_sent_to_the_cli(capsys: Capture, monkeypatch: pytest.M
 def test_verbs_do_not_import_textual() -> None:
     """Verbs answer in hundredths of a second; textual alone takes 200 ms."""
     program = (
-        "import sys; from console import cli\n"
-        "from console.verbs import changing, following, reading\n"
+        "import sys; from console.cli import main as cli\n"
+        "from console.cli.verbs import changing, following, reading\n"
         "sys.exit(any(m for m in sys.modules if m.partition('.')[0] in ('textual', 'rich')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from console.client import Client
-from console.store import Inbox, Liveness, Reply
+from console.model.store import Inbox, Liveness, Reply
+from console.wire.client import Client
 from shared.messages import Drain, NodeSnapshot
 from shared.model import AddressError, Admin, endpoints
 from tests.tui.fake_agent import FakeAgent

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from console import heat, placing
-from console.problems import problems
-from console.store import Agent, Arrived
-from console.view import node_lines
+from console.model.store import Agent, Arrived
+from console.views import heat, placing
+from console.views.problems import problems
+from console.views.view import node_lines
 from shared.messages import Counters, CpuSnapshot, FlowtableSnapshot, NodeSnapshot, ProgramTotals
 from tests.tui.recorded import Fleet
 
@@ -117,7 +117,7 @@ def test_what_the_kernel_runs_is_compared_with_the_config(
 
 
 def test_the_node_screen_says_what_runs() -> None:
-    from console import rows
+    from console.model import rows
 
     for attached, tone in (("generic", "warn"), ("none", "bad"), ("native", ""), ("", "")):
         (row,) = rows.nodes([node("native", attached)], 0.0)

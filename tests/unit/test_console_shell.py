@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from console import cli, completion, manual, names
+from console.cli import completion, manual, names
+from console.cli import main as cli
 from console.exits import Exit
 from shared.messages import Batch, Drain
 from shared.model import Admin, Health
@@ -244,7 +245,7 @@ def test_groff_has_no_complaints() -> None:
 @pytest.mark.parametrize("words", [["version"], ["reasons"], ["complete", "--", "dr"], ["man"]])
 def test_verbs_import_no_textual_and_those_without_agents_no_zmq(words: list[str]) -> None:
     code = (
-        "import sys; from console import cli\n"
+        "import sys; from console.cli import main as cli\n"
         f"cli.main({words!r})\n"
         "assert not {'textual', 'rich', 'asyncio', 'zmq'} & set(sys.modules), sys.modules.keys()"
     )
@@ -255,7 +256,7 @@ def test_the_verbs_that_look_import_no_textual(two: Pair) -> None:
     """status, get, events, watch: the whole verb runs and Textual is not there."""
     addresses = [w for agent in two for w in ("-a", agent.address)]
     code = (
-        "import sys; from console import cli\n"
+        "import sys; from console.cli import main as cli\n"
         "for verb in (['status'], ['get', 'real'], ['watch', '--count', '1', '--every', '0.1']):\n"
         f"    cli.main([*{addresses!r}, *verb])\n"
         "assert not {'textual', 'rich', 'asyncio'} & set(sys.modules)"

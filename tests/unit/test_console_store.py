@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console import columns, objects, recording, rows
-from console.columns import Column
-from console.eventlog import EventLog
-from console.problems import problems
-from console.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, Store
+from console.model import objects, recording, rows
+from console.model.eventlog import EventLog
+from console.model.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, Store
+from console.views import columns
+from console.views.columns import Column
+from console.views.problems import problems
 from shared import recording as store_format
 from shared.messages import Answer, Event, LostEvent, NodeSnapshot
 from shared.model import Admin, Health
