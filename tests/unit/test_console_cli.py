@@ -17,7 +17,7 @@ from console.exits import Exit
 from shared.messages import Drain, Undrain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
-from tests.tui.recorded import Fleet, events
+from tests.tui.recorded import DNS, REALS, WEB, Fleet, events
 
 TARGET = "real/10.3.1.2@web"
 KEY = ("web", "10.3.1.2")
@@ -268,6 +268,24 @@ def test_wait_times_out(two: Pair, capsys: Capture) -> None:
     words = ("drain", TARGET, "--yes", "--wait=drained", "--timeout", "0.6s")
     assert remora(*words, agents=two) == Exit.TIMED_OUT
     assert "the change stands" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["node/lb1", "vip/web"])
+def test_a_node_or_vip_is_drained_when_its_agent_says_so(
+    two: Pair, target: str, capsys: Capture
+) -> None:
+    """Flows in its table are no proof of the contrary: the routers moved them to other nodes."""
+    words = ("drain", target, "--yes", "--wait=drained", "--timeout", "0.6")
+    for agent in two:
+        agent.fleet.phase = "withdrawn"
+        agent.fleet.flows = {(vip, real): 0 for vip in (WEB, DNS) for real in REALS}
+    assert remora(*words, agents=two) == Exit.TIMED_OUT
+    assert "lb1 withdrawn" in capsys.readouterr().err
+    for agent in two:
+        agent.fleet.phase = "drained"
+        agent.fleet.flows.clear()
+    assert remora(*words, agents=two) == Exit.DONE
+    assert "lb1 drained" in capsys.readouterr().err
 
 
 def test_json_of_a_change(two: Pair, capsys: Capture) -> None:

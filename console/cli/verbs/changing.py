@@ -61,15 +61,16 @@ def carry_out(
     """Plan, show, ask, apply, tell; then wait for the targets if that was asked for."""
     planned = _planned(session, wanted, arguments)
     _show(session, wanted, planned, arguments)
-    verdict = _verdict(session, wanted, planned, arguments)
-    if verdict is not None:
-        return verdict
-    done = _apply(session, wanted, planned, arguments)
-    _report(session, planned, done, arguments)
-    code = plan.outcome(done)
-    if targets and arguments.wait and code in (Exit.DONE, Exit.PARTIAL):
-        waited = waiting.wait(session, list(targets), done, arguments)
-        return waited or code
+    code, done = _verdict(session, wanted, planned, arguments), planned
+    if code is None:
+        done = _apply(session, wanted, planned, arguments)
+        _report(session, planned, done, arguments)
+        code = plan.outcome(done)
+    # What is already so is waited for too: the same words again go on with the wait.
+    waits = targets and arguments.wait and not arguments.dry_run
+    if waits and code in (Exit.DONE, Exit.PARTIAL):
+        reached = [a.address for a in done if a.answer is not None]
+        return waiting.wait(session, targets, reached, arguments) or code
     return code
 
 
