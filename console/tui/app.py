@@ -44,7 +44,7 @@ from console.tui.widgets.table import LineTable
 from console.tui.widgets.terminal import Render
 from console.tui.widgets.themes import NAMES, THEMES
 from console.views.export import Format, export
-from console.views.view import named_target
+from console.views.targets import named_target
 from console.wire.client import Client
 from shared.messages import Replay
 

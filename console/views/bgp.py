@@ -10,8 +10,8 @@ from console import format as fmt
 from console.model import rows
 from console.model.records import STALE, Node, Real, State
 from console.model.store import Agent
-from console.views.columns import Cell, Column
-from console.views.view import TextLine, line
+from console.views.cells import Cell, TextLine, line
+from console.views.columns import Column
 from shared.messages import Peer, RealRow
 from shared.model import Health
 

@@ -11,7 +11,7 @@ from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model import objects, rows
 from console.model.store import Agent
-from console.views import columns, items, placing
+from console.views import items, placing, tables
 from console.views.problems import Problem, problems
 from console.views.written import now_text, records, table
 
@@ -52,8 +52,8 @@ def _short(session: Session, found: list[Problem]) -> str:
 
 
 def _long(session: Session, found: list[Problem], now: float) -> str:
-    nodes = [c for c in columns.NODES if not c.wide]
-    vips = [c for c in columns.VIPS if not c.wide and c.title != "AGE"]
+    nodes = [c for c in tables.NODES if not c.wide]
+    vips = [c for c in tables.VIPS if not c.wide and c.title != "AGE"]
     parts = [
         _summary(session) + (f", {len(found)} problems" if found else ", healthy"),
         *(f"  {'CRIT' if p.critical else 'warn'} {p.subject}: {p.text}" for p in found),
@@ -102,7 +102,7 @@ def _listed(session: Session, agents: list[Agent], arguments: Namespace) -> str:
         case "node":
             return records(
                 rows.nodes(agents, now),
-                columns.NODES,
+                tables.NODES,
                 kind="NodeList",
                 item=lambda row: {
                     **items.node(row),
@@ -117,7 +117,7 @@ def _listed(session: Session, agents: list[Agent], arguments: Namespace) -> str:
         case "vip":
             return records(
                 rows.vips(agents, now),
-                columns.VIPS,
+                tables.VIPS,
                 kind="VipList",
                 item=items.vip,
                 name=lambda row: row.key,
@@ -127,7 +127,7 @@ def _listed(session: Session, agents: list[Agent], arguments: Namespace) -> str:
         case "real":
             return records(
                 rows.reals(agents, now, vip=arguments.vip or ""),
-                columns.REALS,
+                tables.REALS,
                 kind="RealList",
                 item=items.real,
                 name=lambda row: row.key,
@@ -136,7 +136,7 @@ def _listed(session: Session, agents: list[Agent], arguments: Namespace) -> str:
             )
     return records(
         rows.drops(agents, now),
-        columns.DROPS,
+        tables.DROPS,
         kind="DropList",
         item=items.drop,
         name=lambda row: row.key,

@@ -9,7 +9,8 @@ from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views.alerts import Alert, alert_lines, columns
-from console.views.view import View, rule
+from console.views.cells import rule
+from console.views.view import View
 
 
 class AlertsScreen(LiveScreen):

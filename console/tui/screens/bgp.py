@@ -11,7 +11,9 @@ from console.tui.screens.live import LARGE, LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views.bgp import CHECKS, SESSIONS, Check, Session, announced_lines, checks, sessions
-from console.views.view import View, node_target_of, real_target, rule
+from console.views.cells import rule
+from console.views.targets import node_target_of, real_target
+from console.views.view import View
 
 SESSIONS_WIDTH = 84
 """Columns of the left pane where two stand side by side, as in console.tcss."""

@@ -9,8 +9,10 @@ from console.planning.wish import Target
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.cells import line, rule
 from console.views.heat import METRICS, Heat, columns, cpu_lines, heat
-from console.views.view import View, line, node_target_of, rule
+from console.views.targets import node_target_of
+from console.views.view import View
 
 
 class HeatScreen(LiveScreen):

@@ -29,8 +29,8 @@ from console.tui.widgets.command_line import CommandLine
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import export
-from console.views.columns import Cell
-from console.views.view import View, header, line, tiny
+from console.views.cells import Cell, line
+from console.views.view import View, header, tiny
 
 LARGE = 140
 """Columns from which a screen shows two panes side by side."""

@@ -11,8 +11,11 @@ from console.planning.wish import Target
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views import columns, placing
-from console.views.view import View, node_lines, node_target_of, rule
+from console.views import placing, tables
+from console.views.cells import rule
+from console.views.details import node_lines
+from console.views.targets import node_target_of
+from console.views.view import View
 
 
 class NodeScreen(LiveScreen):
@@ -30,7 +33,7 @@ class NodeScreen(LiveScreen):
     def body(self) -> ComposeResult:
         yield Painted(id="about")
         yield Painted(id="vips_rule", classes="section")
-        yield LineTable[Vip](columns.VIPS, empty="this node has no VIPs")
+        yield LineTable[Vip](tables.VIPS, empty="this node has no VIPs")
 
     def draw(self, view: View) -> None:
         agent = view.store.agents[self.address]

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.cells import rule
 from console.views.operations import (
     OPERATIONS,
     Operation,
@@ -15,7 +16,7 @@ from console.views.operations import (
     operations,
     undoable,
 )
-from console.views.view import View, rule
+from console.views.view import View
 
 
 class OperationsScreen(LiveScreen):

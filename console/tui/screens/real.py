@@ -10,8 +10,10 @@ from console.planning.wish import Target
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.cells import line, rule
 from console.views.everywhere import ON_NODES, OnNode, on_nodes
-from console.views.view import View, line, named_target, rule
+from console.views.targets import named_target
+from console.views.view import View
 
 
 class RealScreen(LiveScreen):

@@ -8,8 +8,9 @@ from textual.app import ComposeResult
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.cells import rule
 from console.views.rings import RINGS, NodeRing, moved_lines, node_rings
-from console.views.view import View, rule
+from console.views.view import View
 
 
 class RingScreen(LiveScreen):

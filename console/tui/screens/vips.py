@@ -11,8 +11,11 @@ from console.planning.wish import Target
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views import columns
-from console.views.view import View, rule, vip_lines, vip_target
+from console.views import tables
+from console.views.cells import rule
+from console.views.details import vip_lines
+from console.views.targets import vip_target
+from console.views.view import View
 
 
 class VipsScreen(LiveScreen):
@@ -33,7 +36,7 @@ class VipsScreen(LiveScreen):
         return "VIPs"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Vip](columns.VIPS, empty="no node has told of a VIP")
+        yield LineTable[Vip](tables.VIPS, empty="no node has told of a VIP")
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="detail")
 

@@ -18,8 +18,10 @@ from console.tui import command
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.cells import line, rule
 from console.views.plan_lines import plan_lines, verdict_lines
-from console.views.view import View, line, named_target, rule
+from console.views.targets import named_target
+from console.views.view import View
 from console.views.what_if import PLANS, NodePlan, node_plans
 
 
