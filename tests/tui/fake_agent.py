@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
 import zmq
 
 from shared.codec import command_frames, command_of, telemetry_frames
@@ -52,6 +53,10 @@ class FakeAgent:
         """Reads commands and does not answer."""
         self.kept: Callable[[ReadHistory], tuple[bytes, ...]] = lambda _: ()
         """Its answer to who asks for its history."""
+        self.unverified = ""
+        """Why what it applied is not found when it is read back; empty: it is."""
+        self.lost: set[str] = set()
+        """Statuses of answers that get lost, each once."""
         self.interfere: Callable[[], None] = lambda: None
         """Called after every dry run: what another operator does meanwhile."""
         self.failure: BaseException | None = None
@@ -121,9 +126,23 @@ class FakeAgent:
             command = command_of(frames)
             assert command.id
             assert "@" in command.who, "the journal wants user@host"
-            answer = self.answer(command)
-            if not self.deaf:
-                router.send_multipart([sender, *command_frames(answer)])
+            for answer in self._steps(command, self.answer(command)):
+                if not self.deaf and answer.status not in self.lost:
+                    router.send_multipart([sender, *command_frames(answer)])
+                self.lost.discard(answer.status)
+
+    def _steps(self, command: Command, answer: Answer) -> list[Answer]:
+        if not command.steps or command.dry_run:
+            return [answer]
+        accepted = msgspec.structs.replace(answer, status="accepted", revision=-1, more=True)
+        if answer.status != "applied":
+            return [accepted, answer]
+        last = msgspec.structs.replace(
+            answer,
+            status="unverified" if self.unverified else "verified",
+            error=self.unverified,
+        )
+        return [accepted, msgspec.structs.replace(answer, more=True), last]
 
     def answer(self, command: Command) -> Answer:
         if isinstance(command.action, Look):

@@ -48,7 +48,10 @@ def _add_changing(verbs: Verbs, name: str, text: str) -> None:
     )
     verb.add_argument("--node", action="append", default=[], metavar="NAME", help="repeatable")
     verb.add_argument(
-        "--wait", choices=("applied", "drained"), help="until the nodes' telemetry shows it"
+        "--wait",
+        choices=("applied", "verified", "drained"),
+        default="verified",
+        help="until it is written, read back (the default), or no flow is left",
     )
     verb.add_argument(
         "--timeout", type=seconds, default=None, metavar="SECONDS", help="of the wait (60)"

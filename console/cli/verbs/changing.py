@@ -26,7 +26,7 @@ from console.planning.wish import Target, Wish, wish
 from console.views.items import listing
 from console.views.written import now_text
 from console.wire.client import ANSWER_TIMEOUT
-from shared.messages import Action, Batch, Drain
+from shared.messages import Action, Answer, Batch, Drain
 
 
 class Conditions(TypedDict):
@@ -67,7 +67,7 @@ def carry_out(
         _report(session, planned, done, arguments)
         code = plan.outcome(done)
     # What is already so is waited for too: the same words again go on with the wait.
-    waits = targets and arguments.wait and not arguments.dry_run
+    waits = targets and arguments.wait == "drained" and not arguments.dry_run
     if waits and code in (Exit.DONE, Exit.PARTIAL):
         reached = [a.address for a in done if a.answer is not None]
         return waiting.wait(session, targets, reached, arguments) or code
@@ -199,7 +199,10 @@ def _confirm(session: Session, wish: Wish, planned: list[Answered]) -> None:
 def _apply(
     session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace
 ) -> list[Answered]:
-    """Sends the command where the plan changes something; each node expects its plan's revision."""
+    """Sends the command where the plan changes something; each node expects its plan's revision.
+
+    Each step is told as it comes; with `--wait applied` nobody waits for the one after that.
+    """
     revisions = plan.revisions(planned)
     operation = uuid.uuid4().hex[:12]
     actions = {order.address: order.action for order in wanted.orders}
@@ -210,6 +213,7 @@ def _apply(
             why=arguments.reason,
             expect_revision=revisions[answered.address],
             operation=operation,
+            steps=True,
             timeout=ANSWER_TIMEOUT,
             **_conditions(arguments),
         ): answered
@@ -220,11 +224,22 @@ def _apply(
         inbox = session.client.wait(ANSWER_TIMEOUT)
         session.take(inbox)
         for reply in inbox.replies:
-            answered = pending.pop(reply.id, None)
-            if answered is not None:
-                done.append(answered._replace(answer=reply.answer))
+            if reply.id in pending:
+                answered = pending[reply.id]._replace(answer=_enough(reply.answer, arguments))
+                if reply.last or not (answered.answer and answered.answer.more):
+                    del pending[reply.id]
+                    done.append(answered)
+                elif answered.answer and session.err.isatty():
+                    session.say(f"  {answered.node}: {plan.step(answered.answer)}")
     order = [answered.address for answered in planned]
     return sorted(done, key=lambda answered: order.index(answered.address))
+
+
+def _enough(answer: Answer | None, arguments: Namespace) -> Answer | None:
+    """A step that is all that was waited for is the last one."""
+    if answer is not None and answer.status == "applied" and arguments.wait == "applied":
+        return replace(answer, more=False)
+    return answer
 
 
 def _report(
@@ -238,21 +253,41 @@ def _report(
         if answer is None:
             why = "no answer; it may still take effect: look again" if address in asked else ""
             session.say(f"  {node}: {why or 'no answer, nothing was sent'}")
-        elif answer.status == "applied":
+        elif answer.more:
+            session.say(f"  {node}: {plan.step(answer)}; its next step was not seen: look again")
+        elif plan.in_force(answer):
             number = f", generation {answer.generation}" if _of_config(arguments) else ""
-            session.write(f"  {node}: applied, revision {answer.revision}{number}")
+            session.write(f"  {node}: {_way(answer)}{number}")
             if answer.note:
                 session.say(f"  {node}: {answer.note}")
-        elif answer.status == "unchanged":
-            session.write(f"  {node}: already so")
         else:
             session.say(f"  {node}: {answer.status}: {answer.guard} {answer.error}".rstrip())
-    good = sum(a.answer is not None and a.answer.status in ("applied", "unchanged") for a in done)
-    session.write(f"applied {good}/{len(done)}")
+    good = sum(plan.in_force(a.answer) for a in done)
+    verified = sum(a.answer is not None and a.answer.status == "verified" for a in done)
+    session.write(f"applied {good}/{len(done)}" + (f", verified {verified}" if verified else ""))
+
+
+def _way(answer: Answer) -> str:
+    """The steps that a command went through; an older agent answers once."""
+    before = {"verified": "accepted -> applied -> "}
+    return before.get(answer.status, "") + plan.step(answer)
 
 
 def _of_config(arguments: Namespace) -> bool:
     return arguments.verb in ("reload", "rollback")
+
+
+def _result(answer: Answer | None) -> str:
+    """What was done; whether it was read back is said beside it."""
+    if answer is None:
+        return "no answer"
+    return "applied" if answer.status in ("verified", "unverified") else answer.status
+
+
+def _verified(answer: Answer | None) -> bool | None:
+    """None: nobody looked, or the word of it did not come."""
+    status = answer.status if answer else ""
+    return {"verified": True, "unverified": False}.get(status)
 
 
 def _answer_json(session: Session, answers: list[Answered], arguments: Namespace) -> None:
@@ -263,7 +298,8 @@ def _answer_json(session: Session, answers: list[Answered], arguments: Namespace
         {
             "node": a.node,
             "address": a.address,
-            "result": a.answer.status if a.answer else "no answer",
+            "result": _result(a.answer),
+            "verified": _verified(a.answer),
             "revision": a.answer.revision if a.answer else None,
             "guard": (a.answer.guard or None) if a.answer else None,
             "error": (a.answer.error or None) if a.answer else None,
