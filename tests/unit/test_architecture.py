@@ -59,6 +59,7 @@ CORE = {
         "reconfigure",
         "recollection",
         "rib",
+        "rollouts",
         "settling",
         "shutdown",
         "snapshot",
