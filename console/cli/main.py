@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from console.cli.grammar.changing import WAITS
 from console.cli.grammar.top import EXAMPLES, parser
 from console.exits import Exit, VerbError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code; usage errors leave through argparse with 2."""
-    given = ["--wait=applied" if a == "--wait" else a for a in (argv or sys.argv[1:])]
+    given = _with_wait(argv or sys.argv[1:])
     if given[:1] == ["complete"]:
         return _complete(given[1:])
     arguments = parser().parse_args(given)
@@ -40,6 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe has left; Python's own flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
+
+
+def _with_wait(given: Sequence[str]) -> list[str]:
+    """A bare `--wait` must not take the object behind it for what to wait for."""
+    behind = [*given[1:], ""]
+    pairs = zip(given, behind, strict=True)
+    return ["--wait=verified" if a == "--wait" and b not in WAITS else a for a, b in pairs]
 
 
 def _complete(given: Sequence[str]) -> int:
@@ -119,8 +127,9 @@ def _version() -> str:
 
 
 VERBS = {
-    "status": "reading.status",
-    "get": "reading.get",
+    "status": "status.status",
+    "get": "listing.get",
+    "top": "listing.top",
     "events": "following.events",
     "watch": "watching.watch",
     "diff": "differing.diff",
@@ -156,6 +165,7 @@ def _with_session(
     from console.cli.verbs.session import Session
     from console.model import objects
     from console.model.store import Store
+    from console.views.written import coloured, plain
     from console.wire.archive import Archive
     from console.wire.client import Client
 
@@ -174,6 +184,7 @@ def _with_session(
         err=sys.stderr,
         questions=_questions(no_input=arguments.no_input),
         connect_timeout=arguments.connect_timeout,
+        paint=coloured if _in_colour(arguments.color) else plain,
     )
     try:
         return verb(session, arguments)
@@ -187,6 +198,12 @@ def _with_session(
 
 def _questions(*, no_input: bool) -> TextIO | None:
     return sys.stdin if sys.stdin.isatty() and not no_input else None
+
+
+def _in_colour(wanted: str) -> bool:
+    """NO_COLOR as no-color.org has it: any value but an empty one."""
+    shows = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return wanted == "always" or (wanted == "auto" and shows and not os.environ.get("NO_COLOR"))
 
 
 def who() -> str:

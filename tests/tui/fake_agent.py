@@ -57,6 +57,13 @@ class FakeAgent:
         """Why what it applied is not found when it is read back; empty: it is."""
         self.lost: set[str] = set()
         """Statuses of answers that get lost, each once."""
+        self.silent_about = ""
+        """A status that it never answers."""
+        self.refuses_repetitions = ""
+        """By which guard."""
+        self.refusals = 0
+        self.steps = True
+        """It knows of them; those of 0.1.0 answer once."""
         self.interfere: Callable[[], None] = lambda: None
         """Called after every dry run: what another operator does meanwhile."""
         self.failure: BaseException | None = None
@@ -127,12 +134,13 @@ class FakeAgent:
             assert command.id
             assert "@" in command.who, "the journal wants user@host"
             for answer in self._steps(command, self.answer(command)):
-                if not self.deaf and answer.status not in self.lost:
+                heard = answer.status not in {*self.lost, self.silent_about}
+                if not self.deaf and heard:
                     router.send_multipart([sender, *command_frames(answer)])
                 self.lost.discard(answer.status)
 
     def _steps(self, command: Command, answer: Answer) -> list[Answer]:
-        if not command.steps or command.dry_run:
+        if not command.steps or command.dry_run or not self.steps or answer.guard:
             return [answer]
         accepted = msgspec.structs.replace(answer, status="accepted", revision=-1, more=True)
         if answer.status != "applied":
@@ -153,6 +161,9 @@ class FakeAgent:
             return self._made(command, "ok", history=self.kept(command.action), kept_from=1.0)
         if isinstance(command.action, RingOf):
             return self._made(command, "ok", ring=self._ring(command.action.vip))
+        if command.id in self._answers and self.refuses_repetitions:
+            self.refusals += 1
+            return self._made(command, "refused", guard=self.refuses_repetitions)
         if command.id in self._answers:
             return self._answers[command.id]
         self.received.append(command)

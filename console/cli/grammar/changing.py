@@ -7,6 +7,8 @@ import argparse
 
 from console.cli.grammar.words import Verbs, add_verb, duration, seconds
 
+WAITS = ("applied", "verified", "drained")
+
 
 def add(verbs: Verbs) -> None:
     _add_changing(verbs, "drain", "no new flows; those it has stay until they end")
@@ -49,7 +51,7 @@ def _add_changing(verbs: Verbs, name: str, text: str) -> None:
     verb.add_argument("--node", action="append", default=[], metavar="NAME", help="repeatable")
     verb.add_argument(
         "--wait",
-        choices=("applied", "verified", "drained"),
+        choices=WAITS,
         default="verified",
         help="until it is written, read back (the default), or no flow is left",
     )

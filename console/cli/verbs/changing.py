@@ -237,7 +237,11 @@ def _apply(
 
 def _enough(answer: Answer | None, arguments: Namespace) -> Answer | None:
     """A step that is all that was waited for is the last one."""
-    if answer is not None and answer.status == "applied" and arguments.wait == "applied":
+    if (
+        answer is not None
+        and answer.status == "applied"
+        and getattr(arguments, "wait", "") == "applied"
+    ):
         return replace(answer, more=False)
     return answer
 
