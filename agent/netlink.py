@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel knows of interface, default route and next hop.  The only importer of pyroute2.
+"""What the kernel knows of interface, default route and next hop.
 
 pyroute2 is imported inside the functions: it costs 16 MB, which the agent gives back by asking in a
 short-lived child (`python -m agent.netlink`), as it does with the compiler.
@@ -14,7 +14,6 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -22,7 +21,6 @@ from agent.attach import attributes
 from agent.boundary import EffectError
 from agent.host_watch import LinkSeen
 from agent.maglev import Address
-from agent.preflight.surveyed import Link, Network, WayTo
 
 RESOLVE = 5.0
 """Seconds that the next hop has to answer ARP or neighbour discovery at start."""
@@ -39,11 +37,6 @@ _IFLA_ADDRESS, _IFLA_MTU = 1, 4  # linux/if_link.h
 _IFF_UP, _IFF_LOWER_UP = 1, 1 << 16  # linux/if.h
 _NUD_VALID = 0xDE
 """Permanent, no ARP, reachable, probe, stale, delay."""
-
-
-NEIGHBOUR = 1.5
-"""Seconds that the reals' next hops have, in preflight."""
-MAIN_TABLE, UNICAST = 254, 1  # linux/rtnetlink.h
 
 
 class WayOut(NamedTuple):
@@ -192,108 +185,6 @@ def _hardware_address(kernel: Any, index: int, interface: str, hop: str) -> str:
         f"gateway {hop}: does not answer ARP or neighbour discovery on {interface}; "
         "check the address and the link"
     )
-
-
-# ---- for preflight, which is short-lived itself: pyroute2 in this process
-
-
-def link_of(interface: str) -> Link | None:
-    """An interface as the kernel has it; None: there is none of that name here."""
-    from pyroute2 import IPRoute  # noqa: PLC0415
-
-    with IPRoute() as kernel:
-        index = kernel.link_lookup(ifname=interface)
-        if not index:
-            return None
-        link = kernel.get_links(index[0])[0]
-        return Link(
-            ifindex=index[0],
-            up=link.get("state") == "up",
-            carrier=bool(link.get("carrier")),
-            mtu=int(link.get("mtu")),
-            kind=str(link.get(("linkinfo", "kind")) or ""),
-        )
-
-
-def network() -> Network:
-    """Every address, route and IPIP device of this network namespace."""
-    from pyroute2 import IPRoute  # noqa: PLC0415
-
-    with IPRoute() as kernel:
-        links = {link["index"]: link for link in kernel.get_links()}
-        names = {index: str(link.get("ifname")) for index, link in links.items()}
-        addresses = [
-            (names[a["index"]], f"{a.get('local') or a.get('address')}/{a['prefixlen']}")
-            for a in kernel.get_addr()
-        ]
-        routes = [
-            (names.get(route.get("oif") or 0, ""), destination)
-            for route in kernel.get_routes(table=MAIN_TABLE)
-            if (destination := _destination(route)) is not None
-        ]
-        tunnels = [
-            (names[index], link.get("state") == "up")
-            for index, link in links.items()
-            if link.get(("linkinfo", "kind")) == "ipip" and _takes_from_anywhere(link)
-        ]
-    return Network(tuple(addresses), tuple(routes), tuple(tunnels))
-
-
-def paths(destinations: Iterable[str]) -> dict[str, WayTo | None]:
-    """The kernel's way to each address, each next hop asked for its MAC; None: no route."""
-    from pyroute2 import IPRoute  # noqa: PLC0415
-
-    with IPRoute() as kernel:
-        names = {link["index"]: str(link.get("ifname")) for link in kernel.get_links()}
-        ways = {destination: _way(kernel, destination) for destination in destinations}
-        hops = {(way[0], way[1] or to) for to, way in ways.items() if way}
-        answering = _answering(kernel, hops)
-    return {
-        to: WayTo(names[way[0]], way[1], (way[0], way[1] or to) in answering) if way else None
-        for to, way in ways.items()
-    }
-
-
-def _way(kernel: Any, destination: str) -> tuple[int, str] | None:  # noqa: ANN401
-    """(interface number, gateway or nothing); None: no route."""
-    from pyroute2 import NetlinkError  # noqa: PLC0415
-
-    try:
-        route = kernel.route("get", dst=destination)[0]
-    except NetlinkError:
-        return None
-    return int(route.get("oif")), str(route.get("gateway") or "")
-
-
-def _answering(kernel: Any, hops: set[tuple[int, str]]) -> set[tuple[int, str]]:  # noqa: ANN401
-    """Those whose MAC is known, or becomes known in time; all are asked together."""
-    deadline = time.monotonic() + NEIGHBOUR
-    while True:
-        known = {
-            (entry["ifindex"], str(entry.get("dst")))
-            for entry in kernel.get_neighbours()
-            if entry.get("lladdr")
-        }
-        if hops <= known or time.monotonic() > deadline:
-            return hops & known
-        for _, hop in hops - known:
-            family = socket.AF_INET6 if ":" in hop else socket.AF_INET
-            with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as prompt:
-                prompt.sendto(b"", (hop, 9))  # discard: any packet makes the kernel ask
-        time.sleep(0.05)
-
-
-def _destination(route: Any) -> str | None:  # noqa: ANN401
-    """`10.0.0.0/8`; None: a route that says nothing of who is there (unreachable, multicast)."""
-    if route["type"] != UNICAST:
-        return None
-    any_address = "::" if route["family"] == socket.AF_INET6 else "0.0.0.0"
-    return f"{route.get('dst') or any_address}/{route['dst_len']}"
-
-
-def _takes_from_anywhere(link: Any) -> bool:  # noqa: ANN401
-    remote = link.get(("linkinfo", "data", "ipip_remote"))
-    return remote in (None, "0.0.0.0")
 
 
 if __name__ == "__main__":
