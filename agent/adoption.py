@@ -12,12 +12,14 @@ import numpy as np
 
 from agent import commands, maglev
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.boundary import Adopted, OwnedReal
+from agent.boundary import Adopted
 from agent.config import Vip
 from agent.health import Verdict
+from agent.nouns import OwnedReal
+from agent.numbers import RealNumbers, VipNumbers
 from agent.pending import Due
 from agent.shutdown import Phase, Shutdown
-from agent.state import NodeState, PeerState, RealNumbers, RealState, VipNumbers, VipState
+from agent.state import NodeState, PeerState, RealState, VipState
 from shared.model import Health
 
 Owned = dict[tuple[int, maglev.Address], OwnedReal]

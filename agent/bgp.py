@@ -22,8 +22,9 @@ from pathlib import Path
 
 from agent import bgp_pipe, bgp_text
 from agent.bgp_table import Bgp
-from agent.boundary import EffectError, PeerChanged, Route
+from agent.boundary import EffectError, PeerChanged
 from agent.maglev import Address
+from agent.nouns import Route
 
 log = logging.getLogger("remora.bgp")
 

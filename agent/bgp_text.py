@@ -7,8 +7,8 @@ Whatever is spliced in comes from types that cannot hold a quote or a line's end
 from __future__ import annotations
 
 from agent.bgp_table import Bgp, BgpPeer
-from agent.boundary import Route
 from agent.maglev import Address
+from agent.nouns import Route
 
 
 def config(listed: Bgp, bridge: str) -> str:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from agent import commands, emptying, guard, pending, shutdown
-from agent.boundary import Counted, Effect, Emit, Override, Remember
+from agent.boundary import Counted, Effect, Emit, Remember
 from agent.forecast import impacts
+from agent.nouns import Override
 from agent.pending import Due
 from agent.shutdown import Shutdown
 from agent.state import NodeState, RealState, VipState

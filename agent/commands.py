@@ -14,8 +14,9 @@ from typing import NamedTuple, assert_never
 import msgspec
 
 from agent import difference, emptying, forecast, guard, maglev, pending, reconfigure, shutdown
-from agent.boundary import Override, Proposed
+from agent.boundary import Proposed
 from agent.drain_table import DrainTable
+from agent.nouns import Override
 from agent.pending import Due
 from agent.shutdown import Shutdown
 from agent.state import NodeState, RealState

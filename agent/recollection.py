@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.boundary import Override, Pending
+from agent.nouns import Override, Pending
 from shared.model import Admin
 
 FORMAT = 1

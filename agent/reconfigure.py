@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from agent.boundary import Override, VipKey
 from agent.config import Config, Real, Vip
-from agent.state import NodeState, RealNumbers, RealState, VipNumbers, VipState
+from agent.nouns import Override, VipKey
+from agent.numbers import RealNumbers, VipNumbers
+from agent.state import NodeState, RealState, VipState
 from shared.model import Admin
 
 

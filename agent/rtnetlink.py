@@ -136,7 +136,9 @@ def addresses() -> frozenset[tuple[str, str]]:
     for body in ask(_GETADDR, _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0), _DUMP):
         _, length, _, _, index = _ADDRESS.unpack_from(body)
         said = attributes(body[_ADDRESS.size :])
-        packed = said.get(_IFA_LOCAL) or said.get(_IFA_ADDRESS)  # of a peer, the far end's is second
+        packed = said.get(_IFA_LOCAL) or said.get(
+            _IFA_ADDRESS
+        )  # of a peer, the far end's is second
         if packed and index in names:
             found.add((names[index], f"{ip_address(packed)}/{length}"))
     return frozenset(found)

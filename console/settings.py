@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from console import appearance, trust
-from console.appearance import FIELDS, Appearance
 from console.exits import VerbError
-from console.trust import Trust, TrustError
+from console.tui import appearance
+from console.tui.appearance import FIELDS, Appearance
+from console.wire import trust
+from console.wire.trust import Trust, TrustError
 from shared.model import AddressError, endpoints
 
 KEYS = ("agents", "cluster", "view_only", "relay", "key", "known_agents", "insecure", *FIELDS)

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from agent.boundary import Encap
 from agent.config import Node, Real
 from agent.maglev import Address
+from agent.nouns import Encap
 from agent.preflight.rules_network import CLIENT_MTU
 from agent.preflight.surveyed import Reached
 from agent.vectors import icmp, ipv4, ipv6, udp

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_interface, ip_network
 
-from agent.boundary import Encap
 from agent.config import Config, Node
+from agent.nouns import Encap
 from agent.preflight import settings
 from agent.preflight.findings import Finding, Level, mended, ok
 from agent.preflight.rules_device import device

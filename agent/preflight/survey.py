@@ -20,8 +20,9 @@ from pathlib import Path
 from agent import loader, netlink, pinned
 from agent.attach import attached
 from agent.bgp_table import Bgp, BgpPeer
-from agent.boundary import Asking, EffectError, Target
+from agent.boundary import EffectError
 from agent.config import Config, Node
+from agent.nouns import Asking, Target
 from agent.preflight import (
     ethtool,
     read_host,

@@ -13,10 +13,10 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
-from console.app import RemoraApp
-from console.arming import Arming
-from console.client import Client
-from console.screens.plan import PlanDialog
+from console.planning.arming import Arming
+from console.tui.app import RemoraApp
+from console.tui.screens.plan import PlanDialog
+from console.wire.client import Client
 from shared.messages import Drain, Weight
 from shared.model import Admin
 from tests.tui.fake_agent import FakeAgent

@@ -21,7 +21,7 @@ from agent import bgp_pipe
 from agent.bgp import LARGEST_LOG, Speaker
 from agent.bgp_table import Bgp, BgpPeer
 from agent.bgp_text import attributes, config, prefix
-from agent.boundary import Route
+from agent.nouns import Route
 
 UP = {"type": "state", "neighbor": {"address": {"peer": "10.2.1.1"}, "state": "up"}}
 

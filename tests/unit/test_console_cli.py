@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from console import cli
+from console.cli import main as cli
 from console.exits import Exit
 from shared.messages import Drain, Undrain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
-from tests.tui.recorded import Fleet, events
+from tests.tui.recorded import DNS, REALS, WEB, Fleet, events
 
 TARGET = "real/10.3.1.2@web"
 KEY = ("web", "10.3.1.2")
@@ -270,6 +270,24 @@ def test_wait_times_out(two: Pair, capsys: Capture) -> None:
     assert "the change stands" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("target", ["node/lb1", "vip/web"])
+def test_a_node_or_vip_is_drained_when_its_agent_says_so(
+    two: Pair, target: str, capsys: Capture
+) -> None:
+    """Flows in its table are no proof of the contrary: the routers moved them to other nodes."""
+    words = ("drain", target, "--yes", "--wait=drained", "--timeout", "0.6")
+    for agent in two:
+        agent.fleet.phase = "withdrawn"
+        agent.fleet.flows = {(vip, real): 0 for vip in (WEB, DNS) for real in REALS}
+    assert remora(*words, agents=two) == Exit.TIMED_OUT
+    assert "lb1 withdrawn" in capsys.readouterr().err
+    for agent in two:
+        agent.fleet.phase = "drained"
+        agent.fleet.flows.clear()
+    assert remora(*words, agents=two) == Exit.DONE
+    assert "lb1 drained" in capsys.readouterr().err
+
+
 def test_json_of_a_change(two: Pair, capsys: Capture) -> None:
     assert remora("drain", TARGET, "--yes", "-o", "json", agents=two) == Exit.DONE
     found = json.loads(capsys.readouterr().out)
@@ -325,8 +343,8 @@ def test_dumb_terminal_is_sent_to_the_cli(capsys: Capture, monkeypatch: pytest.M
 def test_verbs_do_not_import_textual() -> None:
     """Verbs answer in hundredths of a second; textual alone takes 200 ms."""
     program = (
-        "import sys; from console import cli\n"
-        "from console.verbs import changing, following, reading\n"
+        "import sys; from console.cli import main as cli\n"
+        "from console.cli.verbs import changing, following, reading\n"
         "sys.exit(any(m for m in sys.modules if m.partition('.')[0] in ('textual', 'rich')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

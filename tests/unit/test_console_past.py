@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from agent.audit import Audit, Given
-from console import cli
-from console.archive import Archive
+from console.cli import main as cli
 from console.exits import Exit, VerbError
-from console.moment import moment
-from console.playback import opened
-from console.store import Arrived, Inbox, Liveness, Store
+from console.model.moment import moment
+from console.model.store import Arrived, Inbox, Liveness, Store
+from console.wire.archive import Archive
+from console.wire.playback import opened
 from shared import chain, recording
 from shared.grants import LOCAL
 from shared.messages import Answer, Command, Drain, Look, NodeSnapshot

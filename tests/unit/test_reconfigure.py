@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from agent import boundary as b
 from agent import config
+from agent.nouns import Override, Target, VipKey
 from shared.messages import Answer, Drain, Undrain, Weight
 from shared.model import Admin, Health, Protocol
 from tests.unit.world import ONE_VIP, REALS, SLOTS, TOML, VIP_ADDRESS, WEB, World, vip
 
 NEW = "10.3.9.2"
-MAIL = b.VipKey(IPv4Address("10.200.0.2"), 25, Protocol.TCP)
+MAIL = VipKey(IPv4Address("10.200.0.2"), 25, Protocol.TCP)
 TWO_VIPS = ONE_VIP + vip("mail", "10.200.0.2", 25, REALS[:2])
 OTHER = (
     TOML.replace("[bgp]", "flow_idle = 60\n[bgp]", 1)
@@ -114,7 +115,7 @@ def test_a_removed_real_is_forgotten_by_the_journal(world: World) -> None:
     """Who comes back after a removal comes back enabled, with or without a restart between."""
     world.ask(Drain(real=REALS[2]), id="d")
     world.reload(OTHER)
-    assert world.remembered[-1].overrides == (b.Override("web", REALS[2], Admin.ENABLED, None),)
+    assert world.remembered[-1].overrides == (Override("web", REALS[2], Admin.ENABLED, None),)
     world.restart(TWO_VIPS)
     real = world.director.state.vips["web"].reals[ip_address(REALS[2])]
     assert real.admin is Admin.ENABLED
@@ -130,8 +131,8 @@ def test_f5_a_vip_that_changes_its_name_keeps_all_else(world: World) -> None:
     assert "Advertise" not in world.history
     assert all((world.rings[n] == ring).all() for n, ring in rings.items())
     assert world.remembered[-1].overrides == (
-        b.Override("web", REALS[0], Admin.ENABLED, None),
-        b.Override("www", REALS[0], Admin.DRAINING, None),
+        Override("web", REALS[0], Admin.ENABLED, None),
+        Override("www", REALS[0], Admin.DRAINING, None),
     )
     assert world.director.state.vips["www"].reals[ip_address(REALS[1])].verdict.health is Health.UP
 
@@ -140,7 +141,7 @@ def test_a_setting_reaches_the_program_and_the_prober(world: World) -> None:
     world.reload(OTHER)
     assert world.control is not None
     assert world.control.node.flow_idle == 60
-    assert b.Target("web", ip_address(NEW)) in world.targets
+    assert Target("web", ip_address(NEW)) in world.targets
 
 
 @pytest.mark.parametrize(

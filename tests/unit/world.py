@@ -16,6 +16,7 @@ from agent import boundary as b
 from agent import config, maglev, recollection
 from agent.director import Director
 from agent.journal import line_of
+from agent.nouns import Asking, OwnedReal, Placing, Route, Target, VipKey
 from agent.recollection import Recalled
 from shared.messages import Action, Answer, Command, EventBody, Reload
 from shared.model import Protocol
@@ -67,27 +68,27 @@ class World:
         self.config = config.parse(text, "test.toml")
         self.director = Director(self.config, fill)
         self.now = 1000.0
-        self.vips: dict[b.VipKey, int] = {}
-        self.reals: dict[int, b.OwnedReal] = {}
+        self.vips: dict[VipKey, int] = {}
+        self.reals: dict[int, OwnedReal] = {}
         self.rings: dict[int, np.ndarray] = {}
-        self.placings: dict[b.VipKey, b.Placing] = {}
+        self.placings: dict[VipKey, Placing] = {}
         self.quic_ids: dict[int, dict[int, int]] = {}
         self.forgotten: list[int] = []
         """vip_nums whose rings forgot the one before."""
         self.announced: frozenset[maglev.Address] = frozenset()
-        self.routes: dict[maglev.Address, b.Route] = {}
+        self.routes: dict[maglev.Address, Route] = {}
         self.history: list[str] = []
         self.events: list[EventBody] = []
         self.answers: list[Answer] = []
         self.remembered: list[b.Remember] = []
-        self.targets: frozenset[b.Target] = frozenset()
+        self.targets: frozenset[Target] = frozenset()
         self.refuse: Callable[[b.Effect], bool] = lambda effect: False
         self.file = text
         """The config file, as the next reload reads it."""
         self.kept: dict[int, str] = {}
         self._packets = np.zeros(512, np.uint64)
         self.control: config.Config | None = self.config
-        self.asked: frozenset[b.Asking] = frozenset()
+        self.asked: frozenset[Asking] = frozenset()
 
     # ---- what happens
 
@@ -117,7 +118,7 @@ class World:
     def probe(self, *reals: str, ok: bool, vip: str = "web", times: int = 1) -> None:
         for _ in range(times):
             for real in reals:
-                target = b.Target(vip, ip_address(real))
+                target = Target(vip, ip_address(real))
                 self.tell(b.Probed(target, ok, "http 200" if ok else "refused", 1.0))
 
     def all_up(self) -> None:
@@ -254,5 +255,5 @@ class World:
         return self.reals[state.reals[ip_address(real)].number.real_num].flags
 
 
-WEB = b.VipKey(IPv4Address("10.200.0.1"), 80, Protocol.TCP)
+WEB = VipKey(IPv4Address("10.200.0.1"), 80, Protocol.TCP)
 VIP_ADDRESS = IPv4Address("10.200.0.1")
