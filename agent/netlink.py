@@ -8,35 +8,21 @@ short-lived child (`python -m agent.netlink`), as it does with the compiler.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
-import struct
 import sys
 import time
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
-from agent.attach import attributes
+from agent import rtnetlink
+from agent.attach import how_attached
 from agent.boundary import EffectError
-from agent.host_watch import LinkSeen
+from agent.host_seen import HostSeen
 from agent.maglev import Address
 
 RESOLVE = 5.0
 """Seconds that the next hop has to answer ARP or neighbour discovery at start."""
-
-# linux/netlink.h, linux/neighbour.h
-_MESSAGE = struct.Struct("=IHHII")
-_NEIGHBOUR = struct.Struct("=B3xiHBB")
-_ATTRIBUTE = struct.Struct("=HH")
-_RTM_NEWNEIGH, _RTM_GETNEIGH, _NLM_F_REQUEST = 28, 30, 1
-_NDA_DST, _NDA_LLADDR = 1, 2
-_LINK = struct.Struct("=BxHiII")
-_RTM_NEWLINK, _RTM_GETLINK = 16, 18
-_IFLA_ADDRESS, _IFLA_MTU = 1, 4  # linux/if_link.h
-_IFF_UP, _IFF_LOWER_UP = 1, 1 << 16  # linux/if.h
-_NUD_VALID = 0xDE
-"""Permanent, no ARP, reachable, probe, stale, delay."""
 
 
 class WayOut(NamedTuple):
@@ -77,60 +63,16 @@ async def resolve(interface: str, gateway: Address | None) -> WayOut:
     )
 
 
-def neighbour(interface: str, address: str) -> bytes | None:
-    """The MAC that the kernel has for a neighbour; None while it knows none.
-
-    Asked every few seconds, it must cost microseconds: one RTM_GETNEIGH (rtnetlink(7)), written by
-    hand.  The kernel answers in the same call.
-    """
-    packed = ip_address(address).packed
-    family = socket.AF_INET6 if len(packed) == 16 else socket.AF_INET
-    route = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-    with route, contextlib.suppress(OSError):  # the interface is gone: no neighbour there
-        wanted = _NEIGHBOUR.pack(family, socket.if_nametoindex(interface), 0, 0, 0)
-        wanted += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(packed), _NDA_DST) + packed
-        length = _MESSAGE.size + len(wanted)
-        route.send(_MESSAGE.pack(length, _RTM_GETNEIGH, _NLM_F_REQUEST, 1, 0) + wanted)
-        return _hardware_address_in(route.recv(4096))
-    return None
-
-
-def link_seen(interface: str) -> LinkSeen | None:
-    """The interface as the kernel has it now; None: there is none of that name.
-
-    Asked every few seconds like a neighbour: one RTM_GETLINK, answered in the same call.
-    """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as route:
-        try:
-            index = socket.if_nametoindex(interface)
-        except OSError:
-            return None
-        wanted = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0)
-        length = _MESSAGE.size + len(wanted)
-        route.send(_MESSAGE.pack(length, _RTM_GETLINK, _NLM_F_REQUEST, 1, 0) + wanted)
-        reply = route.recv(1 << 16)
-    if _MESSAGE.unpack_from(reply)[1] != _RTM_NEWLINK:
-        return None
-    flags = _LINK.unpack_from(reply, _MESSAGE.size)[3]
-    found = attributes(reply[_MESSAGE.size + _LINK.size :])
-    mtu = int.from_bytes(found.get(_IFLA_MTU, b""), sys.byteorder)
-    up = flags & (_IFF_UP | _IFF_LOWER_UP) == _IFF_UP | _IFF_LOWER_UP
-    return LinkSeen(up, mtu, found.get(_IFLA_ADDRESS, b""))
-
-
-def _hardware_address_in(message: bytes) -> bytes | None:
-    """NDA_LLADDR of an RTM_NEWNEIGH, if the kernel takes it for valid."""
-    length, kind, *_ = _MESSAGE.unpack_from(message)
-    if kind != _RTM_NEWNEIGH:
-        return None
-    _, _, state, _, _ = _NEIGHBOUR.unpack_from(message, _MESSAGE.size)
-    at = _MESSAGE.size + _NEIGHBOUR.size
-    while state & _NUD_VALID and at + _ATTRIBUTE.size <= length:
-        size, name = _ATTRIBUTE.unpack_from(message, at)
-        if name == _NDA_LLADDR:
-            return message[at + _ATTRIBUTE.size : at + size]
-        at += max(size, _ATTRIBUTE.size) + 3 & ~3
-    return None
+def look(interface: str, gateway: str, program: int) -> HostSeen:
+    """How all that may change around the node is now; `program`: the id of ours.  Half a
+    millisecond."""
+    return HostSeen(
+        link=rtnetlink.link(interface),
+        program=how_attached(interface, program),
+        addresses=rtnetlink.addresses(),
+        gateway=gateway,
+        neighbour=rtnetlink.neighbour(interface, gateway),
+    )
 
 
 def _resolve_here(interface: str, gateway: str) -> dict[str, Any]:

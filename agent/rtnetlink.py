@@ -15,9 +15,10 @@ import struct
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import NamedTuple
 
-# linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/neighbour.h, linux/if.h
+from agent.host_seen import LinkSeen, Neighbour
+
+# linux/netlink.h, rtnetlink.h, if_link.h, if_addr.h, neighbour.h, if.h
 _MESSAGE, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=HH")
 _LINK, _NEIGHBOUR = struct.Struct("=BxHiII"), struct.Struct("=B3xiHBB")
 _ADDRESS = struct.Struct("=BBBBi")
@@ -33,23 +34,6 @@ _NUD_VALID, _NUD_FAILED = 0xDE, 0x20
 _GROUPS = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 8
 """RTMGRP_LINK, NEIGH, IPV4_IFADDR, IPV6_IFADDR."""
 _LARGEST = 1 << 18
-
-
-class LinkSeen(NamedTuple):
-    """An interface at one moment."""
-
-    index: int
-    up: bool
-    """Administratively up and with a carrier."""
-    mtu: int
-    mac: bytes
-
-
-class Neighbour(NamedTuple):
-    mac: bytes | None
-    """None: the kernel knows none that is valid."""
-    failed: bool
-    """It asked, and nobody answered."""
 
 
 def ask(kind: int, content: bytes, flags: int = 0) -> Iterator[bytes]:
@@ -131,7 +115,7 @@ def neighbour(interface: str, address: str) -> Neighbour:
 
 def addresses() -> frozenset[tuple[str, str]]:
     """Every address of this network namespace: (interface, `address/prefix length`)."""
-    names = {index: name for index, name in socket.if_nameindex()}
+    names = dict(socket.if_nameindex())
     found = set()
     for body in ask(_GETADDR, _ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0), _DUMP):
         _, length, _, _, index = _ADDRESS.unpack_from(body)

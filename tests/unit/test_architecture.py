@@ -35,6 +35,7 @@ CORE = {
         "forecast",
         "guard",
         "health",
+        "host_seen",
         "host_watch",
         "invented",
         "judge",
@@ -151,9 +152,11 @@ CHILD = (
     "agent/attach.py",
     "agent/bpf_syscall.py",
     "agent/egress.py",
+    "agent/host_seen.py",
     "agent/jiffies.py",
     "agent/loader.py",
     "agent/pinned.py",
+    "agent/rtnetlink.py",
     "shared/reasons.py",
 )
 """Run by Debian's python3, without the project's packages."""
