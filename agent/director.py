@@ -150,7 +150,7 @@ class Director:
                 self._settling.stop()
                 return []
             case Looked():
-                return self._watching.looked(fact)
+                return self._watching.looked(fact, now)
             case Tick():
                 return self._settling.forget_previous(now)
             case _:

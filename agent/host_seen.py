@@ -21,8 +21,8 @@ class Neighbour(NamedTuple):
 
     mac: bytes | None
     """None: none that is valid."""
-    failed: bool
-    """The kernel asked, and nobody answered."""
+    asked: bool
+    """The kernel asks, or asked, and nobody has answered yet."""
 
 
 class HostSeen(NamedTuple):

@@ -18,6 +18,8 @@ from shared.messages import ChangeEvent
 
 Said = tuple[str, str]
 """(what, result) of an event."""
+SILENT = 3.0
+"""Seconds without an answer of the next hop: the kernel's three questions."""
 LOST = ("none", "foreign")
 
 
@@ -29,12 +31,15 @@ class Watching:
         self._touch_all = touch_all
         self._seen: HostSeen | None = None
         self._error = ""
+        self._silent: float | None = None
+        """Since when the next hop does not answer."""
+        self._told_silent = False
 
-    def looked(self, fact: Looked) -> list[Effect]:
+    def looked(self, fact: Looked, at: float) -> list[Effect]:
         """One more look."""
         state, now = self._state, fact.seen
         before, self._seen = self._seen, now
-        said = list(changes(state.listed, before, now))
+        said = [*changes(state.listed, before, now), *self._gateway(now, at)]
         if fact.error and fact.error != self._error:
             said.append((f"xdp {state.listed.node.interface}", f"not put back: {fact.error}"))
         self._error = fact.error
@@ -49,6 +54,19 @@ class Watching:
             effects.append(_follow(state.listed.node.interface, now, now.link))
         events = [ChangeEvent("agent", what, result, state.revision) for what, result in said]
         return [*effects, *(Emit(event, warns=True) for event in events)]
+
+    def _gateway(self, seen: HostSeen, at: float) -> Iterator[Said]:
+        """Whether it answers.  The kernel asks again and again while somebody sends to it."""
+        what = f"gateway {seen.gateway}"
+        if seen.neighbour.mac:
+            if self._told_silent:
+                yield what, "answers again"
+            self._silent, self._told_silent = None, False
+        elif seen.neighbour.asked and not self._told_silent:
+            self._silent = at if self._silent is None else self._silent
+            if at - self._silent >= SILENT:
+                self._told_silent = True
+                yield what, "does not answer: what is balanced goes to its last MAC"
 
 
 def _follow(interface: str, seen: HostSeen, link: LinkSeen) -> Follow:
@@ -100,13 +118,8 @@ def _link(name: str, before: LinkSeen | None, now: LinkSeen | None) -> Iterator[
 
 
 def _gateway(address: str, before: Neighbour, now: Neighbour) -> Iterator[Said]:
-    what = f"gateway {address}"
-    if now.failed and not before.failed:
-        yield what, "does not answer: what is balanced goes to its last MAC"
-    if before.failed and now.mac:
-        yield what, "answers again"
     if before.mac and now.mac and before.mac != now.mac:
-        yield what, f"MAC {before.mac.hex(':')} -> {now.mac.hex(':')}, followed"
+        yield f"gateway {address}", f"MAC {before.mac.hex(':')} -> {now.mac.hex(':')}, followed"
 
 
 def _address_gone(listed: Config, interface: str, text: str) -> str:

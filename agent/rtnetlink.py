@@ -29,8 +29,8 @@ _IFLA_ADDRESS, _IFLA_MTU = 1, 4
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _NDA_DST, _NDA_LLADDR = 1, 2
 _IFF_UP, _IFF_LOWER_UP = 1, 1 << 16
-_NUD_VALID, _NUD_FAILED = 0xDE, 0x20
-"""Valid: permanent, no ARP, reachable, probe, stale, delay."""
+_NUD_VALID, _NUD_ASKED = 0xDE, 0x21
+"""Valid: permanent, no ARP, reachable, probe, stale, delay.  Asked: incomplete, failed."""
 _GROUPS = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 8
 """RTMGRP_LINK, NEIGH, IPV4_IFADDR, IPV6_IFADDR."""
 _LARGEST = 1 << 18
@@ -109,8 +109,8 @@ def neighbour(interface: str, address: str) -> Neighbour:
         (body,) = ask(_GETNEIGH, wanted + attribute(_NDA_DST, to))
         state = _NEIGHBOUR.unpack_from(body)[2]
         mac = attributes(body[_NEIGHBOUR.size :]).get(_NDA_LLADDR)
-        return Neighbour(mac if state & _NUD_VALID else None, bool(state & _NUD_FAILED))
-    return Neighbour(None, failed=False)
+        return Neighbour(mac if state & _NUD_VALID else None, bool(state & _NUD_ASKED))
+    return Neighbour(None, asked=False)
 
 
 def addresses() -> frozenset[tuple[str, str]]:

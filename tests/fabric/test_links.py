@@ -34,6 +34,7 @@ def test_h4_a_link_that_goes_down_and_up(fabric: Fabric) -> None:
         netns.ip(f"link set {NODE} up", netns=t.ROUTER)
     until(lambda: 'what="link eth0" result=up' in log.read_text(), 10, "up again")
     fabric.await_routes()
+    until(lambda: _checks_pass(fabric), 10, "checks, which went through it, pass again")
     with fabric.only_via(NODE):
         assert {fabric.request() for _ in range(20)} == set(t.REALS)
 
@@ -78,7 +79,7 @@ def test_a_program_that_was_taken_off_is_put_back(fabric: Fabric) -> None:
 
 
 def _checks_pass(fabric: Fabric) -> bool:
-    return all(real.health is Health.UP for real in fabric.look(NODE).reals)
+    return all(real.health is Health.UP for real in fabric.look(NODE).reals.values())
 
 
 def test_addresses_that_come_and_go_are_said_with_what_they_mean(fabric: Fabric) -> None:

@@ -24,7 +24,7 @@ SEEN = HostSeen(
     "native",
     frozenset({("lo", "127.0.0.1/8"), ("eth0", "10.2.1.2/24"), ("eth0", "fe80::1/64")}),
     "10.2.1.1",
-    Neighbour(OTHER, failed=False),
+    Neighbour(OTHER, asked=False),
 )
 LISTED = config.parse(ONE_VIP, "test")
 DECAP = config.parse(ONE_VIP.replace("[node]", "[node]\ndecap = true"), "test")
@@ -48,10 +48,8 @@ def link(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
         (link(ifindex=8), ["link eth0 was made anew"]),
         ({"link": None, "program": "none"}, ["link eth0 is gone", "xdp eth0 our program is gone"]),
         ({"program": "foreign"}, ["xdp eth0 somebody else's program took its place"]),
-        ({"neighbour": Neighbour(None, failed=True)},
-         ["gateway 10.2.1.1 does not answer: what is balanced goes to its last MAC"]),
-        ({"neighbour": Neighbour(None, failed=False)}, []),
-        ({"neighbour": Neighbour(MAC, failed=False)},
+        ({"neighbour": Neighbour(None, asked=False)}, []),
+        ({"neighbour": Neighbour(MAC, asked=False)},
          ["gateway 10.2.1.1 MAC 02:00:00:00:00:02 -> 02:00:00:00:00:01, followed"]),
         ({"addresses": frozenset()},
          ["address 10.2.1.2/24 gone from eth0: the BGP session with 10.2.1.1 is from it",
@@ -82,8 +80,6 @@ def test_back_again() -> None:
     assert said(SEEN._replace(**link(up=False))) == [("link eth0", "up")]
     assert said(SEEN._replace(link=None)) == [("link eth0", "is there")]
     assert said(SEEN._replace(program="none")) == [("xdp eth0", "our program runs: native")]
-    lost = SEEN._replace(neighbour=Neighbour(None, failed=True))
-    assert said(lost) == [("gateway 10.2.1.1", "answers again")]
 
 
 def test_a_node_that_is_a_real_has_vips_on_lo() -> None:
@@ -112,7 +108,7 @@ def said(world: World) -> list[str]:
 
 def test_what_the_program_must_know_is_followed_complete_each_time(world: World) -> None:
     assert world.followed == Follow(MAC, OTHER, (ip_address("10.2.1.2"),)), "no link-local one"
-    moved = SEEN._replace(neighbour=Neighbour(None, failed=True), **link(mac=OTHER))
+    moved = SEEN._replace(neighbour=Neighbour(None, asked=True), **link(mac=OTHER))
     world.tell(Looked(moved._replace(**plus("eth0", "10.2.1.9/24"))))
     assert world.followed == Follow(OTHER, None, (ip_address("10.2.1.2"), ip_address("10.2.1.9")))
 
@@ -157,6 +153,29 @@ def test_a_link_that_is_down_withdraws_nothing(world: World) -> None:
     assert world.history == []
 
 
+def test_a_gateway_that_does_not_answer_is_said_once_it_was_asked_thrice(world: World) -> None:
+    silent = SEEN._replace(neighbour=Neighbour(None, asked=True))
+    world.tell(Looked(silent))
+    world.now += 2.9
+    world.tell(Looked(silent))
+    assert said(world) == []
+    world.now += 0.1
+    world.tell(Looked(silent), Looked(silent))
+    assert said(world) == [
+        "gateway 10.2.1.1 does not answer: what is balanced goes to its last MAC"
+    ]
+    world.tell(Looked(SEEN), Looked(SEEN))
+    assert said(world)[1:] == ["gateway 10.2.1.1 answers again"]
+
+
+def test_a_gateway_that_nobody_asks_for_is_not_accused(world: World) -> None:
+    unknown = SEEN._replace(neighbour=Neighbour(None, asked=False))
+    world.tell(Looked(unknown))
+    world.now += 60
+    world.tell(Looked(unknown))
+    assert said(world) == []
+
+
 # ---- the kernel's words, on the loopback
 
 
@@ -171,8 +190,8 @@ def test_link_and_addresses_of_this_machine() -> None:
 
 
 def test_a_neighbour_that_nobody_asked_for_is_not_known() -> None:
-    assert rtnetlink.neighbour("lo", "192.0.2.77") == Neighbour(None, failed=False)
-    assert rtnetlink.neighbour("no-such-device", "192.0.2.77") == Neighbour(None, failed=False)
+    assert rtnetlink.neighbour("lo", "192.0.2.77") == Neighbour(None, asked=False)
+    assert rtnetlink.neighbour("no-such-device", "192.0.2.77") == Neighbour(None, asked=False)
 
 
 def test_what_the_kernel_refuses_is_an_error() -> None:
