@@ -237,6 +237,7 @@ class Agent:
             newest_generation=self.started.generation,
             pending=recalled.pending,
             phases=recalled.phases,
+            rollouts=recalled.rollouts,
         )
 
     def _kept(self, revision: int) -> int:
@@ -438,8 +439,11 @@ class Agent:
                 part = await asyncio.to_thread(self.audit.part, first, count)
                 answer = msgspec.structs.replace(answer, audit=part)
             case ReadHistory(since, until):
-                blocks = await asyncio.to_thread(self.telemetry.history.blocks, since, until)
-                answer = msgspec.structs.replace(answer, history=blocks)
+                kept = self.telemetry.history
+                blocks = await asyncio.to_thread(kept.blocks, since, until)
+                answer = msgspec.structs.replace(
+                    answer, history=blocks, kept_from=await asyncio.to_thread(kept.kept_from)
+                )
         await self.server.reply(question.sender, answer)
 
     def _ring(self, wanted: RingOf) -> Ring | None:

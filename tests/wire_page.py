@@ -30,7 +30,10 @@ SNAPSHOTS = (
     "NodeSnapshot", "VipSnapshot", "RealSnapshot", "CpuSnapshot", "FlowtableSnapshot",
     "DropSnapshot",
 )  # fmt: skip
-ROWS = ("Peer", "PendingRow", "VipRow", "Ailing", "RealRow", "Emptying", "ProgramTotals", "DropRow")
+ROWS = (
+    "Peer", "PendingRow", "RolloutRow", "VipRow", "Ailing", "RealRow", "Emptying",
+    "ProgramTotals", "DropRow",
+)  # fmt: skip
 EVENTS = (
     "DropEvent", "HealthEvent", "RouteEvent", "PeerEvent", "ChangeEvent", "LostEvent",
 )  # fmt: skip

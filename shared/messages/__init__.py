@@ -30,6 +30,7 @@ from shared.messages.commands import (
     Replay,
     RingOf,
     Rollback,
+    Rollout,
     Trace,
     Undrain,
     Untrace,
@@ -56,6 +57,7 @@ from shared.messages.rows import (
     PendingRow,
     ProgramTotals,
     RealRow,
+    RolloutRow,
     VipRow,
 )
 from shared.messages.snapshots import (
@@ -122,6 +124,8 @@ __all__ = [
     "Ring",
     "RingOf",
     "Rollback",
+    "Rollout",
+    "RolloutRow",
     "RouteEvent",
     "Snapshot",
     "Telemetry",

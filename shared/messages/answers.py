@@ -75,3 +75,5 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     audit: AuditPart | None = None
     history: tuple[bytes, ...] = ()
     """Blocks of a recording, oldest first; when they end before `until`, ask again from there."""
+    kept_from: float = 0.0
+    """For `history`: Unix time of the oldest that is kept; 0: nothing is, or an older agent."""

@@ -82,6 +82,26 @@ class Batch(msgspec.Struct, frozen=True, tag="batch"):
     actions: tuple[Drain | Undrain | Disable | Weight, ...]
 
 
+class Rollout(msgspec.Struct, frozen=True, tag="rollout", omit_defaults=True):
+    """Tells the node of an operation that comes to its nodes one after the other, so that every
+    console sees it; changes no real, VIP or node.
+
+    The command's `operation` is its name.  A change that carries the same one is the node's turn;
+    one named `NAME/...` takes that back.
+    """
+
+    state: Literal["running", "held", "over"]
+    """Of the whole operation."""
+    action: Drain | Undrain | Disable | Weight | Batch | None = None
+    """What it does on this node; none: as told before."""
+    terms: str = ""
+    """How it goes on, as flags of the CLI."""
+    said: str = ""
+    """Why it is held."""
+    within: float = 60.0
+    """Of `running`: seconds until it is held by itself, unless the node is told again."""
+
+
 class RingOf(msgspec.Struct, frozen=True, tag="ring"):
     """Asks for the ring in force of a VIP; changes nothing."""
 
@@ -141,7 +161,7 @@ Question = Look | Replay | RingOf | ReadAudit | ReadHistory
 
 
 Action = (
-    Drain | Undrain | Disable | Weight | Batch | Confirm  # state and weight
+    Drain | Undrain | Disable | Weight | Batch | Confirm | Rollout  # state and weight
     | Reload | Rollback | Trace | Untrace | Question
 )  # fmt: skip
 

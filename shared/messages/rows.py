@@ -97,6 +97,30 @@ class PendingRow(msgspec.Struct, frozen=True):
     operation: str
 
 
+class RolloutRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A node's part in an operation that comes to its nodes one after the other."""
+
+    operation: str
+    who: str
+    lines: tuple[str, ...]
+    """What it does on this node, as the CLI writes it."""
+    state: Literal["running", "held"]
+    """Of the whole operation, as this node was told last."""
+    since: float
+    """Agent-monotonic seconds of that."""
+    until: float = 0.0
+    """Agent-monotonic seconds when it is held by itself; 0: it is held."""
+    done: bool = False
+    """This node had its turn."""
+    undo: tuple[str, ...] = ()
+    """Lines of the CLI that take it back on this node."""
+    why: str = ""
+    terms: str = ""
+    """How it goes on, as flags of the CLI."""
+    said: str = ""
+    """Why it is held."""
+
+
 class RealRow(msgspec.Struct, frozen=True, gc=False):
     vip: str
     """Name of the VIP: a real behind two VIPs has two rows."""

@@ -8,7 +8,15 @@ from typing import Literal
 import msgspec
 
 from shared.messages.counters import Counters
-from shared.messages.rows import DropRow, Peer, PendingRow, ProgramTotals, RealRow, VipRow
+from shared.messages.rows import (
+    DropRow,
+    Peer,
+    PendingRow,
+    ProgramTotals,
+    RealRow,
+    RolloutRow,
+    VipRow,
+)
 from shared.model import Admin
 
 
@@ -74,6 +82,8 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     xdp_attached: str = ""
     """Read back from the kernel: native, generic, offloaded; none, foreign (somebody else's
     program); empty: not said."""
+    rollouts: tuple[RolloutRow, ...] = ()
+    """Operations that come to their nodes one after the other and are not over."""
 
 
 class VipSnapshot(Message, frozen=True, kw_only=True, tag="vip"):
@@ -101,6 +111,9 @@ class CpuSnapshot(Message, frozen=True, kw_only=True, tag="cpu"):
     queues: tuple[Counters, ...] = ()
     """Of each receive queue: its packets per CPU; up to the last queue that had one.  The 64th
     counts those behind it too."""
+    softirq: Counters = Counters(())
+    """Hundredths of a second in soft interrupts since the machine started, as its kernel has it
+    (/proc/stat); empty: not known."""
 
 
 class FlowtableSnapshot(Message, frozen=True, kw_only=True, tag="flowtable"):

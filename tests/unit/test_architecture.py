@@ -62,6 +62,7 @@ CORE = {
         "reconfigure",
         "recollection",
         "rib",
+        "rollouts",
         "settling",
         "shutdown",
         "snapshot",

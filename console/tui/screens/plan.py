@@ -25,7 +25,7 @@ from console.planning import plan
 from console.planning.asking import NO_TERMS, Asking, Sender, Terms
 from console.planning.plan import Answered
 from console.planning.wish import Wish, seconds_of, weight_of
-from console.tui.screens.live import LARGE
+from console.tui.screens.bands import LARGE
 from console.tui.widgets.fields import DIALOG_KEYS
 from console.tui.widgets.painted import Painted
 from console.views.cells import TextLine, line
