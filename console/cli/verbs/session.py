@@ -22,12 +22,17 @@ class Session:
     client: Client | Archive
     store: Store
     cluster: str
+    who: str
+    """`user@host`: by this name the agents know the operator."""
     out: TextIO
     err: TextIO
     questions: TextIO | None
     """Where answers to questions come from; None: nobody is there to ask."""
     connect_timeout: float
     paint: Paint = plain
+    view_only: bool = False
+    """Nothing may be changed: the config file says so of this cluster, as the next."""
+    require_reason: bool = False
 
     def say(self, text: str) -> None:
         """Progress and errors: never mixed with what is piped on."""
