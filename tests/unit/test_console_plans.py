@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`plan`, `apply`, `undo`, relative weights, what a context allows: only what was shown is done."""
+"""`plan`, `apply`, `undo`, relative weights, what a context allows: done is what was shown."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Session:
     def ask(
         self, actions: Mapping[str, Action], *, timeout: float, **options: object
     ) -> dict[str, Answer | None]:
-        """Address -> answer (None: none in time).  All agents are asked at once."""
+        """Address -> answer (None: none in time), in their order.  All are asked at once."""
         ids = {
             self.client.send(address, action, timeout=timeout, **options): address  # type: ignore[arg-type]
             for address, action in actions.items()
@@ -63,7 +63,7 @@ class Session:
             for reply in inbox.replies:
                 if reply.id in ids:
                     answers[ids[reply.id]] = reply.answer
-        return answers
+        return {address: answers[address] for address in actions}
 
     def look(self, *, rates: bool = False) -> list[Agent]:
         """Asks every agent for everything; returns those that answered.
