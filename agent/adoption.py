@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent import commands, maglev
+from agent import commands, maglev, rollouts
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
 from agent.boundary import Adopted
 from agent.config import Vip
@@ -49,6 +49,7 @@ def adopt(state: NodeState, fact: Adopted, now: float) -> None:
     state.generation, state.newest_generation = fact.generation, fact.newest_generation
     commands.apply(state, fact.overrides, now, revision=fact.revision)
     state.pending = [Due(each, now + each.left) for each in fact.pending]
+    state.rollouts = rollouts.adopted(fact.rollouts, now)
     for name, phase in fact.phases.items():
         _resume(state, name, Shutdown(Phase(phase), now, "as before the restart"))
     state.leftover_reals = {real.real_num for real in unlisted}

@@ -20,6 +20,7 @@ from agent.nouns import (
     Asking,
     Override,
     OwnedReal,
+    Part,
     Pending,
     Placing,
     Route,
@@ -58,6 +59,7 @@ class Adopted:
     pending: tuple[Pending, ...] = ()
     phases: Mapping[str, str] = field(default_factory=dict)
     """VIP name (the node: empty) -> phase of its shutdown."""
+    rollouts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +269,8 @@ class Remember:
     """(VIP name or empty, phase): a shutdown has come so far."""
     what: str = ""
     """In place of the command's words: what the agent did by itself."""
+    rollouts: tuple[Part, ...] | None = None
+    """All that are not over; None: as before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import assert_never
 
 import msgspec
 
-from agent import clockwork, commands, maglev, pending, reconfigure, tracing
+from agent import clockwork, commands, maglev, pending, reconfigure, rollouts, tracing
 from agent.adoption import adopt
 from agent.boundary import (
     Adopted,
@@ -55,6 +55,7 @@ from shared.messages import (
     Confirm,
     Reload,
     Rollback,
+    Rollout,
     RouteEvent,
     Trace,
     Untrace,
@@ -160,6 +161,8 @@ class Director:
             return [ReadConfig(command, fact.sender)]
         if isinstance(command.action, Trace | Untrace):
             return self._on_trace(fact, now)
+        if isinstance(command.action, Rollout):
+            return self._on_rollout(command, command.action, fact.sender, now)
         self._settling.touch_all()
         if isinstance(command.action, Confirm):
             return self._on_confirmed(command, command.action, fact.sender)
@@ -173,6 +176,8 @@ class Director:
             back = commands.inverse(self.state, undo, outcome.overrides)
             answer = commands.revised(answer, self.state.revision)
             entry = self._arm(replace(entry, revision=answer.revision), undo, now)
+        if answer.status in ("applied", "unchanged") and not command.dry_run:
+            entry = self._took_turn(entry, back)
         return self._answered(command, fact.sender, answer, entry, back)
 
     def _arm(self, entry: Remember, undo: commands.Undo, now: float) -> Remember:
@@ -182,6 +187,29 @@ class Director:
         armed = pending.armed(entry.command, undo.overrides, now)
         self.state.pending += armed
         return replace(entry, pending=tuple(due.pending for due in armed), settled=tuple(settled))
+
+    def _took_turn(self, entry: Remember, back: tuple[str, ...]) -> Remember:
+        """Of an operation that comes to its nodes one after the other, if it is of one."""
+        after = rollouts.after(self.state.rollouts, entry.command, back)
+        if after is None:
+            return entry
+        self.state.rollouts = after
+        return replace(entry, rollouts=after)
+
+    def _on_rollout(
+        self, command: Command, action: Rollout, sender: bytes, now: float
+    ) -> list[Effect]:
+        answer, after = commands.decide_rollout(self.state, command, action, now)
+        if command.dry_run:
+            return [Reply(sender, answer)]
+        self._remember_answer(answer)
+        if after is not None:
+            before = (self.state.revision, (), tuple(self.state.pending), self.state.rollouts)
+            self._undo.append(commands.Undo((), *before))
+            self.state.rollouts = after
+        # No event: what became of it is in the node's telemetry until it is over.
+        entry = Remember(command, _result(answer), answer.revision, rollouts=after)
+        return [entry, Reply(sender, answer)]
 
     def _on_confirmed(self, command: Command, action: Confirm, sender: bytes) -> list[Effect]:
         state = self.state
@@ -202,7 +230,8 @@ class Director:
             settled = tuple(due.pending.id for due in mine)
             entry = replace(entry, result=answer.status, settled=settled)
         if mine and not command.dry_run:
-            self._undo.append(commands.Undo((), state.revision, (), tuple(state.pending)))
+            before = (state.revision, (), tuple(state.pending), state.rollouts)
+            self._undo.append(commands.Undo((), *before))
             state.pending = [due for due in state.pending if due not in mine]
         return self._answered(command, sender, answer, entry)
 

@@ -67,6 +67,11 @@ class History:
             if self.failed & (self.failed - 1) == 0:
                 log.warning("history not kept: %s lost_blocks=%d", error, self.failed)
 
+    def kept_from(self) -> float:
+        """Unix time of the oldest that is kept; 0: nothing.  For a thread."""
+        starts = [_start(path) for path in self._segments()[:1]]
+        return starts[0] if starts else next((r.at for r in tuple(self._pending)), 0.0)
+
     def blocks(self, since: float, until: float) -> tuple[bytes, ...]:
         """Blocks that overlap the span, oldest first, up to LARGEST_ANSWER.  For a thread."""
         found: list[bytes] = []

@@ -133,6 +133,27 @@ class Pending(NamedTuple):
     operation: str = ""
 
 
+class Part(NamedTuple):
+    """The node's part in an operation that comes to its nodes one after the other."""
+
+    operation: str
+    who: str
+    lines: tuple[str, ...]
+    """What it does here, as the CLI writes it."""
+    vips: tuple[str, ...]
+    """That it touches here; empty: all."""
+    held: bool
+    since: float
+    """Seconds, monotonic: when the node was told last."""
+    until: float
+    """When it is held by itself, if it is not."""
+    why: str = ""
+    terms: str = ""
+    said: str = ""
+    done: bool = False
+    undo: tuple[str, ...] = ()
+
+
 class Route(NamedTuple):
     """The attributes with which an address is announced."""
 

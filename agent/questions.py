@@ -71,8 +71,11 @@ class Questions:
                 part = await asyncio.to_thread(self._audit.part, first, count)
                 answer = msgspec.structs.replace(answer, audit=part)
             case ReadHistory(since, until):
-                blocks = await asyncio.to_thread(self._telemetry.history.blocks, since, until)
-                answer = msgspec.structs.replace(answer, history=blocks)
+                kept = self._telemetry.history
+                blocks = await asyncio.to_thread(kept.blocks, since, until)
+                answer = msgspec.structs.replace(
+                    answer, history=blocks, kept_from=await asyncio.to_thread(kept.kept_from)
+                )
         await self._server.reply(question.sender, answer)
 
     def _ring(self, wanted: RingOf) -> Ring | None:

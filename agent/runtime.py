@@ -179,6 +179,7 @@ class Agent:
             newest_generation=self.started.generation,
             pending=recalled.pending,
             phases=recalled.phases,
+            rollouts=recalled.rollouts,
         )
 
     def _kept(self, revision: int) -> int:

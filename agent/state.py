@@ -20,6 +20,7 @@ from agent.health import RAMP_STEPS, Verdict, share
 from agent.nouns import (
     Asking,
     OwnedReal,
+    Part,
     Placing,
     Route,
     Target,
@@ -240,6 +241,8 @@ class NodeState:
     """While it drains."""
     pending: list[Due] = field(default_factory=list)
     """Changes that end by themselves."""
+    rollouts: tuple[Part, ...] = ()
+    """Operations over several nodes that are not over."""
     packets: NDArray[np.uint64] | None = None
     """By vip_num, when counted last."""
     packets_at: float = 0.0

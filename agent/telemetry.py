@@ -30,6 +30,7 @@ from agent.events import EVENT, EventRing
 from agent.history import History, history_path
 from agent.server import Server
 from agent.snapshot import FLOWS, PACKETS, Origin, Reading, snapshots
+from agent.softirq import softirq
 from agent.state import NodeState
 from agent.trace_feed import Feed, Names, names_of
 from agent.tunnel import Tunnel
@@ -153,6 +154,7 @@ class Telemetry:
             rss_bytes=resident,
             queues=self._dataplane.queue_totals(),
             probes=self._tunnel.counts()._asdict(),
+            softirq=softirq(),
             attached=how_attached(self._state.listed.node.interface, self._dataplane.program_id),
         )
 

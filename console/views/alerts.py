@@ -10,7 +10,8 @@ from textwrap import wrap
 
 from console import format as fmt
 from console.model.records import State
-from console.views.columns import Cell, Column
+from console.views.cells import Cell
+from console.views.columns import Column
 from console.views.problems import Kind, Problem
 
 CRITICAL = State("! crit", "bad", 9)

@@ -10,8 +10,9 @@ from typing import Any
 from console.model import rows
 from console.model.records import Real, State
 from console.model.store import Agent
-from console.views import columns
-from console.views.columns import Cell, Column
+from console.views import tables
+from console.views.cells import Cell
+from console.views.columns import Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,10 @@ PRIORITY = {"VIP": 0, "CHECK": 2, "MS": 3, "CHANGED": 4, "60s": 7, "SHARE": 8, "
 """Where a row is one node, its own check says more than sums do."""
 ON_NODES: tuple[Column[OnNode], ...] = (
     Column("NODE", 10, lambda r: Cell(r.node), lambda r: r.node),
-    *(_of_real(column) for column in columns.REALS if column.title not in ("REAL", "UP")),
+    *(_of_real(column) for column in tables.REALS if column.title not in ("REAL", "UP")),
 )
 EVERY: tuple[Column[OnNode], ...] = (
     ON_NODES[0],
-    _of_real(columns.REALS[0]),
+    _of_real(tables.REALS[0]),
     *ON_NODES[1:],
 )

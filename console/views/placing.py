@@ -10,9 +10,8 @@ import msgspec
 from console import format as fmt
 from console.model.rates import rate, share
 from console.model.store import Agent
-from console.views.columns import Cell
+from console.views.cells import Cell, TextLine
 from console.views.items import Item
-from console.views.view import TextLine
 from shared.messages import FlowtableSnapshot
 
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from console.planning import plan
 from console.planning.plan import Answered
-from console.views.columns import Cell
-from console.views.view import TextLine, line
+from console.views.cells import Cell, TextLine, line
 
 LABEL = 12
 """Columns of the plan's left side."""

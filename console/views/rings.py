@@ -17,7 +17,8 @@ from typing import NamedTuple
 from console import format as fmt
 from console.model.records import State
 from console.model.store import Agent
-from console.views.columns import Cell, Column
+from console.views.cells import Cell
+from console.views.columns import Column
 from shared.messages import Ring
 from shared.model import RING_SLOTS
 

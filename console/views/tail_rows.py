@@ -12,9 +12,10 @@ from console import format as fmt
 from console.model.eventlog import Line
 from console.model.store import Agent
 from console.views import packet
-from console.views.columns import Cell, Column
+from console.views.cells import Cell, TextLine, rule
+from console.views.columns import Column
+from console.views.details import reason_lines
 from console.views.tail import in_words, tone
-from console.views.view import TextLine, reason_lines, rule
 from shared.messages import DropEvent, Event, EventBody, HealthEvent, PeerEvent, RouteEvent
 
 SHOWN = 500

@@ -10,7 +10,8 @@ from console import format as fmt
 from console.model.records import State
 from console.planning import plan
 from console.planning.plan import Answered
-from console.views.columns import Cell, Column
+from console.views.cells import Cell
+from console.views.columns import Column
 
 WOULD = State("● would do it", "ok", 0)
 SAME = State("· already so", "dim", 1)

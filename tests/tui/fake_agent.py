@@ -25,6 +25,7 @@ from shared.messages import (
     Drain,
     Event,
     Look,
+    ReadHistory,
     Replay,
     Ring,
     RingOf,
@@ -49,6 +50,8 @@ class FakeAgent:
         self.events: list[Event] = []
         self.deaf = False
         """Reads commands and does not answer."""
+        self.kept: Callable[[ReadHistory], tuple[bytes, ...]] = lambda _: ()
+        """Its answer to who asks for its history."""
         self.interfere: Callable[[], None] = lambda: None
         """Called after every dry run: what another operator does meanwhile."""
         self.failure: BaseException | None = None
@@ -127,6 +130,8 @@ class FakeAgent:
             self.looks += 1
             self.second += 1
             return self._made(command, "ok", snapshots=self.fleet.at(self.second))
+        if isinstance(command.action, ReadHistory):
+            return self._made(command, "ok", history=self.kept(command.action), kept_from=1.0)
         if isinstance(command.action, RingOf):
             return self._made(command, "ok", ring=self._ring(command.action.vip))
         if command.id in self._answers:

@@ -76,11 +76,13 @@ def test_only_the_newest_snapshot_is_kept(agent: FakeAgent, client: Client) -> N
         until(client, lambda i: bool(i.replies), "connected")
         agent.publish(*(agent.fleet.at(float(n))[0] for n in range(100, 200)))
         # A reader that takes would empty it as it fills: look at what waits instead.
-        key = (agent.address, b"node")
-        with client._changed:
-            assert client._changed.wait_for(
-                lambda: key in client._latest and client._latest[key].message.at == 5199.0, 10
-            ), "the newest"
+        intake = client._intake
+
+        def newest() -> bool:
+            waits = intake.newest(agent.address, b"node")
+            return waits is not None and waits.message.at == 5199.0
+
+        assert intake.wait(10, newest), "the newest"
         inbox = client.take()
     kept = [a.message.at for a in inbox.arrived if isinstance(a.message, NodeSnapshot)]
     assert kept == [5199.0]

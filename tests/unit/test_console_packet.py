@@ -110,16 +110,16 @@ def test_the_tail_has_gaps_as_rows_and_packets_open() -> None:
 
 
 def test_tables_as_files() -> None:
-    from console.views import columns
+    from console.views import tables
 
     store = Store((LB1,))
     store.take(inbox(records({LB1: Fleet("lb1")}, range(3))))
     found = vips(list(store.agents.values()), 2.5)
-    assert item(found[0], columns.VIPS)["packets_per_s"] == 1000.0, "raw, the unit in the key"
-    table = export(found, columns.VIPS, "csv").splitlines()
+    assert item(found[0], tables.VIPS)["packets_per_s"] == 1000.0, "raw, the unit in the key"
+    table = export(found, tables.VIPS, "csv").splitlines()
     assert table[0].startswith("name,address,state")
     assert len(table) == 3
-    assert len(export(found, columns.VIPS, "jsonl").splitlines()) == 2
-    markdown = export(found, columns.VIPS[:4], "md").splitlines()
+    assert len(export(found, tables.VIPS, "jsonl").splitlines()) == 2
+    markdown = export(found, tables.VIPS[:4], "md").splitlines()
     assert markdown[:2] == ["| VIP | ADDRESS | STATE | PPS |", "| -- | -- | -- | --: |"]
-    assert text(found[0], columns.VIPS[:3]) == "web\t10.200.0.1:80/tcp\t● up"
+    assert text(found[0], tables.VIPS[:3]) == "web\t10.200.0.1:80/tcp\t● up"

@@ -104,6 +104,7 @@ class World:
                 newest_generation=1,
                 pending=recalled.pending,
                 phases=recalled.phases,
+                rollouts=recalled.rollouts,
             )
         )
 
@@ -129,7 +130,7 @@ class World:
     def ask(self, action: Action, *, id: str = "1", dry_run: bool = False,
             expect: int | None = None, allow: Sequence[str] = (), why: str = "",
             who: str = "ann@jump", expires: float = 0.0,
-            confirm: float = 0.0) -> Answer:  # fmt: skip
+            confirm: float = 0.0, operation: str = "") -> Answer:  # fmt: skip
         command = Command(
             id=id,
             who=who,
@@ -140,6 +141,7 @@ class World:
             why=why,
             expires=expires,
             confirm=confirm,
+            operation=operation,
         )
         self.tell(b.Asked(command, b"console"))
         return self.answers[-1]

@@ -12,13 +12,10 @@ from console.model.moment import moment
 from console.settings import Settings
 from console.wire.archive import BEFORE, Archive
 from console.wire.client import Client
+from console.wire.hour import recalled
 from console.wire.playback import LOOKED_AT
 from shared import recording
-from shared.messages import ReadHistory
-from shared.recording import Record, RecordingError
-
-PATIENCE = 10.0
-"""Seconds for one part of an agent's history."""
+from shared.recording import RecordingError
 
 
 def from_file(path: Path, at: str | None) -> Archive:
@@ -46,33 +43,15 @@ def from_agents(settings: Settings, who: str, arguments: Namespace) -> Archive:
     then = moment(arguments.at, time.time())
     client = Client(settings.agents, who, trust=settings.trust)
     try:
-        records = [r for a in client.addresses for r in _history(client, a, then)]
+        past = recalled(client, then - BEFORE, then)
     finally:
         client.close()
-    if not records:
+    if not past.records:
         raise VerbError(
             f"no agent has kept {_shown(then)}: they keep an hour (telemetry.history_mib)",
             Exit.NO_AGENT,
         )
-    records.sort(key=lambda record: record.at)
-    return Archive(records, then, client.addresses)
-
-
-def _history(client: Client, address: str, then: float) -> list[Record]:
-    found: list[Record] = []
-    since = then - BEFORE
-    while since < then:
-        id_ = client.send(address, ReadHistory(since, then), timeout=PATIENCE)
-        while not (replies := [r for r in client.wait(PATIENCE).replies if r.id == id_]):
-            pass
-        answer = replies[0].answer
-        blocks = answer.history if answer else ()
-        part = [r for block in blocks for r in recording.unblock(block) if r.at > since]
-        if not part:
-            break
-        found += [record._replace(address=address) for record in part]
-        since = max(record.at for record in part)
-    return found
+    return Archive(past.records, then, client.addresses)
 
 
 def _shown(at: float) -> str:

@@ -17,7 +17,7 @@ from console.cli.verbs.session import Session
 from console.exits import Exit
 from console.model import rows
 from console.model.store import Agent
-from console.views import bgp, columns, everywhere, operations
+from console.views import bgp, everywhere, operations, tables
 from console.views.alerts import Watch
 from console.views.alerts import columns as alert_columns
 from console.views.columns import Column, matching
@@ -41,18 +41,12 @@ def watch(session: Session, arguments: Namespace) -> int:
     clear = session.out.isatty() and not arguments.plain
     left = arguments.count
     while True:
-        _wait(session, arguments.every)
+        session.pause(arguments.every)
         block = _block(session, arguments, alerts)
         session.write(f"{HOME}{block}" if clear else f"{block}\n")
         left = left - 1 if left else 0
         if arguments.count and not left:
             return Exit.PARTIAL if session.absent() else Exit.DONE
-
-
-def _wait(session: Session, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        session.take(session.client.wait(left))
 
 
 def _block(session: Session, arguments: Namespace, watch: Watch) -> str:
@@ -75,11 +69,11 @@ def _alerts(agents: list[Agent], now: float, watch: Watch) -> Rows:
 
 
 VIEWS: Mapping[str, Callable[[list[Agent], float, Watch], Rows]] = {
-    "fleet": lambda agents, now, _: (rows.nodes(agents, now), columns.NODES),
-    "vips": lambda agents, now, _: (rows.vips(agents, now), columns.VIPS),
-    "reals": lambda agents, now, _: (rows.reals(agents, now), columns.REALS),
+    "fleet": lambda agents, now, _: (rows.nodes(agents, now), tables.NODES),
+    "vips": lambda agents, now, _: (rows.vips(agents, now), tables.VIPS),
+    "reals": lambda agents, now, _: (rows.reals(agents, now), tables.REALS),
     "nodes": lambda agents, now, _: (everywhere.every(agents, now), everywhere.EVERY),
-    "drops": lambda agents, now, _: (rows.drops(agents, now), columns.DROPS),
+    "drops": lambda agents, now, _: (rows.drops(agents, now), tables.DROPS),
     "bgp": lambda agents, now, _: (bgp.sessions(agents, now), bgp.SESSIONS),
     "checks": lambda agents, now, _: (bgp.checks(agents, now), bgp.CHECKS),
     "alerts": _alerts,

@@ -17,7 +17,7 @@ from console.planning import arming
 from console.planning.arming import USUAL_MINUTES, ArmingError
 from console.tui.widgets.fields import DIALOG_KEYS
 from console.tui.widgets.painted import Painted
-from console.views.view import line
+from console.views.cells import line
 
 
 class ArmDialog(ModalScreen[None]):

@@ -15,8 +15,8 @@ from textual.widgets.option_list import Option
 from textual.widgets.selection_list import Selection
 
 from console.tui.widgets.painted import Painted
+from console.views.cells import line
 from console.views.export import FORMATS, Format
-from console.views.view import line
 
 MEANS = {"csv": "comma-separated values", "jsonl": "JSON, one row a line", "md": "Markdown table"}
 

@@ -7,13 +7,16 @@ from textual.app import ComposeResult
 
 from console.model import rows
 from console.model.records import Drop
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views import columns
+from console.views import tables
+from console.views.cells import rule
+from console.views.details import reason_lines
 from console.views.tail_rows import TailRow, opens, tail_rows
 from console.views.tail_rows import columns as tail_columns
-from console.views.view import View, reason_lines, rule
+from console.views.view import View
 
 
 class DropsScreen(LiveScreen):
@@ -25,7 +28,7 @@ class DropsScreen(LiveScreen):
         return f"Drops and events › {self.chosen}"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Drop](columns.DROPS, empty="no packet was dropped", id="reasons")
+        yield LineTable[Drop](tables.DROPS, empty="no packet was dropped", id="reasons")
         yield Painted(id="reason")
         yield Painted(id="tail_rule", classes="section")
         yield LineTable[TailRow](
@@ -57,11 +60,11 @@ class DropsScreen(LiveScreen):
     def action_follow(self) -> None:
         self.query_one("#tail", LineTable).follow()
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         row = self.table.current
         if isinstance(row, TailRow):
             found = opens(row)
-            return self.Opened(*found) if found else None
+            return asks.Opened(*found) if found else None
         if isinstance(row, Drop):
             # Its packets: the tail, with the reason as its filter.
             self.choose("tail")

@@ -9,11 +9,15 @@ from textual.containers import Container, Vertical
 from console.model import rows
 from console.model.records import Node
 from console.planning.wish import Target
-from console.tui.screens.live import LARGE, LiveScreen
+from console.tui.screens import asks
+from console.tui.screens.bands import LARGE
+from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views import columns
-from console.views.view import View, alerts, node_target, rule, totals
+from console.views import tables
+from console.views.cells import rule
+from console.views.targets import node_target
+from console.views.view import View, alerts, totals
 
 
 class FleetScreen(LiveScreen):
@@ -36,7 +40,7 @@ class FleetScreen(LiveScreen):
         return "Fleet"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Node](columns.NODES, empty="no agents: give -a ipc:///run/remora/NODE")
+        yield LineTable[Node](tables.NODES, empty="no agents: give -a ipc:///run/remora/NODE")
         with Container(classes="panes"):
             with Vertical(classes="pane", id="left"):
                 yield Painted(id="totals_rule", classes="section")
@@ -65,6 +69,6 @@ class FleetScreen(LiveScreen):
         node: Node | None = self.table.current
         return node.key if node else ""
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         node: Node | None = self.table.current
-        return self.Opened("node", node.key) if node else None
+        return asks.Opened("node", node.key) if node else None

@@ -6,11 +6,14 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from console.planning.wish import Target
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.cells import line, rule
 from console.views.heat import METRICS, Heat, columns, cpu_lines, heat
-from console.views.view import View, line, node_target_of, rule
+from console.views.targets import node_target_of
+from console.views.view import View
 
 
 class HeatScreen(LiveScreen):
@@ -53,9 +56,9 @@ class HeatScreen(LiveScreen):
         row: Heat | None = self.table.current
         return row.key if row else ""
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         row: Heat | None = self.table.current
-        return self.Opened("node", row.key) if row else None
+        return asks.Opened("node", row.key) if row else None
 
     def action_metric(self) -> None:
         """The next one; the same view, so that a held display can be looked at too."""

@@ -12,8 +12,7 @@ from textual.screen import ModalScreen
 
 from console.tui.keys import KEYS, SHORT, Key
 from console.tui.widgets.painted import Painted
-from console.views.columns import Cell
-from console.views.view import TextLine, line
+from console.views.cells import Cell, TextLine, line
 
 
 class HelpScreen(ModalScreen[None]):

@@ -8,11 +8,15 @@ from textual.app import ComposeResult
 from console.model import rows
 from console.model.records import Vip
 from console.planning.wish import Target
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views import columns, placing
-from console.views.view import View, node_lines, node_target_of, rule
+from console.views import placing, tables
+from console.views.cells import rule
+from console.views.details import node_lines
+from console.views.targets import node_target_of
+from console.views.view import View
 
 
 class NodeScreen(LiveScreen):
@@ -30,7 +34,7 @@ class NodeScreen(LiveScreen):
     def body(self) -> ComposeResult:
         yield Painted(id="about")
         yield Painted(id="vips_rule", classes="section")
-        yield LineTable[Vip](columns.VIPS, empty="this node has no VIPs")
+        yield LineTable[Vip](tables.VIPS, empty="this node has no VIPs")
 
     def draw(self, view: View) -> None:
         agent = view.store.agents[self.address]
@@ -47,9 +51,9 @@ class NodeScreen(LiveScreen):
     def node(self) -> str:
         return self.address
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         vip: Vip | None = self.table.current
-        return self.Opened("vip", vip.name) if vip else None
+        return asks.Opened("vip", vip.name) if vip else None
 
     def vip_name(self) -> str:
         vip: Vip | None = self.table.current

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.cells import rule
 from console.views.operations import (
     OPERATIONS,
     Operation,
@@ -15,7 +17,7 @@ from console.views.operations import (
     operations,
     undoable,
 )
-from console.views.view import View, rule
+from console.views.view import View
 
 
 class OperationsScreen(LiveScreen):
@@ -47,4 +49,4 @@ class OperationsScreen(LiveScreen):
             why = f": changed again by {row.overtaken}" if row.overtaken else ""
             self.say(f"{row.what} cannot be taken back{why or ': it changed nothing'}")
         else:
-            self.post_message(self.UndoWanted(row.undo, f"undo {row.what}"))
+            self.post_message(asks.UndoWanted(row.undo, f"undo {row.what}"))

@@ -8,8 +8,9 @@ from textual.app import ComposeResult
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.cells import line
 from console.views.tail_rows import EventPlace, packet_lines
-from console.views.view import View, line
+from console.views.view import View
 from shared.messages import Event
 
 

@@ -25,11 +25,11 @@ from console.planning import plan
 from console.planning.asking import NO_TERMS, Asking, Sender, Terms
 from console.planning.plan import Answered
 from console.planning.wish import Wish, seconds_of, weight_of
-from console.tui.screens.live import LARGE
+from console.tui.screens.bands import LARGE
 from console.tui.widgets.fields import DIALOG_KEYS
 from console.tui.widgets.painted import Painted
+from console.views.cells import TextLine, line
 from console.views.plan_lines import plan_lines, result_lines, verdict_lines
-from console.views.view import TextLine, line
 
 VALID = 60.0
 """Seconds after which a plan is too old to be sent: much may have changed that no revision says."""

@@ -7,11 +7,14 @@ from textual.app import ComposeResult
 
 from console.model.objects import Object
 from console.planning.wish import Target
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.cells import line, rule
 from console.views.everywhere import ON_NODES, OnNode, on_nodes
-from console.views.view import View, line, named_target, rule
+from console.views.targets import named_target
+from console.views.view import View
 
 
 class RealScreen(LiveScreen):
@@ -46,8 +49,8 @@ class RealScreen(LiveScreen):
         row: OnNode | None = self.table.current
         return row.agent if row else ""
 
-    def open(self) -> LiveScreen.Opened | None:
-        return self.Opened("node", self.node()) if self.node() else None
+    def open(self) -> asks.Opened | None:
+        return asks.Opened("node", self.node()) if self.node() else None
 
     def vip_name(self) -> str:
         return self.vip

@@ -8,11 +8,15 @@ from textual.app import ComposeResult
 from console.model import rows
 from console.model.records import Real
 from console.planning.wish import Target
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views import columns
-from console.views.view import View, real_lines, real_target, rule
+from console.views import tables
+from console.views.cells import rule
+from console.views.details import real_lines
+from console.views.targets import real_target
+from console.views.view import View
 
 
 class VipScreen(LiveScreen):
@@ -37,7 +41,7 @@ class VipScreen(LiveScreen):
         return f"VIPs › {self.vip} › reals"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Real](columns.REALS, empty=f"no node has told of reals of {self.vip}")
+        yield LineTable[Real](tables.REALS, empty=f"no node has told of reals of {self.vip}")
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="detail")
 
@@ -62,6 +66,6 @@ class VipScreen(LiveScreen):
     def vip_name(self) -> str:
         return self.vip
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         real: Real | None = self.table.current
-        return self.Opened("real", f"{real.address}@{real.vip}") if real else None
+        return asks.Opened("real", f"{real.address}@{real.vip}") if real else None

@@ -8,11 +8,15 @@ from textual.app import ComposeResult
 from console.model import rows
 from console.model.records import Vip
 from console.planning.wish import Target
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views import columns
-from console.views.view import View, rule, vip_lines, vip_target
+from console.views import tables
+from console.views.cells import rule
+from console.views.details import vip_lines
+from console.views.targets import vip_target
+from console.views.view import View
 
 
 class VipsScreen(LiveScreen):
@@ -33,7 +37,7 @@ class VipsScreen(LiveScreen):
         return "VIPs"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Vip](columns.VIPS, empty="no node has told of a VIP")
+        yield LineTable[Vip](tables.VIPS, empty="no node has told of a VIP")
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="detail")
 
@@ -50,9 +54,9 @@ class VipsScreen(LiveScreen):
     def target_of(self, view: View, row: Vip) -> Target | str:
         return vip_target(view, row)
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         vip: Vip | None = self.table.current
-        return self.Opened("vip", vip.name) if vip else None
+        return asks.Opened("vip", vip.name) if vip else None
 
     def vip_name(self) -> str:
         vip: Vip | None = self.table.current

@@ -13,7 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from console.tui.widgets.signs import TABLE
-from console.views.view import TextLine
+from console.views.cells import TextLine
 
 TONES = ("ok", "warn", "bad", "stale", "dim", "hot", "strong", "rule", "head", "cursor")
 

@@ -14,8 +14,8 @@ from textual.message import Message
 
 from console import format as fmt
 from console.tui.widgets.painted import Painted
-from console.views.columns import Cell, Column, fitting, matching, ordered
-from console.views.view import TextLine
+from console.views.cells import Cell, TextLine
+from console.views.columns import Column, fitting, matching, ordered
 
 R = TypeVar("R")
 
