@@ -73,7 +73,11 @@ class Surroundings:
         self._look()
 
     def _look(self) -> None:
-        seen = netlink.look(self._node.interface, self.way.gateway, self._program)
+        try:
+            seen = netlink.look(self._node.interface, self.way.gateway, self._program)
+        except OSError as error:  # the kernel has no memory for an answer, say: look again later
+            log.warning("look interface=%s failed: %s", self._node.interface, error)
+            return
         self._tell(Looked(seen, self._error))
 
     def _attach_both(self) -> None:

@@ -120,6 +120,7 @@ IMPURE = {
 OWNERS = {
     "bcc": ("agent/loader.py",),
     "dns": ("agent/checks/dns.py",),
+    "exabgp": ("agent/exabgp_launch.py",),
     "h11": ("agent/checks/http.py",),
     "prometheus_client": ("agent/metrics.py",),
     "pyroute2": (
@@ -135,6 +136,7 @@ OWNERS = {
         "agent/server.py",
         "agent/doors.py",
         "agent/fleet.py",
+        "agent/remote_door.py",
         "console/wire/",
         "shared/curve.py",
     ),
