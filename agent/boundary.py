@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.host_seen import HostSeen
 from agent.maglev import Address
 from agent.nouns import (
     PLAIN,
@@ -138,6 +139,16 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """How interface, addresses and next hop are now: after any change of theirs, and from time to
+    time."""
+
+    seen: HostSeen
+    error: str = ""
+    """Why the last `Attach` did nothing; empty: it did, or there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passes: what failed is tried again."""
 
@@ -155,7 +166,19 @@ class Failed:
     """The effects behind it, which were not tried."""
 
 
-Fact = Adopted | Probed | Asked | Proposed | PeerChanged | Counted | Held | Tick | Stopping | Failed
+Fact = (
+    Adopted
+    | Probed
+    | Asked
+    | Proposed
+    | PeerChanged
+    | Counted
+    | Looked
+    | Held
+    | Tick
+    | Stopping
+    | Failed
+)
 
 
 # ---- effects
@@ -219,6 +242,22 @@ class PutQuicIds:
 
     vip_num: int
     real_nums: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Put the programs back on the interface; what comes of it says the next `Looked`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """What the program must know of its surroundings; complete."""
+
+    own_mac: bytes
+    gateway_mac: bytes | None
+    """None: not known now, the last one stays."""
+    own_addresses: tuple[Address, ...]
+    """Of the interface, link-local ones left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +358,8 @@ class StopTrace:
 @dataclass(frozen=True, slots=True)
 class Emit:
     body: EventBody
+    warns: bool = False
+    """Logged as a warning: somebody should look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +377,8 @@ Effect = (
     | SetRing
     | ForgetPrevious
     | PutQuicIds
+    | Attach
+    | Follow
     | Advertise
     | Probe
     | ReadConfig

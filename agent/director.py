@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every decision of the agent: facts in, effects out.
 
-Rule 1: all that changes NodeState happens here, or in what is called from here: observing.py (what
-is seen), clockwork.py (time), commands.py and reconfigure.py (what is asked), adoption.py (the
-start).
+Rule 1: all that changes NodeState happens here, or in what is called from here: observing.py and
+host_watch.py (what is seen), clockwork.py (time), commands.py and reconfigure.py (what is asked),
+adoption.py (the start).
 Rule 2: no clock, no I/O, no logging: `now` is an argument (seconds, monotonic).
 Rule 3: nothing is done by difference to what was asked before: settling.py compares what should be
 with what was written.
@@ -32,6 +32,7 @@ from agent.boundary import (
     Failed,
     Held,
     KeepConfig,
+    Looked,
     PeerChanged,
     Probe,
     Probed,
@@ -47,6 +48,7 @@ from agent.boundary import (
     Verify,
 )
 from agent.config import Config
+from agent.host_watch import Watching
 from agent.observing import Observing
 from agent.readback import ReadingBack
 from agent.settling import Budget, Settling
@@ -83,6 +85,7 @@ class Director:
         self._settling = Settling(self.state, fill)
         self._observing = Observing(self.state, self._settling.touch)
         self._reading_back = ReadingBack(self.state)
+        self._watching = Watching(self.state, self._settling.touch_all)
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._adopted = False
         self._stopping = False
@@ -156,6 +159,8 @@ class Director:
                 return []
             case Held():
                 return self._on_held(fact, now)
+            case Looked():
+                return self._watching.looked(fact, now)
             case Tick():
                 return self._settling.forget_previous(now)
             case _:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
-from console.cli.grammar.changing import WAITS
 from console.cli.grammar.top import EXAMPLES, parser
+from console.cli.grammar.words import UNTIL
 from console.exits import Exit, VerbError
 
 if TYPE_CHECKING:
@@ -45,9 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _with_wait(given: Sequence[str]) -> list[str]:
     """A bare `--wait` must not take the object behind it for what to wait for."""
-    behind = [*given[1:], ""]
-    pairs = zip(given, behind, strict=True)
-    return ["--wait=verified" if a == "--wait" and b not in WAITS else a for a, b in pairs]
+    pairs = zip(given, [*given[1:], ""], strict=True)
+    return ["--wait=verified" if a == "--wait" and not UNTIL.fullmatch(b) else a for a, b in pairs]
 
 
 def _complete(given: Sequence[str]) -> int:
@@ -114,7 +113,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.verb in (None, "console"):
         render = getattr(arguments, "render_after", None) or arguments.render
         return _console(_looking(settings, arguments), render)
-    return _with_session(arguments, settings, _verb(arguments.verb))
+    return _with_session(arguments, settings, _verb(getattr(arguments, "made", arguments.verb)))
 
 
 def _version() -> str:
@@ -142,6 +141,9 @@ VERBS = {
     "reload": "enforcing.enforce",
     "rollback": "enforcing.enforce",
     "confirm": "enforcing.confirm",
+    "plan": "planned.make",
+    "apply": "planned.apply",
+    "undo": "undoing.undo",
 }
 """Verb -> module of console.cli.verbs and function: only what is done is imported."""
 
@@ -178,12 +180,15 @@ def _with_session(
         client = Client(settings.agents, who(), trust=settings.trust, relay=settings.relay)
     session = Session(
         client=client,
+        who=who(),
         store=Store(client.addresses),
         cluster=settings.cluster,
         out=sys.stdout,
         err=sys.stderr,
         questions=_questions(no_input=arguments.no_input),
         connect_timeout=arguments.connect_timeout,
+        view_only=settings.view_only,
+        require_reason=settings.require_reason,
         paint=coloured if _in_colour(arguments.color) else plain,
     )
     try:

@@ -223,7 +223,7 @@ def test_applied_is_all_that_was_waited_for(two: Pair, capsys: Capture) -> None:
     assert remora("drain", TARGET, "--yes", "--wait", "applied", agents=two) == Exit.DONE
     said = capsys.readouterr().out
     assert "lb1: applied, revision 8" in said
-    assert "applied 2/2\n" in said
+    assert "applied 2/2   undo" in said
 
 
 def test_what_is_not_found_again_is_no_success(two: Pair, capsys: Capture) -> None:
