@@ -122,7 +122,7 @@ def test_k1_each_step_is_said_and_was_read_back(fabric: Fabric) -> None:
         assert [done.stdout.count(f"  {node}: {steps}") for node in t.NODES] == [1, 1], done
         assert "applied 2/2, verified 2" in done.stdout
         told = map(
-            json.loads, fabric.cli("audit", "--last", "2", "-o", "jsonl").stdout.splitlines()
+            json.loads, fabric.cli("audit", "--last", "4", "-o", "jsonl").stdout.splitlines()
         )
         results = sorted((record["node"], record["result"]) for record in told)
         assert results == [(n, r) for n in t.NODES for r in ("applied", "verified")]
