@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.host_seen import HostSeen
 from agent.maglev import Address
 from agent.nouns import (
     PLAIN,
@@ -121,6 +122,16 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """How interface, addresses and next hop are now: after any change of theirs, and from time to
+    time."""
+
+    seen: HostSeen
+    error: str = ""
+    """Why the last `Attach` did nothing; empty: it did, or there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passes: what failed is tried again."""
 
@@ -138,7 +149,9 @@ class Failed:
     """The effects behind it, which were not tried."""
 
 
-Fact = Adopted | Probed | Asked | Proposed | PeerChanged | Counted | Tick | Stopping | Failed
+Fact = (
+    Adopted | Probed | Asked | Proposed | PeerChanged | Counted | Looked | Tick | Stopping | Failed
+)
 
 
 # ---- effects
@@ -202,6 +215,22 @@ class PutQuicIds:
 
     vip_num: int
     real_nums: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Put the programs back on the interface; what comes of it says the next `Looked`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """What the program must know of its surroundings; complete."""
+
+    own_mac: bytes
+    gateway_mac: bytes | None
+    """None: not known now, the last one stays."""
+    own_addresses: tuple[Address, ...]
+    """Of the interface, link-local ones left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +319,8 @@ class StopTrace:
 @dataclass(frozen=True, slots=True)
 class Emit:
     body: EventBody
+    warns: bool = False
+    """Logged as a warning: somebody should look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +338,8 @@ Effect = (
     | SetRing
     | ForgetPrevious
     | PutQuicIds
+    | Attach
+    | Follow
     | Advertise
     | Probe
     | ReadConfig

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every decision of the agent: facts in, effects out.
 
-Rule 1: all that changes NodeState happens here, or in what is called from here: observing.py (what
-is seen), clockwork.py (time), commands.py and reconfigure.py (what is asked), adoption.py (the
-start).
+Rule 1: all that changes NodeState happens here, or in what is called from here: observing.py and
+host_watch.py (what is seen), clockwork.py (time), commands.py and reconfigure.py (what is asked),
+adoption.py (the start).
 Rule 2: no clock, no I/O, no logging: `now` is an argument (seconds, monotonic).
 Rule 3: nothing is done by difference to what was asked before: settling.py compares what should be
 with what was written.
@@ -31,6 +31,7 @@ from agent.boundary import (
     Fact,
     Failed,
     KeepConfig,
+    Looked,
     PeerChanged,
     Probe,
     Probed,
@@ -45,6 +46,7 @@ from agent.boundary import (
     Verify,
 )
 from agent.config import Config
+from agent.host_watch import Watching
 from agent.observing import Observing
 from agent.settling import Budget, Settling
 from agent.state import NodeState
@@ -77,6 +79,7 @@ class Director:
         self._fill = fill
         self._settling = Settling(self.state, fill)
         self._observing = Observing(self.state, self._settling.touch)
+        self._watching = Watching(self.state, self._settling.touch_all)
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._adopted = False
         self._stopping = False
@@ -147,6 +150,8 @@ class Director:
                 self._stopping = True
                 self._settling.stop()
                 return []
+            case Looked():
+                return self._watching.looked(fact, now)
             case Tick():
                 return self._settling.forget_previous(now)
             case _:

@@ -61,6 +61,10 @@ def quick_fill(turns: Sequence[maglev.Turn], slots: int) -> np.ndarray:
     return np.repeat(np.arange(len(turns), dtype=np.uint16), counts)
 
 
+UNTOLD = b.Emit | b.Reply | b.Remember | b.Probe | b.ReadConfig | b.Follow
+"""Effects that history leaves out."""
+
+
 class World:
     """A node on which effects take place, and a clock that only the test moves."""
 
@@ -77,6 +81,9 @@ class World:
         """vip_nums whose rings forgot the one before."""
         self.announced: frozenset[maglev.Address] = frozenset()
         self.routes: dict[maglev.Address, Route] = {}
+        self.attached = 0
+        """How often the programs were to be put back."""
+        self.followed: b.Follow | None = None
         self.history: list[str] = []
         self.events: list[EventBody] = []
         self.answers: list[Answer] = []
@@ -186,7 +193,7 @@ class World:
             self._do(effect)
 
     def _do(self, effect: b.Effect) -> None:  # noqa: PLR0912  # one branch per effect
-        if not isinstance(effect, b.Emit | b.Reply | b.Remember | b.Probe | b.ReadConfig):
+        if not isinstance(effect, UNTOLD):
             self.history.append(type(effect).__name__)
         match effect:
             case b.PutVip(key, vip_num, placing):
@@ -215,6 +222,10 @@ class World:
                 for number in set(np.unique(real_nums).tolist()) - {0}:
                     assert self.reals[number].vip_num == vip_num, "another VIP's real"
                 self.rings[vip_num] = real_nums
+            case b.Attach():
+                self.attached += 1
+            case b.Follow():
+                self.followed = effect
             case b.Advertise(routes):
                 self.routes = dict(routes)
                 self._advertise(frozenset(routes))
