@@ -65,6 +65,32 @@ def _fail(text: str, code: int) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    code = _alone(arguments)
+    if code is not None:
+        return code
+    from console.settings import Settings, load
+
+    if getattr(arguments, "recording", None):
+        return _with_session(arguments, Settings((), "recording"), _verb(arguments.verb))
+    settings = load(arguments.agents, arguments.config, context=arguments.context)
+    match arguments.verb:
+        case None | "console":
+            render = getattr(arguments, "render_after", None) or arguments.render
+            return _console(_looking(settings, arguments), render)
+        case "record":
+            from console.cli.verbs import recorder
+
+            return recorder.record(settings, who(), arguments)
+        case "relay":
+            from console.wire.relay import Listen, relay
+
+            keys = arguments.secret_key, arguments.authorized_keys
+            return relay(settings, who(), Listen(arguments.listen, *keys, arguments.insecure))
+    return _with_session(arguments, settings, _verb(getattr(arguments, "made", arguments.verb)))
+
+
+def _alone(arguments: argparse.Namespace) -> int | None:
+    """The verbs that ask no agent; None: it is none of them."""
     match arguments.verb:
         case "version":
             print(f"remora {_version()}")
@@ -83,6 +109,12 @@ def _run(arguments: argparse.Namespace) -> int:
             from console.cli.verbs import keys
 
             return keys.keys(arguments, arguments.name or who())
+        case "context" | "info":
+            from console.cli.verbs import informing
+
+            if arguments.verb == "info":
+                return informing.info(arguments, _version())
+            return informing.context(arguments)
         case "reasons":
             from console.cli.verbs import explaining
 
@@ -94,26 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
             from console.cli.verbs import audit
 
             return audit.of_file(arguments)
-    from console.settings import Settings, load
-
-    if getattr(arguments, "recording", None):
-        return _with_session(arguments, Settings((), "recording"), _verb(arguments.verb))
-    settings = load(arguments.agents, arguments.config, context=arguments.context)
-    if arguments.verb == "relay":
-        from console.wire.relay import Listen, relay
-
-        place = Listen(
-            arguments.listen, arguments.secret_key, arguments.authorized_keys, arguments.insecure
-        )
-        return relay(settings, who(), place)
-    if arguments.verb == "record":
-        from console.cli.verbs import recorder
-
-        return recorder.record(settings, who(), arguments)
-    if arguments.verb in (None, "console"):
-        render = getattr(arguments, "render_after", None) or arguments.render
-        return _console(_looking(settings, arguments), render)
-    return _with_session(arguments, settings, _verb(getattr(arguments, "made", arguments.verb)))
+    return None
 
 
 def _version() -> str:
@@ -141,6 +154,7 @@ VERBS = {
     "reload": "enforcing.enforce",
     "rollback": "enforcing.enforce",
     "confirm": "enforcing.confirm",
+    "doctor": "doctor.doctor",
     "plan": "planned.make",
     "apply": "planned.apply",
     "undo": "undoing.undo",

@@ -43,9 +43,11 @@ class Client:
         trust: Trust = NOBODY,
         relay: str = "",
         tap: Tap | None = None,
+        at_once: bool = True,
     ) -> None:
         """With a `relay` telemetry comes from there; commands always go to the agents themselves.
-        `tap` is given every telemetry message as it came, in the client's thread."""
+        `tap` is given every telemetry message as it came, in the client's thread.  Not `at_once`:
+        nothing is connected before `start`."""
         for address in addresses:
             endpoints(address)
             trust.key_of(address)
@@ -61,7 +63,15 @@ class Client:
         self._prefix = uuid.uuid4().hex[:12]
         self._counted = itertools.count(1)
         self._thread = threading.Thread(target=self._run, name="remora-client", daemon=True)
-        self._thread.start()
+        self._started = False
+        if at_once:
+            self.start()
+
+    def start(self) -> None:
+        """Connects; what was asked before goes out now.  A second time nothing happens."""
+        if not self._started:
+            self._started = True
+            self._thread.start()
 
     def take(self) -> Inbox:
         """All that came since the last call."""
@@ -124,7 +134,8 @@ class Client:
     def close(self) -> None:
         self._intake.on_reply = lambda: None
         self._wanted.end()
-        self._thread.join(timeout=5)
+        if self._started:
+            self._thread.join(timeout=5)
         self._wanted.close()
 
     def _id(self) -> str:

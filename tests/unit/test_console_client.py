@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import zmq
 
 from console.model.store import Inbox, Liveness, Reply
 from console.wire.client import Client
-from shared.messages import Drain, NodeSnapshot
+from shared.messages import Drain, Look, NodeSnapshot
 from shared.model import AddressError, Admin, endpoints
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import Fleet
@@ -167,3 +168,41 @@ def test_garbage_is_a_fault(tmp_path: Path) -> None:
 def test_an_address_that_cannot_be_one() -> None:
     with pytest.raises(AddressError):
         Client(["tcp://192.0.2.1"], "test@here")
+
+
+def test_a_client_that_waits_for_its_start(agent: FakeAgent) -> None:
+    """The screen is there first; what it asked meanwhile goes out then; close always ends it."""
+    with agent:
+        client = Client([agent.address], "test@here", topics={"node"}, at_once=False)
+        id_ = client.send(agent.address, DRAIN)
+        assert client.wait(0.2) == Inbox((), (), ())
+        assert agent.changes == []
+        client.start()
+        client.start()
+        assert reply_to(client, id_).answer is not None
+        client.close()
+    Client([agent.address], "test@here", at_once=False).close()
+
+
+def test_many_agents_at_once_and_none_is_overlooked(tmp_path: Path) -> None:
+    """Sockets are looked at only when the kernel says so (`ready.py`): every agent's telemetry and
+    answers come nevertheless, while commands are sent and topics change all the time."""
+    agents = [FakeAgent(tmp_path / f"lb{n:02}", Fleet(f"lb{n:02}")) for n in range(25)]
+    with ExitStack() as running:
+        for each in agents:
+            running.enter_context(each)
+        client = Client([a.address for a in agents], "test@here", topics={"node"})
+        running.callback(client.close)
+        for round_ in range(3):
+            ids = {client.send(a.address, Look()): a.address for a in agents}
+            client.follow({"node", "vip"} if round_ % 2 else {"node", "drop"})
+            heard: set[str] = set()
+            answered: set[str] = set()
+            deadline = time.monotonic() + 10
+            while len(heard) + len(answered) < 50 and time.monotonic() < deadline:
+                for each in agents:
+                    each.tick()
+                inbox = client.wait(0.1)
+                heard |= {arrived.address for arrived in inbox.arrived}
+                answered |= {ids[r.id] for r in inbox.replies if r.id in ids and r.answer}
+            assert len(heard) == len(answered) == 25
