@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from console.cli.grammar.top import EXAMPLES, parser
+from console.cli.grammar.words import UNTIL
 from console.exits import Exit, VerbError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code; usage errors leave through argparse with 2."""
-    given = ["--wait=applied" if a == "--wait" else a for a in (argv or sys.argv[1:])]
+    given = _with_wait(argv or sys.argv[1:])
     if given[:1] == ["complete"]:
         return _complete(given[1:])
     arguments = parser().parse_args(given)
@@ -40,6 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe has left; Python's own flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
+
+
+def _with_wait(given: Sequence[str]) -> list[str]:
+    """A bare `--wait` must not take the object behind it for what to wait for."""
+    pairs = zip(given, [*given[1:], ""], strict=True)
+    return ["--wait=verified" if a == "--wait" and not UNTIL.fullmatch(b) else a for a, b in pairs]
 
 
 def _complete(given: Sequence[str]) -> int:

@@ -63,6 +63,9 @@ class Reply(NamedTuple):
     id: str
     answer: Answer | None
     at: float
+    last: bool = True
+    """No other reply to this command follows.  Of one sent with `steps` several come, in order;
+    when the time was over in between, the last one is the step that it had come to."""
 
 
 class Fault(NamedTuple):

@@ -94,9 +94,11 @@ class Client:
         allow: tuple[str, ...] = (),
         expires: float = 0.0,
         confirm: float = 0.0,
+        steps: bool = False,
         timeout: float = ANSWER_TIMEOUT,
     ) -> str:
-        """Sends a command and returns its id; a Reply with that id always follows."""
+        """Sends a command and returns its id; a Reply with that id always follows, with `steps` one
+        for each step."""
         wall = time.time()
         command = Command(
             id=self._id(),
@@ -111,8 +113,10 @@ class Client:
             confirm=confirm,
             sent=wall,
             deadline=wall + timeout + LATE,
+            steps=steps,
         )
-        self._wanted.send(Order(address, command, time.monotonic() + timeout))
+        now = time.monotonic()
+        self._wanted.send(Order(address, command, now + timeout, now))
         return command.id
 
     def when_replied(self, call: Callable[[], None]) -> None:
@@ -141,7 +145,8 @@ class Client:
     def _look(self, address: str) -> Order:
         """Asked of an agent that has just (re)appeared or whose new topics are wanted."""
         command = Command(id=self._id(), who=self.who, action=Look(), sent=time.time())
-        return Order(address, command, time.monotonic() + ANSWER_TIMEOUT)
+        now = time.monotonic()
+        return Order(address, command, now + ANSWER_TIMEOUT, now)
 
     def _run(self) -> None:
         with zmq.Context() as context:

@@ -71,6 +71,56 @@ def test_a_lost_answer_is_asked_for_under_the_same_id(agent: FakeAgent, client: 
     assert agent.fleet.admin == {("web", "10.3.1.2"): Admin.DRAINING}
 
 
+@pytest.mark.parametrize("lost", ["", "accepted", "applied", "verified"])
+def test_k1_every_step_comes_even_if_an_answer_is_lost(
+    agent: FakeAgent, client: Client, lost: str
+) -> None:
+    agent.lost = {lost}
+    seen: list[Reply] = []
+    with agent:
+        id_ = client.send(agent.address, DRAIN, steps=True)
+        deadline = time.monotonic() + 10
+        while not any(r.last for r in seen) and time.monotonic() < deadline:
+            seen += [r for r in client.wait(0.5).replies if r.id == id_]
+    steps = [reply.answer.status for reply in seen if reply.answer]
+    assert steps[-1] == "verified"
+    assert steps == [s for s in ("accepted", "applied", "verified") if s in steps], "in order, once"
+    assert [command.id for command in agent.changes] == [id_], "applied once"
+    assert agent.fleet.revision == 8
+
+
+def test_k1_a_step_that_does_not_come_is_not_made_up(agent: FakeAgent, client: Client) -> None:
+    """The last thing that is known is that it was applied, and more was to come."""
+    agent.silent_about = "verified"
+    with agent:
+        id_ = client.send(agent.address, DRAIN, steps=True, timeout=0.5)
+        last = until(client, lambda i: any(r.last and r.id == id_ for r in i.replies), "its end")
+    answer = next(reply.answer for reply in last.replies if reply.id == id_ and reply.last)
+    assert answer is not None
+    assert (answer.status, answer.more) == ("applied", True)
+
+
+def test_k1_a_refused_repetition_says_nothing_of_what_was_accepted(
+    agent: FakeAgent, client: Client
+) -> None:
+    agent.silent_about, agent.refuses_repetitions = "verified", "rate"
+    with agent:
+        id_ = client.send(agent.address, DRAIN, steps=True, timeout=2.5)
+        last = until(client, lambda i: any(r.last and r.id == id_ for r in i.replies), "its end")
+        assert agent.refusals, "it was repeated, and refused"
+    answer = next(reply.answer for reply in last.replies if reply.id == id_ and reply.last)
+    assert answer is not None
+    assert answer.status == "applied"
+
+
+def test_an_agent_of_before_the_steps_answers_once(agent: FakeAgent, client: Client) -> None:
+    agent.steps = False
+    with agent:
+        reply = reply_to(client, client.send(agent.address, DRAIN, steps=True))
+    assert reply.answer is not None
+    assert (reply.answer.status, reply.last) == ("applied", True)
+
+
 def test_only_the_newest_snapshot_is_kept(agent: FakeAgent, client: Client) -> None:
     """K4: a reader that does not read costs neither memory nor the agent anything."""
     with agent:
