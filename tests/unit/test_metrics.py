@@ -305,7 +305,7 @@ def targets() -> list[str]:
 
 
 def test_the_dashboard_can_be_laid_out() -> None:
-    """Grafana's grid is 24 wide; its panels do not cover one another, its variables are declared."""
+    """Grafana's grid is 24 wide; no panel covers another, variables are declared."""
     board = json.loads(DASHBOARD.read_text())
     cells: set[tuple[int, int]] = set()
     for panel in board["panels"]:
