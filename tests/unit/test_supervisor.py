@@ -18,7 +18,7 @@ import pytest
 
 from agent import boundary as b
 from agent import supervisor
-from agent.logline import in_fields
+from agent.logline import in_fields, in_line
 from agent.runtime import Agent
 from shared.messages import ChangeEvent, DropEvent, EventBody, HealthEvent, PeerEvent
 from shared.model import Health
@@ -125,6 +125,24 @@ def test_events_in_fields(body: EventBody, line: str) -> None:
     assert in_fields(body) == line
 
 
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("ready node=lb1 pid=7", "msg=ready node=lb1 pid=7"),
+        ("exabgp died, next in 1 s", 'msg="exabgp died, next in 1 s"'),
+        ("exabgp adopted pid=7", 'msg="exabgp adopted" pid=7'),
+        ('event=health vip=web detail="http 503"', 'event=health vip=web detail="http 503"'),
+        ("answer status=refused a=b is wrong", 'msg="answer status=refused a=b is wrong"'),
+        ('x="1" level=ERROR y', 'msg="x=\\"1\\" level=ERROR y"'),
+        ("two\nlevel=ERROR", 'msg="two\\nlevel=ERROR"'),
+        ("", ""),
+    ],
+)
+def test_every_line_is_fields_only(message: str, line: str) -> None:
+    """What is no field is one that is quoted."""
+    assert in_line(message) == line
+
+
 @pytest.mark.parametrize("journal", [True, False])
 def test_log_lines(*, journal: bool) -> None:
     """One line is one line, and the journal learns how grave it is."""
@@ -146,8 +164,11 @@ def test_log_lines(*, journal: bool) -> None:
     with os.fdopen(read) as said:
         lines = said.read().splitlines()
     assert done.returncode == 0
-    plain = ["level=INFO part=remora ready node=lb1", "level=WARNING part=remora.bgp two", "lines"]
-    marked = [f"<{n}>{line}" for n, line in zip((6, 4, 4), plain, strict=True)]
+    plain = [
+        "level=INFO part=remora msg=ready node=lb1",
+        'level=WARNING part=remora.bgp msg="two\\nlines"',
+    ]
+    marked = [f"<{n}>{line}" for n, line in zip((6, 4), plain, strict=True)]
     assert lines == (marked if journal else plain)
     assert logging.getLogger("remora").level == logging.NOTSET, "only in that process"
 
