@@ -176,8 +176,8 @@ def test_log_lines(*, journal: bool) -> None:
 # ---- the unit
 
 
-def setting(name: str) -> str:
-    (value,) = re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.M)
+def setting(name: str, unit: Path = UNIT) -> str:
+    (value,) = re.findall(rf"^{name}=(.*)$", unit.read_text(), re.M)
     return str(value)
 
 
@@ -188,19 +188,47 @@ def test_unit_keeps_exabgp_over_a_crash() -> None:
     assert setting("RestartPreventExitStatus") == "2", "agent.cli: usage or config"
 
 
-def test_unit_is_right_says_systemd(tmp_path: Path) -> None:
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("no systemd-analyze on this machine")
-    place = tmp_path / "remora-agent.service"
+EXPOSURE = 24
+"""`systemd-analyze security`, in tenths: what root with three capabilities and the network has."""
+
+
+def verified(unit: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """What systemd says of a unit's text, with our programs where they are here."""
     here = str(Path(sys.executable).with_name("remora-agent"))
-    place.write_text(UNIT.read_text().replace("/opt/remora/bin/remora-agent", here))
-    done = subprocess.run(
-        [analyze, "verify", "--man=no", str(place)], capture_output=True, text=True, check=False
+    unit.write_text(text.replace("/opt/remora/bin/remora-agent", here))
+    return subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine"
+)
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", ["remora-agent.service", "remora-preflight.service"])
+def test_units_are_right_says_systemd(name: str, tmp_path: Path) -> None:
+    text = UNIT.with_name(name).read_text()
+    done = verified(tmp_path / name, text)
     assert (done.returncode, done.stderr) == (0, "")
-    place.write_text(place.read_text().replace("KillMode=process", "KillMode=nobody"))
-    wrong = subprocess.run(
-        [analyze, "verify", "--man=no", str(place)], capture_output=True, text=True, check=False
-    )
-    assert "kill mode" in wrong.stderr, "it does look"
+    wrong = verified(tmp_path / name, text.replace("ProtectHome=yes", "ProtectHome=perhaps"))
+    assert "protect home" in wrong.stderr, "it does look"
+
+
+@needs_systemd
+def test_the_agents_unit_is_shut_in(tmp_path: Path) -> None:
+    def safe(text: str) -> bool:
+        place = tmp_path / "remora-agent.service"
+        place.write_text(text)
+        ask = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
+        done = subprocess.run(
+            [*ask, f"--threshold={EXPOSURE}", str(place)], capture_output=True, check=False
+        )
+        return done.returncode == 0
+
+    assert safe(UNIT.read_text())
+    assert not safe(UNIT.read_text().replace("ProtectSystem=strict", "ProtectSystem=no"))
