@@ -26,9 +26,9 @@ from agent import abi
 from agent.server import Server
 from agent.snapshot import EVERY, Origin, Reading, Snapshots
 from agent.state import NodeState
-from console.client import Client
-from console.store import Store
-from console.trust import Trust
+from console.model.store import Store
+from console.wire.client import Client
+from console.wire.trust import Trust
 from shared import curve, recording
 from shared.recording import Record
 from tests.ports import free_port

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import abi
-from agent.boundary import Counted, Probed, Target
+from agent.boundary import Counted, Probed
+from agent.nouns import Target
 from agent.snapshot import EVERY, Origin, Reading, Snapshots, ring_digest, snapshots
 from shared import messages as m
 from shared.capture import Ends, ends
