@@ -25,6 +25,7 @@ from agent.attach import how_attached
 from agent.boundary import Counted, StartTrace
 from agent.config import Config, Metrics
 from agent.dataplane import DataPlane
+from agent.drop_feed import drop_events
 from agent.eventlog import EventLog
 from agent.events import EVENT, EventRing
 from agent.history import History, history_path
@@ -34,10 +35,8 @@ from agent.softirq import softirq
 from agent.state import NodeState
 from agent.trace_feed import Feed, Names, names_of
 from agent.tunnel import Tunnel
-from shared.capture import ends
 from shared.codec import telemetry_of
-from shared.messages import DropEvent, Event, EventBody, LostEvent, Snapshot
-from shared.reasons import name_of
+from shared.messages import Event, EventBody, LostEvent, Snapshot
 from shared.recording import Record
 
 if TYPE_CHECKING:
@@ -207,8 +206,8 @@ class Telemetry:
         drops = records[records["kind"] == abi.EVENT_CONCLUSION]
         if len(drops):
             names = {vip.vip_num: name for name, vip in self._state.vips.items()}
-            for record in drops:
-                await self.emit(_drop_event(record, names))
+            for body in drop_events(drops, names):
+                await self.emit(body)
         await self._tell_packets(records[records["kind"] != abi.EVENT_CONCLUSION], ended)
 
     async def emit(self, body: EventBody) -> None:
@@ -285,23 +284,6 @@ class Telemetry:
             "sequence": sequence,
             "at": time.monotonic(),
         }
-
-
-def _drop_event(record: Any, names: dict[int, str]) -> DropEvent:  # noqa: ANN401  # one struct lb_event
-    head = bytes(record["head"])[: int(record["length"])]
-    source, destination, protocol = ends(head)
-    return DropEvent(
-        reason=int(record["reason"]),
-        name=name_of(int(record["reason"])),
-        vip=names.get(int(record["vip_num"]), ""),
-        source=source,
-        destination=destination,
-        protocol=protocol,
-        length=int(record["length"]),
-        cpu=int(record["cpu"]),
-        rx_queue=int(record["rx_queue"]),
-        head=head,
-    )
 
 
 def _exporter(listed: Metrics | None) -> Exporter | None:

@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 
-PARTS = ("dataplane", "agent", "checks", "console", "wire")
+PARTS = ("dataplane", "check", "traffic", "latency", "agent", "events", "checks", "console", "wire")
 
 
 def main() -> int:

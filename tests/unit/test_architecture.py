@@ -29,6 +29,7 @@ CORE = {
         "contradictions",
         "difference",
         "director",
+        "drop_feed",
         "emptying",
         "gate",
         "exposition",
