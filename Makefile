@@ -10,7 +10,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CI,TERM,COLORTERM,T
 ARGS ?=
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: ## system packages and .venv; seconds when nothing changed
 	@tests/setup.sh
