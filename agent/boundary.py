@@ -81,6 +81,8 @@ class Asked:
 
     command: Command
     sender: bytes
+    answered: Answer | None = None
+    """By an agent before us, which did not come to read back what it had done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,21 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What the maps and ExaBGP hold: the answer to a `ReadBack`."""
+
+    id: str
+    vips: Mapping[VipKey, int]
+    reals: tuple[OwnedReal, ...]
+    rings: Mapping[int, str]
+    """vip_num -> digest, of those that were asked for."""
+    routes: str = ""
+    """How what ExaBGP has taken differs from what was declared; empty: not at all."""
+    error: str = ""
+    """They could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """How interface, addresses and next hop are now: after any change of theirs, and from time to
     time."""
@@ -150,7 +167,17 @@ class Failed:
 
 
 Fact = (
-    Adopted | Probed | Asked | Proposed | PeerChanged | Counted | Looked | Tick | Stopping | Failed
+    Adopted
+    | Probed
+    | Asked
+    | Proposed
+    | PeerChanged
+    | Counted
+    | Looked
+    | Held
+    | Tick
+    | Stopping
+    | Failed
 )
 
 
@@ -279,6 +306,18 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What do the maps and ExaBGP hold?  A `Held` follows."""
+
+    id: str
+    """Of the command for whose sake."""
+    rings: Mapping[int, Mapping[Address, int]]
+    """vip_num -> {address: real_num} of who has slots."""
+    after: float = 0.0
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Remember:
     """An entry for the journal; the override, if there is one, outlives the agent."""
 
@@ -346,6 +385,7 @@ Effect = (
     | Configure
     | KeepConfig
     | Verify
+    | ReadBack
     | Remember
     | StartTrace
     | StopTrace

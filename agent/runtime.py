@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from agent import boundary as b
 from agent import generations, loader, netlink, verify
@@ -29,6 +29,7 @@ from agent.dataplane import DataPlane
 from agent.director import Director
 from agent.events import EventRing
 from agent.generations import InForce
+from agent.holdings import held
 from agent.journal import Journal, journal_path, recall
 from agent.logline import in_fields
 from agent.maglev import Address
@@ -91,8 +92,8 @@ class Agent:
         self.questions = Questions(
             self.director.state, self.telemetry, self.server, self.audit, dataplane.fill
         )
-        self.reading: set[asyncio.Task[None]] = set()
-        """Of configs: a large one takes a tenth of a second, so not in the loop."""
+        self.reading: set[asyncio.Task[Any]] = set()
+        """Of configs and maps: a large one takes a tenth of a second, so not in the loop."""
         self.keeps_routes = False
         """At the end: the next agent adopts them."""
         self.turns = 0
@@ -231,6 +232,16 @@ class Agent:
             )
         )
 
+    def _read_back(self, effect: b.ReadBack) -> None:
+        task = asyncio.create_task(held(effect, self.dataplane, self.speaker))
+        self.reading.add(task)
+        task.add_done_callback(self._tell_held)
+
+    def _tell_held(self, task: asyncio.Task[b.Held]) -> None:
+        self.reading.discard(task)
+        if not task.cancelled():
+            self.inbox.put_nowait(task.result())
+
     def _verify(self, effect: b.Verify) -> None:
         owned = self.dataplane.owned()
         wrong = verify.difference(
@@ -269,7 +280,7 @@ class Agent:
                 await self._perform(self.director.take([failed], time.monotonic()))
                 return
 
-    async def _do(self, effect: Effect) -> None:  # noqa: PLR0912  # one line per effect
+    async def _do(self, effect: Effect) -> None:  # noqa: PLR0912, PLR0915  # one line per effect
         match effect:
             case b.PutVip(key, vip_num, placing):
                 self.dataplane.put_vip(key, vip_num, placing)
@@ -304,6 +315,8 @@ class Agent:
                 generations.keep(self.kept, generation, text)
             case b.Verify():
                 self._verify(effect)
+            case b.ReadBack():
+                self._read_back(effect)
             case b.Remember():
                 self.journal.write(effect)
                 if not self.server.waits_for(effect.command.id):

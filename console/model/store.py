@@ -34,7 +34,7 @@ from shared.model import RING_SLOTS
 STALE_AFTER = 5.0
 """Seconds without telemetry after which values are not live any more (3 intervals, if longer)."""
 LONGEST_INTERVAL = 10.0
-"""Seconds; no agent publishes more seldom (telemetry.hz)."""
+"""Seconds; no agent publishes a topic more seldom (telemetry.topic_hz)."""
 RINGS_KEPT = 32
 """A ring is 128 KiB."""
 M = TypeVar("M", bound=Message)
@@ -63,6 +63,9 @@ class Reply(NamedTuple):
     id: str
     answer: Answer | None
     at: float
+    last: bool = True
+    """No other reply to this command follows.  Of one sent with `steps` several come, in order;
+    when the time was over in between, the last one is the step that it had come to."""
 
 
 class Fault(NamedTuple):
@@ -106,8 +109,11 @@ class Agent:
         self._samples: dict[str, Samples[Any]] = {}
         self._seen: dict[str, float] = {}
         self._recorded: dict[str, float] = {}
-        self._steps: deque[float] = deque(maxlen=5)
-        self._limit = STALE_AFTER
+        self._packets: dict[str, deque[tuple[Message, Mapping[str, int]]]] = {}
+        """Topic -> the last snapshots with what `packets_of` made of them."""
+        self._steps: dict[str, deque[float]] = {}
+        self._limits: dict[str, float] = {}
+        """Topic -> age in seconds past which its values are stale: each has a rate of its own."""
         self.absence: Liveness | None = None
         """Why nothing comes, where that is known."""
 
@@ -149,17 +155,18 @@ class Agent:
     def pair(self, topic: str) -> tuple[Any, float]:
         """(the snapshot to subtract from the latest, or None; seconds between them)."""
         samples = self._samples.get(topic)
-        return (samples.before(self.limit()), samples.span()) if samples else (None, 0.0)
+        return (samples.before(self.limit(topic)), samples.span()) if samples else (None, 0.0)
 
-    def limit(self) -> float:
-        """Age in seconds past which this agent's values are stale."""
-        return self._limit
+    def limit(self, topic: str = "node") -> float:
+        """Age in seconds past which this agent's values of the topic are stale."""
+        return self._limits.get(topic, STALE_AFTER)
 
-    def _step(self, seconds: float) -> None:
+    def _step(self, topic: str, seconds: float) -> None:
         # The median: neither a silence nor an extra look changes an agent's rhythm.
-        self._steps.append(seconds)
-        usual = sorted(self._steps)[len(self._steps) // 2]
-        self._limit = max(STALE_AFTER, 3 * min(usual, LONGEST_INTERVAL))
+        steps = self._steps.setdefault(topic, deque(maxlen=5))
+        steps.append(seconds)
+        usual = sorted(steps)[len(steps) // 2]
+        self._limits[topic] = max(STALE_AFTER, 3 * min(usual, LONGEST_INTERVAL))
 
     def age(self, now: float, topic: str = "") -> float | None:
         """Seconds since the newest message of the topic (empty: of any) came; None: never."""
@@ -168,7 +175,7 @@ class Agent:
 
     def fresh(self, now: float, topic: str) -> bool:
         age = self.age(now, topic)
-        return age is not None and age <= self.limit()
+        return age is not None and age <= self.limit(topic)
 
     def liveness(self, now: float) -> Liveness:
         age = self.age(now)
@@ -190,8 +197,8 @@ class Agent:
         older = samples.latest
         if samples.push(arrived.message):
             self._seen[topic] = arrived.at
-            if topic == "node" and older is not None:
-                self._step(abs(arrived.message.at - older.at))
+            if older is not None:
+                self._step(topic, abs(arrived.message.at - older.at))
             self._remember(topic, arrived.message)
         return None
 
@@ -204,9 +211,14 @@ class Agent:
         if 0 <= message.at - self._recorded.get(topic, float("-inf")) < 0.9:
             return
         self._recorded[topic] = message.at
-        old, new = packets_of(before), packets_of(message)
-        for key in [k for k in self.history if k.startswith(f"{topic}/") and k not in new]:
-            del self.history[key]  # rows that left the config, or never were
+        new = packets_of(message)
+        kept = self._packets.setdefault(topic, deque(maxlen=3))
+        old = next((found for of, found in kept if of is before), None)
+        old = packets_of(before) if old is None else old
+        if not kept or kept[-1][1].keys() != new.keys():
+            for key in [k for k in self.history if k.startswith(f"{topic}/") and k not in new]:
+                del self.history[key]  # rows that left the config, or never were
+        kept.append((message, new))
         for key, packets in new.items():
             history = self.history.get(key)
             if history is None:

@@ -8,6 +8,7 @@ a ring that names a real of another VIP, a VIP without a ring.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
 import numpy as np
@@ -61,7 +62,7 @@ def quick_fill(turns: Sequence[maglev.Turn], slots: int) -> np.ndarray:
     return np.repeat(np.arange(len(turns), dtype=np.uint16), counts)
 
 
-UNTOLD = b.Emit | b.Reply | b.Remember | b.Probe | b.ReadConfig | b.Follow
+UNTOLD = b.Emit | b.Reply | b.Remember | b.Probe | b.ReadConfig | b.Follow | b.ReadBack
 """Effects that history leaves out."""
 
 
@@ -87,6 +88,10 @@ class World:
         self.history: list[str] = []
         self.events: list[EventBody] = []
         self.answers: list[Answer] = []
+        self.answered: list[tuple[bytes, str]] = []
+        """To whom, with which status."""
+        self.looks: list[b.ReadBack] = []
+        """Asked for, not answered yet: `held()` does."""
         self.remembered: list[b.Remember] = []
         self.targets: frozenset[Target] = frozenset()
         self.refuse: Callable[[b.Effect], bool] = lambda effect: False
@@ -137,7 +142,8 @@ class World:
     def ask(self, action: Action, *, id: str = "1", dry_run: bool = False,
             expect: int | None = None, allow: Sequence[str] = (), why: str = "",
             who: str = "ann@jump", expires: float = 0.0,
-            confirm: float = 0.0, operation: str = "") -> Answer:  # fmt: skip
+            confirm: float = 0.0, operation: str = "", steps: bool = False,
+            sender: bytes = b"console") -> Answer:  # fmt: skip
         command = Command(
             id=id,
             who=who,
@@ -149,8 +155,9 @@ class World:
             expires=expires,
             confirm=confirm,
             operation=operation,
+            steps=steps,
         )
-        self.tell(b.Asked(command, b"console"))
+        self.tell(b.Asked(command, sender))
         return self.answers[-1]
 
     def reload(self, text: str, *, id: str = "r", dry_run: bool = False,
@@ -170,6 +177,18 @@ class World:
             for real in vip.reals.values():
                 live[real.number.real_num] = (flows or {}).get(real.name, 0)
         self.tell(b.Counted(live, packets=self._packets))
+
+    def held(self, **otherwise: object) -> None:
+        """The first look that waits: what the maps hold, or a part of that otherwise."""
+        look = self.looks.pop(0)
+        found = b.Held(
+            look.id,
+            dict(self.vips),
+            tuple(real for real in self.reals.values() if real.vip_num),
+            {n: maglev.digest_of(self.rings[n], numbers) for n, numbers in look.rings.items()},
+        )
+        self.now += look.after
+        self.tell(replace(found, **otherwise))  # type: ignore[arg-type]
 
     def _read(self, effect: b.ReadConfig) -> None:
         try:
@@ -242,12 +261,15 @@ class World:
                 assert self.vips == vips
                 held = {real._replace(flags=0) for real in self.reals.values() if real.vip_num}
                 assert held == {real._replace(flags=0) for real in reals}
+            case b.ReadBack():
+                self.looks.append(effect)
             case b.Remember():
                 self.remembered.append(effect)
             case b.Emit(body):
                 self.events.append(body)
-            case b.Reply(_, answer):
+            case b.Reply(sender, answer):
                 self.answers.append(answer)
+                self.answered.append((sender, answer.status))
 
     def _advertise(self, addresses: frozenset[maglev.Address]) -> None:
         for address in addresses - self.announced:
