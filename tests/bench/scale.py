@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -42,7 +43,8 @@ class Site:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         mine = writer.get_extra_info("sockname")[0] == VICTIM
-        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):  # it timed out
+            await reader.readuntil(b"\r\n\r\n")
         status = self.status if mine else 200
         writer.write(f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n".encode())
         if mine and self.wrote is not None and not self.wrote.done():
