@@ -135,9 +135,11 @@ class Telemetry:
 
     def _count(self) -> Counted:
         dataplane = self._dataplane
-        live = dataplane.live_flows(self._state.listed.node.flow_idle)
+        idle = self._state.listed.node.flow_idle
+        dataplane.watch(self._state.emptying())
+        live, silence = dataplane.live_flows(idle), dataplane.silence(idle)
         totals = dataplane.vip_totals()
-        return Counted(live, totals[:, FLOWS], dataplane.flow_entries, totals[:, PACKETS])
+        return Counted(live, totals[:, FLOWS], dataplane.flow_entries, totals[:, PACKETS], silence)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""
