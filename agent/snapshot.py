@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from agent import rollouts
 from agent.config import Wire
+from agent.pace import TOPICS as EVERY
 from agent.pending import Due
 from agent.standing import Standing, Standings
 from agent.state import NodeState, VipState
@@ -37,8 +38,6 @@ from shared.messages import (
 from shared.model import is_loopback
 from shared.reasons import REASONS
 
-EVERY = ("node", "vip", "real", "cpu", "flowtable", "drop")
-"""Topics of snapshots."""
 Totals = NDArray[Any]
 Head = dict[str, Any]
 """The keywords that every message takes."""
@@ -93,31 +92,35 @@ class Snapshots:
         self._digested: tuple[object, str] = (None, "")
 
     def published(
-        self, state: NodeState, reading: Reading, sequence: int, topics: Container[str]
+        self,
+        state: NodeState,
+        reading: Reading,
+        sequences: Mapping[str, int],
+        topics: Container[str],
     ) -> list[list[bytes]]:
-        """The frames of one complete snapshot of each of these topics."""
-        head = self._head(state, reading, sequence)
+        """The frames of one complete snapshot of each of these topics, so numbered."""
+        heads: dict[str, Head] = {
+            topic: {
+                "node": state.listed.node.name,
+                "boot": self._origin.boot,
+                "sequence": sequences[topic],
+                "at": reading.at,
+            }
+            for topic in EVERY
+        }
         standings = self._standings.of(state)
         counted = reading.vips[[v.vip_num for v in state.vips.values()]].tolist()
         announced = [v.listed.address in state.announced for v in state.vips.values()]
         vips = tuple(map(_vip, standings, state.vips.values(), counted, announced))
-        make: dict[str, Callable[[], list[bytes]]] = {
-            "node": lambda: telemetry_frames(self._node(state, vips, reading, head)),
-            "vip": lambda: telemetry_frames(VipSnapshot(vips=vips, **head)),
-            "real": lambda: self._standings.frames(standings, reading.reals, head),
-            "cpu": lambda: telemetry_frames(_cpu(reading, head)),
-            "flowtable": lambda: telemetry_frames(_flowtable(reading, head)),
-            "drop": lambda: telemetry_frames(_drop(reading, head)),
+        make: dict[str, Callable[[Head], list[bytes]]] = {
+            "node": lambda head: telemetry_frames(self._node(state, vips, reading, head)),
+            "vip": lambda head: telemetry_frames(VipSnapshot(vips=vips, **head)),
+            "real": lambda head: self._standings.frames(standings, reading.reals, head),
+            "cpu": lambda head: telemetry_frames(_cpu(reading, head)),
+            "flowtable": lambda head: telemetry_frames(_flowtable(reading, head)),
+            "drop": lambda head: telemetry_frames(_drop(reading, head)),
         }
-        return [made() for topic, made in make.items() if topic in topics]
-
-    def _head(self, state: NodeState, reading: Reading, sequence: int) -> Head:
-        return {
-            "node": state.listed.node.name,
-            "boot": self._origin.boot,
-            "sequence": sequence,
-            "at": reading.at,
-        }
+        return [make[topic](heads[topic]) for topic in EVERY if topic in topics]
 
     def _node(
         self, state: NodeState, vips: tuple[VipRow, ...], reading: Reading, head: Head
@@ -132,7 +135,7 @@ def snapshots(
     state: NodeState, reading: Reading, origin: Origin, sequence: int
 ) -> tuple[Snapshot, ...]:
     """One complete snapshot of every topic, as a reader gets it."""
-    made = Snapshots(origin).published(state, reading, sequence, EVERY)
+    made = Snapshots(origin).published(state, reading, dict.fromkeys(EVERY, sequence), EVERY)
     return tuple(telemetry_of(frames) for frames in made)  # type: ignore[misc]  # no others
 
 

@@ -207,6 +207,7 @@ def _emptying(found: emptying.Emptying, deadline: Deadline) -> Emptying:
         left if math.isfinite(left) else -1,
         found.empty_at,
         *deadline,
+        *(found.silence or (-1.0, -1.0)),
     )
 
 

@@ -29,8 +29,10 @@ from agent.drop_feed import drop_events
 from agent.eventlog import EventLog
 from agent.events import EVENT, EventRing
 from agent.history import History, history_path
+from agent.pace import TOPICS as EVERY
+from agent.pace import Pace
 from agent.server import Server
-from agent.snapshot import EVERY, FLOWS, PACKETS, Origin, Reading, Snapshots
+from agent.snapshot import FLOWS, PACKETS, Origin, Reading, Snapshots
 from agent.softirq import softirq
 from agent.state import NodeState
 from agent.trace_feed import Feed, Names, names_of
@@ -50,6 +52,10 @@ DRAIN_EVERY = 0.1
 LOOK_EVERY = 1.0
 """Seconds, at the least, between two counts of the flows, and between two snapshots that the
 history keeps: what takes milliseconds does not become dear when snapshots come more often."""
+LATE = 0.1
+"""Seconds: one that comes a little early is this second's too."""
+NODE = frozenset({"node"})
+"""Made whenever it is due, asked for or not: its size says when it is due next."""
 PAGE = resource.getpagesize()
 _NOTHING: NDArray[Any] = np.empty(0, EVENT)
 
@@ -93,7 +99,7 @@ class Telemetry:
         self._writing: set[asyncio.Task[None]] = set()
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._next_event = 0
-        self._sequence = 0
+        self._pace = Pace()
         self._feed: Feed | None = None
         self._next_packets = 0
         self._draining = asyncio.Lock()
@@ -103,6 +109,8 @@ class Telemetry:
         )
         self._looked = self._look()
         self._look_at = 0.0
+        self._keep_at: dict[str, float] = {}
+        """When the history takes a topic's next snapshot."""
 
     async def configure(self, listed: Config) -> None:
         """The tables `telemetry` and `metrics`; what is as it was goes on.  Raises EffectError."""
@@ -134,37 +142,45 @@ class Telemetry:
     # ---- snapshots
 
     async def publish(self) -> None:
-        due = time.monotonic()
         while True:
-            self._sequence += 1
-            kept = due >= self._look_at
-            if kept:
-                self._look_at = max(self._look_at, due - LOOK_EVERY / 2) + LOOK_EVERY
-                self._looked = self._look()
+            now, listed = time.monotonic(), self._state.listed.telemetry
+            due = self._pace.take(now, listed.rates)
+            if now >= self._look_at:
+                self._look_at = now + LOOK_EVERY - LATE
                 self._tell(self._count())
-            settings = self._state.listed.telemetry
-            everything = self._exporter or (kept and settings.history_mib)
-            made = self._make(EVERY if everything else self._server.wanted)
+                self._looked = self._look()
+            kept = self._to_keep(due, now) if listed.history_mib else frozenset()
+            wanted = due & (self._server.wanted | NODE | kept)
+            made = self._make(EVERY if self._exporter else wanted)
             if self._exporter:
                 self._exporter.show(made)
-            await self._server.send(made)
-            if kept:
-                self._keep(made)
-            due = max(due + 1 / settings.hz, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
+            sent = [frames for frames in made if frames[0].decode() in due]
+            await self._server.send(sent)
+            for frames in sent:
+                self._pace.cost(frames[0].decode(), sum(map(len, frames)), time.monotonic())
+            self._keep([frames for frames in sent if frames[0].decode() in kept])
+            await asyncio.sleep(self._pace.wait(time.monotonic(), listed.rates))
+
+    def _to_keep(self, due: frozenset[str], now: float) -> frozenset[str]:
+        """Of the topics that are due: those of which the history has none of this second."""
+        kept = frozenset(topic for topic in due if now >= self._keep_at.get(topic, now))
+        self._keep_at.update(dict.fromkeys(kept, now + LOOK_EVERY - LATE))
+        return kept
 
     def _count(self) -> Counted:
         dataplane = self._dataplane
-        live = dataplane.live_flows(self._state.listed.node.flow_idle)
+        idle = self._state.listed.node.flow_idle
+        dataplane.watch(self._state.emptying())
+        live, silence = dataplane.live_flows(idle), dataplane.silence(idle)
         totals = dataplane.vip_totals()
-        return Counted(live, totals[:, FLOWS], dataplane.flow_entries, totals[:, PACKETS])
+        return Counted(live, totals[:, FLOWS], dataplane.flow_entries, totals[:, PACKETS], silence)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""
         return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
 
     def _make(self, topics: Container[str]) -> list[list[bytes]]:
-        return self._snapshots.published(self._state, self._read(), self._sequence, topics)
+        return self._snapshots.published(self._state, self._read(), self._pace.sequences, topics)
 
     def _look(self) -> Looked:
         node = self._state.listed.node

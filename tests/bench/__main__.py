@@ -12,7 +12,10 @@ import json
 import subprocess
 import sys
 
-PARTS = ("dataplane", "check", "traffic", "latency", "agent", "events", "checks", "console", "wire")
+PARTS = (
+    *("dataplane", "check", "traffic", "latency"),
+    *("agent", "events", "scale", "checks", "console", "wire"),
+)
 
 
 def main() -> int:

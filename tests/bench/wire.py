@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from agent import abi
+from agent.pace import TOPICS as EVERY
 from agent.server import Server
-from agent.snapshot import EVERY, Origin, Reading, Snapshots
+from agent.snapshot import Origin, Reading, Snapshots
 from agent.state import NodeState
 from console.model.store import Store
 from console.wire.client import Client
@@ -43,7 +44,7 @@ STOPPED = 600
 """Seconds of telemetry that a stopped subscriber does not take."""
 
 
-def _seconds() -> Callable[[int], tuple[NodeState, Reading, int]]:
+def _seconds() -> Callable[[int], tuple[NodeState, Reading, dict[str, int]]]:
     """A second -> state, counters and sequence; every counter moves each second."""
     text = TOML + "".join(
         vip(f"vip{v}", f"10.200.{v}.1", 80, [f"10.3.{v}.{r + 1}" for r in range(REALS)])
@@ -54,7 +55,7 @@ def _seconds() -> Callable[[int], tuple[NodeState, Reading, int]]:
     world.all_up()
     rng = np.random.default_rng(7)
 
-    def at(second: int) -> tuple[NodeState, Reading, int]:
+    def at(second: int) -> tuple[NodeState, Reading, dict[str, int]]:
         totals = np.zeros(CPUS, np.dtype(abi.Totals))
         for name in ("rx_packets", "rx_bytes", "tx_packets", "flow_hits"):
             totals[name] = 10**10 + rng.integers(0, 10**9, CPUS)
@@ -64,7 +65,7 @@ def _seconds() -> Callable[[int], tuple[NodeState, Reading, int]]:
             reals=rng.integers(0, 10**11, (abi.MAX_REALS, 4), np.uint64),
             capacity=1 << 20, occupied=9, live=7, cpu_seconds=0.5, rss_bytes=55 << 20,
         )  # fmt: skip
-        return world.director.state, reading, second
+        return world.director.state, reading, dict.fromkeys(EVERY, second)
 
     return at
 
@@ -223,6 +224,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--watch", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--stopped", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--only", choices=("publish", "client", "curve", "stopped"), help="one of the four"
+    )
     options = parser.parse_args()
     if options.watch:
         print(json.dumps(watch(options.watch)))
@@ -232,12 +236,14 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        figures = {
-            f"publish_{VIPS}x{REALS}x{CPUS}": publish_path(),
-            f"client_{MANY}": many(place),
-            f"curve_{KEYED}": keyed(place),
-            "stopped_subscriber": _child("--stopped", name),
+        parts: dict[str, tuple[str, Callable[[], dict[str, object]]]] = {
+            "publish": (f"publish_{VIPS}x{REALS}x{CPUS}", publish_path),
+            "client": (f"client_{MANY}", lambda: many(place)),
+            "curve": (f"curve_{KEYED}", lambda: keyed(place)),
+            "stopped": ("stopped_subscriber", lambda: _child("--stopped", name)),
         }
+        wanted = [options.only] if options.only else list(parts)
+        figures = {title: make() for title, make in map(parts.__getitem__, wanted)}
     print(json.dumps(figures, indent=2))
     return 0
 

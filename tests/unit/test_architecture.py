@@ -46,6 +46,7 @@ CORE = {
         "numbers",
         "observing",
         "pending",
+        "pace",
         "policy",
         "places",
         "pressure",
