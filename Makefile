@@ -12,7 +12,7 @@ ARGS ?=
 PARALLEL := $(if $(TESTSHELL),,--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: ## system packages and .venv; seconds when nothing changed
 	@tests/setup.sh

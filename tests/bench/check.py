@@ -106,7 +106,7 @@ def slower(found: Mapping[str, float], reference: Mapping[str, float]) -> list[s
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-check", description=__doc__)
     parser.add_argument("--renew", action="store_true", help="write reference.json")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--json", action="store_true", help="one JSON object, and judge nothing")
     options = parser.parse_args()
     place = enclosure.directory()
     if place is None:
@@ -118,13 +118,13 @@ def main() -> int:
     pair.close()
     if options.renew:
         REFERENCE.write_text(json.dumps(found, indent=1) + "\n")
-    failures = [] if options.renew else slower(found, reference)
     if options.json:
-        print(json.dumps({"ratios": found, "reference": reference, "slower": failures}))
-    else:
-        for name, ratio in found.items():
-            was = f"{reference[name]:.3f}" if name in reference else "none"
-            print(f"{name:32}{ratio:>8.3f} of the yardstick, reference {was}")
+        print(json.dumps({"ratios": found, "reference": reference}))
+        return 0
+    for name, ratio in found.items():
+        was = f"{reference[name]:.3f}" if name in reference else "none"
+        print(f"{name:32}{ratio:>8.3f} of the yardstick, reference {was}")
+    failures = [] if options.renew else slower(found, reference)
     for line in failures:
         print(line, file=sys.stderr)
     return 1 if failures else 0

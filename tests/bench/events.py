@@ -2,9 +2,10 @@
 """A million dropped packets a second, each with an event: what the agent spends, what is lost.
 
 `python -m tests.bench.events [--json]` (root).  A child sends fragments into the program on another
-CPU, in four bursts a second; the data plane's own limit on events is set out of reach.  This process does with the ring what
-the agent does (agent/telemetry.py): drained by a timer, some events told, all others a number.  At
-the end packets, events, and those lost on the way must agree to the last one.
+CPU, in four bursts a second; the data plane's own limit on events is set out of reach.  This
+process does with the ring what the agent does (agent/telemetry.py): drained by a timer, some events
+told, all others a number.  At the end packets, events, and those lost on the way must agree to the
+last one.
 """
 
 from __future__ import annotations
