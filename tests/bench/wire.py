@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from agent import abi
-from agent.server import Server
 from agent.pace import EVERY
+from agent.server import Server
 from agent.snapshot import Origin, Reading, Snapshots
 from agent.state import NodeState
 from console.model.store import Store

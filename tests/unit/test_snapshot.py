@@ -124,8 +124,9 @@ class Kept:
         state = self.world.director.state
         counted = replace(reading(), at=12.5 + self.sequence)
         counted.reals[:, :3] *= np.uint64(self.sequence)
-        made = self.kept.published(state, counted, self.sequence, EVERY)
-        assert made == Snapshots(ORIGIN).published(state, counted, self.sequence, EVERY)
+        numbers = dict.fromkeys(EVERY, self.sequence)
+        made = self.kept.published(state, counted, numbers, EVERY)
+        assert made == Snapshots(ORIGIN).published(state, counted, numbers, EVERY)
         return tuple(telemetry_of(frames) for frames in made)  # type: ignore[misc]
 
 
