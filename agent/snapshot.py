@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from agent import rollouts
 from agent.config import Wire
-from agent.pace import TOPICS as EVERY
+from agent.pace import EVERY
 from agent.pending import Due
 from agent.standing import Standing, Standings
 from agent.state import NodeState, VipState
@@ -98,29 +98,29 @@ class Snapshots:
         sequences: Mapping[str, int],
         topics: Container[str],
     ) -> list[list[bytes]]:
-        """The frames of one complete snapshot of each of these topics, so numbered."""
-        heads: dict[str, Head] = {
-            topic: {
-                "node": state.listed.node.name,
-                "boot": self._origin.boot,
-                "sequence": sequences[topic],
-                "at": reading.at,
-            }
-            for topic in EVERY
-        }
+        """The frames of one complete snapshot of each of these topics."""
+        heads = {topic: self._head(state, reading, sequences[topic]) for topic in EVERY}
         standings = self._standings.of(state)
         counted = reading.vips[[v.vip_num for v in state.vips.values()]].tolist()
         announced = [v.listed.address in state.announced for v in state.vips.values()]
         vips = tuple(map(_vip, standings, state.vips.values(), counted, announced))
-        make: dict[str, Callable[[Head], list[bytes]]] = {
-            "node": lambda head: telemetry_frames(self._node(state, vips, reading, head)),
-            "vip": lambda head: telemetry_frames(VipSnapshot(vips=vips, **head)),
-            "real": lambda head: self._standings.frames(standings, reading.reals, head),
-            "cpu": lambda head: telemetry_frames(_cpu(reading, head)),
-            "flowtable": lambda head: telemetry_frames(_flowtable(reading, head)),
-            "drop": lambda head: telemetry_frames(_drop(reading, head)),
+        make: dict[str, Callable[[], list[bytes]]] = {
+            "node": lambda: telemetry_frames(self._node(state, vips, reading, heads["node"])),
+            "vip": lambda: telemetry_frames(VipSnapshot(vips=vips, **heads["vip"])),
+            "real": lambda: self._standings.frames(standings, reading.reals, heads["real"]),
+            "cpu": lambda: telemetry_frames(_cpu(reading, heads["cpu"])),
+            "flowtable": lambda: telemetry_frames(_flowtable(reading, heads["flowtable"])),
+            "drop": lambda: telemetry_frames(_drop(reading, heads["drop"])),
         }
-        return [make[topic](heads[topic]) for topic in EVERY if topic in topics]
+        return [made() for topic, made in make.items() if topic in topics]
+
+    def _head(self, state: NodeState, reading: Reading, sequence: int) -> Head:
+        return {
+            "node": state.listed.node.name,
+            "boot": self._origin.boot,
+            "sequence": sequence,
+            "at": reading.at,
+        }
 
     def _node(
         self, state: NodeState, vips: tuple[VipRow, ...], reading: Reading, head: Head

@@ -13,7 +13,7 @@ import logging
 import resource
 import time
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,8 +29,7 @@ from agent.drop_feed import drop_events
 from agent.eventlog import EventLog
 from agent.events import EVENT, EventRing
 from agent.history import History, history_path
-from agent.pace import TOPICS as EVERY
-from agent.pace import Pace
+from agent.pace import EVERY, Pace
 from agent.server import Server
 from agent.snapshot import FLOWS, PACKETS, Origin, Reading, Snapshots
 from agent.softirq import softirq
@@ -52,10 +51,6 @@ DRAIN_EVERY = 0.1
 LOOK_EVERY = 1.0
 """Seconds, at the least, between two counts of the flows, and between two snapshots that the
 history keeps: what takes milliseconds does not become dear when snapshots come more often."""
-LATE = 0.1
-"""Seconds: one that comes a little early is this second's too."""
-NODE = frozenset({"node"})
-"""Made whenever it is due, asked for or not: its size says when it is due next."""
 PAGE = resource.getpagesize()
 _NOTHING: NDArray[Any] = np.empty(0, EVENT)
 
@@ -109,8 +104,6 @@ class Telemetry:
         )
         self._looked = self._look()
         self._look_at = 0.0
-        self._keep_at: dict[str, float] = {}
-        """When the history takes a topic's next snapshot."""
 
     async def configure(self, listed: Config) -> None:
         """The tables `telemetry` and `metrics`; what is as it was goes on.  Raises EffectError."""
@@ -143,29 +136,30 @@ class Telemetry:
 
     async def publish(self) -> None:
         while True:
-            now, listed = time.monotonic(), self._state.listed.telemetry
-            due = self._pace.take(now, listed.rates)
-            if now >= self._look_at:
-                self._look_at = now + LOOK_EVERY - LATE
-                self._tell(self._count())
+            now, settings = time.monotonic(), self._state.listed.telemetry
+            kept = now >= self._look_at
+            if kept:
+                self._look_at = max(self._look_at, now - LOOK_EVERY / 2) + LOOK_EVERY
                 self._looked = self._look()
-            kept = self._to_keep(due, now) if listed.history_mib else frozenset()
-            wanted = due & (self._server.wanted | NODE | kept)
-            made = self._make(EVERY if self._exporter else wanted)
+                self._tell(self._count())
+            due = self._pace.take(now, settings.rates)
+            everything = self._exporter or (kept and settings.history_mib)
+            made = self._make(EVERY if everything else due & self._server.wanted)
             if self._exporter:
                 self._exporter.show(made)
-            sent = [frames for frames in made if frames[0].decode() in due]
-            await self._server.send(sent)
-            for frames in sent:
-                self._pace.cost(frames[0].decode(), sum(map(len, frames)), time.monotonic())
-            self._keep([frames for frames in sent if frames[0].decode() in kept])
-            await asyncio.sleep(self._pace.wait(time.monotonic(), listed.rates))
+            await self._send([frames for frames in made if frames[0].decode() in due], now)
+            if kept:
+                self._keep(made)
+            await asyncio.sleep(self._rest(time.monotonic(), settings.rates))
 
-    def _to_keep(self, due: frozenset[str], now: float) -> frozenset[str]:
-        """Of the topics that are due: those of which the history has none of this second."""
-        kept = frozenset(topic for topic in due if now >= self._keep_at.get(topic, now))
-        self._keep_at.update(dict.fromkeys(kept, now + LOOK_EVERY - LATE))
-        return kept
+    async def _send(self, due: list[list[bytes]], now: float) -> None:
+        for frames in due:
+            self._pace.cost(frames[0].decode(), sum(map(len, frames)), now)
+        await self._server.send(due)
+
+    def _rest(self, now: float, rates: Mapping[str, float]) -> float:
+        """Until a topic is due, or it is time to look though none is."""
+        return min(self._pace.wait(now, rates), max(0.0, self._look_at + LOOK_EVERY / 2 - now))
 
     def _count(self) -> Counted:
         dataplane = self._dataplane

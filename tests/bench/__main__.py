@@ -13,8 +13,16 @@ import subprocess
 import sys
 
 PARTS = (
-    *("dataplane", "check", "traffic", "latency"),
-    *("agent", "events", "scale", "checks", "console", "wire"),
+    "dataplane",
+    "check",
+    "traffic",
+    "latency",
+    "agent",
+    "scale",
+    "events",
+    "checks",
+    "console",
+    "wire",
 )
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from agent import abi
-from agent.pace import TOPICS as EVERY
+from agent.pace import EVERY
 from agent.server import Server
 from agent.snapshot import Origin, Reading, Snapshots
 from agent.state import NodeState

@@ -45,6 +45,8 @@ AT_TIMES = {
     "remora_bgp_peer_failed_timestamp_seconds",
     "remora_real_drain_half_life_seconds",
     "remora_real_drain_remaining_seconds",
+    "remora_real_drain_silent_seconds",
+    "remora_real_drain_heard_seconds",
     "remora_real_drain_empty_timestamp_seconds",
     "remora_real_drain_deadline_timestamp_seconds",
 }
