@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes as c
 from typing import NamedTuple
 
-ABI_VERSION = 4
+ABI_VERSION = 5
 MAX_VIPS = 512
 MAX_REALS = 4096
 RING_SLOTS = 65537
@@ -69,6 +69,7 @@ EVENT_CONCLUSION = 0
 EVENT_ENTRY = 1
 EVENT_EXIT = 2
 FILL_NOBODY = 0xFFFF
+FILL_REST = 256
 FILL_MORE = 0
 FILL_DONE = 1
 FILL_BROKEN = 2
@@ -301,16 +302,22 @@ class ProbeTotals(c.Structure):
 
 
 class FillMember(c.Structure):
-    _fields_ = [("next", c.c_uint32), ("skip", c.c_uint32)]
+    _fields_ = [
+        ("next", c.c_uint32),
+        ("skip", c.c_uint32),
+        ("inverse", c.c_uint32),
+        ("pad", c.c_uint32),
+    ]
 
 
 class Fill(c.Structure):
     _fields_ = [
         ("turn", c.c_uint32),
-        ("pad", c.c_uint32),
+        ("free_slots", c.c_uint32),
         ("members", FillMember * MAX_REALS),
         ("order", c.c_uint16 * RING_ROW),
         ("slots", c.c_uint16 * RING_ROW),
+        ("free", c.c_uint32 * FILL_REST),
     ]
 
 
@@ -419,6 +426,7 @@ CONSTANTS: dict[str, int] = {
     "LB_JUMP_RARE": JUMP_RARE,
     "LB_JUMPS": JUMPS,
     "LB_FILL_NOBODY": FILL_NOBODY,
+    "LB_FILL_REST": FILL_REST,
     "LB_FILL_MORE": FILL_MORE,
     "LB_FILL_DONE": FILL_DONE,
     "LB_FILL_BROKEN": FILL_BROKEN,

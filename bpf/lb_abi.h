@@ -13,7 +13,7 @@
 
 #include "reasons.h"
 
-#define LB_ABI_VERSION 4
+#define LB_ABI_VERSION 5
 
 #define LB_MAX_VIPS 512		/* vip_num 0 is none */
 #define LB_MAX_REALS 4096	/* real_num 0 is none; a real behind two VIPs has two numbers */
@@ -338,23 +338,27 @@ struct lb_probe_totals {
 
 /* The work of ring.c. Map `fill`, one entry. */
 #define LB_FILL_NOBODY 0xffff	/* a slot that is not taken yet */
+#define LB_FILL_REST 256	/* so many slots are left when the members stop walking */
 
 struct lb_fill_member {
 	lb_u32 next;			/* where its permutation goes on */
 	lb_u32 skip;
+	lb_u32 inverse;			/* of skip, modulo the number of slots: for the rest only */
+	lb_u32 pad;
 };
 
 struct lb_fill {
 	lb_u32 turn;			/* turns taken so far; LB_RING_SLOTS: the ring is full */
-	lb_u32 pad;
+	lb_u32 free_slots;		/* listed in `free`; 0 while the members walk */
 	struct lb_fill_member members[LB_MAX_REALS];
 	lb_u16 order[LB_RING_ROW];	/* turn -> member */
 	lb_u16 slots[LB_RING_ROW];	/* slot -> member */
+	lb_u32 free[LB_FILL_REST];
 };
 
 enum lb_fill_result {
-	LB_FILL_MORE = 0,		/* not full yet: run again */
-	LB_FILL_DONE = 1,
+	LB_FILL_MORE = 0,		/* not done yet: run again */
+	LB_FILL_DONE = 1,		/* walked till LB_FILL_REST slots were left, or full */
 	LB_FILL_BROKEN = 2,		/* a next or skip that is no slot */
 };
 

@@ -120,7 +120,7 @@ def rings(rig: Rig) -> list[Figure]:
         }
         turns = maglev.turns(members, b"bench", RING_SLOTS)
 
-        def build(turns: tuple[maglev.Turn, ...] = turns) -> object:
+        def build(turns: maglev.Turns = turns) -> object:
             return rig.dataplane.fill(turns, RING_SLOTS)
 
         figures.append(Figure(f"ring of {count} reals, ring.c", _milliseconds(build), "ms"))
