@@ -87,7 +87,6 @@ class DataPlane:
         self._totals = self._view("totals", abi.Totals, self.cpus)
         self._vip_totals = self._view("vip_totals", abi.Share, self.cpus * abi.MAX_VIPS)
         self._real_totals = self._view("real_totals", abi.Share, self.cpus * abi.MAX_REALS)
-        self._queues = self._view("queues", abi.Queue, self.cpus * abi.QUEUES)
         self._trace = self._view("trace", abi.Trace, 1)
         self._buckets = self._view("buckets", abi.Bucket, self.cpus * abi.BUCKETS)
         self._tables = VipTables(*(self._fds[name] for name in ("addresses", "vips", "prefixes")))
@@ -112,7 +111,6 @@ class DataPlane:
             self._totals,
             self._vip_totals,
             self._real_totals,
-            self._queues,
             self._trace,
             self._buckets,
         )
@@ -326,7 +324,7 @@ class DataPlane:
 
     def queue_totals(self) -> NDArray[np.uint64]:
         """[cpu, receive queue]: packets; the last queue stands for all behind it."""
-        counted: NDArray[np.uint64] = self._queues["packets"].reshape(self.cpus, abi.QUEUES).copy()
+        counted: NDArray[np.uint64] = self._totals["queues"].copy()
         return counted
 
     def _shares(self, shares: NDArray[Any]) -> NDArray[np.uint64]:
