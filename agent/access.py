@@ -20,6 +20,7 @@ _NEEDED = {
     "confirm": Role.OPERATOR,
     "weight": Role.OPERATOR,
     "batch": Role.OPERATOR,
+    "rollout": Role.OPERATOR,
     "trace": Role.OPERATOR,
     "untrace": Role.OPERATOR,
 }

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent import commands, maglev
+from agent import commands, maglev, rollouts
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.boundary import Adopted, OwnedReal
+from agent.boundary import Adopted
 from agent.config import Vip
 from agent.health import Verdict
+from agent.nouns import OwnedReal
+from agent.numbers import RealNumbers, VipNumbers
 from agent.pending import Due
 from agent.shutdown import Phase, Shutdown
-from agent.state import NodeState, PeerState, RealNumbers, RealState, VipNumbers, VipState
+from agent.state import NodeState, PeerState, RealState, VipState
 from shared.model import Health
 
 Owned = dict[tuple[int, maglev.Address], OwnedReal]
@@ -47,6 +49,7 @@ def adopt(state: NodeState, fact: Adopted, now: float) -> None:
     state.generation, state.newest_generation = fact.generation, fact.newest_generation
     commands.apply(state, fact.overrides, now, revision=fact.revision)
     state.pending = [Due(each, now + each.left) for each in fact.pending]
+    state.rollouts = rollouts.adopted(fact.rollouts, now)
     for name, phase in fact.phases.items():
         _resume(state, name, Shutdown(Phase(phase), now, "as before the restart"))
     state.leftover_reals = {real.real_num for real in unlisted}

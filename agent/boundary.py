@@ -9,17 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.check_table import Check
+from agent.host_seen import HostSeen
 from agent.maglev import Address
+from agent.nouns import (
+    PLAIN,
+    Asking,
+    Override,
+    OwnedReal,
+    Part,
+    Pending,
+    Placing,
+    Route,
+    Target,
+    Traced,
+    VipKey,
+)
 from shared.messages import Answer, Command, EventBody
-from shared.model import Admin, Protocol, host_port
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -27,178 +37,6 @@ if TYPE_CHECKING:
 
 class EffectError(Exception):
     """The world refused an effect (kernel, BGP, disk); the text says what and why."""
-
-
-class Encap(StrEnum):
-    """How packets travel to a real; the family of the outer header is that of its address."""
-
-    IPIP = "ipip"
-    """The packet right behind the outer IP header."""
-    GUE = "gue"
-    """A UDP header between the two."""
-
-
-class Hashed(StrEnum):
-    """What of a packet decides where a new flow goes, beside VIP address and protocol."""
-
-    FLOW = "flow"
-    """Source and destination, addresses and ports."""
-    SOURCE = "source"
-    """The source address: all that a client has goes to one real."""
-    SOURCE_PORT = "source+port"
-    """Source address and destination port."""
-    PORT = "port"
-    """The destination port: one real per port of a VIP with many."""
-
-
-class Tracking(StrEnum):
-    """Which flows the flow table holds."""
-
-    TRACK = "track"
-    """All."""
-    CHANGED = "changed"
-    """Those of TCP that the ring alone would misplace because it changed; of UDP all."""
-    COMPUTE = "compute"
-    """None: a ring change moves flows."""
-
-
-class WhenDown(StrEnum):
-    """What becomes of the flows of a real that is down."""
-
-    MIGRATE = "migrate"
-    KEEP = "keep"
-
-
-class Quic(NamedTuple):
-    """How the reals of a QUIC VIP write their server id into connection ids (bpf/quic.h)."""
-
-    scheme: Literal["quic-lb", "cid"]
-    id_bytes: int = 0
-    """Of quic-lb: 1 to 8."""
-    config: int = 0
-    """Of quic-lb: config rotation, 0 to 6."""
-
-
-class Placing(NamedTuple):
-    """How a VIP's packets are placed."""
-
-    hashed: Hashed = Hashed.FLOW
-    tracking: Tracking = Tracking.TRACK
-    when_down: WhenDown = WhenDown.MIGRATE
-    udp_idle: float = 0.0
-    """Seconds after which a UDP flow is a new one; 0: never."""
-    quic: Quic | None = None
-    pressure: bool = False
-    """More new flows than the flow table should take."""
-    fail_open: bool = False
-    """Reals that are down take packets as if they were not."""
-
-
-PLAIN = Placing()
-
-
-class VipKey(NamedTuple):
-    """What a VIP is to the data plane."""
-
-    address: Address
-    port: int
-    """0: every port that no other VIP of the address has."""
-    protocol: Protocol
-    length: int | None = None
-    """Prefix length of a VIP that is a network; None: one address."""
-
-    def __str__(self) -> str:
-        address = str(self.address) if self.length is None else f"{self.address}/{self.length}"
-        return f"{host_port(address, self.port)}/{self.protocol}"
-
-
-class OwnedReal(NamedTuple):
-    """A real number as the maps have it; vip_num 0: free, but its generation counts."""
-
-    real_num: int
-    vip_num: int
-    address: Address
-    generation: int
-    flags: int
-    encap: Encap
-
-
-class Override(NamedTuple):
-    """What an operator changed of a real (without `real` of the VIP, without both of the node)."""
-
-    vip: str
-    real: str
-    admin: Admin
-    weight: int | None
-    """None: as configured."""
-
-
-class Pending(NamedTuple):
-    """A change that ends by itself."""
-
-    id: str
-    kind: str
-    """expire, confirm: goes back; wait, kill: the deadline of a drain."""
-    who: str
-    left: float
-    """Seconds until then."""
-    back: tuple[Override, ...]
-    """How it was before; of a deadline: which reals."""
-    operation: str = ""
-
-
-class Route(NamedTuple):
-    """The attributes with which an address is announced."""
-
-    next_hop: Address | None = None
-    """None: the node's own address."""
-    med: int | None = None
-    local_preference: int | None = None
-    """Sent to peers of our own AS only."""
-    communities: tuple[str, ...] = ()
-    large_communities: tuple[str, ...] = ()
-    prepend: int = 0
-    """How many times more our AS stands in the path."""
-    length: int | None = None
-    """Prefix length of a VIP that is a network; None: one address."""
-
-
-class Target(NamedTuple):
-    """Whom to probe."""
-
-    vip: str
-    real: Address
-
-
-class Asking(NamedTuple):
-    """A check: whom, and all that is needed to ask.  Equal ones go on undisturbed."""
-
-    target: Target
-    key: VipKey
-    check: Check
-    real_num: int = 0
-    generation: int = 0
-
-
-class Traced(NamedTuple):
-    """Which packets are traced; what is 0 or None may be anything."""
-
-    source: IPv4Network | IPv6Network | None = None
-    """The client's; of an ICMP error: of the flow that it quotes."""
-    destination: IPv4Network | IPv6Network | None = None
-    source_port: int = 0
-    destination_port: int = 0
-    protocol: int = 0
-    """IP's number."""
-    version: int = 0
-    vip_num: int = 0
-    real_num: int = 0
-    one_in: int = 1
-    """Of so many packets that match one, by chance."""
-    rate: int = 100
-    """Packets per second and CPU, as many at once."""
-    seconds: float = 30.0
-    """Then it is over, whether the agent lives or not."""
 
 
 # ---- facts
@@ -222,6 +60,7 @@ class Adopted:
     pending: tuple[Pending, ...] = ()
     phases: Mapping[str, str] = field(default_factory=dict)
     """VIP name (the node: empty) -> phase of its shutdown."""
+    rollouts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +81,8 @@ class Asked:
 
     command: Command
     sender: bytes
+    answered: Answer | None = None
+    """By an agent before us, which did not come to read back what it had done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +124,31 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What the maps and ExaBGP hold: the answer to a `ReadBack`."""
+
+    id: str
+    vips: Mapping[VipKey, int]
+    reals: tuple[OwnedReal, ...]
+    rings: Mapping[int, str]
+    """vip_num -> digest, of those that were asked for."""
+    routes: str = ""
+    """How what ExaBGP has taken differs from what was declared; empty: not at all."""
+    error: str = ""
+    """They could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How interface, addresses and next hop are now: after any change of theirs, and from time to
+    time."""
+
+    seen: HostSeen
+    error: str = ""
+    """Why the last `Attach` did nothing; empty: it did, or there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passes: what failed is tried again."""
 
@@ -300,7 +166,19 @@ class Failed:
     """The effects behind it, which were not tried."""
 
 
-Fact = Adopted | Probed | Asked | Proposed | PeerChanged | Counted | Tick | Stopping | Failed
+Fact = (
+    Adopted
+    | Probed
+    | Asked
+    | Proposed
+    | PeerChanged
+    | Counted
+    | Looked
+    | Held
+    | Tick
+    | Stopping
+    | Failed
+)
 
 
 # ---- effects
@@ -367,6 +245,22 @@ class PutQuicIds:
 
 
 @dataclass(frozen=True, slots=True)
+class Attach:
+    """Put the programs back on the interface; what comes of it says the next `Looked`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """What the program must know of its surroundings; complete."""
+
+    own_mac: bytes
+    gateway_mac: bytes | None
+    """None: not known now, the last one stays."""
+    own_addresses: tuple[Address, ...]
+    """Of the interface, link-local ones left out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Advertise:
     """The whole set of VIP addresses to announce; the shell computes the difference."""
 
@@ -412,6 +306,18 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What do the maps and ExaBGP hold?  A `Held` follows."""
+
+    id: str
+    """Of the command for whose sake."""
+    rings: Mapping[int, Mapping[Address, int]]
+    """vip_num -> {address: real_num} of who has slots."""
+    after: float = 0.0
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Remember:
     """An entry for the journal; the override, if there is one, outlives the agent."""
 
@@ -431,6 +337,8 @@ class Remember:
     """(VIP name or empty, phase): a shutdown has come so far."""
     what: str = ""
     """In place of the command's words: what the agent did by itself."""
+    rollouts: tuple[Part, ...] | None = None
+    """All that are not over; None: as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,6 +358,8 @@ class StopTrace:
 @dataclass(frozen=True, slots=True)
 class Emit:
     body: EventBody
+    warns: bool = False
+    """Logged as a warning: somebody should look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,12 +377,15 @@ Effect = (
     | SetRing
     | ForgetPrevious
     | PutQuicIds
+    | Attach
+    | Follow
     | Advertise
     | Probe
     | ReadConfig
     | Configure
     | KeepConfig
     | Verify
+    | ReadBack
     | Remember
     | StartTrace
     | StopTrace

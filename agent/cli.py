@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent import cli_change, config
+from agent import cli_change, cli_preflight, config
 
 EPILOG = """\
 examples:
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     conforms.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     cli_change.add_verbs(verbs)
     _fleet_options(verbs.add_parser("simulate-fleet", help="many made-up agents, for consoles"))
-    _preflight_options(verbs.add_parser("preflight", help="look whether this machine is ready"))
+    cli_preflight.add_verb(verbs)
     stop = _verb(verbs, "stop", _stop, "end the agent: routes are withdrawn, packets still served")
     how = stop.add_mutually_exclusive_group()
     how.add_argument(
@@ -117,32 +117,6 @@ def _fleet_options(parser: argparse.ArgumentParser) -> None:
         "--write-config", type=Path, metavar="FILE", help="for `remora --config FILE`: them all"
     )
     parser.set_defaults(verb=_simulate_fleet)
-
-
-def _preflight_options(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Look whether this machine is ready for traffic; changes nothing."
-    parser.epilog = "exit codes: 0 ready, 1 at least one failure, 2 usage or config"
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="of the node")
-    parser.add_argument("--role", choices=("node", "real"), default="node")
-    parser.add_argument(
-        "--vip",
-        metavar="ADDRESS[:PORT[/tcp|udp]]",
-        help="on a real: the VIP address that it serves, and where its service listens",
-    )
-    parser.add_argument(
-        "--interface",
-        default="",
-        metavar="NAME",
-        help="on a real: where packets arrive (default: the default route's)",
-    )
-    parser.add_argument(
-        "--probe",
-        action="store_true",
-        help="on a node whose interface has no program: attach one for a moment "
-        "(a NIC may lose packets meanwhile)",
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-    parser.set_defaults(verb=_preflight)
 
 
 def _verb(
@@ -238,37 +212,14 @@ def _frames(given: Sequence[str]) -> list[str]:
     return sys.stdin.read().split() if list(given) == ["-"] else list(given)
 
 
-def _preflight(options: argparse.Namespace) -> int:
-    from agent.preflight import findings, rules, survey
-
-    if options.role == "real":
-        try:
-            vip, wanted = rules.service(options.vip or "")
-        except ValueError as error:
-            return _fail(f"--vip: {error}", 2)
-        found = rules.judge_real(survey.real(vip, options.interface), wanted)
-        name = vip
-    elif options.config is None:
-        return _fail("preflight of a node needs -c FILE (of a real: --role real --vip ADDRESS)", 2)
-    else:
-        listed = config.read(options.config)
-        name = listed.node.name
-        found = rules.judge_node(listed, survey.node(listed, probe=options.probe))
-    if options.json:
-        print(json.dumps(findings.as_json(options.role, name, found), indent=1))
-    else:
-        print(findings.as_text(found))
-    return findings.exit_code(found)
-
-
 def _detach(options: argparse.Namespace) -> int:
     listed = config.read(options.config)
-    from agent import loader, one_agent, runtime
+    from agent import bring_up, loader, one_agent
     from agent.boundary import EffectError
 
     try:
         with one_agent.only_one(Path(listed.node.run_dir)):
-            loader.detach(runtime.pins(listed.node))
+            loader.detach(bring_up.pins(listed.node))
     except (EffectError, loader.LoadError) as error:
         return _fail(error, 1)
     print(f"{listed.node.interface}: program detached, maps removed")
@@ -279,7 +230,7 @@ def _stop(options: argparse.Namespace) -> int:
     listed = config.read(options.config)
     import signal
 
-    from agent import loader, one_agent, runtime
+    from agent import bring_up, loader, one_agent
     from agent.boundary import EffectError
 
     run_dir = Path(listed.node.run_dir)
@@ -288,7 +239,7 @@ def _stop(options: argparse.Namespace) -> int:
         ended = one_agent.end(run_dir, how)
         if options.detach:
             with one_agent.only_one(run_dir):
-                for pins in loader.versions(runtime.pins(listed.node)):
+                for pins in loader.versions(bring_up.pins(listed.node)):
                     loader.detach(pins)
             one_agent.tidy(run_dir)
     except (EffectError, loader.LoadError) as error:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agent import commands, emptying, guard, pending, shutdown
-from agent.boundary import Counted, Effect, Emit, Override, Remember
+from agent import commands, emptying, guard, pending, rollouts, shutdown
+from agent.boundary import Counted, Effect, Emit, Remember
 from agent.forecast import impacts
+from agent.nouns import Override
 from agent.pending import Due
 from agent.shutdown import Shutdown
 from agent.state import NodeState, RealState, VipState
@@ -70,7 +71,18 @@ def passed(state: NodeState, now: float) -> Passed:
     """Everything that is due."""
     stepped = _step_shutdowns(state, now)
     ended = _end_pending(state, now)
-    return Passed(stepped + ended, bool(stepped or ended))
+    left = _hold_rollouts(state, now)
+    return Passed(stepped + ended + left, bool(stepped or ended))
+
+
+def _hold_rollouts(state: NodeState, now: float) -> list[Effect]:
+    held = rollouts.timed_out(state.rollouts, now)
+    if held is None:
+        return []
+    state.rollouts = held
+    command = Command(id="", who=AGENT, action=Look())
+    result = f"held: {rollouts.SILENT}"
+    return [Remember(command, result, state.revision, what="rollout", rollouts=held)]
 
 
 # ---- shutdowns

@@ -13,9 +13,22 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
-from agent import difference, emptying, forecast, guard, maglev, pending, reconfigure, shutdown
-from agent.boundary import Override, Proposed
+from agent import (
+    bgp_text,
+    difference,
+    emptying,
+    forecast,
+    guard,
+    maglev,
+    pending,
+    reconfigure,
+    rollouts,
+    shutdown,
+)
+from agent.boundary import Proposed
+from agent.config import Config
 from agent.drain_table import DrainTable
+from agent.nouns import Override, Part
 from agent.pending import Due
 from agent.shutdown import Shutdown
 from agent.state import NodeState, RealState
@@ -34,6 +47,7 @@ from shared.messages import (
     Replay,
     RingOf,
     Rollback,
+    Rollout,
     Trace,
     Undrain,
     Untrace,
@@ -60,6 +74,7 @@ class Undo(NamedTuple):
     shutdowns: tuple[tuple[str, Shutdown | None], ...]
     """By VIP name; of the node: empty."""
     pending: tuple[Due, ...]
+    rollouts: tuple[Part, ...]
 
 
 class Refused(Exception):
@@ -78,6 +93,8 @@ def in_words(action: Action) -> str:  # one line per action
             return f"confirm {operation or 'what is pending'}"
         case Weight(real=real, weight=weight, vip=vip):
             return f"weight {_object(real, vip)} {weight}"
+        case Rollout(state):
+            return f"rollout {state}" + (f": {action.said}" if action.said else "")
         case Rollback(generation):
             return f"rollback to {generation or 'the last config'}"
         case Batch(actions):
@@ -93,6 +110,14 @@ def in_words(action: Action) -> str:  # one line per action
             return f"replay from {sequence}"
         case _:
             assert_never(action)
+
+
+def _lines(action: Action, node: str) -> tuple[str, ...]:
+    """As in_words, a line each and with the node's name: what the CLI takes."""
+    if isinstance(action, Batch):
+        return tuple(line for each in action.actions for line in _lines(each, node))
+    words = in_words(action)
+    return (f"{words}/{node}" if isinstance(action, Drain | Undrain) and action.node else words,)
 
 
 def _object(real: str, vip: str) -> str:
@@ -139,11 +164,48 @@ def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: floa
         )
     would = forecast.of_config(state, following, fill)
     answer = _judged(state, blank, fact.command, would, now)
+    answer = msgspec.structs.replace(answer, note=_note(state.listed, fact.config, fact.instead_of))
     if answer.status != "applied":
         return Outcome(answer)
-    note = fact.instead_of and "the config file is passed over until it changes or is reloaded"
-    answer = msgspec.structs.replace(answer, generation=following.generation, note=note)
+    answer = msgspec.structs.replace(answer, generation=following.generation)
     return Outcome(answer, following=following)
+
+
+def _note(old: Config, new: Config, instead_of: str) -> str:
+    notes = []
+    if instead_of:
+        notes.append("the config file is passed over until it changes or is reloaded")
+    if old.bgp and new.bgp and (anew := bgp_text.begin_anew(old.bgp, new.bgp)):
+        notes.append(f"BGP sessions that begin anew, with their routes: {', '.join(anew)}")
+    return "; ".join(notes)
+
+
+def decide_rollout(
+    state: NodeState, command: Command, action: Rollout, now: float
+) -> tuple[Answer, tuple[Part, ...] | None]:
+    """What a node is told of an operation over several nodes: (answer, the parts after it; None: as
+    before).  Touches nothing."""
+    blank, no = blank_answer(state, command)
+    if no is not None:
+        return no, None
+    found = state.rollouts
+    wrong = rollouts.wrong(command, action, found)
+    try:
+        touched = _wanted(state, action.action) if action.action else []
+    except Refused as error:
+        wrong = wrong or str(error)
+    if wrong:
+        return _refused(blank, wrong), None
+    vips = tuple(sorted({o.vip for o in touched if o.vip}))
+    busy = [other for vip in vips or state.vips for other in rollouts.others(found, vip, command)]
+    if action.action and busy and action.state == "running":
+        why = f"{busy[0]} is not over yet; go on with it or take it back first (remora op)"
+        return _refused(blank, why, guard.OTHER_OP), None
+    lines = _lines(action.action, _node(state)) if action.action else ()
+    after = rollouts.told(found, command, action, lines=lines, vips=vips, now=now)
+    if after == found:
+        return blank, None
+    return msgspec.structs.replace(blank, status="planned" if command.dry_run else "applied"), after
 
 
 def blank_answer(state: NodeState, command: Command) -> tuple[Answer, Answer | None]:
@@ -177,7 +239,7 @@ def _judged(
     """With the plan, and what the guards say to it."""
     answer = msgspec.structs.replace(answer, changes=would.changes)
     limits = state.listed.guards
-    impacts = [_with_doubts(state, impact, command.who, limits, now) for impact in would.impacts]
+    impacts = [_with_doubts(state, impact, command, limits, now) for impact in would.impacts]
     refusals = (no for impact in impacts for no in guard.check(impact, limits))
     no = guard.first(refusals, command.allow)
     if no is not None:
@@ -186,7 +248,7 @@ def _judged(
 
 
 def _with_doubts(
-    state: NodeState, impact: guard.Impact, who: str, limits: guard.Limits, now: float
+    state: NodeState, impact: guard.Impact, command: Command, limits: guard.Limits, now: float
 ) -> guard.Impact:
     """What the moment has against it: checks that stand still, what others have under way."""
     vip = state.vips.get(impact.vip)
@@ -199,8 +261,9 @@ def _with_doubts(
     others = tuple(
         f"{due.pending.kind} of {due.pending.who}"
         for due in state.pending
-        if due.pending.who != who and any(o.vip == impact.vip for o in due.pending.back)
+        if due.pending.who != command.who and any(o.vip == impact.vip for o in due.pending.back)
     )
+    others += rollouts.others(state.rollouts, impact.vip, command)
     return impact._replace(stale=stale, others=others)
 
 
@@ -214,7 +277,7 @@ def apply(
     """Change the state.  Overrides of reals that are not in the config any more are passed over."""
     before = []
     shutdowns = (("", state.shutdown), *((n, vip.shutdown) for n, vip in state.vips.items()))
-    undo = Undo((), state.revision, shutdowns, tuple(state.pending))
+    undo = Undo((), state.revision, shutdowns, tuple(state.pending), state.rollouts)
     for override in overrides:
         was = _apply(state, override, now)
         if was is not None:
@@ -284,6 +347,7 @@ def revert(state: NodeState, undo: Undo) -> None:
         elif name in state.vips:
             state.vips[name].shutdown = was
     state.pending = list(undo.pending)
+    state.rollouts = undo.rollouts
 
 
 _ADMIN = {Drain: Admin.DRAINING, Undrain: Admin.ENABLED, Disable: Admin.DISABLED}
@@ -317,7 +381,7 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
             ]
         case Batch(actions):
             return _wanted_together(state, actions)
-        case Confirm() | Reload() | Rollback() | Trace() | Untrace():
+        case Confirm() | Rollout() | Reload() | Rollback() | Trace() | Untrace():
             raise Refused("not a change of state or weight")
         case Look() | Replay() | RingOf() | ReadAudit() | ReadHistory():
             raise Refused("not a change")

@@ -18,11 +18,11 @@ import msgspec
 from msgspec import Meta
 
 from agent.bgp_table import Announce, Bgp, BgpPeer
-from agent.boundary import Encap, Hashed, Placing, Quic, Tracking, VipKey, WhenDown
 from agent.check_table import Check
 from agent.contradictions import contradictions
 from agent.drain_table import DrainTable
 from agent.guard import Limits
+from agent.nouns import Encap, Hashed, Placing, Quic, Tracking, VipKey, WhenDown
 from agent.policy import AllDown
 from agent.tables import Address, Name, Port, Table
 from shared.model import Protocol

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from agent import abi, flowtable, pinned, slots
 from agent import bpf_syscall as bpf
-from agent.boundary import PLAIN, EffectError, OwnedReal, Placing, Traced, VipKey
+from agent.boundary import EffectError
 from agent.jiffies import HZ, TICKS, Jiffies
 from agent.maglev import Address, Turns
 from agent.mapped import view, window
+from agent.nouns import PLAIN, OwnedReal, Placing, Traced, VipKey
 from agent.packing import (
     Control,
     owned_real,

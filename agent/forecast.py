@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from agent import difference, maglev
-from agent.boundary import Override
 from agent.guard import Impact
+from agent.nouns import Override
 from agent.reconfigure import Next
 from agent.state import NodeState, RealState, VipState
 from shared.messages import Change

@@ -34,7 +34,7 @@ class History:
 
     def __init__(self, directory: Path, limit: int) -> None:
         self._directory = directory
-        self._limit = limit
+        self.limit = limit
         self._pending: list[Record] = []
         self._began: float | None = None
         """Unix time of the present segment's first record."""
@@ -66,6 +66,11 @@ class History:
             self._began = None  # a half block may be there: what follows begins a new segment
             if self.failed & (self.failed - 1) == 0:
                 log.warning("history not kept: %s lost_blocks=%d", error, self.failed)
+
+    def kept_from(self) -> float:
+        """Unix time of the oldest that is kept; 0: nothing.  For a thread."""
+        starts = [_start(path) for path in self._segments()[:1]]
+        return starts[0] if starts else next((r.at for r in tuple(self._pending)), 0.0)
 
     def blocks(self, since: float, until: float) -> tuple[bytes, ...]:
         """Blocks that overlap the span, oldest first, up to LARGEST_ANSWER.  For a thread."""
@@ -103,7 +108,7 @@ class History:
         present = f"{self._began:.3f}.rec"
         for path in reversed(self._segments()):
             kept += path.stat().st_size
-            if path.name != present and (kept > self._limit or now - _start(path) > SPAN + SEGMENT):
+            if path.name != present and (kept > self.limit or now - _start(path) > SPAN + SEGMENT):
                 path.unlink()
 
 

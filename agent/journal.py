@@ -133,5 +133,6 @@ def line_of(entry: Remember, wall: float) -> bytes:
             "revision": entry.revision,
             "overrides": msgspec.to_builtins(entry.overrides),
             **{name: value for name, value in more.items() if value},
+            **({} if entry.rollouts is None else {"rollouts": msgspec.to_builtins(entry.rollouts)}),
         }
     )

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
-from agent.boundary import Encap
 from agent.maglev import Address
+from agent.nouns import Encap
 from agent.vectors import checksum
 
 _ETHERNET, _TAG = 14, 4

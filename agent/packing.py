@@ -11,8 +11,17 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 from agent import abi
-from agent.boundary import Encap, Hashed, OwnedReal, Placing, Traced, Tracking, VipKey, WhenDown
 from agent.maglev import Address
+from agent.nouns import (
+    Encap,
+    Hashed,
+    OwnedReal,
+    Placing,
+    Traced,
+    Tracking,
+    VipKey,
+    WhenDown,
+)
 from shared.model import Protocol
 
 _PARTS = {

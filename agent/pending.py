@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from agent.boundary import Override, Pending
+from agent.nouns import Override, Pending
 from shared.messages import Batch, Command, Drain
 
 

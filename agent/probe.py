@@ -11,10 +11,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from agent import abi
-from agent.boundary import Asking, Probed
+from agent.boundary import Probed
 from agent.check_table import Check, Kind
 from agent.checks import dns, file, http, program, tcp, tls, udp
 from agent.checks.way import Said, Way
+from agent.nouns import Asking
 from agent.tunnel import Tunnel
 
 LOCAL: tuple[Kind, ...] = ("exec", "file")

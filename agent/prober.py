@@ -20,8 +20,9 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from agent import health
-from agent.boundary import Asking, Probed
+from agent.boundary import Probed
 from agent.check_table import Check
+from agent.nouns import Asking
 from agent.probe import probe
 from agent.tunnel import Tunnel
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.boundary import Override, Pending
+from agent.nouns import Override, Part, Pending
 from shared.model import Admin
 
 FORMAT = 1
@@ -30,6 +30,7 @@ class Entry(msgspec.Struct, frozen=True):
     pending: tuple[Pending, ...] = ()
     settled: tuple[str, ...] = ()
     phase: tuple[str, str] | None = None
+    rollouts: tuple[Part, ...] | None = None
     phases: dict[str, str] = {}
     """Of a line that carries over what an older file said."""
 
@@ -50,6 +51,7 @@ class Recalled(NamedTuple):
     """Changes that end by themselves, with the seconds that are left."""
     phases: Mapping[str, str] = MappingProxyType({})
     """VIP name (the node: empty) -> phase of its shutdown."""
+    rollouts: tuple[Part, ...] = ()
 
 
 def recall(lines: Iterable[bytes], wall: float) -> Recalled:
@@ -57,6 +59,7 @@ def recall(lines: Iterable[bytes], wall: float) -> Recalled:
     last: dict[tuple[str, str], Override] = {}
     pending: dict[str, Pending] = {}
     phases: dict[str, str] = {}
+    rollouts: tuple[Part, ...] = ()
     revision, generation, instead_of = 0, 0, ""
     damaged = []
     for number, line in enumerate(lines, start=1):
@@ -75,6 +78,7 @@ def recall(lines: Iterable[bytes], wall: float) -> Recalled:
                 phases.pop(override.vip, None)
         phases.update(entry.phases)
         phases.update([entry.phase] if entry.phase else [])
+        rollouts = rollouts if entry.rollouts is None else entry.rollouts
         for each in entry.pending:
             pending[each.id] = each._replace(left=max(0.0, entry.at + each.left - wall))
         for id in entry.settled:
@@ -87,6 +91,7 @@ def recall(lines: Iterable[bytes], wall: float) -> Recalled:
         instead_of,
         tuple(pending.values()),
         phases,
+        rollouts,
     )
 
 
@@ -101,6 +106,7 @@ def carried_over(recalled: Recalled, wall: float) -> bytes:
         instead_of=recalled.instead_of,
         pending=recalled.pending,
         phases=dict(recalled.phases),
+        rollouts=recalled.rollouts,
     )
     people = {"who": "agent", "what": "journal", "result": "carried over from the older file"}
     return line(people | msgspec.to_builtins(entry))

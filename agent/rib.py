@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from agent.bgp_table import Announce
-from agent.boundary import Route
 from agent.maglev import Address
+from agent.nouns import Route
 
 GRACEFUL_SHUTDOWN = "65535:0"
 """RFC 8326: routers that honour it prefer any other path."""

@@ -14,8 +14,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from agent.boundary import Route
 from agent.drain_table import DrainTable
+from agent.nouns import Route
 from agent.rib import GRACEFUL_SHUTDOWN
 
 

@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 from agent import abi, loader, pinned
 from agent import boundary as b
 from agent import bpf_syscall as bpf
-from agent.boundary import Effect, EffectError, Fact, Target, VipKey
+from agent.boundary import Effect, EffectError, Fact
 from agent.config import Config
 from agent.dataplane import DataPlane
 from agent.director import Director
 from agent.events import EventRing
 from agent.journal import journal_path, recall
 from agent.maglev import Address
+from agent.nouns import Target, VipKey
 from agent.packing import Control
 from shared.reasons import name_of
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import emptying
+from agent import emptying, rollouts
 from agent.config import Wire
 from agent.pending import Due
 from agent.state import NodeState, VipState
@@ -70,6 +70,8 @@ class Reading:
     """What became of the checks' packets (agent/tunnel.py)."""
     attached: str = ""
     """As NodeSnapshot.xdp_attached."""
+    softirq: tuple[int, ...] = ()
+    """As CpuSnapshot.softirq."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ def _node(
         generation=state.generation,
         pending=tuple(_pending(due) for due in state.pending),
         xdp_attached=reading.attached,
+        rollouts=tuple(rollouts.row(part) for part in state.rollouts),
         **_phase(state),
     )
 
@@ -275,6 +278,7 @@ def _cpu(reading: Reading, head: Head) -> CpuSnapshot:
         **by_cpu,
         flow_misses=Counters(misses.tolist()),
         queues=_queues(reading.queues),
+        softirq=Counters(reading.softirq),
     )
 
 

@@ -7,8 +7,6 @@ merged; what it may receive is computed from both.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -17,9 +15,19 @@ from numpy.typing import NDArray
 
 from agent import config, maglev, policy
 from agent.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.boundary import Asking, Encap, OwnedReal, Placing, Route, Target, Traced, VipKey
 from agent.emptying import Emptying
 from agent.health import RAMP_STEPS, Verdict, share
+from agent.nouns import (
+    Asking,
+    OwnedReal,
+    Part,
+    Placing,
+    Route,
+    Target,
+    Traced,
+    VipKey,
+)
+from agent.numbers import RealNumbers, VipNumbers
 from agent.pending import Due
 from agent.pressure import Pressure
 from agent.shutdown import Shutdown
@@ -233,6 +241,8 @@ class NodeState:
     """While it drains."""
     pending: list[Due] = field(default_factory=list)
     """Changes that end by themselves."""
+    rollouts: tuple[Part, ...] = ()
+    """Operations over several nodes that are not over."""
     packets: NDArray[np.uint64] | None = None
     """By vip_num, when counted last."""
     packets_at: float = 0.0
@@ -242,6 +252,8 @@ class NodeState:
     generation: int = 0
     """Number of the config in force; 0: not kept (agent/generations.py)."""
     newest_generation: int = 0
+    attached: bool = True
+    """Our program is on the interface: else nothing is announced."""
     announced: dict[maglev.Address, Route] = field(default_factory=dict)
     numbers: RealNumbers = field(default_factory=lambda: RealNumbers((), MAX_REALS))
     vip_numbers: VipNumbers = field(default_factory=lambda: VipNumbers((), MAX_VIPS))
@@ -265,55 +277,3 @@ class NodeState:
             for address, real in vip.reals.items()
             if real.admin is not Admin.DISABLED
         )
-
-
-class RealNumbers:
-    """Gives real numbers out: those never used first, then the one that was freed longest ago.
-
-    A number's generation goes up with each owner, so that flows of the last one miss; eight bits of
-    it suffice because a number comes back only after all other free ones.
-    """
-
-    def __init__(self, owned: Iterable[OwnedReal], size: int) -> None:
-        known = {real.real_num: real for real in owned}
-        self._generation = {number: real.generation for number, real in known.items()}
-        unused = [number for number in range(1, size) if number not in known]
-        freed = [number for number, real in known.items() if real.vip_num == 0]
-        self._free = deque(unused + freed)
-
-    def take(self, vip_num: int, address: maglev.Address, encap: Encap) -> OwnedReal:
-        """A free number for a real of a VIP.  Raises IndexError when none is left."""
-        number = self._free.popleft()
-        generation = self._generation.get(number, 0) % 255 + 1
-        self._generation[number] = generation
-        return OwnedReal(number, vip_num, address, generation, 0, encap)
-
-    def give_back(self, real_num: int) -> None:
-        self._free.append(real_num)
-
-    def copy(self) -> RealNumbers:
-        """With the same generations: a number taken from a copy that is thrown away may have had
-        flows, so its next owner must differ."""
-        twin = RealNumbers((), 0)
-        twin._generation, twin._free = self._generation, deque(self._free)
-        return twin
-
-
-class VipNumbers:
-    """Gives VIP numbers out: those never used first, then the one that was freed longest ago."""
-
-    def __init__(self, used: Iterable[int], size: int) -> None:
-        taken = set(used)
-        self._free = deque(number for number in range(1, size) if number not in taken)
-
-    def take(self) -> int:
-        """Raises IndexError when none is left."""
-        return self._free.popleft()
-
-    def give_back(self, vip_num: int) -> None:
-        self._free.append(vip_num)
-
-    def copy(self) -> VipNumbers:
-        twin = VipNumbers((), 0)
-        twin._free = deque(self._free)
-        return twin

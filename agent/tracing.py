@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.boundary import Effect, StartTrace, StopTrace, Traced
+from agent.boundary import Effect, StartTrace, StopTrace
 from agent.commands import Refused, blank_answer
+from agent.nouns import Traced
 from agent.state import NodeState, Running
 from shared.messages import Answer, Command, Trace, Untrace
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from agent.boundary import OwnedReal, VipKey
+from agent.nouns import OwnedReal, VipKey
 
 
 def difference(

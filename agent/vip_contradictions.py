@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-from agent.boundary import Hashed, Tracking, WhenDown
+from agent.nouns import Hashed, Tracking, WhenDown
 from shared.model import Protocol
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ import numpy as np
 
 from agent import abi
 from agent import bpf_syscall as bpf
-from agent.boundary import EffectError, VipKey
+from agent.boundary import EffectError
 from agent.maglev import Address
 from agent.mapped import view
+from agent.nouns import VipKey
 from agent.packing import be_words, from_be, from_vip_key, vip_key
 from agent.places import Places, address_places, make_room, vip_places
 

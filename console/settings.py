@@ -2,10 +2,11 @@
 """Which agents to talk to: options, then the config file, then REMORA_AGENTS.
 
 The config file (`$XDG_CONFIG_HOME/remora/config.toml`, or --config) has the keys `agents` (a list
-of addresses), `cluster` (a name for the header), `view_only`, `key` (the console's secret key),
-`known_agents` (the agents' public keys; both relative to the file), `insecure`, and those of
-`appearance.py`.  `[contexts.NAME]` tables hold the same keys for one cluster each; which one is in
-force say --context, REMORA_CONTEXT or `context = NAME`.  Reads files and environment, nothing else.
+of addresses), `cluster` (a name for the header), `view_only`, `require_reason`, `key` (the
+console's secret key), `known_agents` (the agents' public keys; both relative to the file),
+`insecure`, and those of `appearance.py`.  `[contexts.NAME]` tables hold the same keys for one
+cluster each; which one is in force say --context, REMORA_CONTEXT or `context = NAME`.  Reads files
+and environment, nothing else.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from console import appearance, trust
-from console.appearance import FIELDS, Appearance
 from console.exits import VerbError
-from console.trust import Trust, TrustError
+from console.tui import appearance
+from console.tui.appearance import FIELDS, Appearance
+from console.wire import trust
+from console.wire.trust import Trust, TrustError
 from shared.model import AddressError, endpoints
 
-KEYS = ("agents", "cluster", "view_only", "relay", "key", "known_agents", "insecure", *FIELDS)
+KEYS = (
+    "agents", "cluster", "view_only", "require_reason", "relay", "key", "known_agents", "insecure",
+    *FIELDS,
+)  # fmt: skip
 
 
 class SettingsError(VerbError):
@@ -33,7 +38,9 @@ class Settings(NamedTuple):
     agents: tuple[str, ...]
     cluster: str
     view_only: bool = False
-    """No plan is ever opened."""
+    """No plan is ever opened, no verb changes anything."""
+    require_reason: bool = False
+    """Verbs that change something want a --reason; the console asks for one when it is armed."""
     trust: Trust = Trust()
     relay: str = ""
     """Where telemetry comes from instead of from the agents: tcp://HOST:PORT."""
@@ -53,7 +60,7 @@ def load(
     context: str = "",
 ) -> Settings:
     """Raises SettingsError."""
-    path = Path(config) if config else default_path(environment)
+    path = config_path(config, environment)
     if config or context or path.is_file():
         file = _read(path, context or environment.get("REMORA_CONTEXT", ""))
     else:
@@ -66,6 +73,37 @@ def load(
     distinct = tuple(dict.fromkeys(_checked(agents, file.trust)))
     _checked([file.relay] if file.relay else [], file.trust)
     return file._replace(agents=distinct, cluster=file.cluster or "remora")
+
+
+class Context(NamedTuple):
+    name: str
+    """Empty: the keys outside of all contexts."""
+    in_force: bool
+    settings: Settings
+
+
+def config_path(config: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+    return Path(config) if config else default_path(environment)
+
+
+def contexts(
+    config: str | None, environment: Mapping[str, str] = os.environ, *, context: str = ""
+) -> list[Context]:
+    """All contexts of the config file, in its order; without any, what the file says outside of
+    them.  Raises SettingsError."""
+    path = config_path(config, environment)
+    try:
+        table = tomllib.loads(path.read_text()) if path.is_file() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from error
+    chosen = context or environment.get("REMORA_CONTEXT", "") or table.get("context", "")
+    known = table.get("contexts", {})
+    names = list(known) if isinstance(known, dict) and known else [""]
+    there = path.is_file()
+    return [
+        Context(name, name == chosen, _read(path, name) if there else Settings((), ""))
+        for name in names
+    ]
 
 
 def _checked(agents: Sequence[str], trust: Trust) -> list[str]:
@@ -94,9 +132,7 @@ def _read(path: Path, context: str) -> Settings:
         raise SettingsError(f"{path}: agents: must be a list of addresses, got {agents!r}")
     if not isinstance(cluster, str):
         raise SettingsError(f"{path}: cluster: must be a name, got {cluster!r}")
-    view_only = table.get("view_only", False)
-    if not isinstance(view_only, bool):
-        raise SettingsError(f"{path}: view_only: must be true or false, got {view_only!r}")
+    view_only, require_reason = (_switch(path, table, k) for k in ("view_only", "require_reason"))
     relay = table.get("relay", "")
     if not isinstance(relay, str) or (relay and not relay.startswith("tcp://")):
         raise SettingsError(f"{path}: relay: must be tcp://HOST:PORT, got {relay!r}")
@@ -104,7 +140,15 @@ def _read(path: Path, context: str) -> Settings:
         look = appearance.read(table)
     except VerbError as error:
         raise SettingsError(f"{path}: {error}") from error
-    return Settings(tuple(agents), cluster, view_only, _trust(path, table), relay, look)
+    trusted = _trust(path, table)
+    return Settings(tuple(agents), cluster, view_only, require_reason, trusted, relay, look)
+
+
+def _switch(path: Path, table: Mapping[str, object], key: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise SettingsError(f"{path}: {key}: must be true or false, got {value!r}")
+    return value
 
 
 def _in_context(path: Path, table: dict[str, Any], wanted: str) -> tuple[dict[str, Any], str]:
@@ -129,9 +173,7 @@ def _trust(path: Path, table: Mapping[str, object]) -> Trust:
         files[name] = path.parent / Path(value).expanduser() if value else None
     beside = path.parent / "known_agents"
     known = files["known_agents"] or (beside if beside.is_file() else None)
-    insecure = table.get("insecure", False)
-    if not isinstance(insecure, bool):
-        raise SettingsError(f"{path}: insecure: must be true or false, got {insecure!r}")
+    insecure = _switch(path, table, "insecure")
     try:
         return trust.read(files["key"], known, insecure=insecure)
     except TrustError as error:

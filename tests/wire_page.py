@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/wire.md, written from shared/messages.py and the golden messages.
+"""docs/wire.md, written from shared/messages/ and the golden messages.
 
 `python -m tests.wire_page` writes it; a unit test fails when it is out of step.
 """
@@ -23,14 +23,17 @@ from tests.unit import test_codec as golden
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "wire.md"
-SOURCE = ROOT / "shared" / "messages.py"
+SOURCES = sorted((ROOT / "shared" / "messages").glob("*.py"))
 HEAD = Path(__file__).with_name("wire_page_head.md")
 
 SNAPSHOTS = (
     "NodeSnapshot", "VipSnapshot", "RealSnapshot", "CpuSnapshot", "FlowtableSnapshot",
     "DropSnapshot",
 )  # fmt: skip
-ROWS = ("Peer", "PendingRow", "VipRow", "Ailing", "RealRow", "Emptying", "ProgramTotals", "DropRow")
+ROWS = (
+    "Peer", "PendingRow", "RolloutRow", "VipRow", "Ailing", "RealRow", "Emptying",
+    "ProgramTotals", "DropRow",
+)  # fmt: skip
 EVENTS = (
     "DropEvent", "HealthEvent", "RouteEvent", "PeerEvent", "ChangeEvent", "LostEvent",
 )  # fmt: skip
@@ -168,9 +171,8 @@ class Table(NamedTuple):
 
 def tables() -> dict[str, Table]:
     """Every struct of the wire, by name."""
-    tree = ast.parse(SOURCE.read_text())
     found = {}
-    for node in tree.body:
+    for node in (node for source in SOURCES for node in ast.parse(source.read_text()).body):
         if isinstance(node, ast.ClassDef) and node.name != "Counters":
             bases = tuple(base.id for base in node.bases if isinstance(base, ast.Name))
             meaning = " ".join((ast.get_docstring(node) or "").split())

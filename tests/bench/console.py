@@ -28,9 +28,9 @@ import threading
 import time
 from pathlib import Path
 
-from console.app import RemoraApp
-from console.client import Client
-from console.widgets.terminal import Render
+from console.tui.app import RemoraApp
+from console.tui.widgets.terminal import Render
+from console.wire.client import Client
 from shared.messages import RealSnapshot, Snapshot, VipRow, VipSnapshot
 from shared.model import RING_SLOTS, Protocol
 from tests.tui.fake_agent import FakeAgent

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agent import abi, loader, maglev
-from agent.boundary import PLAIN, Encap, Traced, Tracking
 from agent.jiffies import HZ
+from agent.nouns import PLAIN, Encap, Traced, Tracking
 from agent.trace_feed import Feed, Names
 from shared.codec import telemetry_frames
 from shared.model import RING_SLOTS

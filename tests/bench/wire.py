@@ -25,9 +25,9 @@ import numpy as np
 from agent import abi
 from agent.server import Server
 from agent.snapshot import Origin, Reading, snapshots
-from console.client import Client
-from console.store import Store
-from console.trust import Trust
+from console.model.store import Store
+from console.wire.client import Client
+from console.wire.trust import Trust
 from shared import curve, recording
 from shared.codec import telemetry_frames, topic_of
 from shared.messages import Snapshot

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from agent import abi, loader
-from agent.boundary import Encap, Hashed, Placing, Quic, Tracking, VipKey, WhenDown
+from agent.nouns import Encap, Hashed, Placing, Quic, Tracking, VipKey, WhenDown
 from shared import reasons
 from shared.model import Protocol
 from tests.bpf import frames, icmp_frames

@@ -15,7 +15,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Packet, Raw
 
-from agent.boundary import VipKey
+from agent.nouns import VipKey
 from tests.bpf import frames, oracle
 
 ROUTER, ROUTER6 = "203.0.113.1", "2001:db8:feed::1"

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import abi, bpf_syscall, flowtable, maglev, mapped
-from agent.boundary import PLAIN, Encap, OwnedReal, Placing, VipKey
 from agent.dataplane import DataPlane
 from agent.events import EventRing
 from agent.jiffies import HZ, Jiffies
+from agent.nouns import PLAIN, Encap, OwnedReal, Placing, VipKey
 from agent.packing import Control
 from shared import reasons
 from shared.model import Protocol

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from agent import maglev
-from agent.boundary import Encap, VipKey
+from agent.nouns import Encap, VipKey
 from shared.model import Protocol
 from tests.bpf import frames, oracle
 from tests.bpf.rig import (

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from agent import abi
-from agent.boundary import PLAIN
+from agent.nouns import PLAIN
 from tests.bpf import frames, oracle
 from tests.bpf.conftest import FLOWS_PER_CPU
 from tests.bpf.rig import DNS, DROP, KEY, TX, WEB, Rig, Service

@@ -12,7 +12,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from agent import abi
-from agent.boundary import VipKey
+from agent.nouns import VipKey
 from tests.bpf import frames, icmp_frames
 from tests.bpf.rig import DROP, PASS, TX, WEB, WEB6, Rig
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from agent import abi
-from agent.boundary import Hashed, Placing, Tracking, VipKey, WhenDown
 from agent.maglev import Address
+from agent.nouns import Hashed, Placing, Tracking, VipKey, WhenDown
 from shared.model import Protocol
 from tests.bpf import frames, icmp_frames, oracle
 from tests.bpf.rig import DNS, DNS6, DROP, KEY, OUTER, PASS, WEB, WEB6, Outcome, Rig, Service

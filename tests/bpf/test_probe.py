@@ -13,7 +13,7 @@ import pytest
 from scapy.layers.inet import ICMP
 
 from agent import abi, bpf_syscall, loader, mapped
-from agent.boundary import Encap, VipKey
+from agent.nouns import Encap, VipKey
 from shared.model import Protocol
 from tests.bpf import conftest, frames
 from tests.bpf.rig import DNS, DNS6, TX, WEB, WEB6, Rig

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from agent import abi
-from agent.boundary import Placing, Quic, Tracking, VipKey, WhenDown
+from agent.nouns import Placing, Quic, Tracking, VipKey, WhenDown
 from shared.model import Protocol
 from tests.bpf import frames, icmp_frames
 from tests.bpf.rig import DROP, TX, WEB, WEB6, Outcome, Rig, Service

@@ -18,8 +18,8 @@ import pytest
 from numpy.typing import NDArray
 
 from agent import abi, loader
-from agent.boundary import Placing, Tracking
 from agent.maglev import Address
+from agent.nouns import Placing, Tracking
 from tests.bench.restorer import _Restored
 from tests.bpf import frames, oracle
 from tests.bpf.rig import DNS, KEY, WEB, Rig

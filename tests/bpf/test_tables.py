@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from agent import abi, bpf_syscall
-from agent.boundary import VipKey
+from agent.nouns import VipKey
 from agent.places import address_places
 from shared.model import Protocol
 from tests.bpf import frames

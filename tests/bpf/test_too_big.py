@@ -13,7 +13,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from agent import abi
-from agent.boundary import Encap, VipKey
+from agent.nouns import Encap, VipKey
 from tests.bpf import frames, icmp_frames, oracle
 from tests.bpf.rig import DROP, TX, WEB, WEB6, Rig
 

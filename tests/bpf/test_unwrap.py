@@ -11,7 +11,7 @@ from scapy.layers.inet import IP, TCP, UDP, IPOption
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
 from scapy.packet import Packet, Raw
 
-from agent.boundary import Encap, VipKey
+from agent.nouns import Encap, VipKey
 from shared.model import Protocol
 from tests.bpf import frames
 from tests.bpf.rig import DNS, DNS6, DROP, GUE_PORT, PASS, TX, WEB, WEB6, Rig

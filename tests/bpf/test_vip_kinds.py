@@ -11,7 +11,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import GRE
 from scapy.packet import Raw
 
-from agent.boundary import Encap, VipKey
+from agent.nouns import Encap, VipKey
 from shared.model import Protocol
 from tests.bpf import frames, icmp_frames, oracle
 from tests.bpf.rig import DNS, DROP, GUE_PORT, KEY, OUTER, OUTER6, PASS, WEB, WEB6, Rig, Service

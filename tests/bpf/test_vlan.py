@@ -10,7 +10,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 
-from agent.boundary import Encap, VipKey
+from agent.nouns import Encap, VipKey
 from tests.bpf import frames, icmp_frames
 from tests.bpf.rig import DNS, DNS6, DROP, PASS, TX, WEB, WEB6, Rig
 from tests.bpf.test_ping import ping, pong

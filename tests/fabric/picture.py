@@ -15,8 +15,8 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from console.app import RemoraApp
-from console.client import Client
+from console.tui.app import RemoraApp
+from console.wire.client import Client
 from tests.fabric import enclosure
 from tests.fabric import topology as t
 from tests.fabric.fabric import Fabric, stopwatch

@@ -117,17 +117,23 @@ def test_h3_a_vip_is_drained_alone(fabric: Fabric) -> None:
 
 
 def test_the_cli_drains_a_node_and_waits_for_it(fabric: Fabric) -> None:
-    """`remora drain node/lb1 --wait=drained`, and back with `undrain`."""
-    done = fabric.cli(
-        "drain", f"node/{NODE}", "--yes", "--reason", "test", "--wait=drained", seconds=90
-    )
-    try:
-        assert done.returncode == 0, done.stderr
-        assert "node enabled -> draining" in " ".join(done.stdout.split())
-        until(lambda: phase(fabric) == "drained", 30, "drained")
-    finally:
-        assert fabric.cli("undrain", f"node/{NODE}", "--yes").returncode == 0
-    fabric.await_routes()
+    """`remora drain node/lb1 --wait=drained`, and back with `undrain`; connections that the routers
+    moved to the other node are still in this one's table, and not waited for."""
+    with fabric.load(rate=50, downloads=2) as running:
+        until(lambda: fabric.look(NODE).node.live_flows > 0, 20, "flows on the node")
+        done = fabric.cli(
+            "drain", f"node/{NODE}", "--yes", "--reason", "test", "--wait=drained", seconds=90
+        )
+        try:
+            assert done.returncode == 0, done.stderr
+            assert f"{NODE}: accepted -> applied -> verified" in done.stdout, "its routes too"
+            assert "node enabled -> draining" in " ".join(done.stdout.split())
+            assert f"{NODE} drained, after" in done.stderr
+            assert phase(fabric) == "drained"
+        finally:
+            assert fabric.cli("undrain", f"node/{NODE}", "--yes").returncode == 0
+        fabric.await_routes()
+        assert load.failures(running.stop()) == []
 
 
 def test_the_cli_changes_for_a_while_and_reloads(fabric: Fabric) -> None:

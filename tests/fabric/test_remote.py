@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from console.client import Client
-from console.store import Agent as Seen
-from console.store import Liveness, Store
-from console.trust import Trust
+from console.model.store import Agent as Seen
+from console.model.store import Liveness, Store
+from console.wire.client import Client
+from console.wire.trust import Trust
 from shared import curve
 from shared.messages import Answer, Drain, Undrain
 from tests.fabric import netns

@@ -13,8 +13,9 @@ from ipaddress import ip_address
 import pytest
 
 from agent import loader
-from agent.boundary import Asking, Probed, Target, VipKey
+from agent.boundary import Probed
 from agent.check_table import Check
+from agent.nouns import Asking, Target, VipKey
 from agent.probe import probe
 from agent.tunnel import Tunnel
 from shared.model import Health, Protocol

@@ -73,8 +73,8 @@ def test_the_console_needs_no_part_of_the_agent(installed: Path) -> None:
     script = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({absent!r}))\n"  # None: importing it raises
-        "from console.cli import main\n"
-        "import console.app\n"
+        "from console.cli.main import main\n"
+        "import console.tui.app\n"
         "sys.exit(main(['version']))"
     )
     assert from_wheel(installed, "-c", script).startswith("remora ")

@@ -24,7 +24,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.fixture(autouse=True)
 def _same_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    from console.screens.plan import PlanDialog
+    from console.tui.screens.plan import PlanDialog
 
     monkeypatch.setattr(PlanDialog, "DEAF", 0.001)  # one test has it as it is
     monkeypatch.delenv("NO_COLOR", raising=False)

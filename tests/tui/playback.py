@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from console import recording
-from console.app import RemoraApp
-from console.arming import Arming
-from console.store import Inbox, Missing, Reply
+from console.model import recording
+from console.model.store import Inbox, Missing, Reply
+from console.planning.arming import Arming
+from console.tui.app import RemoraApp
 from shared.messages import Action, Command
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import WALL, Fleet, records

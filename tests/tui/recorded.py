@@ -57,6 +57,8 @@ class Fleet:
     health: dict[tuple[str, str], Health] = field(default_factory=dict)
     weight: dict[tuple[str, str], int] = field(default_factory=dict)
     flows: dict[tuple[str, str], int] = field(default_factory=dict)
+    phase: str = ""
+    """Of a drain of the node and of its VIPs."""
     revision: int = 7
     peers_up: bool = True
     cpus: tuple[int, ...] = (1, 1)
@@ -133,6 +135,7 @@ class Fleet:
             ),
             cpu_seconds=12.0 + second * 0.01,
             rss_bytes=48_000_000,
+            phase=self.phase,
         )
 
     def _vip_names(self) -> tuple[str, ...]:
@@ -157,6 +160,7 @@ class Fleet:
                     announced=self.node_admin is Admin.ENABLED,
                     ring_digest=self.digest(),
                     ring_changes=self.revision,
+                    phase=self.phase,
                     ailing=tuple(
                         Ailing(real, health, "connection refused", 4100.0)
                         for (vip, real), health in self.health.items()

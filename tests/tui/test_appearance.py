@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.appearance import THEMES, Appearance, read
+from console.tui.appearance import THEMES, Appearance, read
 from tests.tui.test_screens import Compare, keys, mixed, painted, plain
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from textual.widgets import Input
 
-from console.screens.plan import PlanDialog
-from console.store import Arrived, Inbox
+from console.model.store import Arrived, Inbox
+from console.tui.screens.plan import PlanDialog
 from shared.messages import ChangeEvent, RingOf, Undrain
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.playback import SECONDS

@@ -23,13 +23,13 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.strip import Strip
 
-from console import recording
-from console.app import RemoraApp
-from console.arming import Arming
-from console.pace import FRAME, MOST, SLOW_FRAME, Pace
-from console.store import Inbox
-from console.widgets.shadow import Shadow
-from console.widgets.terminal import MOST_WAITING, Render
+from console.model import recording
+from console.model.store import Inbox
+from console.planning.arming import Arming
+from console.tui.app import RemoraApp
+from console.tui.pace import FRAME, MOST, SLOW_FRAME, Pace
+from console.tui.widgets.shadow import Shadow
+from console.tui.widgets.terminal import MOST_WAITING, Render
 from tests.tui.playback import SECONDS, Playback, recorded
 from tests.tui.recorded import LB1, LB2, Fleet, records
 from tests.tui.test_screens import settle

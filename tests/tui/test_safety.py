@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from textual.widgets import Button, Input
 
-from console.app import RemoraApp
-from console.arming import Arming
-from console.screens.arm import ArmDialog
-from console.screens.plan import PlanDialog
+from console.planning.arming import Arming
+from console.tui.app import RemoraApp
+from console.tui.screens.arm import ArmDialog
+from console.tui.screens.plan import PlanDialog
 from shared.messages import Batch, Disable, Drain
 from shared.model import Admin
 from tests.tui.fake_agent import FakeAgent

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from console.app import RemoraApp
-from console.screens.plan import PlanDialog
+from console.tui.app import RemoraApp
+from console.tui.screens.plan import PlanDialog
 from shared.messages import Drain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent

@@ -10,7 +10,7 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import OptionList, SelectionList
 
-from console.store import Arrived, Inbox
+from console.model.store import Arrived, Inbox
 from tests.tui.playback import SECONDS
 from tests.tui.recorded import LB1, Fleet, dropped
 from tests.tui.test_screens import keys, line_with, painted, plain, settle
@@ -124,7 +124,7 @@ async def test_the_tail_follows_until_the_cursor_leaves_its_end() -> None:
 
 
 def line_with_tail(app: object, text: str) -> str:
-    from console.app import RemoraApp
+    from console.tui.app import RemoraApp
 
     assert isinstance(app, RemoraApp)
     return next(one for one in painted(app, "#tail").splitlines() if text in one)

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from console import crash
+from console.tui import crash
 
 ROOT = Path(__file__).parents[2]
 RESTORED = b"\x1b[?1049l"
 RUN = """\
 import sys
-from console import app
+from console.tui import app
 from console.settings import Settings
 {change}
 sys.exit(app.run(Settings(("ipc://{place}/lb1",), "lab"), "test@here"))

@@ -20,11 +20,12 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from agent.boundary import Asking, Probed, Target, VipKey
+from agent.boundary import Probed
 from agent.check_contradictions import USED_BY
 from agent.check_table import Check
 from agent.checks.way import Said, percent
 from agent.config import ConfigError, parse
+from agent.nouns import Asking, Target, VipKey
 from agent.probe import KINDS, both, probe
 from shared.model import Protocol
 from tests.unit import world

@@ -57,6 +57,23 @@ AILING_ROW = m.VipRow(
 )
 REAL_ROW = m.RealRow("web", "10.3.1.2", Admin.DRAINING, Health.UP, 100, 0, 0, 1, 2, 3, 4, 5.0,
                      "http 200", 1.5)  # fmt: skip
+ROLLOUT_NODE = msgspec.structs.replace(
+    NODE,
+    rollouts=(
+        m.RolloutRow(
+            "1f-2",
+            "ann@jump",
+            ("drain real/10.3.1.2@web",),
+            "held",
+            6.0,
+            done=True,
+            undo=("undrain real/10.3.1.2@web",),
+            why="INC-7",
+            terms="--canary lb1 --soak 30s --batch 1",
+            said="drops +80/s",
+        ),
+    ),
+)
 DROP = m.DropEvent(
     1, "fragment", "web", "10.1.1.2:4000", "10.200.0.1:80", "tcp", 60, 1, 0, b"\0\xff"
 )
@@ -83,6 +100,7 @@ EXIT = m.TracedPacket("exit", 12_500_000_900, 1, 77, 0, 80, b"\1\xff", "send", "
                       "10.3.1.2", 4711, True)  # fmt: skip
 TELEMETRY: dict[str, m.Telemetry] = {
     "node": NODE,
+    "node-rollout": ROLLOUT_NODE,
     "vip": m.VipSnapshot(**HEAD, vips=(VIP_ROW,)),
     "vip-ailing": m.VipSnapshot(**HEAD, vips=(AILING_ROW,)),
     "real": m.RealSnapshot(**HEAD, reals=(REAL_ROW,)),
@@ -95,6 +113,10 @@ TELEMETRY: dict[str, m.Telemetry] = {
                                 drop_packets=counters(0, 1), flow_hits=counters(7, 8),
                                 flow_misses=counters(9, 9),
                                 queues=(counters(1, 0), counters(0, 2))),
+    "cpu-softirq": m.CpuSnapshot(**HEAD, rx_packets=counters(1, 2), rx_bytes=counters(3, 4),
+                                 tx_packets=counters(5, 6), pass_packets=counters(0, 0),
+                                 drop_packets=counters(0, 1), flow_hits=counters(7, 8),
+                                 flow_misses=counters(9, 9), softirq=counters(1725, 81)),
     "flowtable": m.FlowtableSnapshot(**HEAD, capacity=8, occupied=4, live=3, hits=9, miss_syn=1,
                                      miss_udp=2, miss_other=3, stale=1, evictions=0),
     "flowtable-more": m.FlowtableSnapshot(
@@ -118,6 +140,10 @@ ACTIONS: dict[str, m.Action] = {
     "look": m.Look(),
     "replay": m.Replay(12),
     "batch": m.Batch((m.Drain("10.3.1.2", "web"), m.Weight("10.3.2.2", 50, "web"))),
+    "rollout": m.Rollout(
+        "running", m.Drain("10.3.1.2", "web"), terms="--canary lb1 --soak 30s", within=60.0
+    ),
+    "rollout-held": m.Rollout("held", said="drops +80/s"),
     "ring": m.RingOf("web"),
     "trace": m.Trace(),
     "trace-filtered": m.Trace(

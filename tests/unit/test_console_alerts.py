@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import get_args
 
-from console.alerts import NEXT, Watch, alert_lines, columns
-from console.problems import Kind, Problem, problems
-from console.recording import inbox
-from console.store import Agent, Store
+from console.model.recording import inbox
+from console.model.store import Agent, Store
+from console.views.alerts import NEXT, Watch, alert_lines, columns
+from console.views.problems import Kind, Problem, problems
 from shared.model import Admin, Health
 from tests.tui.recorded import LB1, LB2, Fleet, records
 

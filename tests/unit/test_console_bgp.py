@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from console.bgp import announced_lines, checks, sessions
-from console.recording import inbox
-from console.store import Agent, Store
-from console.view import TextLine
+from console.model.recording import inbox
+from console.model.store import Agent, Store
+from console.views.bgp import announced_lines, checks, sessions
+from console.views.cells import TextLine
 from shared.model import Admin, Health
 from tests.tui.recorded import LB1, LB2, Fleet, records
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from console import cli
+from console.cli import main as cli
 from console.exits import Exit
 from shared.messages import Drain, Undrain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
-from tests.tui.recorded import Fleet, events
+from tests.tui.recorded import DNS, REALS, WEB, Fleet, events
 
 TARGET = "real/10.3.1.2@web"
 KEY = ("web", "10.3.1.2")
@@ -120,8 +120,8 @@ def test_get_json_says_who_is_missing(two: Pair, tmp_path: Path, capsys: Capture
     assert (first["live_flows"], first["nodes"], first["packets_per_s"]) == (240, 2, None)
 
 
-@pytest.mark.parametrize("kind", ["node", "vip", "real", "drop"])
-@pytest.mark.parametrize("output", ["json", "jsonl", "csv", "name", "table"])
+@pytest.mark.parametrize("kind", ["node", "vip", "real", "each", "drop", "peer", "check"])
+@pytest.mark.parametrize("output", ["json", "jsonl", "csv", "yaml", "name", "table"])
 def test_every_kind_in_every_format(two: Pair, capsys: Capture, kind: str, output: str) -> None:
     assert remora("get", kind, "-o", output, agents=two) == Exit.DONE
     text = capsys.readouterr().out
@@ -134,7 +134,8 @@ def test_every_kind_in_every_format(two: Pair, capsys: Capture, kind: str, outpu
         case "csv":
             assert {one.count(",") >= lines[0].count(",") for one in lines} == {True}
         case "name":
-            assert all(one.startswith(f"{kind}/") for one in lines)
+            prefix = {"each": "real", "check": "real"}.get(kind, kind)
+            assert all(one.startswith(f"{prefix}/") for one in lines)
     assert lines
 
 
@@ -145,7 +146,9 @@ def test_events(two: Pair, capsys: Capture) -> None:
     assert len(lines) == 2
     assert "fragment" in lines[0]
     assert remora("events", "--last", "1", "-o", "json", agents=two) == Exit.DONE
-    assert json.loads(capsys.readouterr().out)["type"] == "change"
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["items"][0]["type"]) == ("EventList", "change")
+    assert remora("events", "-f", "-o", "json", agents=two) == Exit.USAGE
 
 
 def test_reasons_and_version_need_no_agent(capsys: Capture) -> None:
@@ -161,7 +164,8 @@ def test_drain_plans_then_applies_at_the_planned_revision(two: Pair, capsys: Cap
     assert remora("drain", TARGET, "--yes", "--reason", "disk", agents=two) == Exit.DONE
     said = capsys.readouterr().out
     assert "40.2% of the ring moves; this real 40.0% -> 0.0%" in said
-    assert "applied 2/2" in said
+    assert "lb1: accepted -> applied -> verified, revision 8" in said
+    assert "applied 2/2, verified 2" in said
     for agent in two:
         first, second = agent.changes
         assert first.action == second.action == Drain(real="10.3.1.2", vip="web")
@@ -212,6 +216,31 @@ def test_guard_refuses_and_is_named(two: Pair, capsys: Capture) -> None:
     assert remora("drain", TARGET, "--yes", agents=two) == Exit.REFUSED
     assert "lb2: last-healthy" in capsys.readouterr().err
     assert all(c.dry_run for agent in two for c in agent.changes)
+
+
+def test_applied_is_all_that_was_waited_for(two: Pair, capsys: Capture) -> None:
+    two[0].silent_about = "verified"
+    assert remora("drain", TARGET, "--yes", "--wait", "applied", agents=two) == Exit.DONE
+    said = capsys.readouterr().out
+    assert "lb1: applied, revision 8" in said
+    assert "applied 2/2   undo" in said
+
+
+def test_what_is_not_found_again_is_no_success(two: Pair, capsys: Capture) -> None:
+    """K1: the result is always known, and an unverified one is not taken for a verified one."""
+    two[0].unverified = "ring of web: digest c0ffee, expected 5bd3f1"
+    assert remora("drain", TARGET, "--yes", "-o", "json", agents=two) == Exit.PARTIAL
+    first, second = json.loads(capsys.readouterr().out)["items"]
+    assert (first["result"], first["verified"]) == ("applied", False)
+    assert "c0ffee" in first["error"]
+    assert (second["result"], second["verified"]) == ("applied", True)
+
+
+def test_an_older_agent_answers_once(two: Pair, capsys: Capture) -> None:
+    for agent in two:
+        agent.steps = False
+    assert remora("drain", TARGET, "--yes", agents=two) == Exit.DONE
+    assert "lb1: applied, revision 8" in capsys.readouterr().out
 
 
 def test_somebody_was_faster(two: Pair) -> None:
@@ -270,6 +299,24 @@ def test_wait_times_out(two: Pair, capsys: Capture) -> None:
     assert "the change stands" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("target", ["node/lb1", "vip/web"])
+def test_a_node_or_vip_is_drained_when_its_agent_says_so(
+    two: Pair, target: str, capsys: Capture
+) -> None:
+    """Flows in its table are no proof of the contrary: the routers moved them to other nodes."""
+    words = ("drain", target, "--yes", "--wait=drained", "--timeout", "0.6")
+    for agent in two:
+        agent.fleet.phase = "withdrawn"
+        agent.fleet.flows = {(vip, real): 0 for vip in (WEB, DNS) for real in REALS}
+    assert remora(*words, agents=two) == Exit.TIMED_OUT
+    assert "lb1 withdrawn" in capsys.readouterr().err
+    for agent in two:
+        agent.fleet.phase = "drained"
+        agent.fleet.flows.clear()
+    assert remora(*words, agents=two) == Exit.DONE
+    assert "lb1 drained" in capsys.readouterr().err
+
+
 def test_json_of_a_change(two: Pair, capsys: Capture) -> None:
     assert remora("drain", TARGET, "--yes", "-o", "json", agents=two) == Exit.DONE
     found = json.loads(capsys.readouterr().out)
@@ -324,9 +371,11 @@ def test_dumb_terminal_is_sent_to_the_cli(capsys: Capture, monkeypatch: pytest.M
 
 def test_verbs_do_not_import_textual() -> None:
     """Verbs answer in hundredths of a second; textual alone takes 200 ms."""
+    verbs = Path(cli.__file__).parent / "verbs"
+    names = ", ".join(sorted(file.stem for file in verbs.glob("[a-z]*.py")))
     program = (
-        "import sys; from console import cli\n"
-        "from console.verbs import changing, following, reading\n"
+        "import sys; from console.cli import main as cli\n"
+        f"from console.cli.verbs import {names}\n"
         "sys.exit(any(m for m in sys.modules if m.partition('.')[0] in ('textual', 'rich')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

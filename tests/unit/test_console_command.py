@@ -7,11 +7,11 @@ import re
 
 import pytest
 
-from console.command import Go, History, Plan, completions, parse
 from console.exits import VerbError
-from console.objects import Object
-from console.recording import inbox
-from console.store import Agent, Store
+from console.model.objects import Object
+from console.model.recording import inbox
+from console.model.store import Agent, Store
+from console.tui.command import Go, History, Plan, completions, parse
 from tests.tui.recorded import LB1, LB2, Fleet, records
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from console.columns import fitting
-from console.heat import METRICS, SHADES, Metric, columns, cpu_lines, heat
-from console.recording import inbox
-from console.store import Agent, Store
+from console.model.recording import inbox
+from console.model.store import Agent, Store
+from console.views.columns import fitting
+from console.views.heat import METRICS, SHADES, Metric, columns, cpu_lines, heat
 from tests.tui.recorded import LB1, LB2, Fleet, records
 
 PPS, SHARE, MISS, DROP = METRICS

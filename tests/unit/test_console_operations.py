@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from array import array
 
-from console import what_if
-from console.operations import operation_lines, operations, undoable
-from console.plan import Answered, effects
-from console.problems import problems
-from console.recording import inbox
-from console.rings import difference, moved_lines, node_rings, wanted
-from console.store import Arrived, Inbox, Reply, Store
+from console.model.recording import inbox
+from console.model.store import Arrived, Inbox, Reply, Store
+from console.planning.plan import Answered, effects
+from console.views import what_if
+from console.views.operations import operation_lines, operations, undoable
+from console.views.problems import problems
+from console.views.rings import difference, moved_lines, node_rings, wanted
 from shared.messages import Answer, Change, ChangeEvent, Ring
 from shared.model import RING_SLOTS, Admin
 from tests.tui.recorded import LB1, LB2, Fleet, records

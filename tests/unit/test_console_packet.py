@@ -11,12 +11,12 @@ from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from console.export import export, item, text
-from console.packet import GUE_PORT, headers, hex_lines
-from console.recording import inbox
-from console.rows import vips
-from console.store import Store
-from console.tail_rows import EventPlace, opens, packet_lines, tail_rows
+from console.model.recording import inbox
+from console.model.rows import vips
+from console.model.store import Store
+from console.views.export import export, item, text
+from console.views.packet import GUE_PORT, headers, hex_lines
+from console.views.tail_rows import EventPlace, opens, packet_lines, tail_rows
 from shared.messages import HealthEvent
 from shared.model import Health
 from tests.tui.recorded import LB1, Fleet, dropped, records
@@ -110,16 +110,16 @@ def test_the_tail_has_gaps_as_rows_and_packets_open() -> None:
 
 
 def test_tables_as_files() -> None:
-    from console import columns
+    from console.views import tables
 
     store = Store((LB1,))
     store.take(inbox(records({LB1: Fleet("lb1")}, range(3))))
     found = vips(list(store.agents.values()), 2.5)
-    assert item(found[0], columns.VIPS)["packets_per_s"] == 1000.0, "raw, the unit in the key"
-    table = export(found, columns.VIPS, "csv").splitlines()
+    assert item(found[0], tables.VIPS)["packets_per_s"] == 1000.0, "raw, the unit in the key"
+    table = export(found, tables.VIPS, "csv").splitlines()
     assert table[0].startswith("name,address,state")
     assert len(table) == 3
-    assert len(export(found, columns.VIPS, "jsonl").splitlines()) == 2
-    markdown = export(found, columns.VIPS[:4], "md").splitlines()
+    assert len(export(found, tables.VIPS, "jsonl").splitlines()) == 2
+    markdown = export(found, tables.VIPS[:4], "md").splitlines()
     assert markdown[:2] == ["| VIP | ADDRESS | STATE | PPS |", "| -- | -- | -- | --: |"]
-    assert text(found[0], columns.VIPS[:3]) == "web\t10.200.0.1:80/tcp\t● up"
+    assert text(found[0], tables.VIPS[:3]) == "web\t10.200.0.1:80/tcp\t● up"

@@ -11,13 +11,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent import history
 from agent.audit import Audit, Given
-from console import cli
-from console.archive import Archive
+from console.cli import main as cli
 from console.exits import Exit, VerbError
-from console.moment import moment
-from console.playback import opened
-from console.store import Arrived, Inbox, Liveness, Store
+from console.model.moment import moment
+from console.model.store import Arrived, Inbox, Liveness, Store
+from console.wire.archive import Archive
+from console.wire.client import Client
+from console.wire.hour import recalled
+from console.wire.playback import opened
 from shared import chain, recording
 from shared.grants import LOCAL
 from shared.messages import Answer, Command, Drain, Look, NodeSnapshot
@@ -151,6 +154,52 @@ def test_record_keeps_every_message(
         found = [r for r in recording.read(source) if r.frames[0] == b"node"]
     assert len(found) >= 10, "each, not only the newest"
     assert cli.main(words) == Exit.FAILED, "a recording is never overwritten"
+
+
+# ---- the agents' own last hour
+
+
+def kept_by(
+    agent: FakeAgent, directory: Path, seconds: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers from a real agent's history, a few seconds at a time."""
+    monkeypatch.setattr(history, "LARGEST_ANSWER", 3000)
+    own = history.History(directory, 1 << 30)
+    for record in records({agent.address: agent.fleet}, seconds):
+        own.add(record._replace(at=record.at + WALL, address=agent.fleet.name))
+        if record.frames[0] == b"drop":  # a second's last
+            own.write(own.take())
+    own.write(own.take())
+    agent.kept = lambda asked: own.blocks(asked.since, asked.until)
+
+
+def test_what_was_before_the_console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked part by part, of all agents side by side; who keeps nothing is no error."""
+    with FakeAgent(tmp_path / "a", Fleet("lb1")) as lb1, FakeAgent(tmp_path / "b", Fleet("lb2")):
+        kept_by(lb1, tmp_path / "kept", range(100), monkeypatch)
+        addresses = [lb1.address, f"ipc://{tmp_path}/b", f"ipc://{tmp_path}/away"]
+        client = Client(addresses, "test@here")
+        try:
+            past = recalled(client, WALL + 20, WALL + 60, patience=2.0)
+        finally:
+            client.close()
+    seconds = [r.at - WALL for r in past.records if r.frames[0] == b"node"]
+    assert seconds == [float(n) for n in range(21, 61)], "since is not in it, until is"
+    assert {record.address for record in past.records} == {lb1.address}
+    assert past.silent == (addresses[2],)
+    assert past.kept_from == dict.fromkeys(addresses[:2], 1.0)
+
+
+def test_a_damaged_part_is_a_gap(tmp_path: Path) -> None:
+    with FakeAgent(tmp_path / "a", Fleet("lb1")) as agent:
+        whole = recording.block([Record(WALL + 5, "lb1", (b"node", b"x"))])
+        agent.kept = lambda asked: (b"rblk?", whole) if asked.since < WALL + 5 else ()
+        client = Client([agent.address], "test@here")
+        try:
+            past = recalled(client, WALL, WALL + 60)
+        finally:
+            client.close()
+    assert [record.at for record in past.records] == [WALL + 5]
 
 
 # ---- audit

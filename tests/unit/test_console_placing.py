@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from console import heat, placing
-from console.problems import problems
-from console.store import Agent, Arrived
-from console.view import node_lines
+from console.model import cpus as cpu_model
+from console.model.store import Agent, Arrived
+from console.views import placing
+from console.views.details import node_lines
+from console.views.problems import problems
 from shared.messages import Counters, CpuSnapshot, FlowtableSnapshot, NodeSnapshot, ProgramTotals
 from tests.tui.recorded import Fleet
 
@@ -85,7 +86,7 @@ def cpus(at: float, *queues: tuple[int, int]) -> CpuSnapshot:
 def test_queues_of_a_cpu() -> None:
     """Busiest first; a queue that is new since the last look counts from 0."""
     agent = agent_with(cpus(10.0, (5, 0)), cpus(11.0, (30, 0), (75, 10)))
-    first, second = heat.cpus(agent)
+    first, second = cpu_model.cpus(agent)
     assert first.queues == ((1, 0.75), (0, 0.25))
     assert second.queues == ((1, 1.0),)
 
@@ -117,7 +118,7 @@ def test_what_the_kernel_runs_is_compared_with_the_config(
 
 
 def test_the_node_screen_says_what_runs() -> None:
-    from console import rows
+    from console.model import rows
 
     for attached, tone in (("generic", "warn"), ("none", "bad"), ("native", ""), ("", "")):
         (row,) = rows.nodes([node("native", attached)], 0.0)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console import format as fmt
-from console.rates import Samples, Sum, rate, share, total
+from console.model.rates import Samples, Sum, rate, share, total
 from shared.messages import NodeSnapshot
 from tests.tui.recorded import Fleet
 

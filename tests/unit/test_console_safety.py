@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console import wish
-from console.appearance import Appearance, read
-from console.arming import Arming, ArmingError, minutes
 from console.exits import Exit, VerbError
-from console.keys import BY_ID, KEYS, PLAN, KeymapError, remapped
-from console.objects import ObjectError
+from console.model.objects import ObjectError
+from console.planning import wish
+from console.planning.arming import Arming, ArmingError, minutes
+from console.planning.wish import Order, Target
 from console.settings import load
-from console.trail import START, Place, Trail
-from console.wish import Order, Target
+from console.tui.appearance import Appearance, read
+from console.tui.keys import BY_ID, KEYS, PLAN, KeymapError, remapped
+from console.tui.trail import START, Place, Trail
 from shared.messages import Batch, Drain, Undrain, Weight
 
 NODES = (("ipc:///a", "lb1"), ("ipc:///b", "lb2"))

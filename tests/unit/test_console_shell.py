@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from console import cli, completion, manual, names
+from console.cli import completion, manual, names
+from console.cli import main as cli
+from console.cli.grammar import top
 from console.exits import Exit
 from shared.messages import Batch, Drain
 from shared.model import Admin, Health
@@ -143,11 +145,11 @@ def test_several_objects_are_one_change_per_node(two: Pair, capsys: Capture) -> 
     ],
 )
 def test_what_a_word_may_become(given: list[str], wanted: list[str]) -> None:
-    assert completion.words(cli.parser(), given, NAMES) == wanted
+    assert completion.words(top.parser(), given, NAMES) == wanted
 
 
 def test_the_hidden_verb_is_offered_nowhere() -> None:
-    offered = completion.words(cli.parser(), [""], NAMES)
+    offered = completion.words(top.parser(), [""], NAMES)
     assert "drain" in offered
     assert "complete" not in offered
 
@@ -210,8 +212,8 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 def test_help_and_man_page_say_the_same() -> None:
     """Every verb and every flag of the parser is on the page, and nothing reads as a request."""
-    parser = cli.parser()
-    page = manual.page(parser, "1", cli.EXAMPLES)
+    parser = top.parser()
+    page = manual.page(parser, "1", top.EXAMPLES)
     plain = page.replace("\\-", "-").replace("\\&", "")
     for verb, parsed in completion._subparsers(parser).items():
         assert f'.SS "{verb}' in plain
@@ -226,12 +228,12 @@ def test_help_and_man_page_say_the_same() -> None:
 def test_the_man_page_in_docs_is_this_one() -> None:
     """`python -m console man > docs/remora.1` after a change of the grammar."""
     written = (ROOT / "docs" / "remora.1").read_text()
-    assert written == manual.page(cli.parser(), "0.1.0", cli.EXAMPLES)
+    assert written == manual.page(top.parser(), "0.1.0", top.EXAMPLES)
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_groff_has_no_complaints() -> None:
-    page = manual.page(cli.parser(), "1", cli.EXAMPLES)
+    page = manual.page(top.parser(), "1", top.EXAMPLES)
     done = subprocess.run(
         ["groff", "-man", "-Tutf8", "-ww"], input=page, capture_output=True, text=True, check=True
     )
@@ -244,7 +246,7 @@ def test_groff_has_no_complaints() -> None:
 @pytest.mark.parametrize("words", [["version"], ["reasons"], ["complete", "--", "dr"], ["man"]])
 def test_verbs_import_no_textual_and_those_without_agents_no_zmq(words: list[str]) -> None:
     code = (
-        "import sys; from console import cli\n"
+        "import sys; from console.cli import main as cli\n"
         f"cli.main({words!r})\n"
         "assert not {'textual', 'rich', 'asyncio', 'zmq'} & set(sys.modules), sys.modules.keys()"
     )
@@ -255,7 +257,7 @@ def test_the_verbs_that_look_import_no_textual(two: Pair) -> None:
     """status, get, events, watch: the whole verb runs and Textual is not there."""
     addresses = [w for agent in two for w in ("-a", agent.address)]
     code = (
-        "import sys; from console import cli\n"
+        "import sys; from console.cli import main as cli\n"
         "for verb in (['status'], ['get', 'real'], ['watch', '--count', '1', '--every', '0.1']):\n"
         f"    cli.main([*{addresses!r}, *verb])\n"
         "assert not {'textual', 'rich', 'asyncio'} & set(sys.modules)"

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console import columns, objects, recording, rows
-from console.columns import Column
-from console.eventlog import EventLog
-from console.problems import problems
-from console.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, Store
+from console.model import objects, recording, rows
+from console.model.eventlog import EventLog
+from console.model.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, Store
+from console.views import columns, tables
+from console.views.columns import Column
+from console.views.problems import problems
 from shared import recording as store_format
 from shared.messages import Answer, Event, LostEvent, NodeSnapshot
 from shared.model import Admin, Health
@@ -77,7 +78,7 @@ def test_stale_is_marked_and_left_out_of_sums() -> None:
     assert two.state.text == "? STALE"
     web = rows.vips(store.agents.values(), 29.0)[0]
     assert (web.pps.value, web.pps.left_out, web.nodes) == (1000, 1, 1)
-    texts = {c.title: c.cell(two).text for c in columns.NODES}
+    texts = {c.title: c.cell(two).text for c in tables.NODES}
     assert texts["FLOWS"].endswith("?")
     assert texts["AGE"] == "10s"
 
@@ -219,24 +220,24 @@ def test_problems_name_what_is_wrong() -> None:
 
 @given(st.integers(20, 200))
 def test_columns_never_exceed_the_width(width: int) -> None:
-    for table in (columns.NODES, columns.VIPS, columns.REALS, columns.DROPS):
+    for table in (tables.NODES, tables.VIPS, tables.REALS, tables.DROPS):
         chosen: list[Column[Any]] = columns.fitting(cast("Sequence[Column[Any]]", table), width)
         needed = 1 + sum(c.width + 1 for c in chosen)
         assert needed <= width or all(c.priority == 0 for c in chosen)
 
 
 def test_columns_go_by_priority_from_the_widest_terminal_down() -> None:
-    at = [{c.title for c in columns.fitting(columns.REALS, w)} for w in (80, 100, 140, 200)]
+    at = [{c.title for c in columns.fitting(tables.REALS, w)} for w in (80, 100, 140, 200)]
     assert at[0] < at[1] < at[2] <= at[3]
 
 
 def test_sort_filter_unknown_last() -> None:
     store = store_of(Fleet("lb1"), Fleet("lb2", pps_factor=2))
     found = rows.nodes([*store.agents.values(), *Store(["ipc:///x/dead"]).agents.values()], 2.0)
-    pps = next(c for c in columns.NODES if c.title == "PPS")
+    pps = next(c for c in tables.NODES if c.title == "PPS")
     assert [n.name for n in columns.ordered(found, pps)] == ["lb2", "lb1", "dead"]
     assert [n.name for n in columns.ordered(found, pps, reverse=True)] == ["lb1", "lb2", "dead"]
-    assert [n.name for n in columns.matching(found, columns.NODES, "lb !lb2")] == ["lb1"]
+    assert [n.name for n in columns.matching(found, tables.NODES, "lb !lb2")] == ["lb1"]
 
 
 # ---- objects

@@ -15,10 +15,11 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.utils import PcapNgReader
 
-from console import pcapng, trace_lines, trace_words
+from console.cli import trace_words
 from console.exits import VerbError
-from console.store import Agent, Arrived
-from console.trace_lines import Pairs, Passage
+from console.model.store import Agent, Arrived
+from console.views import pcapng, trace_lines
+from console.views.trace_lines import Pairs, Passage
 from shared.capture import tcp_flags
 from shared.messages import Packets, Trace, TracedPacket
 from tests.tui.recorded import Fleet

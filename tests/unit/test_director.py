@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent import boundary as b
 from agent.abi import REAL_DOWN, REAL_DRAINING
+from agent.nouns import Override, Target, VipKey
 from shared.messages import (
     Batch,
     ChangeEvent,
@@ -91,7 +92,7 @@ def test_quorum_withdraws_while_reals_remain() -> None:
 
 
 def test_h1_simultaneous_changes_are_one_rebuild(world: World) -> None:
-    targets = [b.Target("web", IPv4Address(real)) for real in REALS[:2]]
+    targets = [Target("web", IPv4Address(real)) for real in REALS[:2]]
     world.history.clear()
     world.tell(*(b.Probed(t, False, "refused", 1.0) for t in targets for _ in range(3)))
     assert world.history.count("SetRing") == 1
@@ -107,7 +108,7 @@ def test_f1_drain_keeps_the_real_reachable_but_out_of_the_ring(world: World) -> 
     assert world.share(REALS[1]) == 0
     assert world.flags(REALS[1]) == REAL_DRAINING, "its flows stay: not DOWN"
     assert answer.revision == 1
-    assert world.remembered[-1].overrides == (b.Override("web", REALS[1], Admin.DRAINING, None),)
+    assert world.remembered[-1].overrides == (Override("web", REALS[1], Admin.DRAINING, None),)
 
 
 def test_answered_means_written(world: World) -> None:
@@ -278,7 +279,7 @@ def test_restart_with_another_config_frees_and_numbers_anew(world: World) -> Non
 
 def test_removed_vip_is_gone(world: World) -> None:
     world.restart(TOML + vip("mail", "10.200.0.2", 25, REALS))
-    assert list(world.vips) == [b.VipKey(IPv4Address("10.200.0.2"), 25, WEB.protocol)]
+    assert list(world.vips) == [VipKey(IPv4Address("10.200.0.2"), 25, WEB.protocol)]
     assert {r.vip_num for r in world.reals.values()} == {0, 2}
 
 

@@ -18,6 +18,7 @@ from agent import boundary as b
 from agent import emptying, journal, recollection
 from agent.abi import REAL_DOWN, REAL_DRAINING
 from agent.journal import Journal
+from agent.nouns import Override, Pending
 from agent.rib import GRACEFUL_SHUTDOWN
 from shared.messages import (
     Action,
@@ -362,8 +363,8 @@ def test_what_the_agent_did_is_written_once_the_disk_takes_it(world: World) -> N
 
 def test_seconds_that_passed_without_an_agent_count() -> None:
     command = Command(id="7", who="ann", action=Drain(real=REALS[0]))
-    back = (b.Override("web", REALS[0], Admin.ENABLED, None),)
-    pending = b.Pending("7/expire", "expire", "ann", 100.0, back)
+    back = (Override("web", REALS[0], Admin.ENABLED, None),)
+    pending = Pending("7/expire", "expire", "ann", 100.0, back)
     entry = b.Remember(command, "applied", 1, (), pending=(pending,))
     line = journal.line_of(entry, 1000.0)
     assert recollection.recall([line], 1060.0).pending == (pending._replace(left=40.0),)
@@ -376,14 +377,14 @@ def test_a_large_journal_begins_anew_with_what_is_in_force(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal, "LARGEST", 2000)
-    drained = b.Override("web", REALS[0], Admin.DRAINING, None)
+    drained = Override("web", REALS[0], Admin.DRAINING, None)
     command = Command(id="7", who="ann", action=Drain(real=REALS[0]), why="x" * 100)
     with closing(Journal(tmp_path / "journal.jsonl")) as written:
         written.write(
             b.Remember(command, "applied", 1, (drained,), 4, "abcd", phase=("", "drained"))
         )
         for n in range(2, 60):
-            back = b.Override("web", REALS[1], Admin.ENABLED, None)
+            back = Override("web", REALS[1], Admin.ENABLED, None)
             written.write(b.Remember(command, "applied", n, (back,)))
         recalled = journal.recall(written.path)
     assert recalled.overrides == (drained, back)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from agent.fleet import Plan
 from agent.invented import Invented
-from console.client import Client
-from console.store import Store
+from console.model.store import Store
+from console.wire.client import Client
 from shared.messages import TOPICS, Answer, Drain, NodeSnapshot, VipSnapshot
 from tests.fabric.waiting import until
 

@@ -71,6 +71,13 @@ def test_a_clock_that_jumps_back_begins_a_segment(tmp_path: Path) -> None:
     assert set(range(400, 415)) <= set(seconds_of(history.blocks(START, START + 5000)))
 
 
+def test_so_far_back_one_can_look(tmp_path: Path) -> None:
+    assert History(tmp_path, 1 << 30).kept_from() == 0.0, "nothing yet"
+    history = filled(tmp_path, range(400))
+    assert history.kept_from() == START
+    assert seconds_of(history.blocks(0.0, START))[0] == 0.0
+
+
 def test_a_disk_that_refuses_costs_history_only() -> None:
     history = filled(Path("/proc/no/such"), range(20))
     assert history.failed >= 2

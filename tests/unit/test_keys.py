@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from console import cli, settings
+from console import settings
+from console.cli import main as cli
 from console.exits import Exit
 from console.settings import SettingsError
-from console.trust import Trust, TrustError
+from console.wire.trust import Trust, TrustError
 from shared import curve
 
 

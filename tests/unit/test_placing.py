@@ -14,6 +14,7 @@ from agent import boundary as b
 from agent import config, packing, pressure, slots
 from agent.abi import RING_SLOTS, SLOT_EXCEPTIONS
 from agent.bgp_text import prefix
+from agent.nouns import Tracking, VipKey
 from shared.messages import ChangeEvent
 from shared.model import Protocol
 from tests.unit.world import ONE_VIP, REALS, TOML, WEB, World
@@ -58,7 +59,7 @@ def test_options_are_flags_of_the_vip(option: str, flags: int) -> None:
 def test_an_option_changes_by_reload_and_moves_no_ring(world: World) -> None:
     world.history.clear()
     world.reload(ONE_VIP.replace("port = 80\n", 'port = 80\nflow_table = "changed"\n'))
-    assert world.placings[WEB].tracking is b.Tracking.CHANGED
+    assert world.placings[WEB].tracking is Tracking.CHANGED
     assert "SetRing" not in world.history
 
 
@@ -142,7 +143,7 @@ def test_keys_are_packed_and_unpacked() -> None:
         assert packed >> 17 == 511
         assert packing.from_vip_key(packed, key.address, key.length) == key
     assert str(WEB._replace(length=24)) == "10.200.0.1/24:80/tcp"
-    six = b.VipKey(ip_address("2001:db8::"), 0, Protocol.UDP, 64)
+    six = VipKey(ip_address("2001:db8::"), 0, Protocol.UDP, 64)
     assert str(six) == "[2001:db8::/64]:0/udp"
 
 

@@ -14,8 +14,9 @@ from typing import Literal
 
 import pytest
 
-from agent.boundary import Asking, Probed, Target, VipKey
+from agent.boundary import Probed
 from agent.check_table import Check
+from agent.nouns import Asking, Target, VipKey
 from agent.probe import probe
 from agent.prober import Prober
 from shared.model import Protocol

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pytest
 import zmq
 
-from console.client import Client
-from console.store import Store
-from console.trust import Trust
+from console.model.store import Store
+from console.wire.client import Client
+from console.wire.trust import Trust
 from shared import curve
 from shared.codec import telemetry_of
 from tests.fabric.waiting import until

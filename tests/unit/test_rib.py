@@ -11,8 +11,8 @@ from agent import config, rib
 from agent.bgp_table import Announce
 from agent.bgp_text import attributes
 from agent.bgp_text import config as exabgp_config
-from agent.boundary import Route
 from agent.maglev import Address
+from agent.nouns import Route
 from tests.unit.world import REALS, TOML, VIP_ADDRESS, World, vip
 
 V6 = ip_address("2001:db8:200::1")

@@ -9,6 +9,7 @@ import pytest
 
 from agent import boundary as b
 from agent.abi import REAL_DOWN
+from agent.nouns import Target
 from agent.state import RealState
 from shared.messages import ChangeEvent, Drain
 from shared.model import Health
@@ -182,7 +183,7 @@ def test_h5_quorum_has_hysteresis() -> None:
 
 
 def wish(world: World, real: str, percent: int | None) -> None:
-    target = b.Target("web", IPv4Address(real))
+    target = Target("web", IPv4Address(real))
     world.tell(b.Probed(target, True, "http 200", 1.0, percent))
 
 

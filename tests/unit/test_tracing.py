@@ -16,6 +16,7 @@ from agent import boundary as b
 from agent.commands import Refused
 from agent.events import EVENT
 from agent.jiffies import TICKS
+from agent.nouns import Traced
 from agent.packing import packed_trace
 from agent.trace_feed import Feed, Names
 from shared.messages import ChangeEvent, Drain, Trace, Untrace
@@ -181,7 +182,7 @@ _STATE = _WORLD.director.state
 
 
 def test_networks_become_words_as_packets_have_them() -> None:
-    wanted = b.Traced(source=ip_network("198.51.100.0/22"), destination_port=80, seconds=2)
+    wanted = Traced(source=ip_network("198.51.100.0/22"), destination_port=80, seconds=2)
     packed = packed_trace(wanted, TICKS, 1000)
     assert bytes(packed.be_source)[:4] == bytes([198, 51, 100, 0])
     assert bytes(packed.be_source_mask) == bytes([255, 255, 252, 0]) + bytes(12)

@@ -13,8 +13,8 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
 from agent import judge
-from agent.boundary import Encap, VipKey
 from agent.maglev import Address
+from agent.nouns import Encap, VipKey
 from agent.vectors import Expect, Vector, vectors
 from shared import reasons
 from shared.model import Protocol

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.server import Server
-from console import recording as recorded
-from console import rows
-from console.problems import problems
-from console.store import Arrived, Inbox, Reply, Store
+from console.model import recording as recorded
+from console.model import rows
+from console.model.store import Arrived, Inbox, Reply, Store
+from console.views.problems import problems
 from shared import codec, recording
 from shared.codec import WireError, answer_of, telemetry_frames, telemetry_of
 from shared.messages import Event, LostEvent

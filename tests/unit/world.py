@@ -8,6 +8,7 @@ a ring that names a real of another VIP, a VIP without a ring.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
 import numpy as np
@@ -16,6 +17,7 @@ from agent import boundary as b
 from agent import config, maglev, recollection
 from agent.director import Director
 from agent.journal import line_of
+from agent.nouns import Asking, OwnedReal, Placing, Route, Target, VipKey
 from agent.recollection import Recalled
 from shared.messages import Action, Answer, Command, EventBody, Reload
 from shared.model import Protocol
@@ -60,6 +62,10 @@ def quick_fill(turns: maglev.Turns, slots: int) -> np.ndarray:
     return np.repeat(np.arange(len(turns), dtype=np.uint16), counts)
 
 
+UNTOLD = b.Emit | b.Reply | b.Remember | b.Probe | b.ReadConfig | b.Follow | b.ReadBack
+"""Effects that history leaves out."""
+
+
 class World:
     """A node on which effects take place, and a clock that only the test moves."""
 
@@ -67,27 +73,34 @@ class World:
         self.config = config.parse(text, "test.toml")
         self.director = Director(self.config, fill)
         self.now = 1000.0
-        self.vips: dict[b.VipKey, int] = {}
-        self.reals: dict[int, b.OwnedReal] = {}
+        self.vips: dict[VipKey, int] = {}
+        self.reals: dict[int, OwnedReal] = {}
         self.rings: dict[int, np.ndarray] = {}
-        self.placings: dict[b.VipKey, b.Placing] = {}
+        self.placings: dict[VipKey, Placing] = {}
         self.quic_ids: dict[int, dict[int, int]] = {}
         self.forgotten: list[int] = []
         """vip_nums whose rings forgot the one before."""
         self.announced: frozenset[maglev.Address] = frozenset()
-        self.routes: dict[maglev.Address, b.Route] = {}
+        self.routes: dict[maglev.Address, Route] = {}
+        self.attached = 0
+        """How often the programs were to be put back."""
+        self.followed: b.Follow | None = None
         self.history: list[str] = []
         self.events: list[EventBody] = []
         self.answers: list[Answer] = []
+        self.answered: list[tuple[bytes, str]] = []
+        """To whom, with which status."""
+        self.looks: list[b.ReadBack] = []
+        """Asked for, not answered yet: `held()` does."""
         self.remembered: list[b.Remember] = []
-        self.targets: frozenset[b.Target] = frozenset()
+        self.targets: frozenset[Target] = frozenset()
         self.refuse: Callable[[b.Effect], bool] = lambda effect: False
         self.file = text
         """The config file, as the next reload reads it."""
         self.kept: dict[int, str] = {}
         self._packets = np.zeros(512, np.uint64)
         self.control: config.Config | None = self.config
-        self.asked: frozenset[b.Asking] = frozenset()
+        self.asked: frozenset[Asking] = frozenset()
 
     # ---- what happens
 
@@ -103,6 +116,7 @@ class World:
                 newest_generation=1,
                 pending=recalled.pending,
                 phases=recalled.phases,
+                rollouts=recalled.rollouts,
             )
         )
 
@@ -117,7 +131,7 @@ class World:
     def probe(self, *reals: str, ok: bool, vip: str = "web", times: int = 1) -> None:
         for _ in range(times):
             for real in reals:
-                target = b.Target(vip, ip_address(real))
+                target = Target(vip, ip_address(real))
                 self.tell(b.Probed(target, ok, "http 200" if ok else "refused", 1.0))
 
     def all_up(self) -> None:
@@ -128,7 +142,8 @@ class World:
     def ask(self, action: Action, *, id: str = "1", dry_run: bool = False,
             expect: int | None = None, allow: Sequence[str] = (), why: str = "",
             who: str = "ann@jump", expires: float = 0.0,
-            confirm: float = 0.0) -> Answer:  # fmt: skip
+            confirm: float = 0.0, operation: str = "", steps: bool = False,
+            sender: bytes = b"console") -> Answer:  # fmt: skip
         command = Command(
             id=id,
             who=who,
@@ -139,8 +154,10 @@ class World:
             why=why,
             expires=expires,
             confirm=confirm,
+            operation=operation,
+            steps=steps,
         )
-        self.tell(b.Asked(command, b"console"))
+        self.tell(b.Asked(command, sender))
         return self.answers[-1]
 
     def reload(self, text: str, *, id: str = "r", dry_run: bool = False,
@@ -160,6 +177,18 @@ class World:
             for real in vip.reals.values():
                 live[real.number.real_num] = (flows or {}).get(real.name, 0)
         self.tell(b.Counted(live, packets=self._packets))
+
+    def held(self, **otherwise: object) -> None:
+        """The first look that waits: what the maps hold, or a part of that otherwise."""
+        look = self.looks.pop(0)
+        found = b.Held(
+            look.id,
+            dict(self.vips),
+            tuple(real for real in self.reals.values() if real.vip_num),
+            {n: maglev.digest_of(self.rings[n], numbers) for n, numbers in look.rings.items()},
+        )
+        self.now += look.after
+        self.tell(replace(found, **otherwise))  # type: ignore[arg-type]
 
     def _read(self, effect: b.ReadConfig) -> None:
         try:
@@ -183,7 +212,7 @@ class World:
             self._do(effect)
 
     def _do(self, effect: b.Effect) -> None:  # noqa: PLR0912  # one branch per effect
-        if not isinstance(effect, b.Emit | b.Reply | b.Remember | b.Probe | b.ReadConfig):
+        if not isinstance(effect, UNTOLD):
             self.history.append(type(effect).__name__)
         match effect:
             case b.PutVip(key, vip_num, placing):
@@ -212,6 +241,10 @@ class World:
                 for number in set(np.unique(real_nums).tolist()) - {0}:
                     assert self.reals[number].vip_num == vip_num, "another VIP's real"
                 self.rings[vip_num] = real_nums
+            case b.Attach():
+                self.attached += 1
+            case b.Follow():
+                self.followed = effect
             case b.Advertise(routes):
                 self.routes = dict(routes)
                 self._advertise(frozenset(routes))
@@ -228,12 +261,15 @@ class World:
                 assert self.vips == vips
                 held = {real._replace(flags=0) for real in self.reals.values() if real.vip_num}
                 assert held == {real._replace(flags=0) for real in reals}
+            case b.ReadBack():
+                self.looks.append(effect)
             case b.Remember():
                 self.remembered.append(effect)
             case b.Emit(body):
                 self.events.append(body)
-            case b.Reply(_, answer):
+            case b.Reply(sender, answer):
                 self.answers.append(answer)
+                self.answered.append((sender, answer.status))
 
     def _advertise(self, addresses: frozenset[maglev.Address]) -> None:
         for address in addresses - self.announced:
@@ -254,5 +290,5 @@ class World:
         return self.reals[state.reals[ip_address(real)].number.real_num].flags
 
 
-WEB = b.VipKey(IPv4Address("10.200.0.1"), 80, Protocol.TCP)
+WEB = VipKey(IPv4Address("10.200.0.1"), 80, Protocol.TCP)
 VIP_ADDRESS = IPv4Address("10.200.0.1")

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a word on the command line may become, and the few lines that a shell needs to ask.
+
+The grammar is argparse's own parser, so that no second list of flags can go stale.  Names are those
+of the last look (`names.py`): completing asks no agent and imports neither zmq nor msgspec.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+
+OBJECTS: Mapping[str, Sequence[str]] = {
+    "OBJECT": ("real", "node", "vip"),
+    "--vip": ("vip",),
+    "--node": ("node",),
+}
+"""Metavar or flag -> kinds of names that go there."""
+
+
+def words(
+    parser: argparse.ArgumentParser, given: Sequence[str], names: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """How the last of `given` (it may be empty) goes on; whole words, in order."""
+    *before, last = given or [""]
+    verb, after = _verb(parser, before)
+    flag = before[-1] if before and before[-1].startswith("-") else ""
+    found = list(_values(verb, flag, names))
+    if not found and last.startswith("-"):
+        found = sorted(set(_flags(verb)) - {word for word in before if word.startswith("--")})
+    elif not found:
+        found = list(_positionals(verb, after, names))
+    return [word for word in found if word.startswith(last)]
+
+
+def _verb(
+    parser: argparse.ArgumentParser, before: Sequence[str]
+) -> tuple[argparse.ArgumentParser, list[str]]:
+    """(the parser of the verb that was given, the words behind it)."""
+    verbs = _subparsers(parser)
+    for index, word in enumerate(before):
+        if word in verbs:
+            return _verb(verbs[word], before[index + 1 :])
+    return parser, list(before)
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return {
+                name: verb
+                for name, verb in action.choices.items()
+                if verb.description != argparse.SUPPRESS
+            }
+    return {}
+
+
+def _flags(parser: argparse.ArgumentParser) -> Iterable[str]:
+    for action in parser._actions:
+        if action.help != argparse.SUPPRESS:
+            yield from (text for text in action.option_strings if text.startswith("--"))
+
+
+def _values(
+    parser: argparse.ArgumentParser, flag: str, names: Mapping[str, Sequence[str]]
+) -> Iterable[str]:
+    """Of a flag that takes one; nothing for a switch."""
+    for action in parser._actions:
+        if flag and flag in action.option_strings and action.nargs != 0:
+            if action.choices:
+                yield from map(str, action.choices)
+            for kind in OBJECTS.get(flag, ()):
+                yield from (name.partition("/")[2] for name in names.get(kind, ()))
+
+
+def _positionals(
+    parser: argparse.ArgumentParser,
+    after: Sequence[str],
+    names: Mapping[str, Sequence[str]],
+) -> Iterable[str]:
+    verbs = _subparsers(parser)
+    if verbs:
+        yield from verbs
+        return
+    wanted = [action for action in parser._actions if not action.option_strings]
+    given = sum(not word.startswith("-") for word in after)
+    for action in wanted[min(given, len(wanted) - 1) :][:1] if wanted else []:
+        if action.choices:
+            yield from map(str, action.choices)
+        for kind in OBJECTS.get(str(action.metavar or ""), ()):
+            yield from names.get(kind, ())
+
+
+SHELLS: Mapping[str, str] = {
+    "bash": """\
+# remora completion bash >> ~/.bashrc
+_remora() {
+    local IFS=$'\\n'
+    # Names hold colons and slashes, which readline takes for the end of a word.
+    local line="${COMP_LINE:0:COMP_POINT}"
+    local -a words
+    IFS=' ' read -r -a words <<< "$line"
+    [[ $line == *' ' ]] && words+=('')
+    COMPREPLY=($(remora complete -- "${words[@]:1}" 2>/dev/null))
+    local last="${words[-1]}" colon="${words[-1]%"${words[-1]##*:}"}"
+    [[ -n $colon ]] && COMPREPLY=("${COMPREPLY[@]#"$colon"}")
+}
+complete -F _remora remora
+""",
+    "zsh": """\
+#compdef remora
+# remora completion zsh > "${fpath[1]}/_remora"
+_remora() {
+    local -a found
+    found=("${(@f)$(remora complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    compadd -Q -- $found
+}
+compdef _remora remora
+""",
+    "fish": """\
+# remora completion fish > ~/.config/fish/completions/remora.fish
+function __remora_complete
+    set -l words (commandline -opc) (commandline -ct)
+    remora complete -- $words[2..-1] 2>/dev/null
+end
+complete -c remora -f -a '(__remora_complete)'
+""",
+}

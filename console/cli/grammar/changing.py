@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs that plan and change, and the conditions that all of them know."""
+
+from __future__ import annotations
+
+import argparse
+
+from console.cli.grammar.words import Verbs, add_verb, duration, patience, until, weight
+
+
+def add(verbs: Verbs) -> None:
+    _add_planned(verbs)
+    text = "makes a plan and changes nothing; `apply` takes its -o json"
+    plan = verbs.add_parser("plan", help=text, description=f"{text.capitalize()}.")
+    _add_planned(plan.add_subparsers(dest="verb", metavar="VERB", required=True))
+    plan.set_defaults(made="plan")
+    apply = add_verb(verbs, "apply", "carries out a plan that is not older than a minute")
+    apply.add_argument("file", metavar="FILE", help="of plan -o json; - is the input")
+    apply.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
+    apply.add_argument("--reason", default="", metavar="TEXT", help="instead of the plan's")
+    _add_wait(apply)
+    _add_output(apply)
+    undo = add_verb(verbs, "undo", "takes an operation back, as a plan of its own")
+    undo.add_argument(
+        "operation", nargs="?", default="", metavar="OPERATION", help="its name; else your last"
+    )
+    _add_conditions(undo)
+    confirm = add_verb(verbs, "confirm", "what you did with --confirm-within stays")
+    confirm.add_argument(
+        "operation", nargs="?", default="", metavar="OPERATION", help="else all of yours"
+    )
+    confirm.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
+
+
+def _add_planned(verbs: Verbs) -> None:
+    _add_changing(verbs, "drain", "no new flows; those it has stay until they end")
+    _add_changing(verbs, "undrain", "back into service, with the weight it had")
+    _add_changing(verbs, "maint", "no packets at all; its flows are placed anew")
+    _add_changing(verbs, "weight", "share of new flows, 1 to 1000")
+    _add_enforcing(verbs)
+
+
+def _add_changing(verbs: Verbs, name: str, text: str) -> None:
+    verb = add_verb(verbs, name, text)
+    verb.add_argument(
+        "object",
+        nargs="+",
+        metavar="OBJECT",
+        help="real/ADDRESS[@VIP], vip/NAME or node/NAME; several reals are one change",
+    )
+    if name == "weight":
+        verb.add_argument(
+            "weight", type=weight, metavar="N", help="1 to 1000; of what it is: 50%%, +10, -10"
+        )
+    if name == "drain":
+        verb.add_argument(
+            "--deadline", type=duration, metavar="TIME", help="of reals: when --then happens"
+        )
+        verb.add_argument(
+            "--then",
+            choices=("wait", "kill"),
+            default="wait",
+            help="flows that are left at the deadline: waited for, or they lose their real",
+        )
+    verb.add_argument(
+        "--for", type=duration, dest="expires", metavar="TIME", help="then back by itself: 30m"
+    )
+    verb.add_argument(
+        "--confirm-within",
+        type=duration,
+        dest="confirm",
+        metavar="TIME",
+        help="back by itself unless `remora confirm` comes in time",
+    )
+    verb.add_argument(
+        "--node", action="append", default=[], metavar="NAME", help="lb1 or 'lb*'; repeatable"
+    )
+    _add_wait(verb)
+    _add_conditions(verb)
+
+
+def _add_wait(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--wait",
+        type=until,
+        default="verified",
+        metavar="UNTIL",
+        help="applied, verified (read back; else this), drained, or quiet:N live flows at most",
+    )
+    verb.add_argument(
+        "--timeout",
+        type=patience,
+        default=None,
+        metavar="TIME",
+        help="of --wait (30m); 0 looks once",
+    )
+
+
+def _add_conditions(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--allow", action="append", default=[], metavar="GUARD", help="pass it, with a --reason"
+    )
+    verb.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
+    verb.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
+    verb.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
+    verb.add_argument("--expect-revision", type=int, metavar="N", help="else exit 7")
+    _add_output(verb)
+
+
+def _add_output(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
+
+
+def _add_enforcing(verbs: Verbs) -> None:
+    reload = add_verb(verbs, "reload", "nodes take their config files, each all of it or nothing")
+    reload.add_argument("object", nargs="+", metavar="NODE")
+    _add_conditions(reload)
+    rollback = add_verb(verbs, "rollback", "a node takes an earlier config of its own")
+    rollback.add_argument("object", metavar="NODE")
+    rollback.add_argument(
+        "generation", nargs="?", type=int, default=0, metavar="N", help="else the one before"
+    )
+    _add_conditions(rollback)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several verbs have in common: the connection, a moment of the past, spans of time."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TypeAlias
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+UNTIL = re.compile(r"applied|verified|drained|quiet:\d{1,9}")
+"""What can be waited for."""
+
+
+def add_connection(to: argparse.ArgumentParser, *, suffix: str) -> None:
+    to.add_argument(
+        "-a",
+        "--agent",
+        action="append",
+        default=[],
+        metavar="ADDR",
+        dest=f"agents{suffix}",
+        help="an agent's address, ipc:///run/remora/NODE; repeatable",
+    )
+    if not suffix:
+        to.add_argument("-C", "--context", default="", metavar="NAME", help="of the config file")
+        to.add_argument("--config", metavar="FILE", help="instead of the default config file")
+        to.add_argument(
+            "--connect-timeout",
+            type=seconds,
+            default=2.0,
+            metavar="SECONDS",
+            help="how long to wait for an agent (2)",
+        )
+        to.add_argument("--no-input", action="store_true", help="never ask; as without a terminal")
+
+
+def add_verb(verbs: Verbs, name: str, text: str) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    add_connection(verb, suffix="_after")
+    return verb
+
+
+def add_at(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--at", metavar="TIME", help="as it was: 14:02:30 or 5m (ago), from the agents' last hour"
+    )
+    verb.add_argument(
+        "--from", dest="recording", metavar="FILE", help="from a recording (default: its end)"
+    )
+
+
+def duration(text: str) -> float:
+    """`90`, `90s`, `30m`, `2h`, `1d` -> seconds."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    unit = units.get(text[-1:], 0)
+    try:
+        return seconds(text[:-1] if unit else text) * (unit or 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a time like 90s, 30m, 2h") from None
+
+
+def patience(text: str) -> float:
+    """A duration, or 0."""
+    return 0.0 if text == "0" else duration(text)
+
+
+def seconds(text: str) -> float:
+    value = float(text.removesuffix("s"))
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be seconds, more than 0")
+    return value
+
+
+def positive(text: str) -> int:
+    """How many, 1 or more."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number, 1 or more")
+    return int(text)
+
+
+def weight(text: str) -> str:
+    """`50`, `50%`, `+10`, `-10`; what it comes to is for whoever knows the present one."""
+    if not re.fullmatch(r"[+-]?\d{1,4}|\d{1,4}%", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be 1 to 1000, or like 50%, +10, -10")
+    return text
+
+
+def until(text: str) -> str:
+    if not UNTIL.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be applied, verified, drained or quiet:N")
+    return text

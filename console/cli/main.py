@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `remora`: from its words to the function that does the verb.
+
+Textual is imported for `console` only, so that verbs answer in a few hundredths of a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from console.cli.grammar.top import EXAMPLES, parser
+from console.cli.grammar.words import UNTIL
+from console.exits import Exit, VerbError
+
+if TYPE_CHECKING:
+    from console.cli.verbs.session import Session
+    from console.settings import Settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code; usage errors leave through argparse with 2."""
+    given = _with_wait(argv or sys.argv[1:])
+    if given[:1] == ["complete"]:
+        return _complete(given[1:])
+    arguments = parser().parse_args(given)
+    arguments.agents += getattr(arguments, "agents_after", [])
+    try:
+        return _run(arguments)
+    except VerbError as error:
+        return _fail(str(error), error.code)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe has left; Python's own flush at exit must not complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+
+
+def _with_wait(given: Sequence[str]) -> list[str]:
+    """A bare `--wait` must not take the object behind it for what to wait for."""
+    pairs = zip(given, [*given[1:], ""], strict=True)
+    return ["--wait=verified" if a == "--wait" and not UNTIL.fullmatch(b) else a for a, b in pairs]
+
+
+def _complete(given: Sequence[str]) -> int:
+    """The shell asks at every Tab: names of the last look, no agent and no file of the config."""
+    from console.cli import completion, names
+
+    words = list(given[1:] if given[:1] == ["--"] else given)
+    for word in completion.words(parser(), words, names.kept()):
+        print(word)
+    return Exit.DONE
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"remora: {text}", file=sys.stderr)
+    return code
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    code = _alone(arguments)
+    if code is not None:
+        return code
+    from console.settings import Settings, load
+
+    if getattr(arguments, "recording", None):
+        return _with_session(arguments, Settings((), "recording"), _verb(arguments.verb))
+    settings = load(arguments.agents, arguments.config, context=arguments.context)
+    match arguments.verb:
+        case None | "console":
+            render = getattr(arguments, "render_after", None) or arguments.render
+            return _console(_looking(settings, arguments), render)
+        case "record":
+            from console.cli.verbs import recorder
+
+            return recorder.record(settings, who(), arguments)
+        case "relay":
+            from console.wire.relay import Listen, relay
+
+            keys = arguments.secret_key, arguments.authorized_keys
+            return relay(settings, who(), Listen(arguments.listen, *keys, arguments.insecure))
+    return _with_session(arguments, settings, _verb(getattr(arguments, "made", arguments.verb)))
+
+
+def _alone(arguments: argparse.Namespace) -> int | None:
+    """The verbs that ask no agent; None: it is none of them."""
+    match arguments.verb:
+        case "version":
+            print(f"remora {_version()}")
+            return Exit.DONE
+        case "completion":
+            from console.cli.completion import SHELLS
+
+            print(SHELLS[arguments.shell], end="")
+            return Exit.DONE
+        case "man":
+            from console.cli import manual
+
+            print(manual.page(parser(), _version(), EXAMPLES), end="")
+            return Exit.DONE
+        case "keys":
+            from console.cli.verbs import keys
+
+            return keys.keys(arguments, arguments.name or who())
+        case "context" | "info":
+            from console.cli.verbs import informing
+
+            if arguments.verb == "info":
+                return informing.info(arguments, _version())
+            return informing.context(arguments)
+        case "reasons":
+            from console.cli.verbs import explaining
+
+            print(explaining.reasons(arguments.output))
+            return Exit.DONE
+        case "replay":
+            return _replay(arguments)
+        case "audit" if arguments.file:
+            from console.cli.verbs import audit
+
+            return audit.of_file(arguments)
+    return None
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # 40 ms
+
+    try:
+        return version("remora")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+VERBS = {
+    "status": "status.status",
+    "get": "listing.get",
+    "top": "listing.top",
+    "events": "following.events",
+    "watch": "watching.watch",
+    "diff": "differing.diff",
+    "audit": "audit.audit",
+    "trace": "tracing.trace",
+    "drain": "changing.change",
+    "undrain": "changing.change",
+    "maint": "changing.change",
+    "weight": "changing.change",
+    "reload": "enforcing.enforce",
+    "rollback": "enforcing.enforce",
+    "confirm": "enforcing.confirm",
+    "doctor": "doctor.doctor",
+    "plan": "planned.make",
+    "apply": "planned.apply",
+    "undo": "undoing.undo",
+}
+"""Verb -> module of console.cli.verbs and function: only what is done is imported."""
+
+
+def _verb(name: str) -> Callable[[Session, argparse.Namespace], int]:
+    from importlib import import_module
+
+    module, _, function = VERBS[name].partition(".")
+    found: Callable[[Session, argparse.Namespace], int]
+    found = getattr(import_module(f"console.cli.verbs.{module}"), function)
+    return found
+
+
+def _with_session(
+    arguments: argparse.Namespace,
+    settings: Settings,
+    verb: Callable[[Session, argparse.Namespace], int],
+) -> int:
+    from console.cli import names
+    from console.cli.verbs import past
+    from console.cli.verbs.session import Session
+    from console.model import objects
+    from console.model.store import Store
+    from console.views.written import coloured, plain
+    from console.wire.archive import Archive
+    from console.wire.client import Client
+
+    client: Client | Archive
+    if getattr(arguments, "recording", None):
+        client = past.from_file(Path(arguments.recording), arguments.at)
+    elif getattr(arguments, "at", None):
+        client = past.from_agents(settings, who(), arguments)
+    else:
+        client = Client(settings.agents, who(), trust=settings.trust, relay=settings.relay)
+    session = Session(
+        client=client,
+        who=who(),
+        store=Store(client.addresses),
+        cluster=settings.cluster,
+        out=sys.stdout,
+        err=sys.stderr,
+        questions=_questions(no_input=arguments.no_input),
+        connect_timeout=arguments.connect_timeout,
+        view_only=settings.view_only,
+        require_reason=settings.require_reason,
+        paint=coloured if _in_colour(arguments.color) else plain,
+    )
+    try:
+        return verb(session, arguments)
+    finally:
+        kinds: tuple[objects.Kind, ...] = ("node", "vip", "real")
+        known = {str(kind): objects.names(kind, session.agents) for kind in kinds}
+        if known["vip"]:
+            names.keep(known)
+        client.close()
+
+
+def _questions(*, no_input: bool) -> TextIO | None:
+    return sys.stdin if sys.stdin.isatty() and not no_input else None
+
+
+def _in_colour(wanted: str) -> bool:
+    """NO_COLOR as no-color.org has it: any value but an empty one."""
+    shows = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return wanted == "always" or (wanted == "auto" and shows and not os.environ.get("NO_COLOR"))
+
+
+def who() -> str:
+    """`user@host`, for the nodes' journals."""
+    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    _terminal("remora status --from FILE, remora get KIND --from FILE")
+    from console.model.moment import moment
+    from console.tui import replaying
+    from console.wire.playback import opened
+
+    at = moment(arguments.at, opened(Path(arguments.file)).last) if arguments.at else None
+    return replaying.run(Path(arguments.file), at, arguments.speed, arguments.render)
+
+
+def _looking(settings: Settings, arguments: argparse.Namespace) -> Settings:
+    """What was said on the command line goes before the file."""
+    look = settings.appearance
+    if arguments.ascii:
+        look = look._replace(ascii="on")
+    if arguments.theme:
+        look = look._replace(theme=arguments.theme)
+    return settings._replace(appearance=look)
+
+
+def _console(settings: Settings, render: Literal["diff", "stock"]) -> int:
+    _terminal("remora status, remora get, remora events")
+    from console.tui.app import run  # textual: 200 ms
+
+    return run(settings, who(), render)
+
+
+def _terminal(otherwise: str) -> None:
+    """Raises VerbError when there is none."""
+    if os.environ.get("TERM", "dumb") in ("dumb", "") or not sys.stdout.isatty():
+        raise VerbError(
+            "the console needs a terminal (TERM is dumb or output is no terminal): "
+            f"use {otherwise}",
+            Exit.USAGE,
+        )

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`node/lb1 vip/web src=198.51.100.0/24 dport=80`: which packets to trace, and where.  Pure.
+
+Only the words are taken apart here: what a network, a port or a name may be is for the agents to
+say, which must check it anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from console.exits import VerbError
+from console.model import objects
+from console.model.store import Agent
+from shared.messages import Trace
+
+FIELDS: Mapping[str, str] = {
+    "src": "source",
+    "dst": "destination",
+    "sport": "source_port",
+    "dport": "destination_port",
+    "proto": "protocol",
+    "ip": "version",
+}
+"""What stands before `=` -> field of Trace."""
+_NUMBERS = ("source_port", "destination_port", "version")
+
+
+class TraceWordsError(VerbError):
+    """Words that mean no packets; the text says what would."""
+
+
+class Wanted(NamedTuple):
+    nodes: tuple[str, ...]
+    """Names; empty: all."""
+    action: Trace
+
+
+def parse(words: Sequence[str], agents: Sequence[Agent], **bounds: Any) -> Wanted:  # noqa: ANN401  # Trace's
+    """`bounds`: one_in, rate, seconds.  Raises TraceWordsError and ObjectError."""
+    given: dict[str, Any] = {}
+    nodes: list[str] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals:
+            _put(given, *_field(name, value))
+            continue
+        target = objects.parse(word, agents, kinds=("node", "vip", "real"))
+        if target.kind == "node":
+            nodes.append(target.name)
+            continue
+        _put(given, target.kind, target.name)
+        if target.kind == "real" and target.vip:
+            _put(given, "vip", target.vip)
+    try:
+        action = msgspec.convert({"type": "trace", **given, **bounds}, Trace)
+    except msgspec.ValidationError as error:
+        raise TraceWordsError(f"trace: {error}") from error
+    return Wanted(tuple(dict.fromkeys(nodes)), action)
+
+
+def _put(given: dict[str, Any], field: str, value: object) -> None:
+    if given.setdefault(field, value) != value:
+        raise TraceWordsError(f"{given[field]} and {value}: one {field} at a time; trace twice")
+
+
+def _field(name: str, value: str) -> tuple[str, object]:
+    if name not in FIELDS:
+        known = " ".join(f"{field}=" for field in FIELDS)
+        raise TraceWordsError(f"{name}=: no such part of a filter; there are {known}")
+    field = FIELDS[name]
+    if not value:
+        raise TraceWordsError(f"{name}=: a value is missing")
+    if field not in _NUMBERS:
+        return field, value
+    if not (value.isascii() and value.isdecimal()) or not 0 < int(value[:9]) <= 65535:
+        raise TraceWordsError(f"{name}={value}: must be a number from 1 to 65535")
+    return field, int(value)

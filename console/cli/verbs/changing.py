@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`drain`, `undrain`, `maint`, `weight`: what was typed -> what is wanted of which nodes."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from console.cli.verbs import carrying
+from console.cli.verbs.session import Session
+from console.exits import Exit, VerbError
+from console.model import objects
+from console.model.objects import Object
+from console.planning.wish import Target, Wish, wish
+from console.views import selecting
+from shared.messages import Action, Batch, Drain
+
+
+def change(session: Session, arguments: Namespace) -> int:
+    """Exit codes as in `console.exits`.  Raises VerbError and ObjectError."""
+    session.look()
+    wanted, targets = wished(session, arguments)
+    return carrying.carry_out(session, wanted, arguments, targets)
+
+
+def wished(session: Session, arguments: Namespace) -> tuple[Wish, list[Object]]:
+    """After a look at the agents.  Raises VerbError and ObjectError."""
+    targets = [
+        objects.parse(text, session.agents, kinds=("real", "vip", "node"))
+        for text in arguments.object
+    ]
+    weight = _weight(session, targets, arguments) if arguments.verb == "weight" else 0
+    wanted = wish(arguments.verb, [_target(session, t, arguments.node) for t in targets], weight)
+    if getattr(arguments, "deadline", None):
+        orders = tuple(o._replace(action=_by(o.action, arguments)) for o in wanted.orders)
+        wanted = wanted._replace(orders=orders)
+    return wanted, targets
+
+
+def _weight(session: Session, targets: Sequence[Object], arguments: Namespace) -> int:
+    """`50`, or from the present weight `50%`, `+10`, `-10`."""
+    given = arguments.weight
+    if given == "0":
+        raise VerbError(f"weight 0 is a drain: remora drain {' '.join(arguments.object)}")
+    if given.isdecimal():
+        wanted = {int(given)}
+    else:
+        wanted = {_changed(given, now) for t in targets for now in _weights(session, t)}
+    if len(wanted) > 1:
+        raise VerbError(f"weight {given}: their weights differ already: give a plain number")
+    if not wanted or not 1 <= min(wanted) <= 1000:
+        came = f", and {given} of it is {min(wanted)}" if wanted else ""
+        raise VerbError(f"weight {given}: must be 1 to 1000{came}; to send none, drain it")
+    arguments.weight = min(wanted)
+    return min(wanted)
+
+
+def _weights(session: Session, target: Object) -> list[int]:
+    return [
+        row.weight
+        for agent in objects.carriers(target, session.agents)
+        for row in (agent.reals.reals if agent.reals else ())
+        if row.address == target.name and target.vip in ("", row.vip)
+    ]
+
+
+def _changed(given: str, now: int) -> int:
+    return round(now * int(given[:-1]) / 100) if given.endswith("%") else now + int(given)
+
+
+def _by(action: Action, arguments: Namespace) -> Action:
+    """The drains of reals with their deadline."""
+    match action:
+        case Drain() if action.real:
+            return replace(action, deadline=arguments.deadline, then=arguments.then)
+        case Batch(actions):
+            return Batch(tuple(_by(each, arguments) for each in actions))  # type: ignore[misc]
+    raise VerbError("--deadline is of reals; nodes and VIPs have the one of their config")
+
+
+def _target(session: Session, target: Object, names: list[str]) -> Target:
+    """The agents that carry it, and those of which nobody knows."""
+    named = selecting.nodes(session.agents, names)
+    absent = session.absent()
+    silent = [a for a in session.agents if a.address in absent and target.kind != "node"]
+    carriers = [a for a in objects.carriers(target, session.agents) if a not in silent]
+    chosen = [a for a in carriers + silent if a in named]
+    if not [a for a in chosen if a.address not in absent]:
+        raise VerbError(f"{target}: no node that answers carries it", Exit.USAGE)
+    agents = tuple((agent.address, agent.name) for agent in chosen)
+    return Target(target.kind, target.name, target.vip, agents, 0)

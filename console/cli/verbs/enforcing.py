@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`reload`, `rollback`, `confirm`: of whole nodes; planned, asked and answered as a drain is."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from console.cli.verbs import carrying
+from console.cli.verbs.session import Session
+from console.exits import Exit, VerbError
+from console.model import objects
+from console.planning.plan import Answered
+from console.planning.wish import Order, Wish
+from shared.messages import Action, Confirm, Reload, Rollback
+
+
+def enforce(session: Session, arguments: Namespace) -> int:
+    """`reload NODE...`, `rollback NODE [GENERATION]`."""
+    session.look()
+    return carrying.carry_out(session, wished(session, arguments), arguments)
+
+
+def wished(session: Session, arguments: Namespace) -> Wish:
+    """After a look at the agents.  Raises ObjectError."""
+    rollback = arguments.verb == "rollback"
+    action: Action = Rollback(arguments.generation) if rollback else Reload()
+    names = arguments.object if isinstance(arguments.object, list) else [arguments.object]
+    return _wish(session, arguments.verb, names, action)
+
+
+def _wish(session: Session, verb: str, names: list[str], action: Action) -> Wish:
+    targets = [objects.parse(name, session.agents, kinds=("node",)) for name in names]
+    orders = tuple(
+        Order(agent.address, agent.name, action)
+        for target in targets
+        for agent in objects.carriers(target, session.agents)
+    )
+    said = tuple(map(str, targets))
+    number = f" {action.generation}" if isinstance(action, Rollback) and action.generation else ""
+    return Wish(verb, f"{verb} {', '.join(said)}", said, orders, (f"{verb} {said[0]}{number}",))
+
+
+def confirm(session: Session, arguments: Namespace) -> int:
+    """On every node that answers; what is confirmed is what this operator has pending there."""
+    there = session.look()
+    answers = session.ask(
+        dict.fromkeys([agent.address for agent in there], Confirm(arguments.operation)),
+        timeout=session.connect_timeout,
+        why=arguments.reason,
+    )
+    answered = session.answered(answers)
+    for each in answered:
+        session.write(f"  {each.node}: {_said(each)}")
+    if all(a.answer is None or a.answer.status == "unchanged" for a in answered):
+        raise VerbError("nothing of yours waits to be confirmed", Exit.FAILED)
+    return Exit.DONE if all(a.answer for a in answered) else Exit.PARTIAL
+
+
+def _said(answered: Answered) -> str:
+    if answered.answer is None:
+        return "no answer"
+    status = answered.answer.status
+    return {"applied": "it stays", "unchanged": "nothing pending"}.get(
+        status, f"{status}: {answered.answer.error}"
+    )

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every verb needs: a client, a store, the operator's streams, and a look at the agents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+from console.exits import Exit, VerbError
+from console.model.store import Agent, Inbox, Liveness, Store
+from console.planning.plan import Answered
+from console.views.written import Paint, plain
+from console.wire.archive import Archive
+from console.wire.client import Client
+from shared.messages import Action, Answer, Look
+
+
+@dataclass(frozen=True)
+class Session:
+    client: Client | Archive
+    store: Store
+    cluster: str
+    who: str
+    """`user@host`: by this name the agents know the operator."""
+    out: TextIO
+    err: TextIO
+    questions: TextIO | None
+    """Where answers to questions come from; None: nobody is there to ask."""
+    connect_timeout: float
+    paint: Paint = plain
+    view_only: bool = False
+    """Nothing may be changed: the config file says so of this cluster, as the next."""
+    require_reason: bool = False
+
+    def say(self, text: str) -> None:
+        """Progress and errors: never mixed with what is piped on."""
+        print(text, file=self.err, flush=True)
+
+    def write(self, text: str) -> None:
+        print(text, file=self.out, flush=True)
+
+    @property
+    def agents(self) -> list[Agent]:
+        return list(self.store.agents.values())
+
+    def take(self, inbox: Inbox) -> None:
+        self.client.ask(self.store.take(inbox))
+
+    def ask(
+        self, actions: Mapping[str, Action], *, timeout: float, **options: object
+    ) -> dict[str, Answer | None]:
+        """Address -> answer (None: none in time), in their order.  All are asked at once."""
+        ids = {
+            self.client.send(address, action, timeout=timeout, **options): address  # type: ignore[arg-type]
+            for address, action in actions.items()
+        }
+        answers: dict[str, Answer | None] = {}
+        while len(answers) < len(ids):
+            inbox = self.client.wait(timeout)
+            self.take(inbox)
+            for reply in inbox.replies:
+                if reply.id in ids:
+                    answers[ids[reply.id]] = reply.answer
+        return {address: answers[address] for address in actions}
+
+    def look(self, *, rates: bool = False) -> list[Agent]:
+        """Asks every agent for everything; returns those that answered.
+
+        For rates a second look follows, a little more than a second later.  Raises VerbError when
+        nobody answers.
+        """
+        addresses = list(self.store.agents)
+        answers = self.ask(dict.fromkeys(addresses, Look()), timeout=self.connect_timeout)
+        there = [address for address in addresses if answers[address] is not None]
+        if not there:
+            raise self.nobody()
+        if rates:
+            self.pause(1.05)
+            self.ask(dict.fromkeys(there, Look()), timeout=self.connect_timeout)
+        return [self.store.agents[address] for address in there]
+
+    def absent(self) -> list[str]:
+        """Addresses of the agents that have no fresh values."""
+        now = time.monotonic()
+        return [a.address for a in self.agents if not a.fresh(now, "node")]
+
+    def answered(self, answers: Mapping[str, Answer | None]) -> list[Answered]:
+        return [Answered(a, self.store.agents[a].name, answer) for a, answer in answers.items()]
+
+    def pause(self, seconds: float) -> None:
+        """Takes what comes in that time."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.take(self.client.wait(left))
+
+    def nobody(self) -> VerbError:
+        """Why no agent answers."""
+        for agent in self.agents:
+            if agent.absence is Liveness.DENIED:
+                return VerbError(
+                    f"{agent.address}: this console's key is not in the node's authorised keys",
+                    Exit.NOT_ALLOWED,
+                )
+            if agent.wire_errors:
+                return VerbError(
+                    f"{agent.address}: speaks another wire version; upgrade the older side",
+                    Exit.NO_AGENT,
+                )
+        return VerbError(
+            f"no agent answers at {', '.join(self.client.addresses)}: is it running, may you read "
+            "its sockets?",
+            Exit.NO_AGENT,
+        )

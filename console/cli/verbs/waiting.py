@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--wait=drained`: looks until the nodes' telemetry shows it.
+
+A real is drained when no live flow is left on it.  A node, or a VIP on it, is drained when its
+agent says so: the route is away and nothing comes any more.  Flows that its table still counts then
+live on at the nodes that the routers moved them to.
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from console.cli.verbs.session import Session
+from console.exits import Exit
+from console.model.objects import Object
+from console.model.store import Agent
+from shared.messages import RealRow
+
+STEP = 0.5
+"""Seconds between two looks."""
+TIMEOUT = 1800.0
+
+
+class Progress(NamedTuple):
+    """How far the drain of one object is."""
+
+    done: bool
+    said: str
+
+
+def wait(
+    session: Session, targets: Sequence[Object], addresses: Sequence[str], arguments: Namespace
+) -> int | None:
+    """None when it is so on all the agents at `addresses`; exit 5 when the time is over first, 130
+    when the operator stops waiting: the change stands either way."""
+    try:
+        return _wait(session, targets, addresses, arguments)
+    except KeyboardInterrupt:
+        session.say(
+            "remora: no longer waiting; the change stands, look again with: "
+            f"remora get {targets[0].kind}"
+        )
+        return Exit.INTERRUPTED
+
+
+def _wait(
+    session: Session, targets: Sequence[Object], addresses: Sequence[str], arguments: Namespace
+) -> int | None:
+    started = time.monotonic()
+    named = ", ".join(map(str, targets))
+    told = ""
+    quiet = int(arguments.wait.partition(":")[2] or 0)
+    limit = TIMEOUT if arguments.timeout is None else arguments.timeout
+    while not told or time.monotonic() - started < limit:
+        session.look()
+        agents = [session.store.agents[address] for address in addresses]
+        reached = [progress(target, agents, quiet) for target in targets]
+        told, before = ", ".join(p.said for p in reached), told
+        if all(p.done for p in reached):
+            session.say(f"{named}: {told}, after {time.monotonic() - started:.0f} s")
+            return None
+        if told != before:
+            session.say(f"{named}: {told}")
+        session.client.wait(STEP)
+    session.say(
+        f"remora: {named}: {told or 'no look'} when the time was over; "
+        f"the change stands, look again with: remora get {targets[0].kind}"
+    )
+    return Exit.TIMED_OUT
+
+
+def progress(target: Object, agents: Sequence[Agent], quiet: int = 0) -> Progress:
+    """What is not known is not done.  `quiet`: live flows that may be left on a real."""
+    if target.kind == "real":
+        return _of_real(target, agents, quiet)
+    phases = [_phase(target, agent) for agent in agents]
+    at = ", ".join(f"{a.name} {p or '?'}" for a, p in zip(agents, phases, strict=True) if p != "")
+    return Progress(all(p == "drained" for p in phases), at or "in service")
+
+
+def _phase(target: Object, agent: Agent) -> str | None:
+    """The step of the node's or the VIP's drain there, "" without one; None: not known."""
+    if target.kind == "node":
+        return agent.node.phase if agent.node else None
+    rows = agent.vips.vips if agent.vips else ()
+    return next((row.phase for row in rows if row.name == target.name), None)
+
+
+def _of_real(target: Object, agents: Sequence[Agent], quiet: int) -> Progress:
+    unknown = [agent.name for agent in agents if agent.reals is None]
+    rows = [
+        row
+        for agent in agents
+        for row in (agent.reals.reals if agent.reals else ())
+        if row.address == target.name and target.vip in ("", row.vip)
+    ]
+    flows = sum(row.live_flows for row in rows)
+    missing = f" and ? on {', '.join(unknown)}" if unknown else ""
+    said = f"{flows} live flows{missing}{_estimate(rows) if flows else ''}"
+    return Progress(flows <= quiet and not unknown, said)
+
+
+def _estimate(rows: Sequence[RealRow]) -> str:
+    """The slowest node's."""
+    left = [row.emptying.left for row in rows if row.emptying]
+    if not left:
+        return ""
+    return f" (empty in about {max(left):.0f} s)" if min(left) >= 0 else " (no estimate yet)"

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`real/10.3.1.2@web`: how an operator names a thing, and which agents carry it.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Literal, NamedTuple
+
+from console.exits import VerbError
+from console.model.store import Agent
+from shared.messages import Disable, Drain, Undrain, VipRow, Weight
+
+Kind = Literal["node", "vip", "real"]
+Verb = Literal["drain", "undrain", "maint", "weight"]
+
+
+class ObjectError(VerbError):
+    """A name that means nothing here, or more than one thing; the text says what would do."""
+
+
+class Object(NamedTuple):
+    kind: Kind
+    name: str
+    """Node or VIP name, or a real's address."""
+    vip: str = ""
+    """Of a real: its VIP; empty means all of them."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}" + (f"@{self.vip}" if self.vip else "")
+
+
+def parse(text: str, agents: Sequence[Agent], *, kinds: Sequence[Kind]) -> Object:
+    """Raises ObjectError.  Without a prefix the name must mean one thing only."""
+    prefix, slash, name = text.partition("/")
+    if slash and prefix in ("node", "vip", "real"):
+        kind: Kind = prefix  # type: ignore[assignment]
+        if kind not in kinds:
+            raise ObjectError(f"{text}: this verb takes {_words(kinds)}")
+        return _checked(_object(kind, name), agents)
+    candidates = [_object(kind, text) for kind in kinds if _exists(_object(kind, text), agents)]
+    if len(candidates) > 1:
+        ways = " or ".join(str(candidate) for candidate in candidates)
+        raise ObjectError(f"{text}: ambiguous, write {ways}")
+    if not candidates:
+        raise ObjectError(
+            f"{text}: no {' or '.join(kinds)} of that name; {_known(kinds[0], agents)}"
+        )
+    return candidates[0]
+
+
+def carriers(target: Object, agents: Sequence[Agent]) -> list[Agent]:
+    """The agents that have the object, as far as they have said."""
+    return [agent for agent in agents if _has(agent, target)]
+
+
+def action(verb: Verb, target: Object, weight: int = 0) -> Drain | Undrain | Disable | Weight:
+    """What to send.  Raises ObjectError when the verb makes no sense for the object."""
+    if target.kind != "real" and verb in ("weight", "maint"):
+        what = "has no weight" if verb == "weight" else "cannot be disabled"
+        raise ObjectError(f"{target}: a {_KINDS[target.kind]} {what}; name a real")
+    if verb == "weight":
+        return Weight(real=target.name, weight=weight, vip=target.vip)
+    if verb == "maint":
+        return Disable(real=target.name, vip=target.vip)
+    made = Drain if verb == "drain" else Undrain
+    if target.kind == "node":
+        return made(node=True)
+    if target.kind == "vip":
+        return made(vip=target.name)
+    return made(real=target.name, vip=target.vip)
+
+
+_KINDS = {"node": "node", "vip": "VIP", "real": "real"}
+
+
+def _object(kind: Kind, name: str) -> Object:
+    if kind != "real":
+        return Object(kind, name)
+    address, _, vip = name.partition("@")
+    return Object("real", _canonical(address), vip)
+
+
+def _canonical(address: str) -> str:
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
+
+
+def _checked(target: Object, agents: Sequence[Agent]) -> Object:
+    if not target.name:
+        raise ObjectError(f"{target}: a name is missing after the slash")
+    if not _exists(target, agents):
+        raise ObjectError(f"{target}: there is none; {_known(target.kind, agents)}")
+    return target
+
+
+def _exists(target: Object, agents: Sequence[Agent]) -> bool:
+    return any(_has(agent, target) for agent in agents)
+
+
+def _has(agent: Agent, target: Object) -> bool:
+    match target.kind:
+        case "node":
+            return agent.name == target.name
+        case "vip":
+            return any(row.name == target.name for row in _vips(agent))
+        case "real":
+            return any(
+                row.address == target.name and target.vip in ("", row.vip)
+                for row in (agent.reals.reals if agent.reals else ())
+            )
+
+
+def _vips(agent: Agent) -> Sequence[VipRow]:
+    return agent.vips.vips if agent.vips else ()
+
+
+def names(kind: Kind, agents: Sequence[Agent]) -> list[str]:
+    """All objects of a kind that the agents told of, as an operator writes them."""
+    match kind:
+        case "node":
+            found = {f"node/{agent.name}" for agent in agents}
+        case "vip":
+            found = {f"vip/{row.name}" for agent in agents for row in _vips(agent)}
+        case "real":
+            found = {f"real/{r.address}@{r.vip}" for a in agents if a.reals for r in a.reals.reals}
+    return sorted(found)
+
+
+def _known(kind: Kind, agents: Sequence[Agent]) -> str:
+    all_ = names(kind, agents)
+    some = all_[:6]
+    if not some:
+        return f"no {kind} is known"
+    return f"there is {', '.join(some)}" + (" and more" if len(all_) > len(some) else "")
+
+
+def _words(kinds: Sequence[Kind]) -> str:
+    return " or ".join(f"{kind}/NAME" for kind in kinds)

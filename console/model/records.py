@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a table row is about: a node, a VIP, a real or a drop reason over all nodes.  Pure values.
+
+`rows.py` makes them of the store, `columns.py` says how they are written, `items.py` how in JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from console.model.rates import Sum
+from console.model.store import Liveness
+from shared.messages import NodeSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A word for what something is in, how urgent it is (0 = all is well), and its colour."""
+
+    text: str
+    tone: str
+    urgency: int
+
+
+UP = State("● up", "ok", 0)
+STALE = State("? STALE", "stale", 7)
+SILENT = State("? no answer", "bad", 9)
+FOREIGN = State("? version", "bad", 9)
+DENIED = State("? denied", "bad", 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    key: str
+    address: str
+    name: str
+    state: State
+    liveness: Liveness
+    age: float | None
+    snapshot: NodeSnapshot | None
+    pps: float | None
+    bytes_per_second: float | None
+    tx_pps: float | None
+    pass_pps: float | None
+    drop_pps: float | None
+    new_flows_per_second: float | None
+    misses: float | None
+    """Of the flow-table lookups, as a fraction."""
+    cpu: float | None
+    """Processor share of the agent process."""
+    ring_differs: bool
+    """From that of most live nodes; where no ring has a majority, all differ."""
+    history: tuple[float | None, ...]
+
+    @property
+    def live(self) -> bool:
+        return self.liveness is Liveness.LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Vip:
+    key: str
+    name: str
+    endpoint: str
+    state: State
+    age: float | None
+    stale: bool
+    pps: Sum
+    bytes_per_second: Sum
+    new_flows_per_second: Sum
+    drop_pps: Sum
+    share: float | None
+    """Of the packets of all VIPs shown."""
+    reals: int
+    reals_up: int
+    """On the node that sees fewest."""
+    quorum: int
+    announced: int
+    nodes: int
+    """Nodes that carry it and are live."""
+    digests: tuple[str, ...]
+    history: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    key: str
+    """`real/10.3.1.2@web`"""
+    vip: str
+    address: str
+    state: State
+    age: float | None
+    stale: bool
+    weights: tuple[int, ...]
+    """As the nodes have it, smallest first: one value when they agree."""
+    effective_weights: tuple[int, ...]
+    up: int
+    nodes: int
+    """Live nodes that carry it."""
+    agents: tuple[str, ...]
+    """Addresses of those."""
+    slots: float | None
+    """Share of the ring, the mean over the nodes."""
+    pps: Sum
+    bytes_per_second: Sum
+    new_flows_per_second: Sum
+    live_flows: Sum
+    share: float | None
+    """Of the VIP's packets."""
+    check: str
+    check_ms: float | None
+    changed: float | None
+    """Seconds since the last change of admin, health or weight on any node."""
+    history: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    key: str
+    reason: int
+    name: str
+    pps: Sum
+    packets: int
+    share: float | None
+    nodes: tuple[str, ...]
+    """Where packets were dropped for it since the totals began."""
+    history: tuple[float | None, ...]

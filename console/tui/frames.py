@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The app as far as time is concerned: what came is filed, the top screen is drawn.
+
+The clock reads what the client's thread has gathered and hands the top screen a view; nothing is
+drawn because a message came.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+# Read once, when Textual is imported.
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+os.environ.setdefault("TEXTUAL_FPS", "60")  # how soon a key shows; frames have a clock of their own
+
+from textual import on
+from textual.message import Message
+from textual.screen import Screen
+
+from console.model.store import Inbox, Missing, Store
+from console.planning.arming import Arming
+from console.planning.asking import Sender
+from console.tui.pace import FRAME, Pace
+from console.tui.screens.live import LiveScreen
+from console.tui.screens.plan import PlanDialog
+from console.tui.widgets.terminal import Render, TerminalApp
+from console.views.alerts import Watch
+from console.views.problems import Problem, problems
+from console.views.rings import wanted
+from console.views.view import View
+from shared.messages import ChangeEvent, Event, RingOf
+
+ALWAYS = frozenset({"node", "vip", "event"})
+"""Topics that the header's totals and alerts need on every screen."""
+JUDGE_EVERY = 0.9
+"""Seconds for which the problems that were found stand: agents tell of themselves once a second."""
+RINGS_AT_ONCE, RINGS_AGAIN = 8, 5.0
+"""Rings asked for at a time, and seconds until the next: a ring is 128 KiB."""
+
+
+class Source(Sender, Protocol):
+    """Where messages come from: the client, or a recording."""
+
+    addresses: tuple[str, ...]
+    who: str
+    """`user@host`: by this name the agents know this console."""
+
+    def when_replied(self, call: Callable[[], None]) -> None: ...
+
+    def take(self) -> Inbox: ...
+
+    def ask(self, missing: Iterable[Missing]) -> None: ...
+
+    def follow(self, topics: Iterable[str]) -> None: ...
+
+
+class FrameApp(TerminalApp):
+    mode = "LIVE"
+    """What the header calls the data."""
+
+    class Answered(Message):
+        """A reply can be taken: a dialog need not wait for the next frame."""
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, FrameApp.Answered)
+
+    def __init__(
+        self,
+        source: Source,
+        cluster: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        frame_every: float | None = FRAME,
+        render: Render = "diff",
+    ) -> None:
+        super().__init__(render=render)
+        self.source = source
+        self.cluster = cluster
+        self.store = Store(source.addresses)
+        self.arming = Arming()
+        self._clock = clock
+        self._wall = wall
+        self._frame_every = frame_every
+        self._frozen: View | None = None
+        self._pace = Pace()
+        self._watch = Watch()
+        self._rings_due = 0.0
+        self._found: tuple[Problem, ...] = ()
+        self._judged = float("-inf")
+
+    def start_frames(self) -> None:
+        """To be called once, when the first screen is there."""
+        self.source.when_replied(self._wake)
+        if self._frame_every is not None:
+            self.set_interval(self._frame_every, self._tick)
+        self.watch_terminal()
+
+    def _wake(self) -> None:
+        """Called in the client's thread."""
+        if self.is_running:
+            self.post_message(self.Answered())
+
+    def _tick(self) -> None:
+        """What comes is filed at every tick, or rates would have holes; frames follow the pace."""
+        now = self._clock()
+        self._pace.sample(now, self.written, held=self.held_back)
+        self._file()
+        if self._pace.due(now) and not self.held_back:
+            self.draw()
+
+    @on(Answered)
+    def frame(self) -> None:
+        """Files what came and draws the top screen, now."""
+        self._file()
+        self.draw()
+
+    def _file(self) -> None:
+        """Takes what came; a held display leaves all with the client."""
+        if not self.screen_stack or self._frozen is not None:
+            return  # the first: a reply on the way out
+        inbox = self.source.take()
+        self.source.ask(self.store.take(inbox))
+        self._tell_of_others(inbox)
+        self._ask_for_rings()
+        for reply in inbox.replies:
+            self._judged = float("-inf")  # a ring, or what an agent had not told before
+            self.replied(reply)
+        if isinstance(self.screen, PlanDialog):
+            # The table behind a dialog is held.
+            self._hold_behind(self.screen_stack[-2])
+
+    def _tell_of_others(self, inbox: Inbox) -> None:
+        """What another operator just did is said on whatever screen there is."""
+        for arrived in inbox.arrived:
+            event = arrived.message
+            if isinstance(event, Event) and isinstance(event.body, ChangeEvent):
+                body = event.body
+                if body.who != self.source.who and isinstance(self.screen, LiveScreen):
+                    text = f"{body.who}: {body.what}: {body.result} on {event.node}   9 has it"
+                    self.screen.say(text, "hot")
+
+    def _ask_for_rings(self) -> None:
+        """Of VIPs whose rings differ, one of each digest: the alarm says from which slot on."""
+        now = self._clock()
+        if now < self._rings_due:
+            return
+        missing = wanted(list(self.store.agents.values()), now, self.store.rings)
+        for address, vip in missing[:RINGS_AT_ONCE]:
+            self.source.send(address, RingOf(vip))
+            self._rings_due = now + RINGS_AGAIN
+
+    def replied(self, reply: Any) -> None:  # noqa: ANN401  # a Reply
+        """To whom it belongs: the dialog, or the screen that asked."""
+        screen = self.screen
+        if isinstance(screen, PlanDialog | LiveScreen):
+            screen.take(reply)
+
+    def _hold_behind(self, screen: Screen[Any]) -> None:
+        if isinstance(screen, LiveScreen) and screen.composed and screen.planned is not None:
+            screen.hold(self._held_view(screen.planned))
+
+    def draw(self) -> None:
+        if not self.screen_stack:
+            return
+        screen = self.screen
+        if not isinstance(screen, LiveScreen) or not screen.composed:
+            return
+        if self._frozen is None:
+            screen.frame(self._view())
+        elif screen.view is None:
+            screen.frame(self._frozen)
+        else:
+            screen.hold(self._held_view(self._frozen))
+
+    def _view(self) -> View:
+        now = self._clock()
+        found = self._problems(now)
+        return View(
+            self.store,
+            now,
+            self._wall(),
+            self.cluster,
+            found,
+            self._watch.take(found, now),
+            slow=self._pace.slow,
+            arming=self.arming,
+            mode=self.mode,
+        )
+
+    def _problems(self, now: float) -> tuple[Problem, ...]:
+        """Over the whole fleet, so not at every frame; a clock that goes back is a replay's."""
+        if not 0 <= now - self._judged < JUDGE_EVERY:
+            agents = list(self.store.agents.values())
+            self._found = tuple(problems(agents, now, self.store.rings))
+            self._judged = now
+        return self._found
+
+    def _held_view(self, frozen: View) -> View:
+        return frozen._replace(held=self._clock() - frozen.now, arming=self.arming)
+
+    def freeze(self) -> None:
+        """Hold the display, or go on."""
+        self._frozen = self._held_view(self._view()) if self._frozen is None else None
+        self.frame()

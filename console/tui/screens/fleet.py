@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""1: all nodes, the cluster's totals and what is wrong."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+
+from console.model import rows
+from console.model.records import Node
+from console.planning.wish import Target
+from console.tui.screens import asks
+from console.tui.screens.bands import LARGE
+from console.tui.screens.live import LiveScreen
+from console.tui.widgets.painted import Painted
+from console.tui.widgets.table import LineTable
+from console.views import tables
+from console.views.cells import rule
+from console.views.targets import node_target
+from console.views.view import View, alerts, totals
+
+
+class FleetScreen(LiveScreen):
+    FOOTER = (
+        "enter",
+        "vips",
+        "drops",
+        "drain",
+        "undrain",
+        "filter",
+        "command",
+        "heat",
+        "bgp",
+        "alerts",
+        "sort",
+        "freeze",
+    )
+
+    def crumb(self) -> str:
+        return "Fleet"
+
+    def body(self) -> ComposeResult:
+        yield LineTable[Node](tables.NODES, empty="no agents: give -a ipc:///run/remora/NODE")
+        with Container(classes="panes"):
+            with Vertical(classes="pane", id="left"):
+                yield Painted(id="totals_rule", classes="section")
+                yield Painted(id="totals")
+            with Vertical(classes="pane", id="right"):
+                yield Painted(id="alerts_rule", classes="section")
+                yield Painted(id="alerts")
+
+    def draw(self, view: View) -> None:
+        found = rows.nodes(view.agents, view.now)
+        self.table.show(found)
+        self.pane("totals_rule", [rule("cluster", self.size.width)])
+        self.pane("alerts_rule", [rule("what is wrong", self.size.width)])
+        large = self.size.width >= LARGE
+        self.pane("totals", totals(found, large=large))
+        self.pane("alerts", alerts(view, 6 if large else 4))
+
+    def target(self, view: View) -> Target | str:
+        node: Node | None = self.table.current
+        return node_target(view, node) if node else "no node under the cursor"
+
+    def target_of(self, view: View, row: Node) -> Target | str:
+        return node_target(view, row)
+
+    def node(self) -> str:
+        node: Node | None = self.table.current
+        return node.key if node else ""
+
+    def open(self) -> asks.Opened | None:
+        node: Node | None = self.table.current
+        return asks.Opened("node", node.key) if node else None

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node: who it is, what it carries."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from console.model import rows
+from console.model.records import Vip
+from console.planning.wish import Target
+from console.tui.screens import asks
+from console.tui.screens.live import LiveScreen
+from console.tui.widgets.painted import Painted
+from console.tui.widgets.table import LineTable
+from console.views import placing, tables
+from console.views.cells import rule
+from console.views.details import node_lines
+from console.views.targets import node_target_of
+from console.views.view import View
+
+
+class NodeScreen(LiveScreen):
+    TOPICS = frozenset({"flowtable"})
+    FOOTER = ("enter", "up", "drain", "undrain", "vips", "drops", "sort", "freeze")
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self.address = address
+        self.node_name = address.rpartition("/")[2]
+
+    def crumb(self) -> str:
+        return f"Fleet › {self.node_name}"
+
+    def body(self) -> ComposeResult:
+        yield Painted(id="about")
+        yield Painted(id="vips_rule", classes="section")
+        yield LineTable[Vip](tables.VIPS, empty="this node has no VIPs")
+
+    def draw(self, view: View) -> None:
+        agent = view.store.agents[self.address]
+        self.node_name = agent.name
+        node = next(n for n in rows.nodes(view.agents, view.now) if n.key == self.address)
+        table = placing.lines(placing.flow_table(agent, view.now))
+        self.pane("about", [*node_lines(node), *table])
+        self.pane("vips_rule", [rule(f"VIPs on {agent.name}", self.size.width)])
+        self.table.show(rows.vips([agent], view.now))
+
+    def target(self, view: View) -> Target | str:
+        return node_target_of(view, self.address)
+
+    def node(self) -> str:
+        return self.address
+
+    def open(self) -> asks.Opened | None:
+        vip: Vip | None = self.table.current
+        return asks.Opened("vip", vip.name) if vip else None
+
+    def vip_name(self) -> str:
+        vip: Vip | None = self.table.current
+        return vip.name if vip else ""

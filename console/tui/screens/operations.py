@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""9: what was done, by whom, and how it is taken back."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from console.tui.screens import asks
+from console.tui.screens.live import LiveScreen
+from console.tui.widgets.painted import Painted
+from console.tui.widgets.table import LineTable
+from console.views.cells import rule
+from console.views.operations import (
+    OPERATIONS,
+    Operation,
+    operation_lines,
+    operations,
+    undoable,
+)
+from console.views.view import View
+
+
+class OperationsScreen(LiveScreen):
+    FOOTER = ("up", "undo", "fleet", "vips", "drops", "filter", "sort", "freeze")
+
+    def crumb(self) -> str:
+        return "Operations, newest first"
+
+    def body(self) -> ComposeResult:
+        yield LineTable[Operation](
+            OPERATIONS, empty="the agents remember no operation", by_urgency=False
+        )
+        yield Painted(id="detail_rule", classes="section")
+        yield Painted(id="operation")
+
+    def draw(self, view: View) -> None:
+        self.table.show(operations(view.agents))
+        row: Operation | None = self.table.current
+        self.pane("detail_rule", [rule("node by node" if row else "-", self.size.width)])
+        room = self.query_one("#operation", Painted).size.height
+        self.pane("operation", operation_lines(row, room) if row else [])
+
+    def action_undo(self) -> None:
+        row: Operation | None = self.table.current
+        wrong = self.refusal()
+        if wrong or row is None:
+            self.say(wrong or "no operation under the cursor")
+        elif undoable(row) != "yes":
+            why = f": changed again by {row.overtaken}" if row.overtaken else ""
+            self.say(f"{row.what} cannot be taken back{why or ': it changed nothing'}")
+        else:
+            self.post_message(asks.UndoWanted(row.undo, f"undo {row.what}"))

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""D U W Z: what would happen, said by the agents; then, by the button only, the command.
+
+The wish was made when the key was pressed and does not change any more.  Each node is asked for a
+dry run first; the command expects the revision at which that node planned.  Keys that were pressed
+before the dialog was there are not for it: for a moment it takes none but Esc.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label
+
+from console.model.objects import ObjectError
+from console.model.store import Reply
+from console.planning import plan
+from console.planning.asking import NO_TERMS, Asking, Sender, Terms
+from console.planning.plan import Answered
+from console.planning.wish import Wish, seconds_of, weight_of
+from console.tui.screens.bands import LARGE
+from console.tui.widgets.fields import DIALOG_KEYS
+from console.tui.widgets.painted import Painted
+from console.views.cells import TextLine, line
+from console.views.plan_lines import plan_lines, result_lines, verdict_lines
+
+VALID = 60.0
+"""Seconds after which a plan is too old to be sent: much may have changed that no revision says."""
+
+
+class PlanDialog(ModalScreen[None]):
+    AUTO_FOCUS = "#cancel"
+    BINDINGS: ClassVar = DIALOG_KEYS
+    DEAF: ClassVar = 0.3
+    """Seconds for which it takes no key but Esc: repeats and pastes were meant for elsewhere."""
+
+    def __init__(
+        self,
+        client: Sender,
+        make: Callable[[int], Wish],
+        *,
+        armed: Callable[[], bool],
+        weight: int | None = None,
+        why: str = "",
+        at_once: bool = True,
+    ) -> None:
+        """`weight`: the usual one, where one is asked for; `at_once`: it was said already."""
+        super().__init__()
+        self.wish = make(weight or 0)
+        self._make = make
+        self._armed = armed
+        self._weight = weight
+        self._why = why
+        self._at_once = at_once
+        self._asking = Asking(client)
+        self._terms = NO_TERMS
+        self._planned: list[Answered] = []
+        self._ready = False
+        self._round = 0
+        self._sent = False
+        self._deaf = True
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box") as box:
+            box.border_title = f"Plan: {self.wish.title}"
+            with Horizontal(classes="field" if self._weight is not None else "field hidden"):
+                yield Label("weight")
+                yield Input(str(self._weight or ""), id="weight", type="integer", max_length=4)
+            with VerticalScroll(id="scroll", can_focus=False):
+                yield Painted(id="plan")
+            with Horizontal(classes="field"):
+                yield Label("reason")
+                yield Input(self._why, id="why", placeholder="for the nodes' journals")
+            with Horizontal(classes="field", id="terms"):
+                yield Label("for")
+                yield Input(id="for", placeholder="until undone; 30m")
+                yield Label("allow")
+                yield Input(id="allow", placeholder="guards by name")
+                yield Button(Content("[ Plan ]"), id="replan", compact=True)
+            with Horizontal(classes="field hidden", id="confirming"):
+                yield Label(id="wanted")
+                yield Input(id="confirm")
+            yield Painted(id="cli")
+            with Horizontal(id="buttons"):
+                yield Button(Content("[ Cancel ]"), id="cancel", compact=True)
+                label = Content(f"[ {self.wish.verb.capitalize()} ]")
+                yield Button(label, id="go", variant="warning", compact=True, disabled=True)
+            yield Painted(id="keys")
+
+    def on_mount(self) -> None:
+        self.set_class(self.app.size.width >= LARGE, "large")
+        for field in self.query(Input):
+            field.cursor_blink = False
+        self.set_timer(self.DEAF, self._listen)
+        # There is nothing to plan until the operator has said which weight.
+        if self._at_once:
+            self._plan()
+        else:
+            self._show([line(" say the weight (1 to 1000), then Plan", "dim")])
+            self._show_cli()
+
+    def _listen(self) -> None:
+        self._deaf = False
+        text = " Tab field   Enter on a button   Esc cancel   PgUp PgDn the plan"
+        self.query_one("#keys", Painted).paint([line(text, "dim")])
+
+    async def on_event(self, event: events.Event) -> None:
+        deaf = self._deaf and isinstance(event, events.Key | events.Paste)
+        if deaf and getattr(event, "key", "") != "escape":
+            event.stop()
+            return
+        await super().on_event(event)
+
+    def key_pageup(self) -> None:
+        self.query_one("#scroll", VerticalScroll).scroll_page_up(animate=False)
+
+    def key_pagedown(self) -> None:
+        self.query_one("#scroll", VerticalScroll).scroll_page_down(animate=False)
+
+    # ---- the dry run
+
+    @on(Button.Pressed, "#replan")
+    def _replan(self) -> None:
+        try:
+            if self._weight is not None:
+                self._weight = weight_of(self.query_one("#weight", Input).value)
+            self.wish = self._make(self._weight or 0)
+            seconds = seconds_of(self.query_one("#for", Input).value)
+        except ObjectError as error:
+            self._unready()
+            self._show([line(f" {error}", "bad")])
+            return
+        guards = self.query_one("#allow", Input).value.replace(",", " ").split()
+        self._terms = Terms(tuple(guards), seconds)
+        self._plan()
+
+    @on(Input.Changed, "#weight")
+    def _other_weight(self, event: Input.Changed) -> None:
+        """The button always does what the plan on show says."""
+        if event.value != str(self._weight):
+            self._unready()
+
+    @on(Input.Changed, "#for")
+    @on(Input.Changed, "#allow")
+    def _other_terms(self) -> None:
+        if self.is_mounted and (self._ready or self._terms != NO_TERMS):
+            self._unready()
+
+    @on(Input.Changed, "#why")
+    def _other_reason(self) -> None:
+        self._show_cli()
+
+    @on(Input.Changed, "#confirm")
+    def _confirmed(self) -> None:
+        self._show_go()
+
+    def _plan(self) -> None:
+        self._unready()
+        self._round += 1
+        self._show([line(f" asking {', '.join(o.node for o in self.wish.orders)} …", "dim")])
+        self._show_cli()
+        why = self.query_one("#why", Input).value
+        self._asking.dry_run(self.wish.orders, why=why, terms=self._terms)
+        self.set_timer(VALID, lambda planned=self._round: self._expire(planned))
+
+    def _expire(self, planned: int) -> None:
+        if not self._sent and planned == self._round:
+            self._unready()
+            self._show([line(" this plan is a minute old: Esc, then plan again", "warn")])
+
+    def take(self, reply: Reply) -> None:
+        all_answered = self._asking.take(reply)
+        answered = self._asking.answered()
+        if self._sent and answered:
+            self._show_result(answered)
+        if self._sent or not all_answered:
+            return
+        self._planned = answered
+        self._ready = bool(plan.to_do(answered)) and not plan.refused(answered)
+        self._show(
+            [*plan_lines(answered, self._width()), *verdict_lines(answered, ready=self._ready)]
+        )
+        self._show_confirm()
+        self._show_go()
+
+    # ---- the command
+
+    @on(Button.Pressed, "#go")
+    def _go(self) -> None:
+        if self._sent:
+            return
+        if not self._armed():
+            self._unready()
+            self._show([line(" no longer armed, nothing was sent: Esc, A, then again", "bad")])
+            return
+        self._sent = True
+        self.query_one("#go", Button).disabled = True
+        self.query_one("#replan", Button).disabled = True
+        self.query_one("#cancel", Button).label = Content("[ Close ]")
+        self.query_one("#cancel", Button).focus()
+        self._show([line(" sent, waiting for the nodes …", "dim")])
+        revisions = plan.revisions(self._planned)
+        todo = {answered.address for answered in plan.to_do(self._planned)}
+        self._asking.change(
+            [order for order in self.wish.orders if order.address in todo],
+            revisions,
+            why=self.query_one("#why", Input).value,
+            operation=uuid.uuid4().hex[:12],
+            terms=self._terms,
+        )
+
+    def _show_result(self, answered: list[Answered]) -> None:
+        self._show(
+            [
+                *result_lines(answered, self._asking.asked),
+                line(" the row changes when the nodes' telemetry says so", "dim"),
+            ]
+        )
+
+    @on(Button.Pressed, "#cancel")
+    def _cancel(self) -> None:
+        self.dismiss()
+
+    # ---- drawing
+
+    def _show(self, lines: list[TextLine]) -> None:
+        pane = self.query_one("#plan", Painted)
+        pane.styles.height = max(2, len(lines))
+        pane.paint(lines)
+
+    def _show_cli(self) -> None:
+        reason = self.query_one("#why", Input).value
+        why = "".join(f" --allow {guard}" for guard in self._terms.allow)
+        why += f" --for {self._terms.expires:.0f}s" if self._terms.expires else ""
+        why += f" --reason {_quoted(reason)}" if reason else ""
+        first, *more = [f"as CLI   remora {text}{why}" for text in self.wish.lines]
+        first += f"   and {len(more)} more" if more else ""
+        self.query_one("#cli", Painted).paint([line(first, "dim")])
+
+    @property
+    def wanted(self) -> str:
+        """What has to be typed; empty: the button will do."""
+        return self.wish.confirm if plan.wants_typing(self.wish, self._planned) else ""
+
+    def _show_confirm(self) -> None:
+        wanted = self.wanted if self._ready else ""
+        self.query_one("#confirming").set_class(not wanted, "hidden")
+        self.query_one("#wanted", Label).update(Content(f"type {wanted} to go on "))
+
+    def _unready(self) -> None:
+        self._ready = False
+        self._show_go()
+
+    def _show_go(self) -> None:
+        typed = self.query_one("#confirm", Input).value.strip()
+        enabled = self._ready and not self._sent and (not self.wanted or typed == self.wanted)
+        self.query_one("#go", Button).disabled = not enabled
+
+    def _width(self) -> int:
+        return (110 if self.app.size.width >= LARGE else min(76, self.app.size.width)) - 4
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""d: the ring of a VIP on every node, slot by slot where digests differ."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from console.tui.screens import asks
+from console.tui.screens.live import LiveScreen
+from console.tui.widgets.painted import Painted
+from console.tui.widgets.table import LineTable
+from console.views.cells import rule
+from console.views.rings import RINGS, NodeRing, moved_lines, node_rings
+from console.views.view import View
+
+
+class RingScreen(LiveScreen):
+    FOOTER = ("enter", "up", "fleet", "vips", "alerts", "filter", "sort", "freeze")
+
+    def __init__(self, vip: str) -> None:
+        super().__init__()
+        self.vip = vip
+
+    def crumb(self) -> str:
+        return f"VIPs › {self.vip} › ring"
+
+    def body(self) -> ComposeResult:
+        yield LineTable[NodeRing](RINGS, empty=f"no node has told of {self.vip}")
+        yield Painted(id="detail_rule", classes="section")
+        yield Painted(id="moved")
+
+    def draw(self, view: View) -> None:
+        self.table.show(node_rings(self.vip, view.agents, view.now, view.store.rings))
+        row: NodeRing | None = self.table.current
+        title = f"{row.node} against most nodes" if row else "-"
+        self.pane("detail_rule", [rule(title, self.size.width)])
+        room = self.query_one("#moved", Painted).size.height
+        self.pane("moved", moved_lines(row, room) if row else [])
+
+    def node(self) -> str:
+        row: NodeRing | None = self.table.current
+        return row.key if row else ""
+
+    def open(self) -> asks.Opened | None:
+        return asks.Opened("node", self.node()) if self.node() else None
+
+    def vip_name(self) -> str:
+        return self.vip

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reals of one VIP over all nodes, and the one under the cursor on each."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from console.model import rows
+from console.model.records import Real
+from console.planning.wish import Target
+from console.tui.screens import asks
+from console.tui.screens.live import LiveScreen
+from console.tui.widgets.painted import Painted
+from console.tui.widgets.table import LineTable
+from console.views import tables
+from console.views.cells import rule
+from console.views.details import real_lines
+from console.views.targets import real_target
+from console.views.view import View
+
+
+class VipScreen(LiveScreen):
+    TOPICS = frozenset({"real"})
+    FOOTER = (
+        "enter",
+        "up",
+        "drain",
+        "undrain",
+        "weight",
+        "filter",
+        "sort",
+        "freeze",
+    )
+
+    def __init__(self, vip: str, row: str = "") -> None:
+        super().__init__()
+        self.vip = vip
+        self._row = row
+
+    def crumb(self) -> str:
+        return f"VIPs › {self.vip} › reals"
+
+    def body(self) -> ComposeResult:
+        yield LineTable[Real](tables.REALS, empty=f"no node has told of reals of {self.vip}")
+        yield Painted(id="detail_rule", classes="section")
+        yield Painted(id="detail")
+
+    def draw(self, view: View) -> None:
+        found = rows.reals(view.agents, view.now, vip=self.vip)
+        if self._row and found:
+            self.table.select(self._row)
+            self._row = ""
+        self.table.show(found)
+        real: Real | None = self.table.current
+        title = f"{real.address} per node" if real else "-"
+        self.pane("detail_rule", [rule(title, self.size.width)])
+        self.pane("detail", real_lines(view, real) if real else [])
+
+    def target(self, view: View) -> Target | str:
+        real: Real | None = self.table.current
+        return real_target(view, real) if real else "no real under the cursor"
+
+    def target_of(self, view: View, row: Real) -> Target | str:
+        return real_target(view, row)
+
+    def vip_name(self) -> str:
+        return self.vip
+
+    def open(self) -> asks.Opened | None:
+        real: Real | None = self.table.current
+        return asks.Opened("real", f"{real.address}@{real.vip}") if real else None

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""7: what would happen if; every node's own plan, and nothing is done."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.widgets import Input, Label
+
+from console.exits import VerbError
+from console.model.objects import Verb
+from console.model.store import Reply
+from console.planning.asking import Asking, Sender
+from console.planning.plan import Answered, refused, to_do
+from console.planning.wish import wish
+from console.tui import command
+from console.tui.screens import asks
+from console.tui.screens.live import LiveScreen
+from console.tui.widgets.painted import Painted
+from console.tui.widgets.table import LineTable
+from console.views.cells import line, rule
+from console.views.plan_lines import plan_lines, verdict_lines
+from console.views.targets import named_target
+from console.views.view import View
+from console.views.what_if import PLANS, NodePlan, node_plans
+
+
+class WhatIfScreen(LiveScreen):
+    TOPICS = frozenset({"real"})
+    FOOTER = ("enter", "up", "fleet", "vips", "filter", "sort")
+
+    def __init__(self, sender: Sender, text: str = "") -> None:
+        """`text`: what to begin with, `drain real/10.3.1.2@web`."""
+        super().__init__()
+        self._asking = Asking(sender)
+        self._text = text
+        self._asked = ""
+        self._planned: list[Answered] = []
+
+    def crumb(self) -> str:
+        return "What if: nothing is done"
+
+    def body(self) -> ComposeResult:
+        with Horizontal(classes="field", id="question"):
+            yield Label(" if ")
+            field = Input(self._text, id="if", placeholder="drain real/10.3.1.2@web   Enter asks")
+            field.cursor_blink = False
+            yield field
+        yield Painted(id="answer_rule", classes="section")
+        yield LineTable[NodePlan](PLANS, empty="Enter, a change, Enter: the nodes say what it does")
+        yield Painted(id="plan_rule", classes="section")
+        yield Painted(id="plan")
+
+    def draw(self, view: View) -> None:
+        if self._text:
+            self._ask(view, self._text)
+            self._text = ""
+        elif not self._asked and not self.query_one("#if", Input).value:
+            self.query_one("#if", Input).focus()
+        self.pane("answer_rule", [rule(f"if: {self._asked or '-'}", self.size.width)])
+        self.table.show(node_plans(self._planned))
+        self.pane("plan_rule", [rule("all nodes together", self.size.width)])
+        if self._planned:
+            ready = bool(to_do(self._planned)) and not refused(self._planned)
+            lines = plan_lines(self._planned, self.size.width - 1)
+            self.pane("plan", [*lines, *verdict_lines(self._planned, ready=ready)])
+        else:
+            self.pane("plan", [line(" asking the nodes …", "dim")] if self._asked else [])
+
+    @on(Input.Submitted, "#if")
+    def _given(self, event: Input.Submitted) -> None:
+        if self.view is not None and self._ask(self.view, event.value):
+            self.table.focus()
+
+    def _ask(self, view: View, text: str) -> bool:
+        """Asks the nodes, or says why that is no question."""
+        try:
+            order = command.parse(text, view.agents)
+            if not isinstance(order, command.Plan):
+                self.say(f"{text}: no change; drain, undrain or weight would be one", "bad")
+                return False
+            target = named_target(view, order.target)
+            if isinstance(target, str):
+                self.say(target, "bad")
+                return False
+            orders = wish(order.verb, [target], order.weight or 0).orders
+        except VerbError as error:
+            self.say(str(error), "bad")
+            return False
+        self.say("")
+        self._asked, self._planned = text, []
+        self._asking.dry_run(orders)
+        return True
+
+    def take(self, reply: Reply) -> None:
+        if self._asking.take(reply):
+            self._planned = self._asking.answered()
+
+    def action_enter(self) -> None:
+        self.query_one("#if", Input).focus()
+
+    def action_up(self) -> None:
+        if self.focused is self.query_one("#if", Input) and self._asked:
+            self.table.focus()
+        else:
+            super().action_up()
+
+    def action_plan(self, verb: Verb) -> None:
+        """What was asked, as a plan that has a button."""
+        del verb
+        if self._asked:
+            self.post_message(asks.Commanded(self._asked))
+        else:
+            self.say("ask first: Enter, then a change")

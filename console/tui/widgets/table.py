@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A table whose cursor is bound to a row's key: a re-sort never moves it to another row.
+
+Records come in raw; only the rows on screen are formatted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from textual.events import MouseScrollDown, MouseScrollUp, Resize
+from textual.message import Message
+
+from console import format as fmt
+from console.tui.widgets.painted import Painted
+from console.views.cells import Cell, TextLine
+from console.views.columns import Column, fitting, matching, ordered
+
+R = TypeVar("R")
+
+
+class LineTable(Painted, Generic[R]):
+    can_focus = True
+
+    class Moved(Message):
+        """The cursor is on another row."""
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, LineTable.Moved)
+
+    def __init__(
+        self,
+        columns: Sequence[Column[R]],
+        *,
+        empty: str,
+        id: str | None = None,
+        by_urgency: bool = True,
+        follows: bool = False,
+    ) -> None:
+        """`by_urgency`: unsorted rows stand worst first; else as they come.
+
+        `follows`: the cursor stays on the newest row until it is moved away from there.
+        """
+        super().__init__(id=id)
+        self._by_urgency = by_urgency
+        self._follows = follows
+        self.following = follows
+        self._columns = columns
+        self._empty = empty
+        self._records: Sequence[R] = ()
+        self._rows: list[R] = []
+        self._top = 0
+        self._key = ""
+        self._chosen: frozenset[str] | None = None
+        self._sort: Column[R] | None = None
+        self._reverse = False
+        self.words = ""
+        self.marks: set[str] = set()
+        """Keys of the rows that are marked, those too that the filter hides."""
+        self.active = True
+        """Keys move its cursor: not so of the other table of a screen that has two."""
+
+    # ---- what it shows
+
+    @property
+    def columns(self) -> list[Column[R]]:
+        """Those that were chosen, with or without room for them."""
+        return [c for c in self._columns if self._chosen is None or c.title in self._chosen]
+
+    @property
+    def titles(self) -> list[str]:
+        """Of all columns that there are."""
+        return [column.title for column in self._columns]
+
+    @property
+    def rows(self) -> list[R]:
+        """As they are on show, those too for which there is no room."""
+        return list(self._rows)
+
+    def choose(self, titles: frozenset[str] | None) -> None:
+        """Only these columns; None: all."""
+        self._chosen = titles
+        self._draw()
+
+    def use(self, columns: Sequence[Column[R]]) -> None:
+        """Other columns from the next `show` on."""
+        if self._sort not in columns:
+            self._sort = None
+        self._columns = columns
+
+    def select(self, key: str) -> None:
+        """The cursor to this row, now or when it appears."""
+        self._key = key
+
+    def show(self, records: Sequence[R]) -> None:
+        self._records = records
+        self._arrange()
+
+    @property
+    def current(self) -> R | None:
+        """The row under the cursor."""
+        return next((row for row in self._rows if _key(row) == self._key), None)
+
+    @property
+    def marked(self) -> list[R]:
+        """The marked rows that are on show, in their order."""
+        return [row for row in self._rows if _key(row) in self.marks]
+
+    @property
+    def summary(self) -> str:
+        """Sort, filter and how many rows: for the crumb line."""
+        usual = "problem" if self._by_urgency else "time"
+        sort = self._sort.title.lower() if self._sort else usual
+        arrow = "▲" if self._reverse else "▼"
+        rows, all_ = len(self._rows), len(self._records)
+        counted = f"{rows} rows" if rows == all_ else f"{rows} of {all_} rows"
+        return f"{self._marks()}sort {sort}{arrow}  filter {self.words or '-'}  {counted}"
+
+    def _marks(self) -> str:
+        if not self.marks:
+            return ""
+        hidden = len(self.marks) - len(self.marked)
+        return f"{len(self.marks)} marked" + (f", {hidden} hidden  " if hidden else "  ")
+
+    # ---- keys
+
+    def filter(self, words: str) -> None:
+        self.words = words
+        self._arrange()
+
+    def sort_next(self) -> None:
+        """Problem first, then by each visible column in turn."""
+        choices: list[Column[R] | None] = [None, *self._visible()]
+        index = choices.index(self._sort) if self._sort in choices else 0
+        self._sort = choices[(index + 1) % len(choices)]
+        self._reverse = False
+        self._arrange()
+
+    def reverse(self) -> None:
+        self._reverse = not self._reverse
+        self._arrange()
+
+    def follow(self) -> None:
+        """On, and to the newest row; or off."""
+        self.following = self._follows and not self.following
+        self._arrange()
+
+    def mark(self) -> None:
+        """The row under the cursor, or no more; then the next row."""
+        if self.current is not None:
+            self.marks ^= {self._key}
+            self.move(1)
+            self._draw()
+
+    def mark_all(self) -> None:
+        self.marks |= {_key(row) for row in self._rows}
+        self._draw()
+
+    def unmark(self) -> None:
+        self.marks.clear()
+        self._draw()
+
+    def move(self, rows: int) -> None:
+        if self._rows:
+            index = min(len(self._rows) - 1, max(0, self._index() + rows))
+            self._go(index)
+
+    def page(self, pages: int) -> None:
+        self.move(pages * max(1, self._height() - 1))
+
+    def edge(self, which: int) -> None:
+        self.move(which * len(self._rows))
+
+    # ---- inside
+
+    def _arrange(self) -> None:
+        if self.marks:
+            # A mark goes with its row: none may come back on another one.
+            self.marks &= {_key(row) for row in self._records}
+        rows = matching(self._records, self._columns, self.words)
+        if self._sort is None:
+            if self._by_urgency:
+                rows.sort(key=_urgency, reverse=self._reverse)
+            self._rows = rows if self._by_urgency or not self._reverse else rows[::-1]
+        else:
+            self._rows = ordered(rows, self._sort, reverse=self._reverse)
+        if self._rows and self.following:
+            self._key = _key(self._rows[-1])
+        elif self._rows and self.current is None:
+            # Its row is gone: the nearest place is the top, the target of a plan is never guessed.
+            self._key = _key(self._rows[0])
+            self.post_message(self.Moved())
+        self._draw()
+
+    def _index(self) -> int:
+        return next((i for i, row in enumerate(self._rows) if _key(row) == self._key), 0)
+
+    def _go(self, index: int) -> None:
+        self.following = self._follows and index == len(self._rows) - 1
+        self._key = _key(self._rows[index])
+        self._draw()
+        self.post_message(self.Moved())
+
+    def _height(self) -> int:
+        return max(0, self.size.height - 1)
+
+    def _visible(self) -> list[Column[R]]:
+        return fitting(self.columns, self.size.width)
+
+    def _draw(self) -> None:
+        height, index = self._height(), self._index()
+        self._top = max(0, min(self._top, index, len(self._rows) - height))
+        if height and index >= self._top + height:
+            self._top = index - height + 1
+        columns = self._visible()
+        shown = self._rows[self._top : self._top + height]
+        lines = [_heading(columns), *(self._row(row, columns) for row in shown)]
+        if not self._rows:
+            text = self._empty if not self._records else f"no row has {self.words!r}; Esc clears"
+            lines.append((Cell(f" {text}", "dim"),))
+        self.paint(lines)
+
+    def _row(self, row: R, columns: Sequence[Column[R]]) -> TextLine:
+        chosen = self.active and _key(row) == self._key
+        marked = _key(row) in self.marks
+        cells = [Cell(">" if chosen else " ")]
+        for column in columns:
+            text, tone = column.cell(row)
+            behind = "*" if marked and len(cells) == 1 else " "
+            cells.append(Cell(fmt.fit(text, column.width, right=column.right) + behind, tone))
+        if not chosen:
+            return tuple(cells)
+        return tuple(Cell(cell.text, f"{cell.tone} cursor".strip()) for cell in cells)
+
+    def on_resize(self, _: Resize) -> None:
+        self._draw()
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        event.stop()
+        self.move(1)
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        event.stop()
+        self.move(-1)
+
+
+def _heading(columns: Sequence[Column[Any]]) -> TextLine:
+    titles = [fmt.fit(c.title, c.width, right=c.right) + " " for c in columns]
+    return (Cell(" " + "".join(titles), "head"),)
+
+
+def _key(row: Any) -> str:  # noqa: ANN401  # every record has one
+    return str(row.key)
+
+
+def _urgency(row: Any) -> float:  # noqa: ANN401  # a Drop has no state: the most frequent first
+    state = getattr(row, "state", None)
+    return -state.urgency if state is not None else -(row.pps.value or 0.0)

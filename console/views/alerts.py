@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The problems with their age: since the agents say so, or since this console saw them.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from textwrap import wrap
+
+from console import format as fmt
+from console.model.records import State
+from console.views.cells import Cell
+from console.views.columns import Column
+from console.views.problems import Kind, Problem
+
+CRITICAL = State("! crit", "bad", 9)
+WARNING = State("▲ warn", "warn", 3)
+NEXT: Mapping[Kind, str] = {
+    "silent": "see whether the agent runs on that node, and whether you may read its sockets",
+    "stale": "its packets may well go on without the agent: look at the node before you act",
+    "foreign": "upgrade the older side: agent and console must speak the same version",
+    "denied": "have your public key (FILE.pub) added there; `remora keys` makes one",
+    "insecure": "make keys (`remora keys`) and take `insecure = true` out of its config",
+    "wire": "agent and console are of different versions, or something else writes to that socket",
+    "xdp": "`remora-agent preflight` there says whose program it is and what its driver can do",
+    "ring": "d compares it slot by slot; drains and weights must be the same on all nodes",
+    "peer": "look at the router; the node takes no traffic through it (6)",
+    "quorum": "the VIP is being withdrawn: bring reals back, or undrain some (Enter)",
+    "announce": "its own node keeps it back: reals, quorum and sessions are on 6",
+    "health": "Enter shows what each node's check last said",
+    "mixed": "drain it on the other nodes too, or undrain it: flows that change node may break",
+}
+"""What to do next, by kind of problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    key: str
+    state: State
+    problem: Problem
+    age: float
+    """Seconds that it has lasted."""
+    at_least: bool
+    """It may have begun earlier: that is when this console first saw it."""
+
+
+class Watch:
+    """Remembers when each problem was first seen; one that went away and came back is new."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, float] = {}
+
+    def take(self, problems: Sequence[Problem], now: float) -> tuple[Alert, ...]:
+        """To be called at every frame; worst first, as the problems are."""
+        present = {problem.key for problem in problems}
+        self._first = {k: at for k, at in self._first.items() if k in present}
+        return tuple(self._alert(problem, now) for problem in problems)
+
+    def _alert(self, problem: Problem, now: float) -> Alert:
+        first = self._first.setdefault(problem.key, now)
+        at_least = problem.at_least or problem.age is None
+        return Alert(
+            key=problem.key,
+            state=CRITICAL if problem.critical else WARNING,
+            problem=problem,
+            age=max(now - first, problem.age or 0.0) if at_least else problem.age or 0.0,
+            at_least=at_least,
+        )
+
+
+def _age(row: Alert) -> Cell:
+    return Cell(fmt.age(row.age) + ("+" if row.at_least else ""))
+
+
+@lru_cache(maxsize=8)
+def columns(width: int) -> tuple[Column[Alert], ...]:
+    """What is wrong gets all the room that is left."""
+    return (
+        Column("LEVEL", 6, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
+        Column("SINCE", 5, _age, lambda r: r.age, right=True),
+        Column("OBJECT", 24, lambda r: Cell(r.problem.subject), lambda r: r.problem.subject),
+        Column("WHAT", max(20, width - 40), lambda r: Cell(r.problem.text), _text),
+    )
+
+
+def _text(row: Alert) -> str:
+    return row.problem.text
+
+
+def alert_lines(alert: Alert, width: int = 80) -> list[tuple[Cell, ...]]:
+    """The one under the cursor, in full, and what to do next."""
+    return [
+        (Cell(f" {alert.problem.subject}", "strong"),),
+        *((Cell(f" {part}"),) for part in wrap(alert.problem.text, width - 2)),
+        (Cell(" next    ", "dim"), Cell(NEXT[alert.problem.kind])),
+    ]

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How records are written: columns with fixed widths, the same for screen and CLI.  Pure.
+
+A column has a priority: where there is no room the highest numbers go first, none is squeezed, so
+that a changing number never moves its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from console.views.cells import Cell
+
+R = TypeVar("R")
+
+
+class Column(NamedTuple, Generic[R]):
+    title: str
+    width: int
+    cell: Callable[[R], Cell]
+    order: Callable[[R], Any]
+    """What sorting compares; numbers sort largest first."""
+    priority: int = 0
+    """0: always there."""
+    right: bool = False
+    wide: bool = False
+    """Only in `-o wide`: needs rates, or says more than most want."""
+
+
+def fitting(columns: Sequence[Column[R]], width: int) -> list[Column[R]]:
+    """The columns for which `width` has room (one cell between them, one at each end)."""
+    chosen = list(columns)
+    while _room(chosen) > width:
+        least = max(chosen, key=lambda column: column.priority)
+        if least.priority == 0:
+            break
+        chosen.remove(least)
+    return chosen
+
+
+def _room(columns: Sequence[Column[R]]) -> int:
+    return 1 + sum(column.width + 1 for column in columns)
+
+
+def ordered(rows: Sequence[R], column: Column[R], *, reverse: bool = False) -> list[R]:
+    """Sorted by a column: words from A, numbers from the largest, unknown last either way."""
+    known = [row for row in rows if column.order(row) is not None]
+    unknown = [row for row in rows if column.order(row) is None]
+    numbers = bool(known) and not isinstance(column.order(known[0]), str | tuple)
+    return sorted(known, key=column.order, reverse=numbers != reverse) + unknown
+
+
+def matching(rows: Sequence[R], columns: Sequence[Column[R]], words: str) -> list[R]:
+    """Rows in which every word of the filter occurs (`!word`: does not), in any column."""
+    wanted = words.lower().split()
+    if not wanted:
+        return list(rows)
+    return [row for row in rows if _matches(row, columns, wanted)]
+
+
+def _matches(row: R, columns: Sequence[Column[R]], wanted: Sequence[str]) -> bool:
+    text = " ".join(column.cell(row).text for column in columns).lower()
+    return all(
+        (word[1:] not in text) if word.startswith("!") and word[1:] else (word in text)
+        for word in wanted
+    )

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One object in full: a node, a VIP or a real on each node, a drop reason.  Pure."""
+
+from __future__ import annotations
+
+from console import format as fmt
+from console.model import rows
+from console.model.rates import HISTORY_SECONDS
+from console.model.records import Node, Real, Vip
+from console.views.cells import Cell, TextLine, line
+from console.views.view import View
+from shared.messages import NodeSnapshot
+from shared.reasons import BY_NUMBER
+
+
+def node_lines(node: Node) -> list[TextLine]:
+    snapshot = node.snapshot
+    if snapshot is None:
+        return [
+            (Cell(" state    "), Cell(node.state.text, node.state.tone)),
+            line(f" {node.address}"),
+        ]
+    old = "" if node.live else "?"
+    peers = ", ".join(
+        f"{p.address} AS{p.asn} {p.state} {fmt.age(snapshot.at - p.since)}" for p in snapshot.peers
+    )
+    up = fmt.age(snapshot.at - snapshot.started)
+    differs = "differs from the other nodes" if node.ring_differs else "as the other nodes"
+    return [
+        (
+            Cell(" state    "),
+            Cell(node.state.text, node.state.tone),
+            Cell(f"   age {fmt.age(node.age)}   agent {snapshot.version} up {up}   "),
+            _xdp(snapshot),
+            Cell(f" {snapshot.interface}   revision {snapshot.revision}"),
+        ),
+        (
+            Cell(f" ring     {snapshot.ring_digest}  "),
+            Cell(differs, "bad" if node.ring_differs else "dim"),
+        ),
+        line(f" BGP      {peers or 'no peers'}"),
+        (
+            Cell(
+                f" rx {fmt.si(node.pps)}{old} pps  tx {fmt.si(node.tx_pps)}{old}"
+                f"  pass {fmt.si(node.pass_pps)}{old}  drop {fmt.si(node.drop_pps)}{old}"
+                f"  miss {fmt.percent(node.misses)}{old}"
+                f"  flows {fmt.si(snapshot.live_flows)}{old}  "
+            ),
+            Cell(fmt.sparkline(node.history, 16, HISTORY_SECONDS), "hot"),
+        ),
+    ]
+
+
+def _xdp(snapshot: NodeSnapshot) -> Cell:
+    """As the kernel has it; an older agent says what was asked for."""
+    mode = snapshot.xdp_attached or snapshot.xdp_mode
+    tones = {"native": "", "offloaded": "", "generic": "warn"}
+    return Cell(f"XDP {mode}", tones.get(mode, "bad"))
+
+
+def vip_lines(view: View, vip: Vip) -> list[TextLine]:
+    """The VIP on each node: the spread should be even."""
+    lines: list[TextLine] = []
+    for agent in view.agents:
+        for one in rows.vips([agent], view.now, name=vip.name):
+            part = one.pps.value / vip.pps.value if one.pps.value and vip.pps.value else None
+            lines.append(
+                (
+                    Cell(f" {fmt.fit(agent.name, 10)} "),
+                    Cell(fmt.fit(one.state.text, 14), one.state.tone),
+                    Cell(f" {fmt.si(one.pps.value):>6} pps {fmt.percent(part):>6} "),
+                    Cell(fmt.bar(part, 20), "hot"),
+                    Cell("  announced" if one.announced else "  not announced", "dim"),
+                )
+            )
+    return lines
+
+
+def real_lines(view: View, real: Real) -> list[TextLine]:
+    """The real as each node has it."""
+    lines: list[TextLine] = []
+    for agent in view.agents:
+        for one in rows.reals([agent], view.now, vip=real.vip):
+            if one.address != real.address:
+                continue
+            old = "?" if one.stale else ""
+            lines.append(
+                (
+                    Cell(f" {fmt.fit(agent.name, 10)} "),
+                    Cell(fmt.fit(one.state.text, 12), one.state.tone),
+                    Cell(
+                        f"w {one.weights[0]:<4} ring {fmt.percent(one.slots):>6}{old}"
+                        f"  {fmt.si(one.pps.value):>6} pps"
+                        f"  flows {fmt.si(one.live_flows.value):>5}"
+                        f"  check {one.check} {fmt.milliseconds(one.check_ms)} ms"
+                        f"  changed {fmt.age(one.changed)} ago"
+                    ),
+                )
+            )
+    return lines
+
+
+def reason_lines(reason: int) -> list[TextLine]:
+    known = BY_NUMBER.get(reason)
+    if known is None:
+        return [line(" a reason of a newer agent: this console has no words for it", "dim")]
+    return [
+        line(f" means   {known.meaning}"),
+        line(f" cause   {known.cause}"),
+        line(f" remedy  {known.remedy}"),
+    ]

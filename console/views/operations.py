@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was done, by whom, on which nodes, and whether it can be taken back.  Pure.
+
+Made of the agents' change events, so every console shows the same, other operators' too.  Commands
+of one operation carry its name; those without (other clients) are one operation each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from console import format as fmt
+from console.model.records import State
+from console.model.store import Agent
+from console.views.cells import Cell, TextLine
+from console.views.columns import Column
+from console.views.items import Item, word
+from shared.messages import ChangeEvent
+
+
+class Step(NamedTuple):
+    """One node's part."""
+
+    address: str
+    node: str
+    wall: float
+    result: str
+    """As the agent says: `applied`, `refused: ...`, ..."""
+    revision: int
+    undo: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        return self.result == "applied"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    key: str
+    wall: float
+    """Unix time of its first part."""
+    who: str
+    what: str
+    why: str
+    steps: tuple[Step, ...]
+    state: State
+    overtaken: str
+    """Who changed the same object afterwards; empty: nobody."""
+
+    @property
+    def undo(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """(address, node, lines) of the nodes on which there is something to take back."""
+        return [(s.address, s.node, s.undo) for s in self.steps if s.undo]
+
+
+def operations(agents: Sequence[Agent]) -> list[Operation]:
+    """Newest first."""
+    grouped: dict[str, list[tuple[Step, ChangeEvent]]] = {}
+    for agent in agents:
+        for event in agent.log.changes:
+            body = event.body
+            assert isinstance(body, ChangeEvent)
+            key = body.operation or f"{agent.address} {event.boot} {event.sequence}"
+            step = Step(
+                agent.address, event.node, event.wall, body.result, body.revision, body.undo
+            )
+            grouped.setdefault(key, []).append((step, body))
+    newest_first = sorted(grouped.items(), key=lambda item: -min(s.wall for s, _ in item[1]))
+    found: list[Operation] = []
+    later: dict[str, str] = {}
+    for key, parts in newest_first:
+        found.append(_operation(key, parts, later))
+        for name in _touched(found[-1]):
+            later.setdefault(name, f"{found[-1].who} at {fmt.clock(found[-1].wall)}")
+    return found
+
+
+def _operation(
+    key: str, parts: Sequence[tuple[Step, ChangeEvent]], later: dict[str, str]
+) -> Operation:
+    steps = tuple(step for step, _ in sorted(parts, key=lambda part: part[0].wall))
+    first = parts[0][1]
+    made = Operation(
+        key=key,
+        wall=steps[0].wall,
+        who=first.who,
+        what=first.what,
+        why=first.why,
+        steps=steps,
+        state=_state(steps),
+        overtaken="",
+    )
+    by = next((later[name] for name in _touched(made) if name in later), "")
+    return made if not by else _overtaken(made, by)
+
+
+def _overtaken(made: Operation, by: str) -> Operation:
+    return Operation(made.key, made.wall, made.who, made.what, made.why, made.steps, made.state, by)
+
+
+def _touched(operation: Operation) -> set[str]:
+    """Objects that it really changed, as the lines that take it back name them, per node."""
+    return {f"{s.address} {text.split()[1]}" for s in operation.steps for text in s.undo}
+
+
+def _state(steps: Sequence[Step]) -> State:
+    done = sum(step.done for step in steps)
+    if done == len(steps):
+        return State(f"● ok {done}/{done}", "ok", 0)
+    if done:
+        return State(f"▲ partial {done}/{len(steps)}", "bad", 6)
+    words = {step.result.partition(":")[0] for step in steps}
+    if words == {"unchanged"}:
+        return State("· already so", "dim", 0)
+    if "failed" in words:
+        return State("✕ failed", "bad", 6)
+    if words <= {"refused", "unchanged"}:
+        return State("✕ refused", "warn", 2)
+    # What the agent tells of itself: a drain that has ended, pressure, ...
+    return State(f"· {steps[0].result}", "dim", 0)
+
+
+def undoable(operation: Operation) -> str:
+    """`yes`, or why not."""
+    if not operation.undo:
+        return "-"
+    return f"no: {operation.overtaken}" if operation.overtaken else "yes"
+
+
+def item(row: Operation) -> Item:
+    return {
+        "name": row.key,
+        "at": round(row.wall, 3),
+        "who": row.who,
+        "what": row.what,
+        "why": row.why,
+        "result": word(row.state),
+        "overtaken_by": row.overtaken or None,
+        "nodes": [
+            {
+                "node": step.node,
+                "at": round(step.wall, 3),
+                "result": step.result,
+                "revision": step.revision,
+                "undo": list(step.undo),
+            }
+            for step in row.steps
+        ],
+    }
+
+
+OPERATIONS: tuple[Column[Operation], ...] = (
+    Column("WHEN", 8, lambda r: Cell(fmt.clock(r.wall)), lambda r: r.wall),
+    Column("WHO", 12, lambda r: Cell(r.who), lambda r: r.who, 1),
+    Column("WHAT", 32, lambda r: Cell(r.what), lambda r: r.what),
+    Column("RESULT", 14, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
+    Column("UNDO", 4, lambda r: Cell(undoable(r).partition(":")[0]), undoable, 1),
+    Column("REASON", 40, lambda r: Cell(r.why, "dim"), lambda r: r.why, 3),
+)
+
+
+def operation_lines(operation: Operation, room: int) -> list[TextLine]:
+    """The one under the cursor, node by node."""
+    lines: list[TextLine] = [
+        (Cell(" what     ", "dim"), Cell(operation.what, "strong")),
+        (Cell(" from     ", "dim"), Cell(f"{operation.who}   reason {operation.why or '-'}")),
+    ]
+    for step in operation.steps:
+        tone = "ok" if step.done else "warn"
+        lines.append(
+            (
+                Cell(f" {fmt.clock(step.wall, digits=2)}  {step.node:<10} "),
+                Cell(step.result, tone),
+                Cell(f"  revision {step.revision}", "dim"),
+            )
+        )
+    lines.append((Cell(" undo     ", "dim"), Cell(_undo_text(operation))))
+    return lines[:room]
+
+
+def _undo_text(operation: Operation) -> str:
+    if operation.overtaken:
+        return f"no: the same was changed again by {operation.overtaken}"
+    lines = dict.fromkeys(text for _, _, each in operation.undo for text in each)
+    return f"Z plans: {', '.join(lines)}" if lines else "there is nothing to take back"

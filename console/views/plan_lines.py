@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan, and what became of it, as lines on the screen.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from console.planning import plan
+from console.planning.plan import Answered
+from console.views.cells import Cell, TextLine, line
+
+LABEL = 12
+"""Columns of the plan's left side."""
+
+
+def plan_lines(answered: Sequence[Answered], width: int) -> list[TextLine]:
+    lines: list[TextLine] = []
+    for label, text in plan.lines(answered):
+        tone = "bad" if text.startswith("✕") else ""
+        for index, part in enumerate(wrapped(text, width - LABEL)):
+            lines.append((Cell(f"{label if index == 0 else '':<{LABEL}}", "dim"), Cell(part, tone)))
+    return lines
+
+
+def verdict_lines(answered: Sequence[Answered], *, ready: bool) -> list[TextLine]:
+    if ready:
+        return []
+    if plan.refused(answered):
+        return [
+            line("refused: nothing was sent", "bad"),
+            line("a guard is passed by its name in `allow`, with a reason, then Plan", "dim"),
+        ]
+    if all(a.answer is None for a in answered):
+        return [line("no node answered: nothing was sent", "bad")]
+    return [line("nothing to do: it is so already", "ok")]
+
+
+def result_lines(answers: Sequence[Answered], asked: int) -> list[TextLine]:
+    """What became of a command, node by node; `asked`: of how many."""
+    good = sum(plan.in_force(a.answer) for a in answers)
+    verified = sum(a.answer is not None and a.answer.status == "verified" for a in answers)
+    steps = f" applied {good}/{asked}" + (f", verified {verified}/{asked}" if verified else "")
+    waits = len(answers) < asked or any(a.answer is not None and a.answer.more for a in answers)
+    lines = [line(steps, "ok" if good == asked else "dim" if waits else "bad")]
+    for answered in answers:
+        answer = answered.answer
+        if answer is None:
+            text = "no answer; it may still take effect: watch the row"
+            lines.append(line(f" {answered.node}  {text}", "bad"))
+        elif answer.status in ("refused", "failed", "unverified"):
+            text = f"{answer.status} {answer.guard}: {answer.error}"
+            lines.append(line(f" {answered.node}  {text}", "bad"))
+        else:
+            tone = "dim" if answer.status == "accepted" else "ok"
+            lines.append(line(f" {answered.node}  {plan.step(answer)}", tone))
+    return lines
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    lines, current = [], ""
+    for word in text.split():
+        if current and len(current) + 1 + len(word) > width:
+            lines.append(current)
+            current = word
+        else:
+            current = f"{current} {word}".strip()
+    return [*lines, current]

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong, worst first: the alerts of the fleet screen and the verdict of `status`.  Pure.
+
+A drain is an operator's wish and no problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from console import format as fmt
+from console.model import rows
+from console.model.store import Agent, Liveness
+from console.views.rings import first_difference
+from shared.messages import NodeSnapshot, Ring, VipRow
+from shared.model import Admin
+
+Kind = Literal[
+    "silent",
+    "stale",
+    "foreign",
+    "denied",
+    "insecure",
+    "wire",
+    "xdp",
+    "ring",
+    "peer",
+    "quorum",
+    "announce",
+    "health",
+    "mixed",
+]
+
+
+class Problem(NamedTuple):
+    critical: bool
+    subject: str
+    """`node/lb1`, `vip/web`, `real/10.3.1.2@web`"""
+    text: str
+    kind: Kind
+    age: float | None = None
+    """Seconds that it has lasted, where the agents say so."""
+    at_least: bool = False
+    """It may have begun before that."""
+    with_whom: str = ""
+    """Of a node's session: the neighbour."""
+
+    @property
+    def key(self) -> str:
+        """The same for as long as it lasts, another for every other problem."""
+        return f"{self.kind} {self.subject} {self.with_whom}"
+
+
+def problems(
+    agents: Sequence[Agent], now: float, rings: Mapping[tuple[str, str], Ring] | None = None
+) -> list[Problem]:
+    """Critical ones first.  `rings`: those that were asked for, to say where they differ."""
+    found = [
+        *_of_nodes(agents, now, rings or {}),
+        *_of_vips(agents, now),
+    ]
+    return sorted(found, key=lambda problem: not problem.critical)
+
+
+def _of_xdp(name: str, snapshot: NodeSnapshot) -> Iterator[Problem]:
+    mode = snapshot.xdp_attached
+    if mode in ("", snapshot.xdp_mode, "offloaded"):
+        return
+    if mode in ("none", "foreign"):
+        whose = "no program is" if mode == "none" else "somebody else's program is"
+        text = f"{whose} attached to {snapshot.interface}: no packet is balanced; restart the agent"
+        yield Problem(True, name, text, "xdp")
+        return
+    text = f"XDP runs in {mode} mode, {snapshot.xdp_mode} is configured"
+    yield Problem(False, name, text, "xdp")
+
+
+def _of_nodes(
+    agents: Sequence[Agent], now: float, rings: Mapping[tuple[str, str], Ring]
+) -> Iterator[Problem]:
+    common = rows.common_digest(agents, now)
+    for agent in agents:
+        name, liveness, age = f"node/{agent.name}", agent.liveness(now), agent.age(now)
+        if liveness is not Liveness.LIVE:
+            text = _absence(agent, liveness, age)
+            yield Problem(True, name, text, ABSENT[liveness], age)
+            continue
+        if agent.wire_errors:
+            yield Problem(False, name, f"{agent.wire_errors} messages could not be read", "wire")
+        snapshot = agent.node
+        if snapshot is None:
+            continue
+        yield from _of_xdp(name, snapshot)
+        if snapshot.ring_digest != common:
+            where = first_difference(agent, agents, now, rings)
+            text = f"ring differs from the others: {where}flows that move here break"
+            yield Problem(True, name, text, "ring")
+        yield from _of_peers(snapshot, name, age or 0.0)
+        if snapshot.insecure:
+            text = "listens on a network without keys: anybody who reaches it can steer it"
+            yield Problem(False, name, text, "insecure")
+
+
+def _of_peers(snapshot: NodeSnapshot, name: str, age: float) -> Iterator[Problem]:
+    for peer in snapshot.peers:
+        if peer.state == "down":
+            since = max(0.0, snapshot.at - peer.since + age)
+            text = f"BGP to {peer.address} is down: {peer.detail}"
+            yield Problem(True, name, text, "peer", since, with_whom=peer.address)
+
+
+ABSENT: Mapping[Liveness, Kind] = {
+    Liveness.SILENT: "silent",
+    Liveness.STALE: "stale",
+    Liveness.FOREIGN: "foreign",
+    Liveness.DENIED: "denied",
+}
+
+
+def _absence(agent: Agent, liveness: Liveness, age: float | None) -> str:
+    match liveness:
+        case Liveness.FOREIGN:
+            return "speaks another wire version: upgrade the older side"
+        case Liveness.DENIED:
+            return "this console's key is not in the node's authorised keys, or was taken out"
+        case Liveness.STALE:
+            return f"no telemetry for {fmt.age(age)}: its values are old, no action on it"
+    return f"no answer at {agent.address}: is the agent running, may you read its sockets?"
+
+
+class _Seen:
+    """What the nodes that carry a VIP say of it and of its reals."""
+
+    def __init__(self, row: VipRow) -> None:
+        self.nodes = 0
+        self.reals = self.quorum = 0
+        self.reals_up = row.reals_up
+        self.silent: list[str] = []
+        """Nodes that should announce it and do not."""
+        self.ailing: dict[str, list[tuple[str, float]]] = {}
+        """Address -> (last words, seconds since its last change) of each node."""
+        self.drained: dict[str, int] = {}
+
+    def take(self, row: VipRow, since: float) -> None:
+        """`since`: the agent's clock now."""
+        self.nodes += 1
+        self.reals, self.quorum = max(self.reals, row.reals), max(self.quorum, row.quorum)
+        self.reals_up = min(self.reals_up, row.reals_up)
+        for real in row.ailing:
+            # Of admin, health or weight: its health has been so for no less.
+            told = real.check, since - real.changed
+            self.ailing.setdefault(real.address, []).append(told)
+        for address in row.drained:
+            self.drained[address] = self.drained.get(address, 0) + 1
+
+
+def _of_vips(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
+    """From the topic that every screen follows, so that all of them count alike.
+
+    Without rates and shares: this runs over the whole fleet all the time.
+    """
+    seen: dict[str, _Seen] = {}
+    for agent in agents:
+        if agent.vips is None or not agent.fresh(now, "vip"):
+            continue
+        since = agent.vips.at + (agent.age(now, "vip") or 0.0)
+        speaks = bool(agent.node and agent.node.peers and agent.node.admin is Admin.ENABLED)
+        for row in agent.vips.vips:
+            vip = seen.get(row.name)
+            if vip is None:
+                vip = seen[row.name] = _Seen(row)
+            vip.take(row, since)
+            if speaks and not row.announced:
+                vip.silent.append(agent.name)
+    for name, vip in seen.items():
+        yield from _of_vip(name, vip)
+    for name, vip in seen.items():
+        yield from _of_one(name, vip)
+
+
+def _of_vip(name: str, vip: _Seen) -> Iterator[Problem]:
+    if vip.reals_up < max(1, vip.quorum):
+        text = f"{vip.reals_up} of {vip.reals} reals take new flows, its quorum is {vip.quorum}"
+        yield Problem(True, f"vip/{name}", text, "quorum")
+    elif vip.silent:
+        yield Problem(False, f"vip/{name}", f"not announced by {', '.join(vip.silent)}", "announce")
+
+
+def _of_one(vip: str, seen: _Seen) -> Iterator[Problem]:
+    for address, told in seen.ailing.items():
+        where = "" if len(told) == seen.nodes else f" on {len(told)} of {seen.nodes} nodes"
+        text = f"not up{where}: {told[0][0]}"
+        age = max(age for _, age in told)
+        yield Problem(False, f"real/{address}@{vip}", text, "health", age, at_least=True)
+    for address, count in seen.drained.items():
+        if count < seen.nodes and address not in seen.ailing:
+            text = f"drained on {count} of {seen.nodes} nodes only"
+            yield Problem(False, f"real/{address}@{vip}", text, "mixed")

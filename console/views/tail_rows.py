@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events as rows of a table, newest last, and one of them in full.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from console import format as fmt
+from console.model.eventlog import Line
+from console.model.store import Agent
+from console.views import packet
+from console.views.cells import Cell, TextLine, rule
+from console.views.columns import Column
+from console.views.details import reason_lines
+from console.views.tail import in_words, tone
+from shared.messages import DropEvent, Event, EventBody, HealthEvent, PeerEvent, RouteEvent
+
+SHOWN = 500
+"""Newest events that the tail looks through."""
+
+
+class EventPlace(NamedTuple):
+    """Where an event is found again: (agent, run, sequence)."""
+
+    address: str
+    run: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.address} {self.run} {self.sequence}"
+
+    @staticmethod
+    def of(text: str) -> EventPlace:
+        address, run, sequence = text.rsplit(" ", 2)
+        return EventPlace(address, int(run), int(sequence))
+
+
+@dataclass(frozen=True, slots=True)
+class TailRow:
+    key: str
+    """An EventPlace; a gap's ends in `gap`."""
+    line: Line
+
+    @property
+    def body(self) -> EventBody | None:
+        return self.line.event.body if self.line.event else None
+
+
+def tail_rows(agents: Sequence[Agent]) -> list[TailRow]:
+    """Oldest first; gaps are rows too."""
+    found = [
+        TailRow(f"{EventPlace(agent.address, *line.place)}{'' if line.event else ' gap'}", line)
+        for agent in agents
+        for line in agent.log.lines(SHOWN)
+    ]
+    return sorted(found, key=lambda row: row.line.wall)[-SHOWN:]
+
+
+def _text(row: TailRow) -> str:
+    if row.body is None:
+        return f"-- lost {row.line.lost} events before this --"
+    return in_words(row.body)
+
+
+@lru_cache(maxsize=8)
+def columns(width: int) -> tuple[Column[TailRow], ...]:
+    """What happened gets all the room that is left."""
+    return (
+        Column("TIME", 11, _time, lambda r: r.line.wall),
+        Column("NODE", 10, lambda r: Cell(r.line.node, "dim"), lambda r: r.line.node),
+        Column("WHAT", max(20, width - 25), lambda r: Cell(_text(r), tone(r.line)), _text),
+    )
+
+
+def _time(row: TailRow) -> Cell:
+    return Cell(fmt.clock(row.line.wall, digits=2), "dim")
+
+
+def opens(row: TailRow) -> tuple[str, str] | None:
+    """(place, name) of what the event is about; a packet: itself."""
+    match row.body:
+        case DropEvent():
+            return "packet", row.key
+        case HealthEvent(vip=vip, real=real):
+            return "real", f"{real}@{vip}"
+        case PeerEvent() | RouteEvent():
+            return "node", row.key.partition(" ")[0]
+    return None
+
+
+def packet_lines(event: Event, width: int) -> list[TextLine]:
+    """A dropped packet: why, header by header, and its bytes."""
+    body = event.body
+    if not isinstance(body, DropEvent):
+        return [(Cell(f" {in_words(body)}"),)]
+    lines: list[TextLine] = [
+        (
+            Cell(f" {body.name} ", "bad"),
+            Cell(f" on {event.node} cpu {body.cpu} queue {body.rx_queue}"),
+            Cell(f"  at {fmt.clock(event.wall, digits=2)}Z   {body.length} bytes   VIP "),
+            Cell(body.vip or "-", "strong"),
+        ),
+        *reason_lines(body.reason),
+        rule("headers", width),
+    ]
+    lines += [
+        (
+            Cell(f" {'  ' * header.depth}{header.name:<6}", "strong"),
+            Cell(f" {header.text}"),
+            Cell("   inner" if header.depth else "", "dim"),
+        )
+        for header in packet.headers(body.head)
+    ]
+    lines.append(rule(f"the first {len(body.head)} bytes", width))
+    size = 32 if width >= 150 else 16
+    lines += [(Cell(f" {text}", "dim"),) for text in packet.hex_lines(body.head, width=size)]
+    return lines

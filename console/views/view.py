@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One frame's view of the world, and what every screen says: header, alerts, totals.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from console import format as fmt
+from console.model.rates import HISTORY_SECONDS, Sum, total
+from console.model.records import Node
+from console.model.store import Agent, Store
+from console.planning.arming import Arming
+from console.views.alerts import Alert
+from console.views.cells import Cell, TextLine, line
+from console.views.problems import Problem
+
+
+class View(NamedTuple):
+    """What a screen draws from; nothing else reaches it."""
+
+    store: Store
+    now: float
+    """Seconds of the console's monotonic clock."""
+    wall: float
+    cluster: str
+    problems: tuple[Problem, ...] = ()
+    """Worst first."""
+    alerts: tuple[Alert, ...] = ()
+    """The same with their ages."""
+    held: float | None = None
+    """Seconds for which the display has been held; None: it is live."""
+    slow: bool = False
+    """The terminal cannot take more: frames are rarer."""
+    arming: Arming = Arming()
+    mode: str = "LIVE"
+
+    @property
+    def simulated(self) -> bool:
+        return any(agent.node is not None and agent.node.simulated for agent in self.agents)
+
+    @property
+    def agents(self) -> list[Agent]:
+        return list(self.store.agents.values())
+
+
+def header(view: View, width: int) -> TextLine:
+    """Cluster, freshness, alerts; never hidden."""
+    all_ = view.agents
+    live = len(view.store.live(view.now))
+    stale = len(all_) - live
+    alerts = len(view.problems)
+    armed = view.arming.armed(view.now)
+    left = [
+        Cell(f" {view.cluster} ", "strong"),
+        Cell("│ "),
+        Cell(f"{view.arming.word(view.now)} ", "warn strong" if armed else ""),
+        Cell("│ "),
+        Cell(f"nodes {live}/{len(all_)} ", "" if live == len(all_) else "bad"),
+        Cell("│ "),
+        Cell(f"stale {stale} ", "stale" if stale else ""),
+        Cell("│ "),
+        Cell(f"alerts {alerts} ", "bad" if alerts else ""),
+    ]
+    mode = view.mode if view.held is None else f"FROZEN {fmt.age(view.held)}"
+    mode = f"SIMULATED {mode}" if view.simulated else mode
+    odd = view.slow or view.held is not None or view.mode != "LIVE" or view.simulated
+    pace = "0.5 Hz slow link  " if view.slow else ""
+    right = f"{pace}{mode} {fmt.clock(view.wall)}Z "
+    gap = width - sum(len(cell.text) for cell in left) - len(right)
+    return (
+        *left,
+        Cell(" " * max(1, gap)),
+        Cell(right, "warn" if odd else "ok"),
+    )
+
+
+def tiny(view: View) -> list[TextLine]:
+    """All there is room for on a terminal of a few lines."""
+    critical = sum(problem.critical for problem in view.problems)
+    live, all_ = len(view.store.live(view.now)), len(view.agents)
+    text = f"{view.cluster} {live}/{all_} nodes, {critical} crit, {len(view.problems)} alerts"
+    tone_ = "bad" if critical or live < all_ else "ok"
+    return [line(text, tone_), line("too small for tables: remora status", "dim")]
+
+
+def alerts(view: View, room: int) -> list[TextLine]:
+    """The worst problems, one line each; the last says how many are not shown."""
+    found = view.problems
+    if not found:
+        return [line(" nothing is wrong", "ok")]
+    shown = found if len(found) <= room else found[: room - 1]
+    lines = [_alert(problem) for problem in shown]
+    if len(shown) < len(found):
+        lines.append(line(f" and {len(found) - len(shown)} more: 8", "dim"))
+    return lines
+
+
+def _alert(problem: Problem) -> TextLine:
+    mark = Cell(" ! " if problem.critical else " ▲ ", "bad" if problem.critical else "warn")
+    return (mark, Cell(f"{problem.subject} ", "strong"), Cell(problem.text))
+
+
+def totals(found: Sequence[Node], *, large: bool) -> list[TextLine]:
+    """The cluster's sums over live nodes; what is left out is said beside them."""
+    live = [node for node in found if node.live]
+    gone = len(found) - len(live)
+    pps = _sum([n.pps for n in live], gone)
+    octets = _sum([n.bytes_per_second for n in live], gone)
+    new = _sum([n.new_flows_per_second for n in live], gone)
+    flows = _sum([n.snapshot.live_flows if n.snapshot else None for n in live], gone)
+    dropped = _sum([n.drop_pps for n in live], gone)
+    spark = fmt.sparkline(_added([n.history for n in live]), 40 if large else 30, HISTORY_SECONDS)
+    if not large:
+        return [
+            line(
+                f" pps {_text(pps)}  bit/s {_text(octets, 8)}  new/s {_text(new)}"
+                f"  flows {_text(flows)}  drops/s {_text(dropped)}"
+            ),
+            (Cell(" pps 60s "), Cell(spark, "hot")),
+        ]
+    return [
+        (Cell(f" packets/s {_text(pps):>8}  "), Cell(spark, "hot")),
+        line(f" bits/s    {_text(octets, 8):>8}"),
+        line(f" new/s     {_text(new):>8}"),
+        line(f" flows     {_text(flows):>8}"),
+        line(f" drops/s   {_text(dropped):>8}"),
+    ]
+
+
+def _sum(values: list[float | None], gone: int) -> Sum:
+    known = total(values)
+    return Sum(known.value, known.left_out + gone)
+
+
+def _text(value: Sum, factor: int = 1) -> str:
+    if value.value is None:
+        return fmt.UNKNOWN
+    return fmt.si(value.value * factor) + (f"+{value.left_out}?" if value.left_out else "")
+
+
+def _added(histories: Iterable[Sequence[float | None]]) -> list[float | None]:
+    """Histories of several nodes added up from the newest back; unknown where one is."""
+    kept = [history for history in histories if history]
+    length = min((len(history) for history in kept), default=0)
+    columns = zip(*(history[len(history) - length :] for history in kept), strict=True)
+    return [
+        None if None in column else sum(v for v in column if v is not None) for column in columns
+    ]

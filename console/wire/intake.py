@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between the client's two threads: what came and was not taken, what is wanted and not sent yet.
+
+Of snapshots only the newest is kept, of events and faults the last few thousand: a reader that does
+not read costs no memory (K4).
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+from console.model.store import Arrived, Fault, Inbox, Reply
+from shared.codec import topic_of
+from shared.messages import Command, Event, Packets
+
+WAITING = 5000
+"""Events, and faults, that wait to be taken."""
+
+
+class Order(NamedTuple):
+    """A command on its way."""
+
+    address: str
+    command: Command
+    deadline: float
+    """Monotonic seconds after which it is given up."""
+    begun: float
+    """Monotonic seconds."""
+
+
+class Intake:
+    """Filled by the sockets' thread, emptied by the reader's."""
+
+    def __init__(self) -> None:
+        self.on_reply: Callable[[], None] = lambda: None
+        """Called in the sockets' thread."""
+        self._changed = threading.Condition()
+        self._latest: dict[tuple[str, bytes], Arrived] = {}
+        self._events: deque[Arrived] = deque(maxlen=WAITING)
+        self._replies: list[Reply] = []
+        self._faults: deque[Fault] = deque(maxlen=WAITING)
+
+    def arrived(self, arrived: Arrived) -> None:
+        with self._changed:
+            if isinstance(arrived.message, Event | Packets):
+                self._events.append(arrived)
+            else:
+                self._latest[arrived.address, topic_of(arrived.message)] = arrived
+            self._changed.notify_all()
+
+    def replied(self, reply: Reply) -> None:
+        with self._changed:
+            self._replies.append(reply)
+            self._changed.notify_all()
+        self.on_reply()
+
+    def wrong(self, fault: Fault) -> None:
+        with self._changed:
+            self._faults.append(fault)
+            self._changed.notify_all()
+
+    def take(self) -> Inbox:
+        """All that came since the last call."""
+        with self._changed:
+            inbox = Inbox(
+                (*self._latest.values(), *self._events), tuple(self._replies), tuple(self._faults)
+            )
+            for kept in (self._latest, self._events, self._replies, self._faults):
+                kept.clear()
+        return inbox
+
+    def wait(self, seconds: float, fact: Callable[[], bool] | None = None) -> bool:
+        """Until something is there, or `fact` holds; False when the time was over first."""
+        with self._changed:
+            return self._changed.wait_for(fact or self._has_some, timeout=max(0.0, seconds))
+
+    def newest(self, address: str, topic: bytes) -> Arrived | None:
+        """A snapshot that waits to be taken."""
+        return self._latest.get((address, topic))
+
+    def _has_some(self) -> bool:
+        return bool(self._latest or self._events or self._replies or self._faults)
+
+
+class Wanted:
+    """Filled by the reader's thread, emptied by the sockets': it polls `woken`."""
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        self.topics = frozenset(topics)
+        self.woken, self._wake = os.pipe()
+        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+
+    def send(self, order: Order) -> None:
+        self._orders.put(order)
+        self._nudge()
+
+    def follow(self, topics: Iterable[str]) -> None:
+        self.topics = frozenset(topics)
+        self._nudge()
+
+    def end(self) -> None:
+        self._orders.put(None)
+        self._nudge()
+
+    def orders(self) -> tuple[list[Order], bool]:
+        """Those that are new, and whether it is all over."""
+        found: list[Order] = []
+        with suppress(queue.Empty):
+            while True:
+                order = self._orders.get_nowait()
+                if order is None:
+                    return found, True
+                found.append(order)
+        return found, False
+
+    def close(self) -> None:
+        os.close(self._wake)
+        os.close(self.woken)
+
+    def _nudge(self) -> None:
+        os.write(self._wake, b"x")

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What comes back of a command: its status, its plan, or what was asked for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from shared.messages.events import Event
+from shared.messages.snapshots import Snapshot
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One line of a plan: what becomes of one real (without `real` of the VIP, without both of the
+    node)."""
+
+    vip: str
+    real: str
+    was: str
+    """`enabled, weight 100`"""
+    now: str
+    slots_before: int
+    slots_after: int
+    slots_moved: int
+    """Slots of the VIP's ring that change owner by the whole command, collateral included."""
+    live_flows: int
+    """Flows that stay on it until they end."""
+    reals_left: int
+    """Reals of the VIP that take new flows afterwards."""
+    what: str = ""
+    """The key of the config that changes, `node.flow_idle`; empty: state or weight."""
+    slots_at_least: bool = False
+    """`slots_moved` is a lower bound: too many rings change to build them all for a plan."""
+
+
+class Ring(msgspec.Struct, frozen=True):
+    """Who serves which slot of a VIP."""
+
+    vip: str
+    digest: str
+    addresses: tuple[str, ...]
+    slots: bytes
+    """RING_SLOTS little-endian 16-bit numbers: index into addresses, 65535 where nobody serves."""
+
+
+class AuditPart(msgspec.Struct, frozen=True):
+    """Records of the audit as they are in the file, so that their hashes can be checked."""
+
+    records: tuple[str, ...]
+    """JSON, chained as shared/chain.py says."""
+    total: int
+    """Number of the newest record."""
+    head: str
+    """Hash of the newest record."""
+
+
+Ending = Literal["unchanged", "planned", "refused", "failed", "ok"]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    node: str
+    status: Literal["accepted", "applied", "verified", "unverified"] | Ending
+    """`refused`: by a guard or because the command makes no sense; `failed`: the world said no."""
+    revision: int
+    error: str = ""
+    guard: str = ""
+    """Name of the guard that refused, or empty."""
+    note: str = ""
+    """What the operator should know besides."""
+    generation: int = 0
+    """Number of the config in force; 0: not said."""
+    changes: tuple[Change, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
+    events: tuple[Event, ...] = ()
+    ring: Ring | None = None
+    audit: AuditPart | None = None
+    history: tuple[bytes, ...] = ()
+    """Blocks of a recording, oldest first; when they end before `until`, ask again from there."""
+    more: bool = False
+    """Another answer to this command follows; only to who asked for `steps`."""
+    kept_from: float = 0.0
+    """For `history`: Unix time of the oldest that is kept; 0: nothing is, or an older agent."""
