@@ -300,7 +300,8 @@ class DataPlane:
         if not self._free_rows:
             raise EffectError("no ring row is free: more VIPs than the maps were made for")
         ready, row = self._free_rows.popleft()
-        time.sleep(max(0.0, ready - time.monotonic()))
+        if (wait := ready - time.monotonic()) > 0:
+            time.sleep(wait)
         return row
 
     def _flip(self, vip_num: int, row: int) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 import numpy as np
@@ -104,7 +104,7 @@ def digest_of(real_nums: NDArray[np.uint32], numbers: Mapping[Address, int]) -> 
     largest = max(int(real_nums.max(initial=0)), *numbers.values(), 0)
     places = np.full(largest + 1, NOBODY, np.uint16)
     places[[numbers[a] for a in addresses]] = np.arange(len(addresses), dtype=np.uint16)
-    return _digest(addresses, places[real_nums])
+    return _digest(b"".join(map(_name, addresses)), places[real_nums])
 
 
 def moved(old: Ring, new: Ring) -> int:
@@ -131,9 +131,7 @@ def turns(members: Mapping[Address, int], seed: bytes, slots: int) -> Turns:
     for address, weight in members.items():
         if not 0 <= weight <= MAX_WEIGHT:
             raise ValueError(f"weight of {address}: must be 0 to {MAX_WEIGHT}, got {weight}")
-    usable = sorted(
-        [(_VERSIONS[a.version] + a.packed, weight, a) for a, weight in members.items() if weight]
-    )
+    usable = sorted([(_name(a), weight, a) for a, weight in members.items() if weight])
     blank = hashlib.blake2b(key=hashlib.blake2b(seed, digest_size=32).digest(), digest_size=16)
     hashed = b"".join([_continued(blank, name[1:]) for name, _, _ in usable])
     words = np.frombuffer(hashed, "<u8").reshape(-1, 2)
@@ -165,7 +163,15 @@ def order(weights: NDArray[np.int64], slots: int) -> NDArray[np.uint16]:
 
     A member's turns fall at (n + 1/2) / weight, so that the order among any members does not depend
     on the others: what one of them does to the rest is small.
+
+    Read-only: when a real fails that many VIPs share, their rings mostly have the same order.
     """
+    return _order(weights.tobytes(), slots)
+
+
+@lru_cache(maxsize=4)
+def _order(packed: bytes, slots: int) -> NDArray[np.uint16]:
+    weights = np.frombuffer(packed, np.int64)
     who, keys = _runs(weights, quotas(weights, slots))
     # ((2n+1) / weight, member), below 2**60: 2n+1 < 2**20, the time is scaled by 2**24.
     # In place: a fresh array of this size costs more page faults than arithmetic.
@@ -175,7 +181,14 @@ def order(weights: NDArray[np.int64], slots: int) -> NDArray[np.uint16]:
     keys <<= 16
     keys |= who
     keys.sort(kind="stable")  # of few ascending runs this is a merge, three times faster
-    return keys.astype(np.uint16)
+    found = keys.astype(np.uint16)
+    found.setflags(write=False)
+    return found
+
+
+def forget_orders() -> None:
+    """For who measures."""
+    _order.cache_clear()
 
 
 def _runs(
@@ -226,6 +239,10 @@ def fill(turns: Turns, slots: int) -> NDArray[np.uint16]:
 
 
 _fill = fill  # ring() has an argument of that name
+
+
+def _name(address: Address) -> bytes:
+    return _VERSIONS[address.version] + address.packed
 
 
 def _continued(hash_: hashlib.blake2b, more: bytes) -> bytes:

@@ -216,6 +216,12 @@ def test_r6_a_permutation_visits_every_slot(slots: int) -> None:
     assert worst_share(crowd(20), maglev.ring(crowd(20), SEED, slots=slots)) < 1
 
 
+@pytest.mark.parametrize("slots", [3, 251, 65537, 655373])
+def test_r6_inverses_undo_a_multiplication(slots: int) -> None:
+    numbers = np.unique(np.random.default_rng(1).integers(1, slots, 300))
+    assert (maglev.inverses(numbers, slots) * numbers % slots == 1).all()
+
+
 @pytest.mark.parametrize("slots", [-7, 0, 1, 4, 65536, 65535, 1009 * 1013])
 def test_r7_slots_that_are_not_prime_are_refused(slots: int) -> None:
     with pytest.raises(ValueError, match="slots: must be a prime"):

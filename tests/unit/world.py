@@ -199,7 +199,10 @@ class World:
         self.tell(b.Proposed(effect.command, effect.sender, listed, text=self.file))
 
     def tell(self, *facts: b.Fact) -> None:
+        """And what is left to do, as the runtime does it."""
         self._perform(self.director.take(facts, self.now))
+        while self.director.unsettled and self.now >= self.director._retry_at:
+            self._perform(self.director.take([b.Tick()], self.now))
 
     # ---- what is done
 
