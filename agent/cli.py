@@ -29,6 +29,7 @@ examples:
   remora-agent simulate -c FILE --hex 0200...    where would this frame go? (the same program)
   remora-agent conformance -c FILE               does the program do what it must, here?
   remora-agent preflight -c FILE                 what must be put right before traffic? says how
+  remora-agent preflight -c FILE --fix           and does what is safe of it (--undo: back)
   remora-agent simulate-fleet -n 500 --run-dir /tmp/sim    500 made-up agents for a console
   remora-agent detach -c FILE                    take the data plane off the interface
 """

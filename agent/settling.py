@@ -3,8 +3,9 @@
 
 The other half of the director: it changes the state, this brings the world up to it.  Nothing is
 done by difference to what was asked before, so the same code serves a start, a failure, a command
-and a retry.  The order is: withdraw, flags, rings, new VIPs, what is gone, announce; traffic is
-never attracted that a ring cannot place.
+and a retry.  The order is: flags, withdraw, rings, new VIPs, what is gone, announce.  A real that
+went down gets not one packet more (F4), whatever the routers do; traffic is never attracted that a
+ring cannot place.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Settling:
 
         A ring takes milliseconds; a real that failed is avoided with the next packet.
         """
-        changed = [effect for vip in self._looked_at() for effect in _new_flags(vip)]
+        changed = [effect for vip in self._looked_at() for effect in _flags(vip)]
         self._flags_alone = bool(changed)
         return changed
 
@@ -108,7 +109,8 @@ class Settling:
         """All that is to be written so that the world is as the state says."""
         state = self._state
         vips = self._to_settle(budget.left)
-        effects = self._announcing.withdraw(vips)
+        effects: list[Effect] = [flags for vip in vips for flags in _flags(vip)]
+        effects += self._announcing.withdraw(vips)
         told = self._told is state.listed
         if not told:
             effects.append(Configure(state.listed))
@@ -117,7 +119,7 @@ class Settling:
             effects += self._remove_vips()
         for vip in vips:
             effects += self._note_panic(vip)
-            effects += [*_new_reals(vip), *_new_flags(vip)]
+            effects += _new_reals(vip)
             effects += self._place(vip, budget, now)
         for vip in vips:
             if vip.placed is not None:
@@ -225,13 +227,13 @@ class Settling:
                 self._state.leftover_reals.add(effect.real_num)
 
 
-def _new_flags(vip: VipState) -> list[Effect]:
-    """Of reals whose number is in the map."""
+def _flags(vip: VipState) -> list[Effect]:
+    """Of the reals that the maps know."""
     effects: list[Effect] = []
     fails_open = vip.fails_open
     for real in vip.reals.values():
         flags = vip.flags_of(real, fails_open=fails_open)
-        if real.written is not None and real.written != flags:
+        if real.written not in (None, flags):
             effects.append(SetFlags(real.number.real_num, flags))
             real.written = flags
     return effects

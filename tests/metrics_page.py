@@ -15,7 +15,7 @@ _HEAD = """\
 
 `[metrics]` in the agent's config serves the metrics below in Prometheus' text format on `listen`
 (`127.0.0.1:9469` by default, `/metrics`); without the table nothing is served and nothing is
-imported. They are made from the same snapshots that consoles get, once per `telemetry.hz`.
+imported. They are made from the same snapshots that consoles get, whenever one of them is due.
 Whoever reaches the port may read them; nothing can be changed there. Put a reverse proxy with TLS
 in front where the network is not yours.
 
@@ -27,7 +27,8 @@ rule_files: [remora.rules.yml]
 ```
 
 Alerts with runbooks are in `configs/prometheus/remora.rules.yml`, a dashboard in
-`configs/grafana/remora.json`.
+`configs/grafana/remora.json`; promtool tries each alert (`tests/unit/remora.rules.test.yml`).
+Every figure that consoles are told is here too, under its own name; words are not.
 
 Totals count since the maps were made: they outlive an agent and start again from zero after a
 reboot or `detach`, which Prometheus takes for what it is. A drained real or a withdrawn VIP keeps

@@ -36,6 +36,8 @@ class Setting(NamedTuple):
     name: str = ""
 
     def __str__(self) -> str:
+        if self.where.startswith(_SYSCTL):
+            return _key(self.where)
         return f"{self.where} {self.name}".strip()
 
 

@@ -50,11 +50,11 @@ class RemoraApp(PlacesApp):
         for theme in THEMES:
             self.register_theme(theme)
         # Any other theme would still send greys as RGB.
-        no_color = bool(os.environ.get("NO_COLOR"))
-        self.theme = NAMES["ansi" if no_color else self.appearance.theme]
+        self.theme = NAMES["ansi" if self.without_colour else self.appearance.theme]
         self.ascii_only = self.appearance.ascii_only(os.environ)
         self.set_class(self.ascii_only, "-ascii")
-        self.set_class(bool(self.appearance.colour) and not no_color, self._band())
+        self.set_class(self.without_colour, "-no-colour")
+        self.set_class(bool(self.appearance.colour) and not self.without_colour, self._band())
         self.set_keymap(dict(self.appearance.moved))
         self.push_screen(FleetScreen())
         self._follow(FleetScreen.TOPICS)

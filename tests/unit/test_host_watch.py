@@ -51,6 +51,8 @@ def link(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
         ({"neighbour": Neighbour(None, asked=False)}, []),
         ({"neighbour": Neighbour(MAC, asked=False)},
          ["gateway 10.2.1.1 MAC 02:00:00:00:00:02 -> 02:00:00:00:00:01, followed"]),
+        ({"gateway": "10.2.1.254", "neighbour": Neighbour(MAC, asked=False)},
+         ["gateway 10.2.1.254 instead of 10.2.1.1, as the default route says; followed"]),
         ({"addresses": frozenset()},
          ["address 10.2.1.2/24 gone from eth0: the BGP session with 10.2.1.1 is from it",
           "address fe80::1/64 gone from eth0; no check"]),
