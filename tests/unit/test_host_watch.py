@@ -115,7 +115,7 @@ def test_what_the_program_must_know_is_followed_complete_each_time(world: World)
     assert world.followed == Follow(OTHER, None, (ip_address("10.2.1.2"), ip_address("10.2.1.9")))
 
 
-def test_without_our_program_nothing_is_announced_and_it_is_put_back(world: World) -> None:
+def test_h2_without_our_program_nothing_is_announced_and_it_is_put_back(world: World) -> None:
     """Withdrawn at once; the ring stays, and with the program the route is back."""
     gone = SEEN._replace(program="none")
     world.tell(Looked(gone))
