@@ -39,7 +39,6 @@ _STRUCTS: dict[str, tuple[type[c.Structure], ...]] = {
     "totals": (abi.Totals,),
     "vip_totals": (abi.Share,),
     "real_totals": (abi.Share,),
-    "queues": (abi.Queue,),
     "probe_totals": (abi.ProbeTotals,),
 }
 _MEANING = ("LB_MAX_", "LB_RING_", "LB_FLOW_", "LB_PLACES", "LB_SLOT_", "LB_ADDRESS_", "LB_VIP_",
