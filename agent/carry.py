@@ -25,12 +25,12 @@ log = logging.getLogger("remora")
 
 PLACING = ("vips", "services", "reals", "rings", "flows", "addresses", "prefixes", "quic_ids")
 """All or none of these."""
-_TOTALS = ("totals", "vip_totals", "real_totals", "queues", "probe_totals")
+_TOTALS = ("totals", "vip_totals", "real_totals", "probe_totals")
 """Those that are laid out alike count on; all else a program finds empty and is told anew."""
 _STRUCTS: dict[str, tuple[type[c.Structure], ...]] = {
     "vips": (abi.Vips,),
-    "services": (abi.Service,),
-    "reals": (abi.Real,),
+    "services": (abi.Services,),
+    "reals": (abi.Reals,),
     "rings": (abi.Ring,),
     "flows": (abi.FlowSet,),
     "addresses": (abi.Addresses,),
