@@ -12,8 +12,12 @@ from textual import on
 
 from console.exits import Exit, VerbError
 from console.model import objects
+from console.model.underway import Underway
 from console.planning import arming
-from console.planning.wish import Target, Wish, undo, wish
+from console.planning.plan import Answered
+from console.planning.rollout import Start
+from console.planning.staging import Staging, of_terms
+from console.planning.wish import Target, Wish, as_told, wish
 from console.settings import Settings
 from console.tui import command, crash
 from console.tui.appearance import Appearance
@@ -38,6 +42,7 @@ from console.tui.screens.ring import RingScreen
 from console.tui.screens.vip import VipScreen
 from console.tui.screens.vips import VipsScreen
 from console.tui.screens.whatif import WhatIfScreen
+from console.tui.steering import going_on, taking_back
 from console.tui.trail import START, Place, Trail
 from console.tui.trail import Path as Way
 from console.tui.widgets.table import LineTable
@@ -178,7 +183,7 @@ class RemoraApp(FrameApp):
     def _undo(self, message: LiveScreen.UndoWanted) -> None:
         """A plan too: what the nodes said that takes the change back."""
         try:
-            made = undo(message.undo, message.title)
+            made = as_told(message.undo, message.title)
         except VerbError as error:
             self._say(str(error), "bad")
             return
@@ -191,6 +196,12 @@ class RemoraApp(FrameApp):
         weight: int | None = None,
         why: str = "",
         at_once: bool = True,
+        operation: str = "",
+        staged: bool = True,
+        how: Staging | None = None,
+        seats: tuple[str, ...] = (),
+        go_on: bool = False,
+        finished: Callable[[list[Answered]], None] = lambda answered: None,
     ) -> None:
         dialog = PlanDialog(
             self.source,
@@ -199,10 +210,57 @@ class RemoraApp(FrameApp):
             why=why or self.arming.reason,
             at_once=at_once,
             armed=lambda: self.arming.armed(self._clock()),
+            operation=operation,
+            begin=self._begin if staged else None,
+            how=how,
+            seats=seats,
+            go_on=go_on,
+            finished=finished,
         )
         if isinstance(self.screen, LiveScreen):
             self.screen.planned = self.screen.view
         self.push_screen(dialog, lambda _: self._redraw_soon())
+
+    def _begin(self, start: Start) -> None:
+        self.steering.start(start, self._clock())
+
+    @on(LiveScreen.Steer)
+    def _steer(self, message: LiveScreen.Steer) -> None:
+        each = message.each
+        try:
+            if message.order == "hold":
+                self.steering.hold(each, f"held by {self.source.who}")
+            elif message.order == "resume":
+                self._go_on_with(each)
+            else:
+                self._take_back(each)
+        except VerbError as error:
+            self._say(str(error), "bad")
+
+    def _go_on_with(self, each: Underway) -> None:
+        made, how = going_on(each), of_terms(each.terms) or Staging("1")
+        self._open_plan(
+            lambda _: made,
+            why=each.why,
+            operation=each.operation,
+            how=how,
+            seats=tuple(seat.address for seat in each.seats),
+            go_on=bool(each.done),
+        )
+
+    def _take_back(self, each: Underway) -> None:
+        made = taking_back(each)
+        if made is None:
+            self.steering.over(each)
+            self._say(f"op {each.operation[:8]} is over: no node had anything to take back", "ok")
+            return
+        self._open_plan(
+            lambda _: made,
+            why=each.why,
+            operation=f"{each.operation}/revert",
+            staged=False,
+            finished=lambda answered: self.steering.over_if_taken_back(each, answered),
+        )
 
     def _redraw_soon(self) -> None:
         self.call_after_refresh(self.draw)

@@ -27,6 +27,7 @@ from console.planning.asking import Sender
 from console.tui.pace import FRAME, Pace
 from console.tui.screens.live import LiveScreen
 from console.tui.screens.plan import PlanDialog
+from console.tui.steering import Steering
 from console.tui.widgets.terminal import Render, TerminalApp
 from console.views.alerts import Watch
 from console.views.problems import Problem, problems
@@ -92,6 +93,7 @@ class FrameApp(TerminalApp):
         self._rings_due = 0.0
         self._found: tuple[Problem, ...] = ()
         self._judged = float("-inf")
+        self.steering = Steering(source, lambda: self.store, self._tell)
 
     def start_frames(self) -> None:
         """To be called once, when the first screen is there."""
@@ -110,6 +112,7 @@ class FrameApp(TerminalApp):
         now = self._clock()
         self._pace.sample(now, self.written, held=self.held_back)
         self._file()
+        self.steering.tick(now)
         if self._pace.due(now) and not self.held_back:
             self.draw()
 
@@ -127,7 +130,9 @@ class FrameApp(TerminalApp):
         self.source.ask(self.store.take(inbox))
         self._tell_of_others(inbox)
         self._ask_for_rings()
+        now = self._clock()
         for reply in inbox.replies:
+            self.steering.take(reply, now)
             self._judged = float("-inf")  # a ring, or what an agent had not told before
             self.replied(reply)
         if isinstance(self.screen, PlanDialog):
@@ -143,6 +148,11 @@ class FrameApp(TerminalApp):
                 if body.who != self.source.who and isinstance(self.screen, LiveScreen):
                     text = f"{body.who}: {body.what}: {body.result} on {event.node}   9 has it"
                     self.screen.say(text, "hot")
+
+    def _tell(self, text: str) -> None:
+        """Of an operation that this console steers."""
+        if self.screen_stack and isinstance(self.screen, LiveScreen) and self.screen.composed:
+            self.screen.say(text, "hot")
 
     def _ask_for_rings(self) -> None:
         """Of VIPs whose rings differ, one of each digest: the alarm says from which slot on."""
@@ -205,5 +215,10 @@ class FrameApp(TerminalApp):
 
     def freeze(self) -> None:
         """Hold the display, or go on."""
+        if self._frozen is None and self.steering.busy:
+            self._tell(
+                "this console steers an operation: its display stays live until that is over"
+            )
+            return
         self._frozen = self._held_view(self._view()) if self._frozen is None else None
         self.frame()

@@ -115,6 +115,16 @@ KEYS = (
     ),
     Key("weight", "plan('weight')", "W", "W", "weight…", "another share of new flows", PLAN),
     Key("undo", "undo", "Z", "Z", "undo…", "operations: take the one under the cursor back", PLAN),
+    Key("resume", "resume", "R", "R", "go on…", "operations: go on with one that is held", PLAN),
+    Key(
+        "abort",
+        "abort",
+        "K",
+        "K",
+        "hold, back…",
+        "operations: hold one; of a held one: take back",
+        PLAN,
+    ),
     Key("help", "help", "question_mark", "?", "help", "this page", GO),
     Key("leave", "leave", "q", "q", "up, quit", "up; at the top: leave, nodes go on", GO),
 )

@@ -83,8 +83,8 @@ VIEWS: Mapping[str, Callable[[list[Agent], float, Watch], Rows]] = {
     "bgp": lambda agents, now, _: (bgp.sessions(agents, now), bgp.SESSIONS),
     "checks": lambda agents, now, _: (bgp.checks(agents, now), bgp.CHECKS),
     "alerts": _alerts,
-    "operations": lambda agents, _, __: (
-        operations.operations(agents),
+    "operations": lambda agents, now, _: (
+        operations.operations(agents, now),
         operations.OPERATIONS,
     ),
 }

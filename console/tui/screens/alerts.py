@@ -44,5 +44,7 @@ class AlertsScreen(LiveScreen):
                 return self.Opened("vip", vip, alert.problem.subject)
             case "vip":
                 return self.Opened("vip", name)
+            case "op":
+                return self.Opened("operations")
         address = next((a.address for a in self.view.agents if a.name == name), None)
         return self.Opened("node", address) if address else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from textual import on
 from textual.app import ComposeResult
@@ -20,6 +20,7 @@ from textual.widgets import Input
 
 from console.model.objects import Verb
 from console.model.store import Reply
+from console.model.underway import Underway
 from console.planning.wish import Target
 from console.tui.appearance import Appearance
 from console.tui.command import History, completions
@@ -84,6 +85,14 @@ class LiveScreen(Screen[None]):
             super().__init__()
             self.undo = undo
             self.title = title
+
+    class Steer(Message):
+        """What is wanted with an operation that comes to its nodes one after the other."""
+
+        def __init__(self, order: Literal["hold", "resume", "revert"], each: Underway) -> None:
+            super().__init__()
+            self.order = order
+            self.each = each
 
     class ArmWanted(Message):
         """Plans are wanted for a while, or no more."""
@@ -279,6 +288,12 @@ class LiveScreen(Screen[None]):
 
     def action_undo(self) -> None:
         self.say("operations (9) say what can be taken back")
+
+    def action_resume(self) -> None:
+        self.say("operations (9) say what can go on")
+
+    def action_abort(self) -> None:
+        self.say("operations (9) say what can be held or taken back")
 
     def action_walk(self, by: int) -> None:
         self.post_message(self.Walked(by))
