@@ -119,8 +119,9 @@ def _version() -> str:
 
 
 VERBS = {
-    "status": "reading.status",
-    "get": "reading.get",
+    "status": "status.status",
+    "get": "listing.get",
+    "top": "listing.top",
     "events": "following.events",
     "watch": "watching.watch",
     "diff": "differing.diff",
@@ -156,6 +157,7 @@ def _with_session(
     from console.cli.verbs.session import Session
     from console.model import objects
     from console.model.store import Store
+    from console.views.written import coloured, plain
     from console.wire.archive import Archive
     from console.wire.client import Client
 
@@ -174,6 +176,7 @@ def _with_session(
         err=sys.stderr,
         questions=_questions(no_input=arguments.no_input),
         connect_timeout=arguments.connect_timeout,
+        paint=coloured if _in_colour(arguments.color) else plain,
     )
     try:
         return verb(session, arguments)
@@ -187,6 +190,12 @@ def _with_session(
 
 def _questions(*, no_input: bool) -> TextIO | None:
     return sys.stdin if sys.stdin.isatty() and not no_input else None
+
+
+def _in_colour(wanted: str) -> bool:
+    """NO_COLOR as no-color.org has it: any value but an empty one."""
+    shows = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return wanted == "always" or (wanted == "auto" and shows and not os.environ.get("NO_COLOR"))
 
 
 def who() -> str:

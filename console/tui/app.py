@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,32 +20,16 @@ from console.planning.staging import Staging, of_terms
 from console.planning.wish import Target, Wish, as_told, wish
 from console.settings import Settings
 from console.tui import command, crash
-from console.tui.appearance import Appearance
 from console.tui.files import written_to
-from console.tui.frames import ALWAYS, FrameApp, Source
-from console.tui.screens.alerts import AlertsScreen
+from console.tui.places import PlacesApp
+from console.tui.screens import asks
 from console.tui.screens.arm import ArmDialog
-from console.tui.screens.bgp import BgpScreen
 from console.tui.screens.choose import ColumnsDialog, ExportDialog
-from console.tui.screens.drops import DropsScreen
 from console.tui.screens.fleet import FleetScreen
-from console.tui.screens.heat import HeatScreen
-from console.tui.screens.help import HelpScreen
 from console.tui.screens.live import LiveScreen
-from console.tui.screens.node import NodeScreen
-from console.tui.screens.operations import OperationsScreen
-from console.tui.screens.packet import PacketScreen
 from console.tui.screens.palette import Lines
 from console.tui.screens.plan import PlanDialog
-from console.tui.screens.real import RealScreen
-from console.tui.screens.ring import RingScreen
-from console.tui.screens.vip import VipScreen
-from console.tui.screens.vips import VipsScreen
-from console.tui.screens.whatif import WhatIfScreen
 from console.tui.steering import going_on, taking_back
-from console.tui.trail import START, Place, Trail
-from console.tui.trail import Path as Way
-from console.tui.widgets.table import LineTable
 from console.tui.widgets.terminal import Render
 from console.tui.widgets.themes import NAMES, THEMES
 from console.views.export import Format, export
@@ -53,39 +37,17 @@ from console.views.targets import named_target
 from console.wire.client import Client
 from shared.messages import Replay
 
-SCREENS: Mapping[str, Callable[[Place, Source], LiveScreen]] = {
-    "vips": lambda _, __: VipsScreen(),
-    "drops": lambda _, __: DropsScreen(),
-    "heat": lambda _, __: HeatScreen(),
-    "bgp": lambda _, __: BgpScreen(),
-    "what-if": lambda place, source: WhatIfScreen(source, place.name),
-    "alerts": lambda _, __: AlertsScreen(),
-    "operations": lambda _, __: OperationsScreen(),
-    "node": lambda place, _: NodeScreen(place.name),
-    "vip": lambda place, _: VipScreen(place.name, place.row),
-    "real": lambda place, _: RealScreen(place.name),
-    "packet": lambda place, _: PacketScreen(place.name),
-    "ring": lambda place, _: RingScreen(place.name),
-}
-"""What stands above the fleet."""
-DEEP = ("node", "vip", "real", "ring", "packet")
-"""Reached from a row: one level down from where one is."""
 
-
-class RemoraApp(FrameApp):
+class RemoraApp(PlacesApp):
     CSS_PATH = Path(__file__).with_name("console.tcss")
     COMMANDS: ClassVar = {Lines}
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar = []
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # FrameApp's
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # PlacesApp's
         super().__init__(*arguments, **options)
         self._history = command.History()
-        self._trail = Trail()
-        self.appearance = Appearance()
         self.ascii_only = False
-        self._columns: dict[tuple[str, str], frozenset[str]] = {}
-        """(place, table) -> the columns that were chosen there."""
 
     def on_mount(self) -> None:
         for theme in THEMES:
@@ -106,68 +68,10 @@ class RemoraApp(FrameApp):
     def _band(self) -> str:
         return f"-band-{self.appearance.colour or 'none'}"
 
-    # ---- places
-
-    @on(LiveScreen.Opened)
-    def _open(self, message: LiveScreen.Opened) -> None:
-        place = Place(message.place, message.name, message.row)
-        match place.place:
-            case "help":
-                self.push_screen(HelpScreen(self.appearance.keys))
-            case "up":
-                self._stand_on(self._trail.up())
-            case "node" if not place.name:
-                self._say("no node under the cursor")
-            case name if name in DEEP:
-                self._stand_on(self._trail.into(place))
-            case _:
-                self._stand_on(self._trail.to(place))
-
-    @on(LiveScreen.Walked)
-    def _walk(self, message: LiveScreen.Walked) -> None:
-        self._stand_on(self._trail.step(message.by) if message.by else self._trail.toggle())
-
-    @on(LiveScreen.Left)
-    def _leave(self) -> None:
-        if self._trail.path == START:
-            self.exit()
-        else:
-            self._stand_on(self._trail.up())
-
-    def _stand_on(self, way: Way) -> None:
-        """Only screens that are not there yet are made anew: the others keep filter and cursor."""
-        shown = [screen.place for screen in self.screen_stack if isinstance(screen, LiveScreen)]
-        same = 0
-        while same < min(len(shown), len(way)) and shown[same] == way[same]:
-            same += 1
-        for _ in range(len(shown) - same):
-            self.pop_screen()
-        for place in way[same:]:
-            screen = SCREENS[place.place](place, self.source)
-            screen.place = place
-            self.push_screen(screen)
-        self.call_after_refresh(self._arrived)
-
-    def _arrived(self) -> None:
-        """A new screen: its topics from now on, and what is known at once."""
-        screen = self.screen
-        if isinstance(screen, LiveScreen) and screen.composed:
-            self._follow(screen.TOPICS)
-            for table in screen.query(LineTable):
-                table.choose(self._columns.get((screen.place.place, table.id or "")))
-            self.draw()
-
-    def _follow(self, topics: frozenset[str]) -> None:
-        self.source.follow(ALWAYS | topics)
-
-    def _say(self, text: str, tone: str = "warn") -> None:
-        if isinstance(self.screen, LiveScreen):
-            self.screen.say(text, tone)
-
     # ---- plans
 
-    @on(LiveScreen.Planned)
-    def _plan(self, message: LiveScreen.Planned) -> None:
+    @on(asks.Planned)
+    def _plan(self, message: asks.Planned) -> None:
         self._plan_for(message.verb, message.targets)
 
     def _plan_for(
@@ -179,8 +83,8 @@ class RemoraApp(FrameApp):
         usual = weight or targets[0].weight if verb == "weight" else None
         self._open_plan(make, weight=usual, why=why, at_once=bool(weight) or verb != "weight")
 
-    @on(LiveScreen.UndoWanted)
-    def _undo(self, message: LiveScreen.UndoWanted) -> None:
+    @on(asks.UndoWanted)
+    def _undo(self, message: asks.UndoWanted) -> None:
         """A plan too: what the nodes said that takes the change back."""
         try:
             made = as_told(message.undo, message.title)
@@ -224,8 +128,8 @@ class RemoraApp(FrameApp):
     def _begin(self, start: Start) -> None:
         self.steering.start(start, self._clock())
 
-    @on(LiveScreen.Steer)
-    def _steer(self, message: LiveScreen.Steer) -> None:
+    @on(asks.Steer)
+    def _steer(self, message: asks.Steer) -> None:
         each = message.each
         try:
             if message.order == "hold":
@@ -265,7 +169,7 @@ class RemoraApp(FrameApp):
     def _redraw_soon(self) -> None:
         self.call_after_refresh(self.draw)
 
-    @on(LiveScreen.ArmWanted)
+    @on(asks.ArmWanted)
     def _arm(self) -> None:
         if self.arming.armed(self._clock()):
             self.arming = self.arming.disarmed()
@@ -282,7 +186,7 @@ class RemoraApp(FrameApp):
 
     # ---- tables
 
-    @on(LiveScreen.ColumnsWanted)
+    @on(asks.ColumnsWanted)
     def _choose_columns(self) -> None:
         screen = self.screen
         if not isinstance(screen, LiveScreen):
@@ -296,7 +200,7 @@ class RemoraApp(FrameApp):
 
         self.push_screen(ColumnsDialog(table.titles, [c.title for c in table.columns]), chosen)
 
-    @on(LiveScreen.ExportWanted)
+    @on(asks.ExportWanted)
     def _export(self) -> None:
         screen = self.screen
         if not isinstance(screen, LiveScreen):
@@ -312,15 +216,15 @@ class RemoraApp(FrameApp):
 
     # ---- command bar
 
-    @on(LiveScreen.CommandWanted)
+    @on(asks.CommandWanted)
     def _command(self) -> None:
         if isinstance(self.screen, LiveScreen):
             # Reals are named there, whatever the screen shows.
             self._follow(self.screen.TOPICS | {"real"})
             self.screen.open_command(self._history)
 
-    @on(LiveScreen.Commanded)
-    def _commanded(self, message: LiveScreen.Commanded) -> None:
+    @on(asks.Commanded)
+    def _commanded(self, message: asks.Commanded) -> None:
         """A line that cannot be done stays in the bar, to be mended."""
         screen = self.screen
         if not isinstance(screen, LiveScreen):
@@ -360,7 +264,7 @@ class RemoraApp(FrameApp):
                     self.exit()
                 case command.Go(place, name):
                     node = next((a.address for a in view.agents if a.name == name), "")
-                    self._open(LiveScreen.Opened(place, node if place == "node" else name))
+                    self._open(asks.Opened(place, node if place == "node" else name))
         except VerbError as error:
             return str(error)
         return ""
@@ -376,11 +280,11 @@ class RemoraApp(FrameApp):
         self._plan_for(order.verb, [target], weight=order.weight or 0, why=order.reason)
         return ""
 
-    @on(LiveScreen.Repaint)
+    @on(asks.Repaint)
     def _repaint(self) -> None:
         self.repaint()
 
-    @on(LiveScreen.Freeze)
+    @on(asks.Freeze)
     def _freeze(self) -> None:
         self.freeze()
 

@@ -12,6 +12,7 @@ from console.model.records import STALE, Node, Real, State
 from console.model.store import Agent
 from console.views.cells import Cell, TextLine, line
 from console.views.columns import Column
+from console.views.items import Item, rounded, word
 from shared.messages import Peer, RealRow
 from shared.model import Health
 
@@ -67,6 +68,20 @@ def _session(agent: Agent, node: Node, peer: Peer, now: float) -> Session:
         age=age,
         fresh=fresh,
     )
+
+
+def session_item(row: Session) -> Item:
+    return {
+        "name": f"{row.node}/{row.peer}",
+        "node": row.node,
+        "peer": row.peer,
+        "asn": row.asn,
+        "state": word(row.state),
+        "age_s": rounded(row.age),
+        "since_s": rounded(row.since),
+        "vips_announced": row.announced,
+        "detail": row.detail,
+    }
 
 
 SESSIONS: tuple[Column[Session], ...] = (
@@ -171,6 +186,22 @@ def _fresh_reals(agent: Agent, now: float) -> Sequence[RealRow]:
 
 def _changed(row: Check) -> float | None:
     return row.real.changed
+
+
+def check_item(row: Check) -> Item:
+    return {
+        "name": f"{row.real.address}@{row.real.vip}",
+        "vip": row.real.vip,
+        "address": row.real.address,
+        "state": word(row.state),
+        "age_s": rounded(row.real.age),
+        "nodes": row.real.nodes,
+        "nodes_up": row.real.up,
+        "not_up_on": list(row.down_on),
+        "check": row.real.check,
+        "check_ms": row.real.check_ms,
+        "changed_s_ago": rounded(row.real.changed),
+    }
 
 
 CHECKS: tuple[Column[Check], ...] = (

@@ -42,7 +42,7 @@ def node(row: Node) -> Item:
         "address": row.address,
         "state": word(row.state),
         "live": row.live,
-        "age_s": _rounded(row.age),
+        "age_s": rounded(row.age),
         "admin": snapshot.admin.value if snapshot else None,
         "revision": snapshot.revision if snapshot else None,
         "version": snapshot.version if snapshot else None,
@@ -71,10 +71,10 @@ def node(row: Node) -> Item:
         ],
         "cpu_s": snapshot.cpu_seconds if snapshot else None,
         "rss_bytes": snapshot.rss_bytes if snapshot else None,
-        "rx_packets_per_s": _rounded(row.pps),
-        "rx_bytes_per_s": _rounded(row.bytes_per_second),
-        "drop_packets_per_s": _rounded(row.drop_pps),
-        "new_flows_per_s": _rounded(row.new_flows_per_second),
+        "rx_packets_per_s": rounded(row.pps),
+        "rx_bytes_per_s": rounded(row.bytes_per_second),
+        "drop_packets_per_s": rounded(row.drop_pps),
+        "new_flows_per_s": rounded(row.new_flows_per_second),
     }
 
 
@@ -83,7 +83,7 @@ def vip(row: Vip) -> Item:
         "name": row.name,
         "address": row.endpoint,
         "state": word(row.state),
-        "age_s": _rounded(row.age),
+        "age_s": rounded(row.age),
         "reals": row.reals,
         "reals_up": row.reals_up,
         "quorum": row.quorum,
@@ -91,7 +91,7 @@ def vip(row: Vip) -> Item:
         "nodes_announcing": row.announced,
         "ring_digests": list(row.digests),
         **_rates(row.pps, row.bytes_per_second, row.new_flows_per_second),
-        "drop_packets_per_s": _rounded(row.drop_pps.value),
+        "drop_packets_per_s": rounded(row.drop_pps.value),
     }
 
 
@@ -101,7 +101,7 @@ def real(row: Real) -> Item:
         "vip": row.vip,
         "address": row.address,
         "state": word(row.state),
-        "age_s": _rounded(row.age),
+        "age_s": rounded(row.age),
         "weights": list(row.weights),
         "effective_weights": list(row.effective_weights),
         "nodes": row.nodes,
@@ -111,7 +111,7 @@ def real(row: Real) -> Item:
         "live_flows_nodes_left_out": row.live_flows.left_out,
         "check": row.check,
         "check_ms": row.check_ms,
-        "changed_s_ago": _rounded(row.changed),
+        "changed_s_ago": rounded(row.changed),
         **_rates(row.pps, row.bytes_per_second, row.new_flows_per_second),
     }
 
@@ -122,7 +122,7 @@ def drop(row: Drop) -> Item:
         "name": row.name,
         "reason": row.reason,
         "packets": row.packets,
-        "packets_per_s": _rounded(row.pps.value),
+        "packets_per_s": rounded(row.pps.value),
         "nodes": list(row.nodes),
         "meaning": known.meaning if known else None,
         "cause": known.cause if known else None,
@@ -132,12 +132,12 @@ def drop(row: Drop) -> Item:
 
 def _rates(packets: Sum, octets: Sum, flows: Sum) -> Item:
     return {
-        "packets_per_s": _rounded(packets.value),
-        "bytes_per_s": _rounded(octets.value),
-        "new_flows_per_s": _rounded(flows.value),
+        "packets_per_s": rounded(packets.value),
+        "bytes_per_s": rounded(octets.value),
+        "new_flows_per_s": rounded(flows.value),
         "rates_nodes_left_out": packets.left_out,
     }
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)

@@ -17,6 +17,7 @@ from console.model.store import Agent
 from console.model.underway import Seat, Underway, underway
 from console.views.cells import Cell, TextLine, line
 from console.views.columns import Column
+from console.views.items import Item, word
 from shared.messages import ChangeEvent
 
 
@@ -159,6 +160,28 @@ def undoable(operation: Operation) -> str:
     if not operation.undo:
         return "-"
     return f"no: {operation.overtaken}" if operation.overtaken else "yes"
+
+
+def item(row: Operation) -> Item:
+    return {
+        "name": row.key,
+        "at": round(row.wall, 3),
+        "who": row.who,
+        "what": row.what,
+        "why": row.why,
+        "result": word(row.state),
+        "overtaken_by": row.overtaken or None,
+        "nodes": [
+            {
+                "node": step.node,
+                "at": round(step.wall, 3),
+                "result": step.result,
+                "revision": step.revision,
+                "undo": list(step.undo),
+            }
+            for step in row.steps
+        ],
+    }
 
 
 OPERATIONS: tuple[Column[Operation], ...] = (

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 
-from shared.messages import Packets, TracedPacket
+from shared.messages import DropEvent, Event, Packets, TracedPacket
 
 SNAPLEN = 262144
 """What tcpdump writes by default; a trace captures less."""
@@ -76,6 +76,29 @@ def packet(traced: TracedPacket, *, node: int, offset: int) -> bytes:
         "<IIIII", 2 * node + left, at >> 32 & 0xFFFFFFFF, at & 0xFFFFFFFF, len(traced.head), length
     )
     return _block(_PACKET, fixed + _padded(traced.head) + _ended(options))
+
+
+def drops_opening(nodes: Sequence[str]) -> bytes:
+    """The section's head, and one interface for each node: `lb1:drops`."""
+    options = _option(_USER_APPLICATION, b"remora events")
+    head = _block(_SECTION, struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1) + _ended(options))
+    return head + b"".join(_interface(f"{node}:drops", "dropped packets") for node in nodes)
+
+
+def dropped(event: Event, body: DropEvent, *, node: int) -> bytes:
+    """A dropped packet of the node with this place in `drops_opening`."""
+    words = f"drop {body.name} {body.vip} cpu {body.cpu}".replace("  ", " ")
+    options = (
+        _option(_COMMENT, words.encode())
+        + _option(_FLAGS, struct.pack("<I", 1))
+        + _option(_QUEUE, struct.pack("<I", body.rx_queue))
+        + _option(_VERDICT, struct.pack("<BQ", _XDP, _ACTIONS["drop"]))
+    )
+    at, length = int(event.wall * 1e9), max(body.length, len(body.head))
+    fixed = struct.pack(
+        "<IIIII", node, at >> 32 & 0xFFFFFFFF, at & 0xFFFFFFFF, len(body.head), length
+    )
+    return _block(_PACKET, fixed + _padded(body.head) + _ended(options))
 
 
 def comment(traced: TracedPacket) -> str:

@@ -1,62 +1,96 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records -> text for a pipe or a terminal: table, wide, json, jsonl, csv, name.  Pure but for the
-clock in `now_text`."""
+"""Records -> text for a pipe or a terminal: table, wide, json, jsonl, csv, yaml, name.  Pure but
+for the clock in `now_text`."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from console.views.cells import Cell
 from console.views.columns import Column
 from console.views.items import Item, listing
 
 R = TypeVar("R")
-FORMATS = ("table", "wide", "json", "jsonl", "csv", "name")
+FORMATS = ("table", "wide", "json", "jsonl", "csv", "yaml", "name")
+Paint = Callable[[str, str], str]
+"""(text, its tone as in Cell) -> what is written."""
+SGR = {"ok": "32", "warn": "33", "bad": "31;1", "hot": "36", "stale": "2", "dim": "2", "head": "1"}
+"""Tone -> the sixteen colours that every terminal has; what a tone says is said in words too."""
 
 
-def table(rows: Sequence[R], columns: Sequence[Column[R]]) -> str:
-    """As wide as its content, headings included; no trailing spaces."""
-    cells = [[column.cell(row).text for column in columns] for row in rows]
-    lines = [[column.title for column in columns], *cells]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    return "\n".join(_line(line, widths, columns) for line in lines)
+def plain(text: str, tone: str) -> str:
+    del tone
+    return text
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], columns: Sequence[Column[Any]]) -> str:
-    return "  ".join(
-        cell.rjust(width) if column.right else cell.ljust(width)
-        for cell, width, column in zip(cells, widths, columns, strict=True)
-    ).rstrip()
+def coloured(text: str, tone: str) -> str:
+    code = SGR.get(tone)
+    return f"\x1b[{code}m{text}\x1b[m" if code and text.strip() else text
 
 
-def records(
+def table(
     rows: Sequence[R],
     columns: Sequence[Column[R]],
     *,
-    kind: str,
-    item: Callable[[R], Item],
-    name: Callable[[R], str],
-    missing: Sequence[str],
-    output: str,
+    headers: bool = True,
+    paint: Paint = plain,
 ) -> str:
-    """The records in the format that was asked for."""
-    items = [item(row) for row in rows]
+    """As wide as its content, headings included; no trailing spaces."""
+    heads = [[Cell(column.title, "head") for column in columns]] if headers else []
+    lines = [*heads, *([column.cell(row) for column in columns] for row in rows)]
+    widths = [max((len(line[i].text) for line in lines), default=0) for i in range(len(columns))]
+    return "\n".join(_line(line, widths, columns, paint) for line in lines)
+
+
+def _line(
+    cells: Sequence[Cell], widths: Sequence[int], columns: Sequence[Column[Any]], paint: Paint
+) -> str:
+    last = max((i for i, cell in enumerate(cells) if cell.text.strip()), default=-1)
+    return "  ".join(
+        paint(_padded(cell.text, width, right=column.right, last=i == last), cell.tone)
+        for i, (cell, width, column) in enumerate(zip(cells, widths, columns, strict=True))
+        if i <= last
+    )
+
+
+def _padded(text: str, width: int, *, right: bool, last: bool) -> str:
+    if right:
+        return text.rjust(width)
+    return text.rstrip() if last else text.ljust(width)
+
+
+def items_as(
+    items: Sequence[Item], output: str, *, kind: str, missing: Sequence[str], at: str
+) -> str:
+    """As json, jsonl, csv or yaml."""
     match output:
-        case "json":
-            return json.dumps(listing(kind, items, at=now_text(), missing=missing), indent=2)
         case "jsonl":
             return "\n".join(json.dumps(one) for one in items)
         case "csv":
             return comma_separated(items)
-        case "name":
-            return "\n".join(name(row) for row in rows)
-    shown = [c for c in columns if output == "wide" or not c.wide]
-    # A history needs a minute of watching: the console has it, one look has not.
-    return table(rows, [c for c in shown if c.title != "60s"])
+    wrapped = listing(kind, items, at=at, missing=missing)
+    return "\n".join(_yaml(wrapped)) if output == "yaml" else json.dumps(wrapped, indent=2)
+
+
+def _yaml(value: Item, indent: str = "") -> Iterator[str]:
+    """Block style of what JSON can say.  Strings are JSON's, which YAML 1.2 reads as they are."""
+    for key, each in value.items():
+        if isinstance(each, dict) and each:
+            yield f"{indent}{key}:"
+            yield from _yaml(each, indent + "  ")
+        elif isinstance(each, list) and any(isinstance(one, dict) for one in each):
+            yield f"{indent}{key}:"
+            for one in each:
+                first, *rest = _yaml(one, indent + "  ")
+                yield f"{indent}- {first[len(indent) + 2 :]}"
+                yield from rest
+        else:
+            yield f"{indent}{key}: {json.dumps(each)}"
 
 
 def comma_separated(items: Sequence[Item]) -> str:

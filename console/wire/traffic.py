@@ -10,25 +10,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import zmq
 
 from console.model.store import Arrived, Fault, Liveness, Reply, fault_of
 from console.wire.intake import Intake, Order, Wanted
 from console.wire.link import Link, subscribe, waiting
+from console.wire.ready import Ready
 from shared.codec import WireError, answer_of, command_frames, telemetry_of
 from shared.recording import Record
 
 REPEAT_AFTER = 1.0
 """Seconds until an unanswered command is sent again (an agent that is away: sooner)."""
 BREATH, LONGEST_BREATH = 0.0002, 0.1
-"""Seconds per agent, and at most, between two looks at many sockets: each look asks them all."""
+"""Seconds per agent, and at most, between two looks at many sockets: what came is read at once."""
 FEW = 20
 """Agents for which that does not matter."""
 KNOCK_AFTER = 3.0
 """Seconds until an agent that refused our key is tried again: the key may be added any time."""
-_TICK_MS = 100
+TICK = 0.1
+"""Seconds between two attempts to send what could not be sent."""
 Tap = Callable[[Record], None]
 
 
@@ -47,42 +50,36 @@ class Traffic:
     ) -> None:
         self._links = links
         self._relay = relay
-        self._relayed: frozenset[str] = frozenset()
         self._wanted = wanted
         self._intake = intake
         self._look = look
         self._tap = tap
         self._open: dict[str, Order] = {}
         self._due: dict[str, float] = {}
-        self._poller = zmq.Poller()
-        self._poller.register(wanted.woken, zmq.POLLIN)
-        self._readers: dict[zmq.Socket[bytes], Callable[[], None]] = {}
+        self._topics: frozenset[str] = frozenset()
+        self._ready = Ready(wanted.woken)
         for link in links.values():
-            self._readers[link.subscriber] = lambda link=link: self._telemetry(link)  # type: ignore[misc]
-            self._readers[link.dealer] = lambda link=link: self._answers(link)  # type: ignore[misc]
-            self._readers[link.monitor] = lambda link=link: self._connected(link)  # type: ignore[misc]
+            self._ready.read(link.subscriber, partial(self._telemetry, link))
+            self._ready.read(link.dealer, partial(self._answers, link))
+            self._ready.read(link.monitor, partial(self._connected, link))
         if relay is not None:
-            self._readers[relay] = lambda: self._from_relay(relay)
-        for socket in self._readers:
-            self._poller.register(socket, zmq.POLLIN)
+            self._ready.read(relay, partial(self._from_relay, relay))
 
     def run(self) -> None:
         """Until the client is closed."""
         while True:
-            denied = any(link.denied is not None for link in self._links.values())
-            for source, _ in self._poller.poll(_TICK_MS if self._open or denied else None):
-                if isinstance(source, int):
-                    os.read(source, 4096)
-                else:
-                    self._readers[source]()
+            denied = [link for link in self._links.values() if link.denied is not None]
+            if self._ready.wait(TICK if self._open or denied else None):
+                os.read(self._wanted.woken, 4096)
             orders, over = self._wanted.orders()
             if over:
+                self._ready.close()
                 return
             for order in orders:
                 self._begin(order)
             self._follow()
             self._push(time.monotonic())
-            self._knock_again(time.monotonic())
+            self._knock_again(denied, time.monotonic())
             if len(self._links) > FEW:
                 time.sleep(min(LONGEST_BREATH, BREATH * len(self._links)))
 
@@ -100,26 +97,34 @@ class Traffic:
                 self._due[id_] = now + REPEAT_AFTER
 
     def _transmit(self, order: Order) -> bool:
+        dealer = self._links[order.address].dealer
         try:
-            frames = command_frames(order.command)
-            self._links[order.address].dealer.send_multipart(frames, zmq.NOBLOCK)
+            dealer.send_multipart(command_frames(order.command), zmq.NOBLOCK)
         except zmq.Again:
+            self._ready.touch(dealer, soon=False)
             return False  # not connected: asked again at the next tick
+        self._ready.touch(dealer)
         return True
 
     def _follow(self) -> None:
         topics = self._wanted.topics
+        if topics == self._topics:
+            return
         for link in self._links.values():
             if link.follow(topics):
                 self._begin(self._look(link.address))
+            self._ready.touch(link.subscriber)
         if self._relay is not None:
-            subscribe(self._relay, self._relayed, topics)
-            self._relayed = topics
+            subscribe(self._relay, self._topics, topics)
+            self._ready.touch(self._relay)
+        self._topics = topics
 
-    def _knock_again(self, now: float) -> None:
-        for link in self._links.values():
+    def _knock_again(self, denied: Iterable[Link], now: float) -> None:
+        for link in denied:
             if link.denied is not None and now - link.denied > KNOCK_AFTER:
                 link.knock_again()
+                for socket in (link.dealer, link.subscriber):
+                    self._ready.touch(socket)
 
     # ---- in
 

@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs that change nothing: status, get, events, watch, diff, trace."""
+"""The verbs that list and follow: status, get, top, events, reasons."""
 
 from __future__ import annotations
 
-from console.cli.grammar.words import Verbs, add_at, add_verb, duration, seconds
+import argparse
+from collections.abc import Sequence
+
+from console.cli.grammar.words import Verbs, add_at, add_verb, positive, seconds
+
+TABLES = ("table", "wide", "json", "jsonl", "csv", "yaml", "name")
+LISTED = ("node", "vip", "real", "each", "drop", "cpu", "peer", "check", "op")
+RATED = ("node", "vip", "real", "each", "drop", "cpu")
 
 
 def add(verbs: Verbs) -> None:
-    _add_looks(verbs)
-    _add_watching(verbs)
-    _add_tracing(verbs)
+    _add_status(verbs)
+    _add_get(verbs)
+    _add_top(verbs)
+    _add_events(verbs)
     reasons = add_verb(verbs, "reasons", "why packets are dropped: meaning, cause, remedy")
     reasons.add_argument("-o", "--output", choices=("table", "json"), default="table")
 
 
-def _add_looks(verbs: Verbs) -> None:
+def _add_status(verbs: Verbs) -> None:
     status = add_verb(verbs, "status", "what is wrong; exit 0 only when nothing is")
     status.add_argument(
         "object", nargs="?", metavar="OBJECT", help="only of this node, VIP or real"
@@ -22,72 +30,100 @@ def _add_looks(verbs: Verbs) -> None:
     add_at(status)
     status.add_argument("--short", action="store_true", help="one line")
     status.add_argument("-o", "--output", choices=("table", "json"), default="table")
-    get = add_verb(verbs, "get", "lists: nodes, VIPs, reals, drops by reason")
-    get.add_argument("kind", choices=("node", "vip", "real", "drop"))
+    status.add_argument(
+        "--wait-for", choices=("healthy",), help="look again until it is; exit 5 if it never was"
+    )
+    status.add_argument(
+        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="of --wait-for (60)"
+    )
+
+
+def _add_get(verbs: Verbs) -> None:
+    get = add_verb(verbs, "get", "lists: nodes, VIPs, reals, drops, CPUs, BGP peers, operations")
+    get.add_argument("kind", choices=LISTED, help="each: every real on every node")
     get.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "wide", "json", "jsonl", "csv", "name"),
-        default="table",
-        help="wide adds rates",
+        "-o", "--output", choices=TABLES, default="table", help="wide adds columns and rates"
     )
     add_at(get)
     get.add_argument("--rates", action="store_true", help="look twice, a second apart")
-    get.add_argument("--vip", metavar="NAME", help="reals of this VIP only")
-    get.add_argument("--node", action="append", default=[], metavar="NAME", help="repeatable")
+    _add_selectors(get)
+
+
+def _add_top(verbs: Verbs) -> None:
+    top = add_verb(verbs, "top", "rates, the busiest first")
+    top.add_argument(
+        "kind", nargs="?", choices=RATED, default="node", help="each: every real on every node"
+    )
+    top.add_argument("-o", "--output", choices=TABLES, default="table")
+    _add_selectors(top)
+
+
+def _add_selectors(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--vip", metavar="NAME", help="of this VIP only")
+    verb.add_argument(
+        "--node", action="append", default=[], metavar="NAME", help="lb1 or 'lb*'; repeatable"
+    )
+    verb.add_argument(
+        "--state", action="append", default=[], metavar="STATE", help="up, drain, down, split, ..."
+    )
+    verb.add_argument(
+        "--field", action="append", default=[], metavar="TEST",
+        help="'miss>1%%', 'pps>=10k', 'check=http 500': a column or a key of the JSON",
+    )  # fmt: skip
+    verb.add_argument("--sort", default="", metavar="COLUMN", help="largest or A first")
+    verb.add_argument("--reverse", action="store_true", help="of --sort: the other way round")
+    verb.add_argument("--columns", default="", metavar="A,B,...", help="these, in this order")
+    verb.add_argument("--no-headers", action="store_true", help="for a script")
+    verb.add_argument("-n", "--number", type=positive, metavar="N", help="the first N rows")
+    verb.add_argument(
+        "--watch", nargs="?", type=seconds, const=2.0, metavar="SECONDS",
+        help="again and again (2): over each other on a terminal, else appended; of `get` on a "
+        "pipe as jsonl",
+    )  # fmt: skip
+    verb.add_argument("--count", type=positive, metavar="N", help="so many times, with --watch")
+    verb.add_argument("--plain", action="store_true", help="never clear the screen")
+
+
+class _Test(argparse.Action):
+    """Fields keep their order, so that --not is about the one behind it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        del parser, option_string
+        namespace.tests = [*namespace.tests, (self.const, str(values), namespace.negated)]
+        namespace.negated = False
+
+
+def _add_events(verbs: Verbs) -> None:
     events = add_verb(verbs, "events", "dropped packets, health, BGP, changes")
     events.add_argument("kind", nargs="?", choices=("drops", "health", "bgp", "changes"))
     add_at(events)
     events.add_argument("-f", "--follow", action="store_true", help="go on as they happen")
-    events.add_argument("--last", type=int, default=20, metavar="N", help="of the past (20)")
+    events.add_argument(
+        "--last", type=positive, metavar="N", help="of the past (20; of a span of time: all)"
+    )
+    events.add_argument("--since", metavar="TIME", help="14:02:30, or 10m (ago)")
+    events.add_argument("--until", metavar="TIME", help="as --since")
+    events.set_defaults(tests=[])
+    for field, metavar, text in (
+        ("reason", "NAME", "of a drop"),
+        ("vip", "NAME", "of this VIP"),
+        ("node", "NAME", "of this node; 'lb*'"),
+        ("src", "CIDR", "packets from there"),
+        ("dst", "CIDR", "packets to there"),
+    ):
+        events.add_argument(
+            f"--{field}", action=_Test, const=field, metavar=metavar, dest="tests", help=text
+        )
+    events.add_argument(
+        "--not", action="store_true", dest="negated", help="turns round the one behind it"
+    )
+    events.add_argument(
+        "--pcap", metavar="FILE", help="dropped packets into a new pcapng file, for Wireshark"
+    )
     events.add_argument("-o", "--output", choices=("table", "json", "jsonl"), default="table")
-
-
-def _add_watching(verbs: Verbs) -> None:
-    watch = add_verb(verbs, "watch", "the console's views as plain text, block after block")
-    watch.add_argument(
-        "view",
-        nargs="?",
-        default="fleet",
-        choices=(
-            "fleet", "nodes", "vips", "reals", "drops", "bgp", "checks", "alerts", "operations",
-        ),
-        help="nodes: every real on every node",
-    )  # fmt: skip
-    watch.add_argument("filter", nargs="*", metavar="WORD", help="rows with all these words")
-    watch.add_argument("--plain", action="store_true", help="never clear the screen (as in a pipe)")
-    watch.add_argument("--every", type=seconds, default=2.0, metavar="SECONDS", help="(2)")
-    watch.add_argument("--count", type=int, default=0, metavar="N", help="blocks, then leave")
-    diff = add_verb(
-        verbs, "diff", "whether all nodes place flows alike; exit 0 yes, 1 no, 2 trouble"
-    )
-    diff.add_argument("what", choices=("ring",))
-    diff.add_argument("vip", nargs="?", metavar="VIP")
-    diff.add_argument("-o", "--output", choices=("table", "json"), default="table")
-
-
-def _add_tracing(verbs: Verbs) -> None:
-    trace = add_verb(verbs, "trace", "packets as they come to the nodes and as they leave them")
-    trace.add_argument(
-        "filter",
-        nargs="*",
-        metavar="OBJECT",
-        help="node/NAME, vip/NAME, real/ADDRESS@VIP, and src= dst= (address or network) sport= "
-        "dport= proto= (tcp, udp, icmp, icmpv6) ip= (4, 6): what all of these fit; else everything",
-    )
-    trace.add_argument(
-        "--for", dest="seconds", type=duration, default=30.0, metavar="TIME",
-        help="30s, 5m; at most 10m (30s)",
-    )  # fmt: skip
-    trace.add_argument(
-        "--one-in", type=int, default=1, metavar="N", help="of N packets one, by chance"
-    )
-    trace.add_argument(
-        "--rate", type=int, default=100, metavar="N", help="packets per second and CPU (100)"
-    )
-    trace.add_argument("--count", type=int, default=0, metavar="N", help="packets, then end")
-    trace.add_argument(
-        "-w", "--write", metavar="FILE", help="a new pcapng file for Wireshark; - is the output"
-    )
-    trace.add_argument("-o", "--output", choices=("table", "json", "jsonl"), default=None)
-    trace.add_argument("--stop", action="store_true", help="end whichever is running there")

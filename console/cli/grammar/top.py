@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from console.cli.grammar import changing, keeping, reading
+from console.cli.grammar import changing, keeping, looking, reading
 from console.cli.grammar.words import add_connection, add_verb
 from console.tui.appearance import THEMES
 
@@ -49,10 +49,17 @@ def parser() -> argparse.ArgumentParser:
     )
     add_connection(top, suffix="")
     _add_render(top, suffix="", default="diff")
+    top.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="of tables and lines: auto is on a terminal, without NO_COLOR",
+    )
     top.add_argument("--ascii", action="store_true", help="of the console: no other signs")
     top.add_argument("--theme", choices=THEMES, help="of the console (dark)")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs")
     reading.add(verbs)
+    looking.add(verbs)
     changing.add(verbs)
     keeping.add(verbs)
     console = add_verb(verbs, "console", "the full-screen console (also without a verb)")

@@ -62,3 +62,10 @@ def seconds(text: str) -> float:
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r}: must be seconds, more than 0")
     return value
+
+
+def positive(text: str) -> int:
+    """How many, 1 or more."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number, 1 or more")
+    return int(text)

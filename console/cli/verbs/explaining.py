@@ -6,13 +6,16 @@ from __future__ import annotations
 import json
 
 from console import format as fmt
+from console.views.items import listing
+from console.views.written import now_text
 from shared.reasons import REASONS
 
 
 def reasons(output: str) -> str:
     """The table of drop reasons; needs no agent."""
     if output == "json":
-        return json.dumps([reason._asdict() for reason in REASONS], indent=2)
+        found = [reason._asdict() for reason in REASONS]
+        return json.dumps(listing("ReasonList", found, at=now_text(), missing=()), indent=2)
     return "\n".join(
         f"{r.number:>2}  {fmt.fit(r.name, 13)} {r.meaning}\n"
         f"      cause   {r.cause}\n      remedy  {r.remedy}"

@@ -6,21 +6,36 @@ from __future__ import annotations
 import json
 import time
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
 
 from console.cli.verbs.session import Session
-from console.exits import Exit
+from console.exits import Exit, VerbError
 from console.model.eventlog import Line
-from console.views.items import Item
-from console.views.tail import kind_of, written
+from console.model.moment import moment
+from console.views import pcapng
+from console.views.event_filter import Filter, Test, checked
+from console.views.items import Item, listing
+from console.views.tail import tone, written
+from console.views.written import now_text
 from shared import jsonl
-from shared.messages import Replay
+from shared.messages import DropEvent, Replay
 
+LAST = 20
+"""Lines of the past, when nothing else was asked for."""
 SETTLE = 2.0
 """Seconds that a gap may take to be filled before it is printed as lost."""
 
 
 def events(session: Session, arguments: Namespace) -> int:
     """Exit 0; 3 when some agent's events are missing.  Raises VerbError when all are."""
+    wanted = _wanted(arguments)
+    if arguments.output == "json" and arguments.follow:
+        raise VerbError("-o json is one object, which has no end with -f: give -o jsonl")
+    # A span of time is all that was in it, unless --last says how much of it.
+    last = arguments.last or (None if arguments.since or arguments.until else LAST)
     addresses = list(session.store.agents)
     if arguments.follow:
         session.client.follow({"event"})
@@ -30,20 +45,51 @@ def events(session: Session, arguments: Namespace) -> int:
         raise session.nobody()
     for address in absent:
         session.say(f"remora: no answer from {address}: its events are missing")
-    printer = _Printer(session, arguments)
-    printer.print_new(last=arguments.last)
-    while arguments.follow:
-        session.take(session.client.wait(1.0))
-        printer.print_new(last=None)
+    with _file(arguments.pcap) as file:
+        printer = _Printer(session, arguments, wanted, file)
+        printer.print_new(last=last)
+        while arguments.follow:
+            session.take(session.client.wait(1.0))
+            printer.print_new(last=None)
+        printer.finish(absent)
     return Exit.PARTIAL if absent else Exit.DONE
+
+
+def _wanted(arguments: Namespace) -> Filter:
+    now = time.time()
+    since, until = (moment(t, now) if t else None for t in (arguments.since, arguments.until))
+    return Filter(arguments.kind, checked([Test(*each) for each in arguments.tests]), since, until)
+
+
+@contextmanager
+def _file(path: str | None) -> Iterator[BinaryIO | None]:
+    """A new one: what is there already is never written over."""
+    if path is None:
+        yield None
+        return
+    try:
+        with Path(path).open("xb") as file:
+            yield file
+    except FileExistsError:
+        raise VerbError(f"--pcap {path}: is there already; name a new file") from None
+    except OSError as error:
+        raise VerbError(f"--pcap {path}: {error.strerror}") from error
 
 
 class _Printer:
     """Writes every line once."""
 
-    def __init__(self, session: Session, arguments: Namespace) -> None:
+    def __init__(
+        self, session: Session, arguments: Namespace, wanted: Filter, file: BinaryIO | None
+    ) -> None:
         self._session = session
         self._arguments = arguments
+        self._wanted = wanted
+        self._file = file
+        self._nodes = [agent.name for agent in session.agents]
+        self._items: list[Item] = []
+        if file is not None:
+            file.write(pcapng.drops_opening(self._nodes))
         self._written: set[tuple[str, tuple[int, int]]] = set()
         self._gaps: dict[tuple[str, tuple[int, int]], float] = {}
 
@@ -54,14 +100,29 @@ class _Printer:
             if (line.node, line.place) not in self._written and self._settled(line)
         ]
         self._written.update((line.node, line.place) for line in lines)
-        shown = [
-            line
-            for line in lines
-            if kind_of(line) in (None, self._arguments.kind) or not self._arguments.kind
-        ]
+        shown = [line for line in lines if self._wanted.passes(line)]
         for line in shown if last is None else shown[len(shown) - min(last, len(shown)) :]:
-            as_table = self._arguments.output == "table"
-            self._session.write(written(line) if as_table else json.dumps(_item(line)))
+            self._print(line)
+
+    def _print(self, line: Line) -> None:
+        body = line.event.body if line.event else None
+        if self._file is not None and line.event is not None and isinstance(body, DropEvent):
+            place = self._nodes.index(line.node)
+            self._file.write(pcapng.dropped(line.event, body, node=place))
+            self._file.flush()
+        match self._arguments.output:
+            case "table":
+                self._session.write(self._session.paint(written(line), tone(line)))
+            case "jsonl":
+                self._session.write(json.dumps(_item(line)))
+            case _:
+                self._items.append(_item(line))
+
+    def finish(self, missing: Sequence[str]) -> None:
+        """`-o json` is one object, at the end."""
+        if self._arguments.output == "json":
+            wrapped = listing("EventList", self._items, at=now_text(), missing=missing)
+            self._session.write(json.dumps(wrapped, indent=2))
 
     def _settled(self, line: Line) -> bool:
         if line.event is not None:

@@ -11,6 +11,7 @@ from typing import TextIO
 from console.exits import Exit, VerbError
 from console.model.store import Agent, Inbox, Liveness, Store
 from console.planning.plan import Answered
+from console.views.written import Paint, plain
 from console.wire.archive import Archive
 from console.wire.client import Client
 from shared.messages import Action, Answer, Look
@@ -26,6 +27,7 @@ class Session:
     questions: TextIO | None
     """Where answers to questions come from; None: nobody is there to ask."""
     connect_timeout: float
+    paint: Paint = plain
 
     def say(self, text: str) -> None:
         """Progress and errors: never mixed with what is piped on."""
@@ -70,7 +72,7 @@ class Session:
         if not there:
             raise self.nobody()
         if rates:
-            self._wait(1.05)
+            self.pause(1.05)
             self.ask(dict.fromkeys(there, Look()), timeout=self.connect_timeout)
         return [self.store.agents[address] for address in there]
 
@@ -82,7 +84,8 @@ class Session:
     def answered(self, answers: Mapping[str, Answer | None]) -> list[Answered]:
         return [Answered(a, self.store.agents[a].name, answer) for a, answer in answers.items()]
 
-    def _wait(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
+        """Takes what comes in that time."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self.take(self.client.wait(left))

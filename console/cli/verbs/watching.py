@@ -41,18 +41,12 @@ def watch(session: Session, arguments: Namespace) -> int:
     clear = session.out.isatty() and not arguments.plain
     left = arguments.count
     while True:
-        _wait(session, arguments.every)
+        session.pause(arguments.every)
         block = _block(session, arguments, alerts)
         session.write(f"{HOME}{block}" if clear else f"{block}\n")
         left = left - 1 if left else 0
         if arguments.count and not left:
             return Exit.PARTIAL if session.absent() else Exit.DONE
-
-
-def _wait(session: Session, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        session.take(session.client.wait(left))
 
 
 def _block(session: Session, arguments: Namespace, watch: Watch) -> str:

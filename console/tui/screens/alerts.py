@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -32,7 +33,7 @@ class AlertsScreen(LiveScreen):
         self.pane("detail_rule", [rule("in full" if alert else "-", self.size.width)])
         self.pane("detail", alert_lines(alert, self.size.width) if alert else [])
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         """The row that it is about."""
         alert: Alert | None = self.table.current
         if alert is None or self.view is None:
@@ -41,10 +42,10 @@ class AlertsScreen(LiveScreen):
         match kind:
             case "real":
                 vip = name.partition("@")[2]
-                return self.Opened("vip", vip, alert.problem.subject)
+                return asks.Opened("vip", vip, alert.problem.subject)
             case "vip":
-                return self.Opened("vip", name)
+                return asks.Opened("vip", name)
             case "op":
-                return self.Opened("operations")
+                return asks.Opened("operations")
         address = next((a.address for a in self.view.agents if a.name == name), None)
-        return self.Opened("node", address) if address else None
+        return asks.Opened("node", address) if address else None

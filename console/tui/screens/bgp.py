@@ -7,7 +7,9 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
 from console.planning.wish import Target
-from console.tui.screens.live import LARGE, LiveScreen
+from console.tui.screens import asks
+from console.tui.screens.bands import LARGE
+from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views.bgp import CHECKS, SESSIONS, Check, Session, announced_lines, checks, sessions
@@ -72,8 +74,8 @@ class BgpScreen(LiveScreen):
         row: Session | Check | None = self.table.current
         return row.agent if isinstance(row, Session) else ""
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         row: Session | Check | None = self.table.current
         if isinstance(row, Check):
-            return self.Opened("vip", row.real.vip, row.real.key)
-        return self.Opened("node", row.agent) if row else None
+            return asks.Opened("vip", row.real.vip, row.real.key)
+        return asks.Opened("node", row.agent) if row else None

@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 
 from console.model import rows
 from console.model.records import Drop
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -59,11 +60,11 @@ class DropsScreen(LiveScreen):
     def action_follow(self) -> None:
         self.query_one("#tail", LineTable).follow()
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         row = self.table.current
         if isinstance(row, TailRow):
             found = opens(row)
-            return self.Opened(*found) if found else None
+            return asks.Opened(*found) if found else None
         if isinstance(row, Drop):
             # Its packets: the tail, with the reason as its filter.
             self.choose("tail")

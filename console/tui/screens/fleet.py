@@ -9,7 +9,9 @@ from textual.containers import Container, Vertical
 from console.model import rows
 from console.model.records import Node
 from console.planning.wish import Target
-from console.tui.screens.live import LARGE, LiveScreen
+from console.tui.screens import asks
+from console.tui.screens.bands import LARGE
+from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import tables
@@ -67,6 +69,6 @@ class FleetScreen(LiveScreen):
         node: Node | None = self.table.current
         return node.key if node else ""
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         node: Node | None = self.table.current
-        return self.Opened("node", node.key) if node else None
+        return asks.Opened("node", node.key) if node else None

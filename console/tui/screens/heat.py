@@ -6,6 +6,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from console.planning.wish import Target
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -55,9 +56,9 @@ class HeatScreen(LiveScreen):
         row: Heat | None = self.table.current
         return row.key if row else ""
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         row: Heat | None = self.table.current
-        return self.Opened("node", row.key) if row else None
+        return asks.Opened("node", row.key) if row else None
 
     def action_metric(self) -> None:
         """The next one; the same view, so that a held display can be looked at too."""

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from console.model import rows
 from console.model.records import Vip
 from console.planning.wish import Target
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -50,9 +51,9 @@ class NodeScreen(LiveScreen):
     def node(self) -> str:
         return self.address
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         vip: Vip | None = self.table.current
-        return self.Opened("vip", vip.name) if vip else None
+        return asks.Opened("vip", vip.name) if vip else None
 
     def vip_name(self) -> str:
         vip: Vip | None = self.table.current

@@ -7,6 +7,7 @@ from typing import Literal
 
 from textual.app import ComposeResult
 
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -52,7 +53,7 @@ class OperationsScreen(LiveScreen):
             why = f": changed again by {row.overtaken}" if row.overtaken else ""
             self.say(f"{row.what} cannot be taken back{why or ': it changed nothing'}")
         else:
-            self.post_message(self.UndoWanted(row.undo, f"undo {row.what}"))
+            self.post_message(asks.UndoWanted(row.undo, f"undo {row.what}"))
 
     def action_resume(self) -> None:
         row: Operation | None = self.table.current
@@ -62,7 +63,7 @@ class OperationsScreen(LiveScreen):
         elif not row.underway.held:
             self.say("it goes on already; K holds it")
         else:
-            self.post_message(self.Steer("resume", row.underway))
+            self.post_message(asks.Steer("resume", row.underway))
 
     def action_abort(self) -> None:
         """Holding changes nothing on any node, and every second counts: it needs no plan."""
@@ -72,4 +73,4 @@ class OperationsScreen(LiveScreen):
             self.say(wrong or "nothing is under way there")
         else:
             order: Literal["hold", "revert"] = "revert" if row.underway.held else "hold"
-            self.post_message(self.Steer(order, row.underway))
+            self.post_message(asks.Steer(order, row.underway))

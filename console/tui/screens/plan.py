@@ -27,7 +27,7 @@ from console.planning.plan import Answered
 from console.planning.rollout import Start
 from console.planning.staging import STOP, Staging, staging
 from console.planning.wish import Order, Wish, seconds_of, weight_of
-from console.tui.screens.live import LARGE
+from console.tui.screens.bands import LARGE
 from console.tui.widgets.fields import DIALOG_KEYS
 from console.tui.widgets.painted import Painted
 from console.views.cells import TextLine, line

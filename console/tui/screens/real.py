@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 
 from console.model.objects import Object
 from console.planning.wish import Target
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -48,8 +49,8 @@ class RealScreen(LiveScreen):
         row: OnNode | None = self.table.current
         return row.agent if row else ""
 
-    def open(self) -> LiveScreen.Opened | None:
-        return self.Opened("node", self.node()) if self.node() else None
+    def open(self) -> asks.Opened | None:
+        return asks.Opened("node", self.node()) if self.node() else None
 
     def vip_name(self) -> str:
         return self.vip

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -40,8 +41,8 @@ class RingScreen(LiveScreen):
         row: NodeRing | None = self.table.current
         return row.key if row else ""
 
-    def open(self) -> LiveScreen.Opened | None:
-        return self.Opened("node", self.node()) if self.node() else None
+    def open(self) -> asks.Opened | None:
+        return asks.Opened("node", self.node()) if self.node() else None
 
     def vip_name(self) -> str:
         return self.vip

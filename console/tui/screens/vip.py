@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from console.model import rows
 from console.model.records import Real
 from console.planning.wish import Target
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -65,6 +66,6 @@ class VipScreen(LiveScreen):
     def vip_name(self) -> str:
         return self.vip
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         real: Real | None = self.table.current
-        return self.Opened("real", f"{real.address}@{real.vip}") if real else None
+        return asks.Opened("real", f"{real.address}@{real.vip}") if real else None

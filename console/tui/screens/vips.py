@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from console.model import rows
 from console.model.records import Vip
 from console.planning.wish import Target
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -53,9 +54,9 @@ class VipsScreen(LiveScreen):
     def target_of(self, view: View, row: Vip) -> Target | str:
         return vip_target(view, row)
 
-    def open(self) -> LiveScreen.Opened | None:
+    def open(self) -> asks.Opened | None:
         vip: Vip | None = self.table.current
-        return self.Opened("vip", vip.name) if vip else None
+        return asks.Opened("vip", vip.name) if vip else None
 
     def vip_name(self) -> str:
         vip: Vip | None = self.table.current

@@ -15,6 +15,7 @@ from console.planning.asking import Asking, Sender
 from console.planning.plan import Answered, refused, to_do
 from console.planning.wish import wish
 from console.tui import command
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -109,6 +110,6 @@ class WhatIfScreen(LiveScreen):
         """What was asked, as a plan that has a button."""
         del verb
         if self._asked:
-            self.post_message(self.Commanded(self._asked))
+            self.post_message(asks.Commanded(self._asked))
         else:
             self.say("ask first: Enter, then a change")

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs that look on or closer: watch, diff, trace."""
+
+from __future__ import annotations
+
+from console.cli.grammar.words import Verbs, add_verb, duration, seconds
+
+
+def add(verbs: Verbs) -> None:
+    _add_watching(verbs)
+    _add_tracing(verbs)
+
+
+def _add_watching(verbs: Verbs) -> None:
+    watch = add_verb(verbs, "watch", "the console's views as plain text, block after block")
+    watch.add_argument(
+        "view",
+        nargs="?",
+        default="fleet",
+        choices=(
+            "fleet", "nodes", "vips", "reals", "drops", "bgp", "checks", "alerts", "operations",
+        ),
+        help="nodes: every real on every node",
+    )  # fmt: skip
+    watch.add_argument("filter", nargs="*", metavar="WORD", help="rows with all these words")
+    watch.add_argument("--plain", action="store_true", help="never clear the screen (as in a pipe)")
+    watch.add_argument("--every", type=seconds, default=2.0, metavar="SECONDS", help="(2)")
+    watch.add_argument("--count", type=int, default=0, metavar="N", help="blocks, then leave")
+    diff = add_verb(
+        verbs, "diff", "whether all nodes place flows alike; exit 0 yes, 1 no, 2 trouble"
+    )
+    diff.add_argument("what", choices=("ring",))
+    diff.add_argument("vip", nargs="?", metavar="VIP")
+    diff.add_argument("-o", "--output", choices=("table", "json"), default="table")
+
+
+def _add_tracing(verbs: Verbs) -> None:
+    trace = add_verb(verbs, "trace", "packets as they come to the nodes and as they leave them")
+    trace.add_argument(
+        "filter",
+        nargs="*",
+        metavar="OBJECT",
+        help="node/NAME, vip/NAME, real/ADDRESS@VIP, and src= dst= (address or network) sport= "
+        "dport= proto= (tcp, udp, icmp, icmpv6) ip= (4, 6): what all of these fit; else everything",
+    )
+    trace.add_argument(
+        "--for", dest="seconds", type=duration, default=30.0, metavar="TIME",
+        help="30s, 5m; at most 10m (30s)",
+    )  # fmt: skip
+    trace.add_argument(
+        "--one-in", type=int, default=1, metavar="N", help="of N packets one, by chance"
+    )
+    trace.add_argument(
+        "--rate", type=int, default=100, metavar="N", help="packets per second and CPU (100)"
+    )
+    trace.add_argument("--count", type=int, default=0, metavar="N", help="packets, then end")
+    trace.add_argument(
+        "-w", "--write", metavar="FILE", help="a new pcapng file for Wireshark; - is the output"
+    )
+    trace.add_argument("-o", "--output", choices=("table", "json", "jsonl"), default=None)
+    trace.add_argument("--stop", action="store_true", help="end whichever is running there")

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`get` and `top`: lists of one kind of thing, once or again and again; nothing is changed."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+
+from console import format as fmt
+from console.cli.verbs.session import Session
+from console.exits import Exit, VerbError
+from console.views import lists, selecting
+from console.views.columns import Column
+from console.views.lists import KINDS, Kind
+from console.views.selecting import Selection
+from console.views.written import items_as, now_text, table
+from shared.messages import Replay
+
+HOME = "\x1b[H\x1b[2J"
+FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event"})
+WITHOUT = ("60s",)
+"""A history needs a minute of watching, and says nothing to a screen reader or a log."""
+
+
+def get(session: Session, arguments: Namespace) -> int:
+    """Exit 0, or 3 when some agents are missing from the list.  Raises VerbError."""
+    _check(arguments)
+    watched = arguments.watch is not None
+    _look(session, arguments, rates=arguments.rates or arguments.output == "wide" or watched)
+    if watched and not session.out.isatty() and arguments.output in ("table", "wide"):
+        arguments.output = "jsonl"
+    _repeated(session, arguments, wide=arguments.output == "wide")
+    return _code(session)
+
+
+def top(session: Session, arguments: Namespace) -> int:
+    """As `get`, with rates, the busiest first."""
+    _check(arguments)
+    kind = KINDS[arguments.kind]
+    arguments.sort = arguments.sort or kind.busiest
+    _look(session, arguments, rates=True)
+    _repeated(session, arguments, wide=True)
+    return _code(session)
+
+
+def _look(session: Session, arguments: Namespace, *, rates: bool) -> None:
+    session.look(rates=rates)
+    if arguments.kind == "op":
+        there = [a for a in session.store.agents if a not in session.absent()]
+        session.ask(dict.fromkeys(there, Replay(0)), timeout=session.connect_timeout)
+
+
+def _repeated(session: Session, arguments: Namespace, *, wide: bool) -> None:
+    """Once, or every --watch seconds: over each other on a terminal, else one below the other."""
+    every, shown = arguments.watch, 0
+    if every is not None:
+        session.client.follow(FOLLOWED)
+    while True:
+        text = _text(session, arguments, wide=wide)
+        heading = ""
+        if every is not None and arguments.output in ("table", "wide"):
+            heading = f"{fmt.clock(time.time())}Z {session.cluster} {arguments.kind}\n"
+        over = every is not None and session.out.isatty() and not arguments.plain
+        if text or heading:
+            gap = "\n" if shown and heading and not over else ""
+            session.write(f"{HOME if over else gap}{heading}{text}")
+        shown += 1
+        if every is None or shown == arguments.count:
+            return
+        session.pause(every)
+
+
+def _text(session: Session, arguments: Namespace, *, wide: bool) -> str:
+    now, kind = time.monotonic(), KINDS[arguments.kind]
+    agents = selecting.nodes(session.agents, arguments.node)
+    found = selecting.select(kind.rows(agents, now), kind, _selection(arguments))
+    found = found[: arguments.number] if arguments.number else found
+    match arguments.output:
+        case "name":
+            return "\n".join(kind.label(row) for row in found)
+        case "table" | "wide":
+            return table(
+                found,
+                _columns(kind, arguments.columns, wide=wide),
+                headers=not arguments.no_headers,
+                paint=session.paint,
+            )
+    made = [kind.item(row) for row in found]
+    if arguments.kind == "node":
+        made = lists.with_flow_tables(made, found, agents, now)
+    return items_as(made, arguments.output, kind=kind.name, missing=session.absent(), at=now_text())
+
+
+def _selection(arguments: Namespace) -> Selection:
+    return Selection(
+        states=tuple(arguments.state),
+        vip=arguments.vip or "",
+        fields=tuple(arguments.field),
+        sort=arguments.sort,
+        reverse=arguments.reverse,
+    )
+
+
+def _columns(kind: Kind, wanted: str, *, wide: bool) -> Sequence[Column[object]]:
+    if wanted:
+        return selecting.columns(kind, wanted)
+    return [c for c in kind.columns if (wide or not c.wide) and c.title not in WITHOUT]
+
+
+def _code(session: Session) -> int:
+    absent = session.absent()
+    if not absent:
+        return Exit.DONE
+    session.say(f"remora: no answer from {', '.join(absent)}: not in this list")
+    return Exit.PARTIAL
+
+
+def _check(arguments: Namespace) -> None:
+    """Raises VerbError for what does not go together, before any agent is asked."""
+    if arguments.columns and arguments.output not in ("table", "wide"):
+        raise VerbError(f"--columns is of tables, not of -o {arguments.output}")
+    if arguments.watch is None and arguments.count:
+        raise VerbError("--count is of --watch")

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`status`: what is wrong, in a line, a page or JSON; exit 0 only when nothing is."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import Namespace
+
+from console.cli.verbs.session import Session
+from console.exits import Exit
+from console.model import objects, rows
+from console.views import items, tables
+from console.views.problems import Problem, problems
+from console.views.written import now_text, table
+
+AGAIN = 1.0
+"""Seconds between two looks with --wait-for."""
+
+
+def status(session: Session, arguments: Namespace) -> int:
+    """Exit 0 only when nothing is wrong with the object (default: with anything), 5 when that was
+    waited for and did not come."""
+    found = _look(session, arguments)
+    deadline = time.monotonic() + arguments.timeout
+    while arguments.wait_for and found and time.monotonic() < deadline:
+        session.pause(AGAIN)
+        found = _look(session, arguments)
+    if arguments.output == "json":
+        session.write(_json(session, found))
+    elif arguments.short:
+        session.write(_short(session, found))
+    else:
+        session.write(_long(session, found, time.monotonic()))
+    if found and arguments.wait_for:
+        session.say(f"remora: not {arguments.wait_for} after {arguments.timeout:.0f} s")
+        return Exit.TIMED_OUT
+    return Exit.FAILED if found else Exit.DONE
+
+
+def _look(session: Session, arguments: Namespace) -> list[Problem]:
+    session.look()
+    found = problems(session.agents, time.monotonic())
+    if not arguments.object:
+        return list(found)
+    target = objects.parse(arguments.object, session.agents, kinds=("node", "vip", "real"))
+    return [problem for problem in found if _about(problem, target)]
+
+
+def _about(problem: Problem, target: objects.Object) -> bool:
+    if target.kind == "real" and not target.vip:
+        return problem.subject.startswith(f"{target}@")
+    return problem.subject == str(target)
+
+
+def _summary(session: Session) -> str:
+    live, all_ = len(session.agents) - len(session.absent()), len(session.agents)
+    simulated = any(a.node is not None and a.node.simulated for a in session.agents)
+    return f"{'SIMULATED ' if simulated else ''}{session.cluster} {live}/{all_} nodes"
+
+
+def _short(session: Session, found: list[Problem]) -> str:
+    worst = f", {found[0].subject}: {found[0].text}" if found else ", healthy"
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return _summary(session) + worst + more
+
+
+def _long(session: Session, found: list[Problem], now: float) -> str:
+    nodes = [c for c in tables.NODES if not c.wide]
+    vips = [c for c in tables.VIPS if not c.wide and c.title != "AGE"]
+    paint = session.paint
+    parts = [
+        _summary(session) + (f", {len(found)} problems" if found else ", healthy"),
+        *(
+            f"  {paint('CRIT', 'bad') if p.critical else paint('warn', 'warn')} "
+            f"{p.subject}: {p.text}"
+            for p in found
+        ),
+        "",
+        table(rows.nodes(session.agents, now), nodes, paint=paint),
+    ]
+    vip_rows = rows.vips(session.agents, now)
+    return "\n".join([*parts, "", table(vip_rows, vips, paint=paint)] if vip_rows else parts)
+
+
+def _json(session: Session, found: list[Problem]) -> str:
+    problems_ = [
+        {"severity": "critical" if p.critical else "warning", "object": p.subject, "text": p.text}
+        for p in found
+    ]
+    wrapped = items.listing("Status", problems_, at=now_text(), missing=session.absent())
+    return json.dumps({**wrapped, "cluster": session.cluster, "healthy": not found}, indent=2)

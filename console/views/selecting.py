@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which rows of a list, in which order: `--state`, `--field "miss>1%"`, `--sort`.  Pure.
+
+A field is a column by its title, in any case, or a key of the JSON.  Selectors that select nothing
+are an error of whoever gave them: never everything, never quietly nothing.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from console.exits import VerbError
+from console.model.store import Agent
+from console.views.columns import Column, ordered
+from console.views.items import word
+from console.views.lists import Kind, Rows
+
+_TEST = re.compile(r"\s*([\w/ ]+?)\s*(>=|<=|!=|=|>|<)\s*(.+?)\s*")
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
+    "=": operator.eq, "!=": operator.ne,
+}  # fmt: skip
+_NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)\s*(%|k|M|G|ms|s|m|h)?")
+_UNITS = {"%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9, "ms": 1, "s": 1, "m": 60, "h": 3600, None: 1}
+
+
+class Selection(NamedTuple):
+    """As given; all of it together."""
+
+    states: tuple[str, ...] = ()
+    vip: str = ""
+    fields: tuple[str, ...] = ()
+    sort: str = ""
+    """A column's title: largest or A first."""
+    reverse: bool = False
+
+    @property
+    def narrows(self) -> bool:
+        return bool(self.states or self.vip or self.fields)
+
+
+def nodes(agents: Sequence[Agent], patterns: Sequence[str]) -> list[Agent]:
+    """Those with a name like one of `lb1`, `lb-0[1-4]`, `edge*`.  Raises VerbError for one that is
+    like none."""
+    for pattern in patterns:
+        if not any(fnmatchcase(agent.name, pattern) for agent in agents):
+            known = ", ".join(sorted(agent.name for agent in agents))
+            raise VerbError(f"--node {pattern}: no such node; there is {known}")
+    wanted = patterns or ("*",)
+    return [agent for agent in agents if any(fnmatchcase(agent.name, each) for each in wanted)]
+
+
+def select(found: Rows, kind: Kind, selection: Selection) -> Rows:
+    """Raises VerbError for a field that is not there, and when nothing is left."""
+    tests = [_test(text, kind, found) for text in selection.fields]
+    chosen = [
+        row
+        for row in found
+        if _in_state(row, selection.states)
+        and selection.vip in ("", _vip_of(row))
+        and all(test(row) for test in tests)
+    ]
+    if selection.narrows and found and not chosen:
+        raise VerbError(f"nothing matches {_said(selection)}")
+    if not selection.sort:
+        return chosen
+    column = _column(selection.sort, kind)
+    if column is None:
+        there = titles(kind.columns)
+        raise VerbError(f"--sort {selection.sort}: no such column; there is {there}")
+    return ordered(chosen, column, reverse=selection.reverse)
+
+
+def columns(kind: Kind, wanted: str) -> list[Column[Any]]:
+    """`node,pps,age` -> these columns in this order.  Raises VerbError."""
+    found = []
+    for name in wanted.split(","):
+        column = _column(name.strip(), kind)
+        if column is None:
+            raise VerbError(f"--columns {name}: no such column; there is {titles(kind.columns)}")
+        found.append(column)
+    return found
+
+
+def titles(columns: Sequence[Column[Any]]) -> str:
+    return ", ".join(column.title.lower() for column in columns)
+
+
+def _column(name: str, kind: Kind) -> Column[Any] | None:
+    return next((c for c in kind.columns if c.title.lower() == name.lower()), None)
+
+
+def _in_state(row: object, states: Sequence[str]) -> bool:
+    """`down`, `drain` and `draining` alike: a state's words begin with it or it with them."""
+    state = getattr(row, "state", None)
+    text = word(state).lower() if state is not None else ""
+    first = text.split()[0] if text else ""
+    return not states or any(
+        text.startswith(each.lower()) or bool(first and each.lower().startswith(first))
+        for each in states
+    )
+
+
+def _vip_of(row: object) -> str:
+    """Of a VIP its name; what belongs to none has none."""
+    about = getattr(row, "real", row)
+    return str(getattr(about, "vip", getattr(about, "name", "")))
+
+
+def _test(text: str, kind: Kind, found: Rows) -> Callable[[object], bool]:
+    parts = _TEST.fullmatch(text)
+    if parts is None:
+        raise VerbError(f"--field {text!r}: must be like 'pps>1k', 'miss>=1%', 'check=refused'")
+    name, sign, given = parts.groups()
+    column = _column(name, kind)
+    keys = kind.item(found[0]) if found else {}
+    if column is None and name not in keys and found:
+        raise VerbError(
+            f"--field {name}: no such field; there is {titles(kind.columns)}, {', '.join(keys)}"
+        )
+    number, compare = _NUMBER.fullmatch(given), _COMPARE[sign]
+    wanted = float(number[1]) * _UNITS[number[2]] if number else given
+
+    def test(row: object) -> bool:
+        value = column.order(row) if column else kind.item(row).get(name)
+        if isinstance(wanted, str):
+            # What is unknown equals nothing, and is not said to differ either.
+            shown = column.cell(row).text if column else str(value)
+            return value is not None and compare(shown.lower(), wanted.lower())
+        return isinstance(value, int | float) and compare(value, wanted)
+
+    return test
+
+
+def _said(selection: Selection) -> str:
+    return " ".join(
+        [
+            *(f"--state {state}" for state in selection.states),
+            *([f"--vip {selection.vip}"] if selection.vip else []),
+            *(f"--field {field!r}" for field in selection.fields),
+        ]
+    )
