@@ -38,6 +38,7 @@ class Sender(Protocol):
         operation: str = "",
         allow: tuple[str, ...] = (),
         expires: float = 0.0,
+        timeout: float = ...,
     ) -> str: ...
 
 

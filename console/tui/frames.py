@@ -27,6 +27,7 @@ from console.planning.asking import Sender
 from console.tui.pace import FRAME, Pace
 from console.tui.screens.live import LiveScreen
 from console.tui.screens.plan import PlanDialog
+from console.tui.scrub import Scrub
 from console.tui.steering import Steering
 from console.tui.widgets.terminal import Render, TerminalApp
 from console.views.alerts import Watch
@@ -93,6 +94,7 @@ class FrameApp(TerminalApp):
         self._rings_due = 0.0
         self._found: tuple[Problem, ...] = ()
         self._judged = float("-inf")
+        self.scrub = Scrub(source, wall, self._tell)
         self.steering = Steering(source, lambda: self.store, self._tell)
 
     def start_frames(self) -> None:
@@ -133,6 +135,7 @@ class FrameApp(TerminalApp):
         now = self._clock()
         for reply in inbox.replies:
             self.steering.take(reply, now)
+            self.scrub.take(reply)
             self._judged = float("-inf")  # a ring, or what an agent had not told before
             self.replied(reply)
         if isinstance(self.screen, PlanDialog):
@@ -180,7 +183,9 @@ class FrameApp(TerminalApp):
         screen = self.screen
         if not isinstance(screen, LiveScreen) or not screen.composed:
             return
-        if self._frozen is None:
+        if self.scrub.wanted:
+            screen.frame(self.scrub.view(self._view()))
+        elif self._frozen is None:
             screen.frame(self._view())
         elif screen.view is None:
             screen.frame(self._frozen)
@@ -215,6 +220,9 @@ class FrameApp(TerminalApp):
 
     def freeze(self) -> None:
         """Hold the display, or go on."""
+        if self.scrub.wanted:
+            self._tell("the past stands still already; t is now")
+            return
         if self._frozen is None and self.steering.busy:
             self._tell(
                 "this console steers an operation: its display stays live until that is over"

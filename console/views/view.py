@@ -35,6 +35,8 @@ class View(NamedTuple):
     """The terminal cannot take more: frames are rarer."""
     arming: Arming = Arming()
     mode: str = "LIVE"
+    past: float | None = None
+    """Seconds that it is ago; None: it is not the past, as the agents kept it."""
 
     @property
     def simulated(self) -> bool:

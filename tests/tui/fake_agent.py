@@ -233,7 +233,7 @@ class FakeAgent:
         slots = self.fleet.slots(vip)
         parts = [n.to_bytes(2, "little") * count for n, count in enumerate(slots.values())]
         whole = b"".join(parts).ljust(2 * RING_SLOTS, b"\xff")
-        return Ring(vip, self.fleet.digest(), tuple(slots), whole)
+        return Ring(vip, self.fleet.digest(vip), tuple(slots), whole)
 
     def _made(self, command: Command, status: str, **more: object) -> Answer:
         return Answer(

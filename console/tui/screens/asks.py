@@ -86,6 +86,15 @@ class ExportWanted(Message):
     """The table into a file."""
 
 
+class Scrubbed(Message):
+    """Another moment of the agents' last hour: so many seconds on, negative: back; 0: now, or from
+    now a minute back."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
 class Freeze(Message):
     """Hold the display, or go on."""
 
