@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ExaBGP as a child, steered through its bridge (bgp_pipe.py).
+"""The node's BGP: ExaBGP (exabgp_child.py), steered through its bridge (bgp_pipe.py).
 
 The set of routes is declared; this side knows what ExaBGP holds (the bridge tells it on every
 connection) and sends the difference, so nothing is announced twice and nothing is forgotten after a
-restart of either side.  ExaBGP outlives a crashed agent: the next one adopts it.
+restart of either side.  So are the peers: a changed config is reloaded, and only the sessions that
+it changes begin anew.
 """
 
 from __future__ import annotations
@@ -12,64 +13,54 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import shutil
-import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from agent import bgp_pipe, bgp_text
-from agent.bgp_table import Bgp
+from agent.bgp_table import Bgp, BgpPeer
 from agent.boundary import EffectError, PeerChanged
+from agent.exabgp_child import RESPAWN, Child
 from agent.maglev import Address
 from agent.nouns import Route
 
 log = logging.getLogger("remora.bgp")
 
-RESPAWN = 1.0
-"""Seconds between ExaBGP's death and the next one."""
 WITHDRAW = 2.0
 """Seconds that a clean stop gives ExaBGP to acknowledge the withdrawals."""
+RELOAD = 5.0
+"""Seconds within which ExaBGP must have taken a changed config."""
+LOOK_AGAIN = 0.05
 LONGEST_LINE = 1 << 20
-LARGEST_LOG = 4 << 20
 
-# ExaBGP's own settings: no user change (the bridge's socket is root's), no command pipe of its own,
-# log to us.  Graceful restart stays off: with it a route outlives its speaker by the restart time.
-SETTINGS = {
-    "exabgp_daemon_drop": "false",
-    "exabgp_daemon_user": "root",
-    "exabgp_api_cli": "false",
-    "exabgp_api_ack": "true",
-    "exabgp_log_destination": "stderr",
-    "exabgp_log_level": "INFO",
-    "exabgp_log_short": "true",
-    "exabgp_log_statistics": "false",
-}
+OnAnswer = Callable[[bool], None]
+"""Told whether ExaBGP said `done`."""
 
 
 class Speaker:
-    """The node's BGP.  advertise() may be called at any time; it is sent as soon as it can be."""
+    """advertise() may be called at any time; it is sent as soon as it can be."""
 
     def __init__(self, listed: Bgp, run_dir: Path, tell: Callable[[PeerChanged], None]) -> None:
         self._listed = listed
         self._socket = run_dir / "bgp.sock"
-        self._conf = run_dir / "exabgp.conf"
-        self._pid_file = run_dir / "exabgp.pid"
-        self._log = run_dir / "exabgp.log"
         self._tell = tell
+        self._routes: Mapping[Address, Route] = {}
         self._wanted: dict[str, str] = {}
         """Prefix -> attributes, as ExaBGP's commands have them."""
         self._standing: dict[str, str] | None = None
         """What ExaBGP holds; None: no bridge is connected."""
         self._bridge: asyncio.StreamWriter | None = None
-        self._unanswered: deque[tuple[str, str]] = deque()
+        self._unanswered: deque[OnAnswer] = deque()
         self._all_answered = asyncio.Event()
         self._all_answered.set()
+        self._in_force = ""
+        """Mark of the config that ExaBGP showed last."""
         self._server: asyncio.Server | None = None
-        self._pidfd = -1
-        self._stopping = False
+        self._child = Child(run_dir, self._on_death)
+        self.trim_log = self._child.trim_log
 
     async def start(self) -> None:
         """Adopt the ExaBGP that a former agent left, or start one.  Raises EffectError."""
@@ -77,20 +68,11 @@ class Speaker:
         self._server = await asyncio.start_unix_server(
             self._on_bridge, self._socket, limit=LONGEST_LINE
         )
-        bridge = f"{sys.executable} -I {bgp_pipe.__file__} {self._socket} {self._listed.dead_man:g}"
-        text = bgp_text.config(self._listed, bridge)
-        left = self._left_behind()
-        if left is not None and self._conf.exists() and self._conf.read_text() == text:
-            log.info("exabgp adopted pid=%d", left)
-            self._watch(left)
-            return
-        if left is not None:
-            log.info("exabgp replaced: its config changed pid=%d", left)
-            await _end(os.pidfd_open(left), signal.SIGTERM)
-        self._write_config(text)
-        self._spawn()
+        await self._child.start(self._config())
 
     def advertise(self, routes: Mapping[Address, Route]) -> None:
+        """From now on these, and no others."""
+        self._routes = routes
         self._wanted = {
             bgp_text.prefix(address, route.length): bgp_text.attributes(
                 self._listed, route, address.version
@@ -101,105 +83,95 @@ class Speaker:
 
     async def stop(self) -> None:
         """Withdraw everything, then end ExaBGP."""
-        self._stopping = True
         self.advertise({})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._all_answered.wait(), WITHDRAW)
-        if self._pidfd >= 0:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
-            await _end(self._pidfd, signal.SIGTERM)
-            self._pidfd = -1
-        self._pid_file.unlink(missing_ok=True)
-        if self._server is not None:
-            self._server.close()
-        if self._bridge is not None:
-            self._bridge.close()
+        await self._child.end()
+        self._hang_up()
 
     async def leave(self) -> None:
         """Let go of ExaBGP, which announces on: the next agent adopts it."""
-        self._stopping = True
-        if self._pidfd >= 0:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
+        self._child.leave()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._server is not None:
             self._server.close()
         if self._bridge is not None:
             self._bridge.close()
 
-    def trim_log(self) -> None:
-        """ExaBGP appends to its log for as long as it lives: what is too much goes to `.1`."""
-        with contextlib.suppress(OSError):
-            if self._log.stat().st_size > LARGEST_LOG:
-                shutil.copyfile(self._log, self._log.with_name(f"{self._log.name}.1"))
-                os.truncate(self._log, 0)
-
-    # ---- the process
-
-    def _write_config(self, text: str) -> None:
-        """It may hold passwords."""
-        self._conf.unlink(missing_ok=True)
-        self._conf.touch(mode=0o600)
-        self._conf.write_text(text)
-
-    def _left_behind(self) -> int | None:
-        """The pid of a running ExaBGP of this node, if a former agent left one."""
-        try:
-            pid = int(self._pid_file.read_text())
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (OSError, ValueError):
-            return None
-        return pid if str(self._conf).encode() in command else None
-
-    def _spawn(self) -> None:
-        beside = Path(sys.executable).with_name("exabgp")
-        program = str(beside) if beside.exists() else shutil.which("exabgp")
-        if program is None:
-            raise EffectError("exabgp: not found; install remora with its `agent` extra")
-        pid = self._fork(program)
-        self._pid_file.write_text(f"{pid}\n")
-        self._watch(pid)
-        log.info("exabgp started pid=%d", pid)
-
-    def _fork(self, program: str) -> int:
-        # Not asyncio's subprocess: the child must be able to outlive us and is watched by pidfd,
-        # just like one that we adopted.
-        with self._log.open("ab") as output:
-            return os.posix_spawn(
-                program,
-                [program, "server", str(self._conf)],
-                {**os.environ, **SETTINGS},
-                setsid=True,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, output.fileno(), 1),
-                    (os.POSIX_SPAWN_DUP2, output.fileno(), 2),
-                ],
-            )
-
-    def _watch(self, pid: int) -> None:
-        self._pidfd = os.pidfd_open(pid)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._on_death)
-
     def _on_death(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._pidfd)
-        _reap(self._pidfd)
-        os.close(self._pidfd)
-        self._pidfd = -1
-        log.warning("exabgp died, its routes are gone; next one in %g s", RESPAWN)
-        self._all_peers_down("exabgp died")
-        if not self._stopping:
-            loop.call_later(RESPAWN, self._respawn)
+        for peer in self._listed.peers:
+            self._tell(PeerChanged(str(peer.address), "down", "exabgp died", "exabgp died"))
 
-    def _respawn(self) -> None:
-        if self._stopping:
+    # ---- another config
+
+    async def reconfigure(self, listed: Bgp) -> None:
+        """Other peers or settings.  Sessions that are as they were go on.
+
+        Raises EffectError when ExaBGP does not take the config.
+        """
+        if listed == self._listed:
             return
-        try:
-            self._spawn()
-        except (EffectError, OSError) as error:
-            log.error("exabgp cannot be started: %s", error)  # noqa: TRY400  # the text says it all
-            asyncio.get_running_loop().call_later(RESPAWN, self._respawn)
+        before, self._listed = self._listed, listed
+        text = self._config()
+        self._child.write_config(text)
+        self._send_dead_man()
+        if self._child.lives:
+            try:
+                await asyncio.wait_for(self._taken(bgp_text.mark(text)), RELOAD)
+            except TimeoutError:
+                raise EffectError(
+                    f"bgp: exabgp did not take the changed peers within {RELOAD:g} s; "
+                    f"see {self._child.log}"
+                ) from None
+        log.info("exabgp reconfigured peers=%d", len(listed.peers))
+        self.advertise(self._routes)  # by the next hops of now
+        for peer in listed.peers:
+            if bgp_text.session(listed, peer) not in _sessions(before):
+                self._acquaint(peer)
+
+    async def _taken(self, mark: str) -> None:
+        """Until ExaBGP shows the config of this mark.
+
+        It says `done` before it reloads, and forgets a reload when it is busy: so ask, and again.
+        """
+        while await self._shown() != mark and self._child.lives:
+            if self._bridge is not None:
+                await self._command("reload")
+            await asyncio.sleep(LOOK_AGAIN)
+
+    async def _shown(self) -> str:
+        self._in_force = ""
+        await self._command("show neighbor configuration")
+        return self._in_force
+
+    async def _command(self, line: str) -> None:
+        """Sends a line and waits for its answer; a bridge that leaves is one, too."""
+        if self._bridge is None:
+            return
+        answered = asyncio.Event()
+        self._say(line, lambda ok: answered.set())
+        await answered.wait()
+
+    def _acquaint(self, peer: BgpPeer) -> None:
+        """ExaBGP tells a new session nothing of what was announced before it was there."""
+        if self._bridge is None:
+            return
+        whom = bgp_text.session(self._listed, peer).selector
+        for prefix, attributes in (self._standing or {}).items():
+            line = f"{whom} announce route {prefix} {attributes}"
+            self._say(line, partial(_complain, line))
+        log.info("all routes told to peer=%s", peer.address)
+
+    def _config(self) -> str:
+        bridge = f"{sys.executable} -I {bgp_pipe.__file__} {self._socket} {self._listed.dead_man:g}"
+        return bgp_text.config(self._listed, bridge)
+
+    def _send_dead_man(self) -> None:
+        """To the bridge itself, which ExaBGP does not start anew."""
+        if self._bridge is not None:
+            self._bridge.write(f"dead_man {self._listed.dead_man:g}\n".encode("ascii"))
 
     # ---- the bridge
 
@@ -220,15 +192,23 @@ class Speaker:
                 self._forget_unanswered()
 
     def _forget_unanswered(self) -> None:
+        forgotten = tuple(self._unanswered)
         self._unanswered.clear()
         self._all_answered.set()
+        for told in forgotten:
+            told(True)  # nothing is known, and all is told anew to the next bridge
 
     def _on_line(self, line: bytes) -> None:
         if line.strip() in (b"done", b"error"):
             self._on_acknowledged(ok=line.strip() == b"done")
-            return
+        elif line.startswith(b"{"):
+            self._on_event(line)
+        elif mark := bgp_text.mark(line.decode("utf-8", "replace")):
+            self._in_force = mark  # the rest of what is shown holds passwords: no word of it
+
+    def _on_event(self, line: bytes) -> None:
         try:
-            event = json.loads(line)
+            event: dict[str, Any] = json.loads(line)
             if "bridge" in event:
                 self._on_hello(event)
             elif event.get("type") == "state":
@@ -252,10 +232,6 @@ class Speaker:
         detail = reason or ("established" if state == "up" else state)
         self._tell(PeerChanged(peer, "up" if state == "up" else "down", detail, reason))
 
-    def _all_peers_down(self, why: str) -> None:
-        for peer in self._listed.peers:
-            self._tell(PeerChanged(str(peer.address), "down", why, why))
-
     def _send_difference(self) -> None:
         if self._bridge is None or self._standing is None:
             return
@@ -269,21 +245,28 @@ class Speaker:
         self._standing = dict(self._wanted)
 
     def _send(self, verb: str, prefix: str, attributes: str) -> None:
-        assert self._bridge is not None
-        self._bridge.write(f"{verb} route {prefix} {attributes}".rstrip().encode("ascii") + b"\n")
-        self._unanswered.append((verb, prefix))
-        self._all_answered.clear()
+        self._say(
+            f"{verb} route {prefix} {attributes}".rstrip(),
+            lambda ok: None if ok else self._on_refused(verb, prefix),
+        )
         log.info("%s route=%s %s", verb, prefix, attributes)
+
+    def _say(self, line: str, told: OnAnswer) -> None:
+        assert self._bridge is not None
+        self._bridge.write(line.encode("ascii") + b"\n")
+        self._unanswered.append(told)
+        self._all_answered.clear()
 
     def _on_acknowledged(self, *, ok: bool) -> None:
         if not self._unanswered:
             return
-        verb, prefix = self._unanswered.popleft()
+        told = self._unanswered.popleft()
         if not self._unanswered:
             self._all_answered.set()
-        if ok:
-            return
-        log.error("exabgp refused to %s %s; see %s", verb, prefix, self._log)
+        told(ok)
+
+    def _on_refused(self, verb: str, prefix: str) -> None:
+        log.error("exabgp refused to %s %s; see %s", verb, prefix, self._child.log)
         if self._standing is not None and verb == "announce":
             self._standing.pop(prefix, None)
         elif self._standing is not None:
@@ -291,30 +274,14 @@ class Speaker:
         asyncio.get_running_loop().call_later(RESPAWN, self._send_difference)
 
 
+def _complain(line: str, ok: bool) -> None:  # an OnAnswer
+    if not ok:
+        log.error("exabgp refused %r", line)
+
+
+def _sessions(listed: Bgp) -> set[bgp_text.Session]:
+    return {bgp_text.session(listed, peer) for peer in listed.peers}
+
+
 def _order(address: Address) -> tuple[int, int]:
     return address.version, int(address)
-
-
-def _reap(pidfd: int) -> None:
-    with contextlib.suppress(ChildProcessError):  # adopted: not our child
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-
-
-async def _end(pidfd: int, how: signal.Signals) -> None:
-    """Signal a process and wait for its end; after three seconds it is killed."""
-    loop = asyncio.get_running_loop()
-    dead = asyncio.Event()
-    loop.add_reader(pidfd, dead.set)
-    try:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(pidfd, how)
-        try:
-            await asyncio.wait_for(dead.wait(), 3)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            await dead.wait()
-        _reap(pidfd)
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)

@@ -110,6 +110,9 @@ class Bridge:
             return
         *lines, self.from_agent = (self.from_agent + read).split(b"\n")
         for line in lines:
+            if line.startswith(b"dead_man "):  # for us
+                self.dead_man = float(line.split()[1])
+                continue
             verb, _, rest = line.decode("ascii", "replace").partition(" route ")
             prefix, _, attributes = rest.partition(" ")
             if verb == "announce":

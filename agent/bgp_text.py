@@ -6,16 +6,60 @@ Whatever is spliced in comes from types that cannot hold a quote or a line's end
 
 from __future__ import annotations
 
+import hashlib
+import re
+from typing import NamedTuple
+
 from agent.bgp_table import Bgp, BgpPeer
 from agent.maglev import Address
 from agent.nouns import Route
 
 
+class Session(NamedTuple):
+    """All that a session is made of: when one of it changes, it begins anew."""
+
+    selector: str
+    """Which neighbour is meant, in front of a command."""
+    settings: str
+
+
 def config(listed: Bgp, bridge: str) -> str:
-    """The text of exabgp.conf; `bridge` is the command of the process that joins us to it."""
-    blocks = [f"process remora {{ run {bridge}; encoder json; }}"]
-    blocks += [_neighbor(listed, peer) for peer in listed.peers]
-    return "\n".join(blocks) + "\n"
+    """The text of exabgp.conf; `bridge` is the command of the process that joins us to it.
+
+    Each neighbour's description is a mark of the whole: by it ExaBGP shows which config it has.
+    """
+    process = f"process remora {{ run {bridge}; encoder json; }}"
+    blocks = [_neighbor(listed, peer) for peer in listed.peers]
+    digest = hashlib.sha256("\n".join([process, *blocks]).encode()).hexdigest()[:16]
+    described = (b.replace("{", f'{{\n  description "remora {digest}";', 1) for b in blocks)
+    return "\n".join([process, *described]) + "\n"
+
+
+def mark(text: str) -> str:
+    """The mark of a whole config, or of a line of it; empty: it has none."""
+    found = _MARK.search(text)
+    return found[1] if found else ""
+
+
+_MARK = re.compile(r'description "remora ([0-9a-f]{16})"')
+
+
+def session(listed: Bgp, peer: BgpPeer) -> Session:
+    selector = (
+        f"neighbor {peer.address} local-ip {peer.local_address} local-as {listed.local_as} "
+        f"peer-as {peer.asn} router-id {listed.router_id}"
+    )
+    return Session(selector, _neighbor(listed, peer))
+
+
+def begin_anew(old: Bgp, new: Bgp) -> list[str]:
+    """Addresses of the peers in both whose session must begin anew."""
+    before = {peer.address: session(old, peer) for peer in old.peers}
+    return [
+        str(peer.address)
+        for peer in new.peers
+        if before.get(peer.address, session(new, peer)) != session(new, peer)
+    ]
 
 
 def _neighbor(listed: Bgp, peer: BgpPeer) -> str:

@@ -263,12 +263,12 @@ def _preflight(options: argparse.Namespace) -> int:
 
 def _detach(options: argparse.Namespace) -> int:
     listed = config.read(options.config)
-    from agent import loader, one_agent, runtime
+    from agent import bring_up, loader, one_agent
     from agent.boundary import EffectError
 
     try:
         with one_agent.only_one(Path(listed.node.run_dir)):
-            loader.detach(runtime.pins(listed.node))
+            loader.detach(bring_up.pins(listed.node))
     except (EffectError, loader.LoadError) as error:
         return _fail(error, 1)
     print(f"{listed.node.interface}: program detached, maps removed")
@@ -279,7 +279,7 @@ def _stop(options: argparse.Namespace) -> int:
     listed = config.read(options.config)
     import signal
 
-    from agent import loader, one_agent, runtime
+    from agent import bring_up, loader, one_agent
     from agent.boundary import EffectError
 
     run_dir = Path(listed.node.run_dir)
@@ -288,7 +288,7 @@ def _stop(options: argparse.Namespace) -> int:
         ended = one_agent.end(run_dir, how)
         if options.detach:
             with one_agent.only_one(run_dir):
-                for pins in loader.versions(runtime.pins(listed.node)):
+                for pins in loader.versions(bring_up.pins(listed.node)):
                     loader.detach(pins)
             one_agent.tidy(run_dir)
     except (EffectError, loader.LoadError) as error:

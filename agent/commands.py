@@ -14,6 +14,7 @@ from typing import NamedTuple, assert_never
 import msgspec
 
 from agent import (
+    bgp_text,
     difference,
     emptying,
     forecast,
@@ -25,6 +26,7 @@ from agent import (
     shutdown,
 )
 from agent.boundary import Proposed
+from agent.config import Config
 from agent.drain_table import DrainTable
 from agent.nouns import Override, Part
 from agent.pending import Due
@@ -162,11 +164,20 @@ def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: floa
         )
     would = forecast.of_config(state, following, fill)
     answer = _judged(state, blank, fact.command, would, now)
+    answer = msgspec.structs.replace(answer, note=_note(state.listed, fact.config, fact.instead_of))
     if answer.status != "applied":
         return Outcome(answer)
-    note = fact.instead_of and "the config file is passed over until it changes or is reloaded"
-    answer = msgspec.structs.replace(answer, generation=following.generation, note=note)
+    answer = msgspec.structs.replace(answer, generation=following.generation)
     return Outcome(answer, following=following)
+
+
+def _note(old: Config, new: Config, instead_of: str) -> str:
+    notes = []
+    if instead_of:
+        notes.append("the config file is passed over until it changes or is reloaded")
+    if old.bgp and new.bgp and (anew := bgp_text.begin_anew(old.bgp, new.bgp)):
+        notes.append(f"BGP sessions that begin anew, with their routes: {', '.join(anew)}")
+    return "; ".join(notes)
 
 
 def decide_rollout(

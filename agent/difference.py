@@ -20,14 +20,9 @@ RESTART = (
     "node.bpffs",
     "node.run_dir",
     "node.state_dir",
-    "telemetry.event_log",
-    "wire",
-    "wire",
-    "metrics",
-    "bgp",
 )
-"""Keys, or tables of them, that come into force with a restart only: what they are about (maps,
-sockets, sessions) is made once.  A restart of the agent moves no packet (F5)."""
+"""Keys that come into force with a restart only: what they are about (maps, their place, who this
+node is) is made once.  A restart of the agent moves no packet (F5)."""
 
 
 class Setting(NamedTuple):
@@ -51,7 +46,7 @@ def settings(old: Config, new: Config) -> tuple[Setting, ...]:
 
 
 def needs_restart(setting: Setting) -> bool:
-    return any(setting.key == key or setting.key.startswith(f"{key}.") for key in RESTART)
+    return setting.key in RESTART
 
 
 def differences(key: str, old: object, new: object) -> Iterator[Setting]:

@@ -34,7 +34,7 @@ class History:
 
     def __init__(self, directory: Path, limit: int) -> None:
         self._directory = directory
-        self._limit = limit
+        self.limit = limit
         self._pending: list[Record] = []
         self._began: float | None = None
         """Unix time of the present segment's first record."""
@@ -108,7 +108,7 @@ class History:
         present = f"{self._began:.3f}.rec"
         for path in reversed(self._segments()):
             kept += path.stat().st_size
-            if path.name != present and (kept > self._limit or now - _start(path) > SPAN + SEGMENT):
+            if path.name != present and (kept > self.limit or now - _start(path) > SPAN + SEGMENT):
                 path.unlink()
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from agent.config import Config, Real, Vip
 from agent.nouns import Override, VipKey
 from agent.numbers import RealNumbers, VipNumbers
-from agent.state import NodeState, RealState, VipState
+from agent.state import NodeState, PeerState, RealState, VipState
 from shared.model import Admin
 
 
@@ -26,6 +26,7 @@ class Next(NamedTuple):
     vips: dict[str, VipState]
     numbers: RealNumbers
     vip_numbers: VipNumbers
+    peers: dict[str, PeerState]
     gone_vips: frozenset[VipKey]
     gone_reals: frozenset[int]
     overrides: tuple[Override, ...]
@@ -41,6 +42,7 @@ class Before(NamedTuple):
     vips: dict[str, VipState]
     numbers: RealNumbers
     vip_numbers: VipNumbers
+    peers: dict[str, PeerState]
 
 
 def prepare(state: NodeState, listed: Config, now: float) -> Next:
@@ -71,7 +73,15 @@ def prepare(state: NodeState, listed: Config, now: float) -> Next:
     overrides = _overrides(state.vips, vips)
     generation = state.newest_generation + 1
     return Next(
-        listed, generation, vips, numbers, vip_numbers, frozenset(gone_vips), gone_reals, overrides
+        listed=listed,
+        generation=generation,
+        vips=vips,
+        numbers=numbers,
+        vip_numbers=vip_numbers,
+        peers=_peers(state, listed, now),
+        gone_vips=frozenset(gone_vips),
+        gone_reals=gone_reals,
+        overrides=overrides,
     )
 
 
@@ -84,6 +94,7 @@ def install(state: NodeState, following: Next) -> Before:
         state.vips,
         state.numbers,
         state.vip_numbers,
+        state.peers,
     )
     _put(state, before._replace(**{f: getattr(following, f) for f in _SAME}))
     state.revision += 1
@@ -93,7 +104,7 @@ def install(state: NodeState, following: Next) -> Before:
     return before
 
 
-_SAME = ("listed", "generation", "vips", "numbers", "vip_numbers")
+_SAME = ("listed", "generation", "vips", "numbers", "vip_numbers", "peers")
 
 
 def restore(state: NodeState, before: Before) -> None:
@@ -107,7 +118,17 @@ def restore(state: NodeState, before: Before) -> None:
 def _put(state: NodeState, fields: Before) -> None:
     # In place: what snapshots are made from holds on to the dictionary's owner, the state.
     state.listed, state.generation, state.revision = fields[:3]
-    state.vips, state.numbers, state.vip_numbers = fields[3:]
+    state.vips, state.numbers, state.vip_numbers, state.peers = fields[3:]
+
+
+def _peers(state: NodeState, listed: Config, now: float) -> dict[str, PeerState]:
+    """Those who stay with what is known of them."""
+    return {
+        str(peer.address): found
+        if (found := state.peers.get(str(peer.address))) and found.asn == peer.asn
+        else PeerState(peer.asn, since=now)
+        for peer in (listed.bgp.peers if listed.bgp else ())
+    }
 
 
 def _relist(old: VipState, vip: Vip, numbers: RealNumbers, now: float) -> VipState:

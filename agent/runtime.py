@@ -14,26 +14,28 @@ import os
 import signal
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import assert_never
 
-import msgspec
-
 from agent import boundary as b
-from agent import conformance, generations, host_watch, loader, maglev, netlink, verify
+from agent import generations, host_watch, loader, netlink, verify
 from agent.audit import Audit, audit_path
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
-from agent.config import Config, Node
+from agent.bring_up import control, load, pins
+from agent.config import Config
 from agent.dataplane import DataPlane
 from agent.director import Director
 from agent.events import EventRing
 from agent.generations import InForce
 from agent.journal import Journal, journal_path, recall
 from agent.logline import in_fields
+from agent.maglev import Address
+from agent.nouns import Route
 from agent.one_agent import HAND_OVER, only_one
-from agent.packing import Control
 from agent.prober import Prober
+from agent.questions import Questions, is_question
 from agent.server import Server
 from agent.supervisor import notify, watchdog
 from agent.telemetry import Telemetry
@@ -42,14 +44,7 @@ from shared.messages import (
     Answer,
     ChangeEvent,
     Command,
-    Look,
-    Question,
-    ReadAudit,
-    ReadHistory,
     Reload,
-    Replay,
-    Ring,
-    RingOf,
 )
 
 log = logging.getLogger("remora")
@@ -58,63 +53,6 @@ NOBODY = b""
 """Sender of what came by a signal."""
 WATCH_GATEWAY = 2.0
 M_MMAP_THRESHOLD = -3  # malloc.h
-
-
-def control(config: Config, path: netlink.WayOut) -> Control:
-    """The data plane's settings."""
-    node = config.node
-    rate = config.telemetry.events_per_second
-    return Control(
-        hash_key=bytes.fromhex(node.hash_key),
-        outer_source=node.outer_source,
-        outer_source6=node.outer_source6,
-        gue_port=node.gue_port,
-        underlay_mtu=node.underlay_mtu,
-        event_rate=rate,
-        event_burst=2 * rate,
-        icmp_rate=node.icmp_per_second,
-        answer_ping=bool(node.answer_ping),
-        gateway_mac=path.gateway_mac,
-        own_mac=path.own_mac,
-        flow_idle=node.flow_idle,
-        flow_rate=round(node.flows_per_cpu / node.turnover) if node.turnover else 0,
-    )
-
-
-def pins(node: Node) -> Path:
-    return loader.pins(Path(node.bpffs), node.name)
-
-
-def load(config: Config) -> None:
-    """Compile, load and attach by the child, after a trial where one runs.  Raises LoadError."""
-    conformance.prove(config)
-    node = config.node
-    loaded = loader.load(
-        loader.Request(
-            pins=pins(node),
-            sources=(*loader.BALANCER, "probe.c"),
-            flows_per_cpu=node.flows_per_cpu,
-            attach=loader.Attach(node.interface, node.xdp_mode),
-        )
-    )
-    conformance.remember(config)
-    for name, program in loaded.programs.items():
-        log.info("loaded program=%s tag=%s instructions=%d", name, *program[1:])
-    log.info(
-        "attached interface=%s mode=%s created=%s adopted=%s ms=%.0f",
-        node.interface,
-        loaded.mode,
-        ",".join(loaded.created) or "-",
-        ",".join(loaded.adopted) or "-",
-        loaded.compile_ms + loaded.load_ms,
-    )
-    if not loaded.no_egress:
-        return
-    refused = f"interface {node.interface}: checks cannot go through the tunnel: {loaded.no_egress}"
-    for vip in config.vips:
-        if vip.check.via != "direct" and vip.check.kind not in ("exec", "file"):
-            raise loader.LoadError(f'{refused}; set via = "direct" in the check of {vip.name}')
-    log.warning("%s", refused)
 
 
 class Agent:
@@ -140,6 +78,8 @@ class Agent:
         self.tunnel = Tunnel(pins(node), node.interface, node.underlay_mtu)
         self.prober = Prober(tell, self.tunnel)
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
+        self.routes: Mapping[Address, Route] = {}
+        """As the director declared them last."""
         self.telemetry = Telemetry(
             self.director.state,
             dataplane,
@@ -147,6 +87,9 @@ class Agent:
             self.server,
             tunnel=self.tunnel,
             tell=tell,
+        )
+        self.questions = Questions(
+            self.director.state, self.telemetry, self.server, self.audit, dataplane.fill
         )
         self.reading: set[asyncio.Task[None]] = set()
         """Of configs: a large one takes a tenth of a second, so not in the loop."""
@@ -305,14 +248,14 @@ class Agent:
         batch = [await self.inbox.get()]
         while not self.inbox.empty():
             batch.append(self.inbox.get_nowait())
-        questions = [f for f in batch if isinstance(f, Asked) and _is_question(f)]
-        facts = [f for f in batch if not (isinstance(f, Asked) and _is_question(f))]
+        questions = [f for f in batch if isinstance(f, Asked) and is_question(f)]
+        facts = [f for f in batch if not (isinstance(f, Asked) and is_question(f))]
         await self._perform(self.director.take(facts, time.monotonic()))
         if self.director.unsettled:
             self.inbox.put_nowait(b.Tick())
             await asyncio.sleep(0)  # others first: checks, commands, telemetry
         for question in questions:
-            await self._answer(question)
+            await self.questions.answer(question)
         self.turns += 1
 
     async def _perform(self, effects: list[Effect]) -> None:
@@ -347,6 +290,7 @@ class Agent:
             case b.Advertise(routes):
                 if self.director.state.listed.node.answer_ping == "announced":
                     self.dataplane.answer_pings_for(routes)
+                self.routes = routes
                 if self.speaker:
                     self.speaker.advertise(routes)
             case b.Probe(checks):
@@ -354,8 +298,7 @@ class Agent:
             case b.ReadConfig():
                 self._read(effect)
             case b.Configure(listed):
-                self._configure(listed)
-                self.tunnel.underlay_mtu = listed.node.underlay_mtu
+                await self._reconfigure(listed)
             case b.KeepConfig(generation, text):
                 generations.keep(self.kept, generation, text)
             case b.Verify():
@@ -383,68 +326,33 @@ class Agent:
         announced = listed.node.answer_ping == "announced"
         self.dataplane.answer_pings_for(self.director.state.announced if announced else None)
 
+    async def _reconfigure(self, listed: Config) -> None:
+        """All but VIPs and reals; each part compares with what it has."""
+        self._configure(listed)
+        self.tunnel.underlay_mtu = listed.node.underlay_mtu
+        await self.telemetry.configure(listed)
+        await self.server.listen(listed.wire)
+        await self._configure_bgp(listed)
+
+    async def _configure_bgp(self, listed: Config) -> None:
+        speaker = self.speaker
+        if speaker and listed.bgp:
+            await speaker.reconfigure(listed.bgp)
+        elif speaker:
+            self.speaker = None
+            await speaker.stop()
+        elif listed.bgp:
+            speaker = Speaker(listed.bgp, Path(listed.node.run_dir), self.inbox.put_nowait)
+            await speaker.start()
+            self.speaker = speaker
+            speaker.advertise(self.routes)
+
     async def _reply(self, sender: bytes, answer: Answer) -> None:
         if sender != NOBODY:
             await self.server.reply(sender, answer)
             return
         level = logging.INFO if answer.status in ("applied", "unchanged") else logging.ERROR
         log.log(level, "answer status=%s %s", answer.status, answer.error)
-
-    async def _answer(self, question: Asked) -> None:
-        """Questions: they ask for what is known and change nothing."""
-        command = question.command
-        if isinstance(command.action, ReadAudit | ReadHistory):
-            # From files: nobody else waits for the disk.
-            task = asyncio.create_task(self._answer_from_disk(question, command.action))
-            self.reading.add(task)
-            task.add_done_callback(self.reading.discard)
-            return
-        answer = Answer(
-            id=command.id,
-            node=self.config.node.name,
-            status="ok",
-            revision=self.director.state.revision,
-            snapshots=self.telemetry.snapshots() if isinstance(command.action, Look) else (),
-            events=(
-                self.telemetry.since(command.action.sequence)
-                if isinstance(command.action, Replay)
-                else ()
-            ),
-            ring=self._ring(command.action) if isinstance(command.action, RingOf) else None,
-        )
-        await self.server.reply(question.sender, answer)
-
-    async def _answer_from_disk(self, question: Asked, action: ReadAudit | ReadHistory) -> None:
-        answer = Answer(
-            id=question.command.id,
-            node=self.config.node.name,
-            status="ok",
-            revision=self.director.state.revision,
-        )
-        match action:
-            case ReadAudit(first, count):
-                part = await asyncio.to_thread(self.audit.part, first, count)
-                answer = msgspec.structs.replace(answer, audit=part)
-            case ReadHistory(since, until):
-                kept = self.telemetry.history
-                blocks = await asyncio.to_thread(kept.blocks, since, until)
-                answer = msgspec.structs.replace(
-                    answer, history=blocks, kept_from=await asyncio.to_thread(kept.kept_from)
-                )
-        await self.server.reply(question.sender, answer)
-
-    def _ring(self, wanted: RingOf) -> Ring | None:
-        """Made again from its members, as it is not kept; None: there is no such VIP."""
-        vip = self.director.state.vips.get(wanted.vip)
-        if vip is None:
-            return None
-        ring = maglev.ring(vip.placed or {}, vip.seed, fill=self.dataplane.fill)
-        return Ring(
-            vip=wanted.vip,
-            digest=ring.digest,
-            addresses=tuple(str(address) for address in ring.addresses),
-            slots=ring.slots.astype("<u2").tobytes(),
-        )
 
     async def _reassure(self) -> None:
         """Ping the watchdog while facts are dealt with: a loop that turns is not enough."""
@@ -480,10 +388,6 @@ class Agent:
             log.warning("gateway %s is now at %s", self.path.gateway, mac.hex(":"))
             self.path = self.path._replace(gateway_mac=mac)
             self._configure(self.config)
-
-
-def _is_question(fact: Asked) -> bool:
-    return isinstance(fact.command.action, Question)
 
 
 async def run(config_file: Path) -> None:

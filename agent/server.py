@@ -18,24 +18,18 @@ from typing import Any
 
 import msgspec
 import zmq
-from zmq.auth.asyncio import AsyncioAuthenticator
 
 from agent import doors
 from agent.audit import Audit, Given
-from agent.boundary import Asked, EffectError
+from agent.boundary import Asked
 from agent.config import Wire
 from agent.gate import Gate, Refusal
-from shared import curve
+from agent.remote_door import RemoteDoor
 from shared.codec import WireError, command_frames, command_of, telemetry_frames
-from shared.grants import ANYBODY, LOCAL, AccessError, Grant
-from shared.keyring import Keyring
+from shared.grants import ANYBODY, LOCAL, Grant
 from shared.messages import Answer, Command, Question, Telemetry
-from shared.model import is_loopback
 
 log = logging.getLogger("remora.server")
-
-REREAD_KEYS = 1.0
-"""Seconds between two looks at the authorised-keys file."""
 
 
 class Server:
@@ -64,78 +58,29 @@ class Server:
         self._tasks: dict[doors.Door, list[asyncio.Task[None]]] = {}
         self._context = doors.Context()
         self._open(doors.local(self._context, run_dir))
-        self._wire = wire
-        self._remote: doors.Door | None = None
-        self._keyring: Keyring | None = None
-        self._zap: AsyncioAuthenticator | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._remote = RemoteDoor(self._context, self._open, self._shut)
         if wire is not None:
-            self._listen_on(wire)
+            self._remote.open(wire)
+        self.listen = self._remote.listen
+        self._watch = _running(self._remote.watch_keys(), "keys")
 
     # ---- doors
 
-    def _open(self, door: doors.Door) -> doors.Door:
+    def _open(self, door: doors.Door) -> None:
         self._tasks[door] = [
             _running(self._listen(door), "commands"),
             _running(door.take_subscriptions(), "subscriptions"),
         ]
-        return door
 
     def _shut(self, door: doors.Door) -> None:
-        for task in self._tasks.pop(door):
+        for task in self._tasks.pop(door, ()):  # shut by close() meanwhile
             task.cancel()
         door.close()
-
-    def _listen_on(self, wire: Wire) -> None:
-        if wire.keyed:
-            try:
-                self._own = curve.read(Path(wire.secret_key))
-            except curve.KeyFileError as error:
-                raise EffectError(f"wire.secret_key: {error}") from error
-            try:
-                self._keyring = Keyring(Path(wire.authorized_keys))
-            except AccessError as error:
-                raise EffectError(f"wire.authorized_keys: {error}") from error
-            self._zap = AsyncioAuthenticator(self._context)
-            self._zap.start()
-            self._zap.configure_curve_callback("*", self._keyring)
-            self._watch = _running(self._watch_keys(self._keyring), "keys")
-            log.info("listening on tcp=%s public_key=%s", wire.listen, self._own.public)
-        elif is_loopback(wire.host):
-            log.warning("listening on tcp=%s without keys: for every user here", wire.listen)
-        else:
-            log.warning(
-                "INSECURE: listening on tcp=%s without keys: ANYBODY who reaches it can steer this "
-                "node and read its traffic figures; `remora keys` makes keys",
-                wire.listen,
-            )
-        self._remote = self._open(self._remote_door(wire))
-
-    def _remote_door(self, wire: Wire) -> doors.Door:
-        if self._keyring is None:
-            return doors.plain(self._context, wire.listen)
-        return doors.keyed(self._context, wire.listen, self._own, self._keyring)
-
-    async def _watch_keys(self, keyring: Keyring) -> None:
-        while True:
-            await asyncio.sleep(REREAD_KEYS)
-            if keyring.reread() and self._remote is not None and self._wire is not None:
-                # Who is connected was let in by the old file: everybody has to knock again.
-                self._shut(self._remote)
-                self._remote = await self._reopened(self._wire)
 
     @property
     def strangers(self) -> int:
         """Connections that were turned away for their key."""
-        return self._keyring.strangers if self._keyring else 0
-
-    async def _reopened(self, wire: Wire) -> doors.Door:
-        while True:
-            try:
-                return self._open(self._remote_door(wire))
-            except EffectError as error:  # the old socket is not gone yet
-                log.debug("%s", error)
-                await asyncio.sleep(0.05)
+        return self._remote.strangers
 
     # ---- out
 
@@ -247,10 +192,8 @@ class Server:
             self._audit.refused(key, no, command, wall=self._wall(), now=self._clock())
 
     async def close(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-        if self._zap is not None:
-            self._zap.stop()
+        self._watch.cancel()
+        self._remote.close()
         for door in tuple(self._tasks):
             self._shut(door)
         self._context.term()

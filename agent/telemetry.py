@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from agent import abi
 from agent.attach import how_attached
 from agent.boundary import Counted, StartTrace
-from agent.config import Config
+from agent.config import Config, Metrics
 from agent.dataplane import DataPlane
 from agent.eventlog import EventLog
 from agent.events import EVENT, EventRing
@@ -70,8 +70,10 @@ class Telemetry:
         self._server = server
         self._tunnel = tunnel
         self._tell = tell
-        self._exporter = _exporter(state.listed)
         settings = state.listed.telemetry
+        self._metrics = state.listed.metrics
+        self._exporter = _exporter(self._metrics)
+        self._event_log = settings.event_log
         self._log = EventLog(settings.event_log) if settings.event_log else None
         place = history_path(state.listed.node.state_dir)
         self.history = History(place, settings.history_mib << 20)
@@ -84,6 +86,23 @@ class Telemetry:
         self._draining = asyncio.Lock()
         version = importlib.metadata.version("remora")
         self._origin = Origin(dataplane.boot, version, time.monotonic(), dataplane.program_tag)
+
+    async def configure(self, listed: Config) -> None:
+        """The tables `telemetry` and `metrics`; what is as it was goes on.  Raises EffectError."""
+        self.history.limit = listed.telemetry.history_mib << 20
+        if listed.telemetry.event_log != self._event_log:
+            fresh = EventLog(listed.telemetry.event_log) if listed.telemetry.event_log else None
+            if self._log:
+                self._log.close()
+            self._log, self._event_log = fresh, listed.telemetry.event_log
+        if listed.metrics != self._metrics:
+            old, self._exporter, self._metrics = self._exporter, None, None
+            if old:  # first: the new address may contain the old one
+                await asyncio.to_thread(old.close)
+            self._exporter = _exporter(listed.metrics)
+            self._metrics = listed.metrics
+            if self._exporter:
+                self._exporter.show(self.snapshots())
 
     async def close(self) -> None:
         await self._drain()
@@ -256,11 +275,11 @@ def _drop_event(record: Any, names: dict[int, str]) -> DropEvent:  # noqa: ANN40
     )
 
 
-def _exporter(config: Config) -> Exporter | None:
-    if config.metrics is None:
+def _exporter(listed: Metrics | None) -> Exporter | None:
+    if listed is None:
         return None
     from agent.metrics import Exporter  # noqa: PLC0415  # 5 MB for those who want it
 
-    exporter = Exporter(config.metrics)
-    log.info("metrics listen=%s", config.metrics.listen)
+    exporter = Exporter(listed)
+    log.info("metrics listen=%s", listed.listen)
     return exporter

@@ -2,10 +2,11 @@
 """Which agents to talk to: options, then the config file, then REMORA_AGENTS.
 
 The config file (`$XDG_CONFIG_HOME/remora/config.toml`, or --config) has the keys `agents` (a list
-of addresses), `cluster` (a name for the header), `view_only`, `key` (the console's secret key),
-`known_agents` (the agents' public keys; both relative to the file), `insecure`, and those of
-`appearance.py`.  `[contexts.NAME]` tables hold the same keys for one cluster each; which one is in
-force say --context, REMORA_CONTEXT or `context = NAME`.  Reads files and environment, nothing else.
+of addresses), `cluster` (a name for the header), `view_only`, `require_reason`, `key` (the
+console's secret key), `known_agents` (the agents' public keys; both relative to the file),
+`insecure`, and those of `appearance.py`.  `[contexts.NAME]` tables hold the same keys for one
+cluster each; which one is in force say --context, REMORA_CONTEXT or `context = NAME`.  Reads files
+and environment, nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from console.wire import trust
 from console.wire.trust import Trust, TrustError
 from shared.model import AddressError, endpoints
 
-KEYS = ("agents", "cluster", "view_only", "relay", "key", "known_agents", "insecure", *FIELDS)
+KEYS = (
+    "agents", "cluster", "view_only", "require_reason", "relay", "key", "known_agents", "insecure",
+    *FIELDS,
+)  # fmt: skip
 
 
 class SettingsError(VerbError):
@@ -34,7 +38,9 @@ class Settings(NamedTuple):
     agents: tuple[str, ...]
     cluster: str
     view_only: bool = False
-    """No plan is ever opened."""
+    """No plan is ever opened, no verb changes anything."""
+    require_reason: bool = False
+    """Verbs that change something want a --reason; the console asks for one when it is armed."""
     trust: Trust = Trust()
     relay: str = ""
     """Where telemetry comes from instead of from the agents: tcp://HOST:PORT."""
@@ -95,9 +101,7 @@ def _read(path: Path, context: str) -> Settings:
         raise SettingsError(f"{path}: agents: must be a list of addresses, got {agents!r}")
     if not isinstance(cluster, str):
         raise SettingsError(f"{path}: cluster: must be a name, got {cluster!r}")
-    view_only = table.get("view_only", False)
-    if not isinstance(view_only, bool):
-        raise SettingsError(f"{path}: view_only: must be true or false, got {view_only!r}")
+    view_only, require_reason = (_switch(path, table, k) for k in ("view_only", "require_reason"))
     relay = table.get("relay", "")
     if not isinstance(relay, str) or (relay and not relay.startswith("tcp://")):
         raise SettingsError(f"{path}: relay: must be tcp://HOST:PORT, got {relay!r}")
@@ -105,7 +109,15 @@ def _read(path: Path, context: str) -> Settings:
         look = appearance.read(table)
     except VerbError as error:
         raise SettingsError(f"{path}: {error}") from error
-    return Settings(tuple(agents), cluster, view_only, _trust(path, table), relay, look)
+    trusted = _trust(path, table)
+    return Settings(tuple(agents), cluster, view_only, require_reason, trusted, relay, look)
+
+
+def _switch(path: Path, table: Mapping[str, object], key: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise SettingsError(f"{path}: {key}: must be true or false, got {value!r}")
+    return value
 
 
 def _in_context(path: Path, table: dict[str, Any], wanted: str) -> tuple[dict[str, Any], str]:
@@ -130,9 +142,7 @@ def _trust(path: Path, table: Mapping[str, object]) -> Trust:
         files[name] = path.parent / Path(value).expanduser() if value else None
     beside = path.parent / "known_agents"
     known = files["known_agents"] or (beside if beside.is_file() else None)
-    insecure = table.get("insecure", False)
-    if not isinstance(insecure, bool):
-        raise SettingsError(f"{path}: insecure: must be true or false, got {insecure!r}")
+    insecure = _switch(path, table, "insecure")
     try:
         return trust.read(files["key"], known, insecure=insecure)
     except TrustError as error:

@@ -29,7 +29,7 @@ def words(
     if not found and last.startswith("-"):
         found = sorted(set(_flags(verb)) - {word for word in before if word.startswith("--")})
     elif not found:
-        found = list(_positionals(parser, verb, after, names))
+        found = list(_positionals(verb, after, names))
     return [word for word in found if word.startswith(last)]
 
 
@@ -40,7 +40,7 @@ def _verb(
     verbs = _subparsers(parser)
     for index, word in enumerate(before):
         if word in verbs:
-            return verbs[word], list(before[index + 1 :])
+            return _verb(verbs[word], before[index + 1 :])
     return parser, list(before)
 
 
@@ -74,13 +74,13 @@ def _values(
 
 
 def _positionals(
-    top: argparse.ArgumentParser,
     parser: argparse.ArgumentParser,
     after: Sequence[str],
     names: Mapping[str, Sequence[str]],
 ) -> Iterable[str]:
-    if parser is top:
-        yield from _subparsers(parser)
+    verbs = _subparsers(parser)
+    if verbs:
+        yield from verbs
         return
     wanted = [action for action in parser._actions if not action.option_strings]
     given = sum(not word.startswith("-") for word in after)

@@ -106,7 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.verb in (None, "console"):
         render = getattr(arguments, "render_after", None) or arguments.render
         return _console(_looking(settings, arguments), render)
-    return _with_session(arguments, settings, _verb(arguments.verb))
+    return _with_session(arguments, settings, _verb(getattr(arguments, "made", arguments.verb)))
 
 
 def _version() -> str:
@@ -134,6 +134,9 @@ VERBS = {
     "reload": "enforcing.enforce",
     "rollback": "enforcing.enforce",
     "confirm": "enforcing.confirm",
+    "plan": "planned.make",
+    "apply": "planned.apply",
+    "undo": "undoing.undo",
 }
 """Verb -> module of console.cli.verbs and function: only what is done is imported."""
 
@@ -170,12 +173,15 @@ def _with_session(
         client = Client(settings.agents, who(), trust=settings.trust, relay=settings.relay)
     session = Session(
         client=client,
+        who=who(),
         store=Store(client.addresses),
         cluster=settings.cluster,
         out=sys.stdout,
         err=sys.stderr,
         questions=_questions(no_input=arguments.no_input),
         connect_timeout=arguments.connect_timeout,
+        view_only=settings.view_only,
+        require_reason=settings.require_reason,
         paint=coloured if _in_colour(arguments.color) else plain,
     )
     try:

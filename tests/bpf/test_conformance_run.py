@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import config, conformance, loader, runtime
+from agent import bring_up, config, conformance, loader
 from agent.cli import main
 from agent.conformance import Result
 from agent.loader import LoadError
@@ -136,7 +136,7 @@ def test_f5_a_successor_that_fails_does_not_take_over(
     monkeypatch.setattr(conformance, "attached_tags", lambda _: {"lb": "0" * 16})
     patch(broken / "encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63")
     with pytest.raises(LoadError, match=r"left in place.*'a new flow'.*outer IPv4 header"):
-        runtime.load(listed)
+        bring_up.load(listed)
     assert [request.attach for request in loads] == [None], "only the trial's"
 
 

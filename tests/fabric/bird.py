@@ -135,6 +135,17 @@ def _received(place: Path, node: str, what: str) -> int:
     )
 
 
+def since(place: Path, session: str) -> str:
+    """When a session came to the state that it has."""
+    answer = subprocess.run(
+        ["birdc", "-r", "-s", str(place / "bird.ctl"), "show", "protocols", session],
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    return answer.stdout.splitlines()[-1].split()[4]
+
+
 def attributes(place: Path, vip_address: str, session: str) -> dict[str, str]:
     """BGP attributes of a VIP's route as one session brought it: `med`, `community`, `as_path` and
     so on; empty if it brought none."""

@@ -117,6 +117,7 @@ IMPURE = {
 OWNERS = {
     "bcc": ("agent/loader.py",),
     "dns": ("agent/checks/dns.py",),
+    "exabgp": ("agent/exabgp_launch.py",),
     "h11": ("agent/checks/http.py",),
     "prometheus_client": ("agent/metrics.py",),
     "pyroute2": ("agent/netlink.py",),
@@ -128,6 +129,7 @@ OWNERS = {
         "agent/server.py",
         "agent/doors.py",
         "agent/fleet.py",
+        "agent/remote_door.py",
         "console/wire/",
         "shared/curve.py",
     ),

@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 
 from agent import bgp_pipe
-from agent.bgp import LARGEST_LOG, Speaker
+from agent.bgp import Speaker
 from agent.bgp_table import Bgp, BgpPeer
 from agent.bgp_text import attributes, config, prefix
+from agent.exabgp_child import LARGEST_LOG
 from agent.nouns import Route
 
 UP = {"type": "state", "neighbor": {"address": {"peer": "10.2.1.1"}, "state": "up"}}
@@ -130,6 +131,15 @@ def test_dead_man_ends_exabgp(short_lived: Both) -> None:
         _line(agent)
     assert short_lived.exabgp_hears() == "shutdown\n"
     assert short_lived.process.wait(5) == 0
+
+
+def test_dead_man_can_be_changed(both: Both) -> None:
+    """A word for the bridge itself: ExaBGP hears nothing of it."""
+    with both.listen() as agent:
+        _line(agent)
+        agent.sendall(b"dead_man 0.3\nannounce route 10.200.0.1/32 next-hop self\n")
+        assert both.exabgp_hears() == "announce route 10.200.0.1/32 next-hop self\n"
+    assert both.exabgp_hears() == "shutdown\n"
 
 
 def test_ends_with_exabgp(both: Both) -> None:

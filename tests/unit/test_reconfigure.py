@@ -148,9 +148,8 @@ def test_a_setting_reaches_the_program_and_the_prober(world: World) -> None:
     ("old", "new", "key"),
     [
         ('"eth0"', '"eth1"', "node.interface: eth0 -> eth1"),
-        ("asn = 65000", "asn = 65009", "bgp.peers: 1 tables -> 1 tables"),
+        ('"/run/remora/lb1"', '"/run/remora/lb9"', "node.run_dir: /run/remora/lb1 -> "),
         ('hash_key = "00', 'hash_key = "01', "node.hash_key: (secret) -> (another)"),
-        ("[bgp]", '[metrics]\nlisten = "127.0.0.1:9999"\n[bgp]', "metrics: absent -> a table"),
     ],
 )
 def test_keys_that_need_a_restart_are_named(world: World, old: str, new: str, key: str) -> None:
@@ -162,6 +161,54 @@ def test_keys_that_need_a_restart_are_named(world: World, old: str, new: str, ke
     assert "restart" in answer.error
     assert world.history == []
     assert world.director.state.listed == config.parse(ONE_VIP, "x")
+
+
+SECOND_PEER = """
+[[bgp.peers]]
+address = "10.2.1.9"
+local_address = "10.2.1.2"
+asn = 65000
+"""
+
+
+def test_peers_come_and_go_and_who_stays_is_as_it_was(world: World) -> None:
+    world.tell(b.PeerChanged("10.2.1.1", "up", "established"))
+    before = world.director.state.peers["10.2.1.1"]
+    more = ONE_VIP.replace("[guards]", f"{SECOND_PEER}[guards]")
+    answer = world.reload(more)
+    assert (answer.status, answer.note) == ("applied", "")
+    assert world.control is not None
+    assert world.control.bgp is not None
+    assert len(world.control.bgp.peers) == 2
+    peers = world.director.state.peers
+    assert peers["10.2.1.1"] is before
+    assert peers["10.2.1.9"].state == "down"
+    world.tell(b.PeerChanged("10.2.1.9", "up", "established"))
+    assert world.reload(ONE_VIP, id="back").status == "applied"
+    assert world.director.state.peers == {"10.2.1.1": before}
+    world.tell(b.PeerChanged("10.2.1.9", "down", "stop"))  # its last words: nobody's any more
+
+
+def test_a_plan_names_the_sessions_that_would_begin_anew(world: World) -> None:
+    changed = ONE_VIP.replace("asn = 65000", "asn = 65000\nhold_time = 30")
+    planned = world.reload(changed, dry_run=True)
+    assert planned.status == "planned"
+    assert planned.note == "BGP sessions that begin anew, with their routes: 10.2.1.1"
+    assert world.reload(changed, id="do").note == planned.note
+
+
+def test_k5_peers_that_bgp_does_not_take_are_not_in_force(world: World) -> None:
+    """K5: BGP refuses: the old peers are declared again, and nothing else was touched."""
+    more = ONE_VIP.replace("[guards]", f"{SECOND_PEER}[guards]")
+    world.refuse = lambda effect: (
+        isinstance(effect, b.Configure) and len(effect.listed.bgp.peers) == 2  # type: ignore[union-attr]
+    )
+    world.history.clear()
+    answer = world.reload(more)
+    assert answer.status == "failed"
+    assert world.history[:2] == ["KeepConfig", "Configure"]
+    assert world.control == config.parse(ONE_VIP, "x")
+    assert world.director.state.peers.keys() == {"10.2.1.1"}
 
 
 def test_a_file_that_is_wrong_changes_nothing(world: World) -> None:

@@ -402,9 +402,10 @@ def test_unauthorised_keys_get_nothing_at_all(tmp_path: Path) -> None:
 
 async def _looked(server: Server) -> None:
     """The keys were looked at since now."""
-    assert server._keyring is not None
-    seen, deadline = server._keyring.looks, time.monotonic() + 10
-    while server._keyring.looks < seen + 2:
+    keys = server._remote._keys
+    assert keys is not None
+    seen, deadline = keys.ring.looks, time.monotonic() + 10
+    while keys.ring.looks < seen + 2:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
 
@@ -437,7 +438,7 @@ def test_keys_are_read_again_without_a_restart(
 ) -> None:
     """A key that is taken away loses what it had, one that is added gets in; a file with a
     mistake changes nothing."""
-    monkeypatch.setattr("agent.server.REREAD_KEYS", 0.05)
+    monkeypatch.setattr("agent.remote_door.REREAD_KEYS", 0.05)
 
     async def story() -> None:
         remote = Remote(tmp_path)

@@ -5,10 +5,34 @@ from __future__ import annotations
 
 import argparse
 
-from console.cli.grammar.words import Verbs, add_verb, duration, seconds
+from console.cli.grammar.words import Verbs, add_verb, duration, patience, until, weight
 
 
 def add(verbs: Verbs) -> None:
+    _add_planned(verbs)
+    text = "makes a plan and changes nothing; `apply` takes its -o json"
+    plan = verbs.add_parser("plan", help=text, description=f"{text.capitalize()}.")
+    _add_planned(plan.add_subparsers(dest="verb", metavar="VERB", required=True))
+    plan.set_defaults(made="plan")
+    apply = add_verb(verbs, "apply", "carries out a plan that is not older than a minute")
+    apply.add_argument("file", metavar="FILE", help="of plan -o json; - is the input")
+    apply.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
+    apply.add_argument("--reason", default="", metavar="TEXT", help="instead of the plan's")
+    _add_wait(apply)
+    _add_output(apply)
+    undo = add_verb(verbs, "undo", "takes an operation back, as a plan of its own")
+    undo.add_argument(
+        "operation", nargs="?", default="", metavar="OPERATION", help="its name; else your last"
+    )
+    _add_conditions(undo)
+    confirm = add_verb(verbs, "confirm", "what you did with --confirm-within stays")
+    confirm.add_argument(
+        "operation", nargs="?", default="", metavar="OPERATION", help="else all of yours"
+    )
+    confirm.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
+
+
+def _add_planned(verbs: Verbs) -> None:
     _add_changing(verbs, "drain", "no new flows; those it has stay until they end")
     _add_changing(verbs, "undrain", "back into service, with the weight it had")
     _add_changing(verbs, "maint", "no packets at all; its flows are placed anew")
@@ -25,7 +49,9 @@ def _add_changing(verbs: Verbs, name: str, text: str) -> None:
         help="real/ADDRESS[@VIP], vip/NAME or node/NAME; several reals are one change",
     )
     if name == "weight":
-        verb.add_argument("weight", type=int, metavar="N", help="1 to 1000")
+        verb.add_argument(
+            "weight", type=weight, metavar="N", help="1 to 1000; of what it is: 50%%, +10, -10"
+        )
     if name == "drain":
         verb.add_argument(
             "--deadline", type=duration, metavar="TIME", help="of reals: when --then happens"
@@ -46,14 +72,27 @@ def _add_changing(verbs: Verbs, name: str, text: str) -> None:
         metavar="TIME",
         help="back by itself unless `remora confirm` comes in time",
     )
-    verb.add_argument("--node", action="append", default=[], metavar="NAME", help="repeatable")
     verb.add_argument(
-        "--wait", choices=("applied", "drained"), help="until the nodes' telemetry shows it"
+        "--node", action="append", default=[], metavar="NAME", help="lb1 or 'lb*'; repeatable"
     )
-    verb.add_argument(
-        "--timeout", type=seconds, default=None, metavar="SECONDS", help="of the wait (60)"
-    )
+    _add_wait(verb)
     _add_conditions(verb)
+
+
+def _add_wait(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--wait",
+        type=until,
+        metavar="UNTIL",
+        help="applied (when nothing is said), drained, or quiet:N: no more than N live flows",
+    )
+    verb.add_argument(
+        "--timeout",
+        type=patience,
+        default=None,
+        metavar="TIME",
+        help="of --wait (30m); 0 looks once",
+    )
 
 
 def _add_conditions(verb: argparse.ArgumentParser) -> None:
@@ -64,6 +103,10 @@ def _add_conditions(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
     verb.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
     verb.add_argument("--expect-revision", type=int, metavar="N", help="else exit 7")
+    _add_output(verb)
+
+
+def _add_output(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
 
 
@@ -77,8 +120,3 @@ def _add_enforcing(verbs: Verbs) -> None:
         "generation", nargs="?", type=int, default=0, metavar="N", help="else the one before"
     )
     _add_conditions(rollback)
-    confirm = add_verb(verbs, "confirm", "what you did with --confirm-within stays")
-    confirm.add_argument(
-        "operation", nargs="?", default="", metavar="OPERATION", help="else all of yours"
-    )
-    confirm.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TypeAlias
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -57,6 +58,11 @@ def duration(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r}: must be a time like 90s, 30m, 2h") from None
 
 
+def patience(text: str) -> float:
+    """A duration, or 0."""
+    return 0.0 if text == "0" else duration(text)
+
+
 def seconds(text: str) -> float:
     value = float(text.removesuffix("s"))
     if not 0 < value < 1e6:
@@ -69,3 +75,16 @@ def positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r}: must be a number, 1 or more")
     return int(text)
+
+
+def weight(text: str) -> str:
+    """`50`, `50%`, `+10`, `-10`; what it comes to is for whoever knows the present one."""
+    if not re.fullmatch(r"[+-]?\d{1,4}|\d{1,4}%", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be 1 to 1000, or like 50%, +10, -10")
+    return text
+
+
+def until(text: str) -> str:
+    if text not in ("applied", "drained") and not re.fullmatch(r"quiet:\d{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be applied, drained or quiet:N (flows)")
+    return text

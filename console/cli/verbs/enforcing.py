@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from console.cli.verbs import changing
+from console.cli.verbs import carrying
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model import objects
@@ -17,11 +17,15 @@ from shared.messages import Action, Confirm, Reload, Rollback
 def enforce(session: Session, arguments: Namespace) -> int:
     """`reload NODE...`, `rollback NODE [GENERATION]`."""
     session.look()
+    return carrying.carry_out(session, wished(session, arguments), arguments)
+
+
+def wished(session: Session, arguments: Namespace) -> Wish:
+    """After a look at the agents.  Raises ObjectError."""
     rollback = arguments.verb == "rollback"
     action: Action = Rollback(arguments.generation) if rollback else Reload()
     names = arguments.object if isinstance(arguments.object, list) else [arguments.object]
-    wanted = _wish(session, arguments.verb, names, action)
-    return changing.carry_out(session, wanted, arguments)
+    return _wish(session, arguments.verb, names, action)
 
 
 def _wish(session: Session, verb: str, names: list[str], action: Action) -> Wish:

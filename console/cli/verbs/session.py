@@ -22,12 +22,17 @@ class Session:
     client: Client | Archive
     store: Store
     cluster: str
+    who: str
+    """`user@host`: by this name the agents know the operator."""
     out: TextIO
     err: TextIO
     questions: TextIO | None
     """Where answers to questions come from; None: nobody is there to ask."""
     connect_timeout: float
     paint: Paint = plain
+    view_only: bool = False
+    """Nothing may be changed: the config file says so of this cluster, as the next."""
+    require_reason: bool = False
 
     def say(self, text: str) -> None:
         """Progress and errors: never mixed with what is piped on."""
@@ -46,7 +51,7 @@ class Session:
     def ask(
         self, actions: Mapping[str, Action], *, timeout: float, **options: object
     ) -> dict[str, Answer | None]:
-        """Address -> answer (None: none in time).  All agents are asked at once."""
+        """Address -> answer (None: none in time), in their order.  All are asked at once."""
         ids = {
             self.client.send(address, action, timeout=timeout, **options): address  # type: ignore[arg-type]
             for address, action in actions.items()
@@ -58,7 +63,7 @@ class Session:
             for reply in inbox.replies:
                 if reply.id in ids:
                     answers[ids[reply.id]] = reply.answer
-        return answers
+        return {address: answers[address] for address in actions}
 
     def look(self, *, rates: bool = False) -> list[Agent]:
         """Asks every agent for everything; returns those that answered.

@@ -21,7 +21,7 @@ from shared.messages import RealRow
 
 STEP = 0.5
 """Seconds between two looks."""
-TIMEOUT = 60.0
+TIMEOUT = 1800.0
 
 
 class Progress(NamedTuple):
@@ -34,14 +34,30 @@ class Progress(NamedTuple):
 def wait(
     session: Session, targets: Sequence[Object], addresses: Sequence[str], arguments: Namespace
 ) -> int | None:
-    """None when it is so on all the agents at `addresses`; exit 5 when the time is over first."""
+    """None when it is so on all the agents at `addresses`; exit 5 when the time is over first, 130
+    when the operator stops waiting: the change stands either way."""
+    try:
+        return _wait(session, targets, addresses, arguments)
+    except KeyboardInterrupt:
+        session.say(
+            "remora: no longer waiting; the change stands, look again with: "
+            f"remora get {targets[0].kind}"
+        )
+        return Exit.INTERRUPTED
+
+
+def _wait(
+    session: Session, targets: Sequence[Object], addresses: Sequence[str], arguments: Namespace
+) -> int | None:
     started = time.monotonic()
     named = ", ".join(map(str, targets))
     told = ""
-    while time.monotonic() - started < (arguments.timeout or TIMEOUT):
+    quiet = int(arguments.wait.partition(":")[2] or 0)
+    limit = TIMEOUT if arguments.timeout is None else arguments.timeout
+    while not told or time.monotonic() - started < limit:
         session.look()
         agents = [session.store.agents[address] for address in addresses]
-        reached = [progress(target, agents) for target in targets]
+        reached = [progress(target, agents, quiet) for target in targets]
         told, before = ", ".join(p.said for p in reached), told
         if arguments.wait == "applied" or all(p.done for p in reached):
             session.say(f"{named}: {told}, after {time.monotonic() - started:.0f} s")
@@ -56,10 +72,10 @@ def wait(
     return Exit.TIMED_OUT
 
 
-def progress(target: Object, agents: Sequence[Agent]) -> Progress:
-    """What is not known is not done."""
+def progress(target: Object, agents: Sequence[Agent], quiet: int = 0) -> Progress:
+    """What is not known is not done.  `quiet`: live flows that may be left on a real."""
     if target.kind == "real":
-        return _of_real(target, agents)
+        return _of_real(target, agents, quiet)
     phases = [_phase(target, agent) for agent in agents]
     at = ", ".join(f"{a.name} {p or '?'}" for a, p in zip(agents, phases, strict=True) if p != "")
     return Progress(all(p == "drained" for p in phases), at or "in service")
@@ -73,7 +89,7 @@ def _phase(target: Object, agent: Agent) -> str | None:
     return next((row.phase for row in rows if row.name == target.name), None)
 
 
-def _of_real(target: Object, agents: Sequence[Agent]) -> Progress:
+def _of_real(target: Object, agents: Sequence[Agent], quiet: int) -> Progress:
     unknown = [agent.name for agent in agents if agent.reals is None]
     rows = [
         row
@@ -84,7 +100,7 @@ def _of_real(target: Object, agents: Sequence[Agent]) -> Progress:
     flows = sum(row.live_flows for row in rows)
     missing = f" and ? on {', '.join(unknown)}" if unknown else ""
     said = f"{flows} live flows{missing}{_estimate(rows) if flows else ''}"
-    return Progress(flows == 0 and not unknown, said)
+    return Progress(flows <= quiet and not unknown, said)
 
 
 def _estimate(rows: Sequence[RealRow]) -> str:

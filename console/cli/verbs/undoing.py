@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`undo`: what the agents said takes an operation back, planned and asked as any other change."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+
+from console.cli.verbs import carrying
+from console.cli.verbs.session import Session
+from console.exits import Exit, VerbError
+from console.planning import wish
+from console.views.operations import Operation, operations
+from shared.messages import Replay
+
+
+def undo(session: Session, arguments: Namespace) -> int:
+    """Of an operation by its name or the start of it; without one the operator's own last.  Exit 7
+    when the same was changed again since.  Raises VerbError."""
+    there = session.look()
+    asked = dict.fromkeys([agent.address for agent in there], Replay(0))
+    session.ask(asked, timeout=session.connect_timeout)
+    found = _named(operations(session.agents), arguments.operation, session.who)
+    if found.overtaken:
+        raise VerbError(
+            f"op/{found.key}: {found.what}: the same was changed again by {found.overtaken}",
+            Exit.CONFLICT,
+        )
+    wanted = wish.undo(found.undo, f"undo {found.what}")
+    return carrying.carry_out(session, wanted, arguments)
+
+
+def _named(known: Sequence[Operation], name: str, who: str) -> Operation:
+    """Newest first, as `known` is.  Raises VerbError."""
+    wanted = name.removeprefix("op/")
+    fitting = [op for op in known if op.key.startswith(wanted)]
+    if not name:
+        fitting = [op for op in known if op.who == who and op.undo][:1]
+    if not fitting:
+        what = f"{name}: no such operation" if name else f"{who} has done nothing to take back"
+        raise VerbError(f"{what}; remora get op lists them")
+    if len(fitting) > 1 and fitting[0].key != wanted:
+        raise VerbError(f"{name}: {len(fitting)} operations begin so; give more of it")
+    if not fitting[0].undo:
+        raise VerbError(f"op/{fitting[0].key}: {fitting[0].what}: there is nothing to take back")
+    return fitting[0]

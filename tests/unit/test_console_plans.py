@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`plan`, `apply`, `undo`, relative weights, what a context allows: done is what was shown."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.cli import main as cli
+from console.exits import Exit
+from shared.messages import ChangeEvent, Drain, Undrain, Weight
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.recorded import Fleet
+
+TARGET = "real/10.3.1.2@web"
+Capture = pytest.CaptureFixture[str]
+Pair = tuple[FakeAgent, FakeAgent]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Pair]:
+    with (
+        FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one,
+        FakeAgent(tmp_path / "lb2", Fleet("lb2", pps_factor=2)) as other,
+    ):
+        yield one, other
+
+
+def remora(two: Pair, *words: str) -> int:
+    return cli.main([*(w for agent in two for w in ("-a", agent.address)), *words])
+
+
+def planned(two: Pair, capsys: Capture, *words: str) -> dict[str, Any]:
+    assert remora(two, "plan", *words, "-o", "json") == Exit.DONE
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def written(plan: dict[str, Any], place: Path) -> str:
+    file = place / "plan.json"
+    file.write_text(json.dumps(plan))
+    return str(file)
+
+
+def test_a_plan_changes_nothing_and_is_applied_as_it_is(
+    two: Pair, tmp_path: Path, capsys: Capture
+) -> None:
+    plan = planned(two, capsys, "drain", TARGET, "--reason", "disk", "--for", "30m")
+    assert (plan["kind"], plan["apiVersion"], plan["complete"]) == ("Plan", "remora/1", True)
+    assert plan["asCli"] == [f"drain {TARGET}"]
+    assert all(command.dry_run for agent in two for command in agent.changes)
+    assert remora(two, "apply", written(plan, tmp_path), "--yes") == Exit.DONE
+    assert "applied 2/2" in capsys.readouterr().out
+    for agent in two:
+        sent = agent.changes[-1]
+        assert sent.action == Drain(real="10.3.1.2", vip="web")
+        assert (sent.dry_run, sent.expect_revision, sent.why) == (False, 7, "disk")
+        assert sent.expires == 1800.0
+
+
+def test_a_plan_that_moved_on_is_refused_by_the_node(
+    two: Pair, tmp_path: Path, capsys: Capture
+) -> None:
+    """K3: the revision is the plan's, so what was not seen is not changed."""
+    file = written(planned(two, capsys, "drain", TARGET), tmp_path)
+    assert remora(two, "drain", "real/10.3.2.2@web", "--yes") == Exit.DONE
+    assert remora(two, "apply", file, "--yes") == Exit.CONFLICT
+
+
+def test_a_plan_has_its_time(two: Pair, tmp_path: Path, capsys: Capture) -> None:
+    plan = {**planned(two, capsys, "drain", TARGET), "expiresAt": "2001-01-01T00:00:00+00:00"}
+    sent = [len(agent.changes) for agent in two]
+    assert remora(two, "apply", written(plan, tmp_path), "--yes") == Exit.CONFLICT
+    assert "plan again" in capsys.readouterr().err
+    assert [len(agent.changes) for agent in two] == sent
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "NodeList"}, "not a plan of this version"),
+        ({"items": [{"address": "a"}]}, "a damaged plan"),
+        ({"objects": 3}, "a damaged plan"),
+    ],
+)
+def test_what_is_no_plan_is_refused(
+    two: Pair, tmp_path: Path, capsys: Capture, change: dict[str, Any], said: str
+) -> None:
+    plan = {**planned(two, capsys, "drain", TARGET), **change}
+    assert remora(two, "apply", written(plan, tmp_path), "--yes") == Exit.USAGE
+    assert said in capsys.readouterr().err
+    assert remora(two, "apply", str(tmp_path / "none"), "--yes") == Exit.USAGE
+
+
+def test_apply_asks_as_the_verb_would(
+    two: Pair, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(two, capsys, "drain", TARGET)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(plan)))
+    assert remora(two, "apply", "-") == Exit.USAGE
+    assert "nobody is there to ask" in capsys.readouterr().err
+    assert all(command.dry_run for agent in two for command in agent.changes)
+
+
+def test_a_plan_that_a_guard_refuses(two: Pair, capsys: Capture) -> None:
+    two[1].guard = "last-healthy"
+    assert remora(two, "plan", "drain", TARGET, "-o", "json") == Exit.REFUSED
+    items = json.loads(capsys.readouterr().out)["items"]
+    assert [item["guard"] for item in items] == [None, "last-healthy"]
+
+
+# ---- undo
+
+
+def done(two: Pair, who: str, operation: str, *undo: str) -> None:
+    for agent in two:
+        body = ChangeEvent(who, f"drain {TARGET}", "applied", 8, "", operation, undo)
+        agent.events = [
+            *agent.events,
+            agent.fleet.event(len(agent.events), 3 + len(agent.events), body),
+        ]
+
+
+def test_undo_takes_back_what_the_agents_said(two: Pair, capsys: Capture) -> None:
+    done(two, "ak@jump01", "abc123", f"undrain {TARGET}")
+    assert remora(two, "undo", "abc", "--dry-run") == Exit.DONE
+    assert two[0].changes[-1].action == Undrain(real="10.3.1.2", vip="web")
+    assert remora(two, "undo", "op/nonsense", "--dry-run") == Exit.USAGE
+    assert "no such operation" in capsys.readouterr().err
+    assert remora(two, "undo", "--dry-run") == Exit.USAGE
+    assert "has done nothing to take back" in capsys.readouterr().err
+    done(two, cli.who(), "def456", f"undrain {TARGET}")
+    assert remora(two, "undo", "--dry-run") == Exit.DONE, "without a name: one's own last"
+
+
+def test_undo_of_what_was_changed_again(two: Pair, capsys: Capture) -> None:
+    done(two, "ak@jump01", "abc123", f"undrain {TARGET}")
+    done(two, "bo@jump01", "def456", f"undrain {TARGET}")
+    assert remora(two, "undo", "abc123", "--yes") == Exit.CONFLICT
+    assert "changed again by bo@jump01" in capsys.readouterr().err
+    assert two[0].changes == []
+
+
+# ---- weights
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"), [("40", 40), ("50%", 50), ("+20", 120), ("-10", 90), ("150%", 150)]
+)
+def test_weight_from_what_it_is(two: Pair, given: str, sent: int) -> None:
+    assert remora(two, "weight", TARGET, given, "--dry-run") == Exit.DONE
+    assert two[0].changes[-1].action == Weight(real="10.3.1.2", weight=sent, vip="web")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [("-200", "must be 1 to 1000"), ("0", "remora drain"), ("0%", "1 to 1000")]
+)
+def test_weight_that_cannot_be(two: Pair, capsys: Capture, given: str, said: str) -> None:
+    assert remora(two, "weight", TARGET, given, "--yes") == Exit.USAGE
+    assert said in capsys.readouterr().err
+    assert two[0].changes == []
+
+
+def test_weight_of_several_that_differ(two: Pair, capsys: Capture) -> None:
+    words = ("weight", TARGET, "real/10.3.3.2@web", "50%", "--yes")
+    assert remora(two, *words) == Exit.USAGE
+    assert "differ already" in capsys.readouterr().err
+
+
+# ---- waiting and contexts
+
+
+def test_wait_until_it_is_quiet(two: Pair, capsys: Capture) -> None:
+    words = ("drain", TARGET, "--yes", "--timeout", "0")
+    assert remora(two, *words, "--wait=quiet:10000") == Exit.DONE
+    assert remora(two, *words, "--wait=quiet:1") == Exit.TIMED_OUT
+    assert "live flows when the time was over" in capsys.readouterr().err
+
+
+def test_what_the_context_allows(two: Pair, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("view_only = true\n")
+    words = ("--config", str(file), "drain", TARGET, "--yes")
+    assert remora(two, *words) == Exit.NOT_ALLOWED
+    assert remora(two, *words, "--dry-run") == Exit.DONE
+    file.write_text("require_reason = true\n")
+    assert remora(two, *words) == Exit.USAGE
+    assert "wants a --reason" in capsys.readouterr().err
+    assert remora(two, *words, "--reason", "INC-7") == Exit.DONE
