@@ -90,14 +90,25 @@ class Rollout:
         self._tell = tell
         self._before: dict[str, Seen] = {}
         self._open: dict[str, Order] = {}
+        self._parting: set[str] = set()
+        """Ids of the last words to its nodes that are not answered yet."""
         self._until = 0.0
         """When the phase must have ended: by answers, or because its time is over."""
         self._told_at = float("inf")
         """When all nodes had said that they know of it."""
 
     @property
+    def begun(self) -> bool:
+        return bool(self._before)
+
+    @property
     def ended(self) -> bool:
         return self.phase in (Phase.HELD, Phase.OVER)
+
+    @property
+    def parted(self) -> bool:
+        """Its nodes have heard the last of it: whoever steers may go."""
+        return self.ended and not self._parting
 
     @property
     def count(self) -> str:
@@ -111,6 +122,7 @@ class Rollout:
         self._tell_all(now, within=soak + self._how.stop.ack)
 
     def take(self, reply: Reply, now: float) -> None:
+        self._parting.discard(reply.id)
         order = self._open.pop(reply.id, None)
         if order is None or self.ended:
             return
@@ -146,8 +158,8 @@ class Rollout:
         self._open.clear()
         for order in self._orders:
             told = Told("held", _change(order.action), str(self._how), said)
-            self._say(order.address, told)
-        self._say_others(Told("held", said=said))
+            self._parting.add(self._say(order.address, told))
+        self._parting |= self._say_others(Told("held", said=said))
         self._tell(f"HELD at {self.count}: {said}")
 
     # ---- step by step
@@ -212,13 +224,12 @@ class Rollout:
         self.phase = Phase.OVER
         self._open.clear()
         for order in self._orders:
-            self._say(order.address, Told("over"))
-        self._say_others(Told("over"))
+            self._parting.add(self._say(order.address, Told("over")))
+        self._parting |= self._say_others(Told("over"))
         self._tell(text)
 
-    def _say_others(self, told: Told) -> None:
-        for address in self._start.others:
-            self._say(address, told)
+    def _say_others(self, told: Told) -> set[str]:
+        return {self._say(address, told) for address in self._start.others}
 
     def _say(self, address: str, told: Told) -> str:
         return self._sender.send(

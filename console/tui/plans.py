@@ -11,6 +11,7 @@ from console.exits import VerbError
 from console.model import objects
 from console.model.moment import moment
 from console.model.underway import Underway
+from console.planning.operating import going_on, taking_back
 from console.planning.plan import Answered
 from console.planning.rollout import Start
 from console.planning.staging import Staging, of_terms
@@ -22,7 +23,6 @@ from console.tui.screens.arm import ArmDialog
 from console.tui.screens.live import LiveScreen
 from console.tui.screens.plan import PlanDialog
 from console.tui.scrub import FIRST_STEP
-from console.tui.steering import going_on, taking_back
 from console.views.operations import operations, undoable
 from console.views.targets import named_target
 

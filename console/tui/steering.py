@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from console.model.objects import ObjectError
 from console.model.store import Reply, Store
 from console.model.underway import Seat, Underway
 from console.planning.asking import Sender
 from console.planning.plan import Answered
 from console.planning.rollout import Rollout, Start
-from console.planning.wish import Wish, as_told
 from shared.messages import Rollout as Told
 
 
@@ -48,7 +46,7 @@ class Steering:
     def tick(self, now: float) -> None:
         for operation, rollout in list(self._steered.items()):
             rollout.tick(now, self._store().agents)
-            if rollout.ended:
+            if rollout.parted:
                 del self._steered[operation]
 
     # ---- anybody's
@@ -71,26 +69,3 @@ class Steering:
     def _tell_seats(self, seats: Sequence[Seat], operation: str, told: Told) -> None:
         for seat in seats:
             self._sender.send(seat.address, told, operation=operation)
-
-
-def going_on(each: Underway) -> Wish:
-    """What is left of it.  Raises ObjectError when a node that is meant is not live."""
-    old = [seat.node for seat in each.waiting if not seat.fresh]
-    if old:
-        raise ObjectError(f"{', '.join(old)}: no action on values that are not live")
-    if not each.waiting:
-        raise ObjectError("all its nodes had their turn: K takes it back, or leave it so")
-    parts = [(seat.address, seat.node, seat.row.lines) for seat in each.waiting]
-    return as_told(parts, f"go on: {each.what}", "go on")
-
-
-def taking_back(each: Underway) -> Wish | None:
-    """None: no node has anything to take back.  Raises ObjectError as `going_on`."""
-    done = [seat for seat in each.done if seat.row.undo]
-    old = [seat.node for seat in each.done if not seat.fresh]
-    if old:
-        raise ObjectError(f"{', '.join(old)}: no action on values that are not live")
-    if not done:
-        return None
-    parts = [(seat.address, seat.node, seat.row.undo) for seat in done]
-    return as_told(parts, f"take back {each.what}", "take back")
