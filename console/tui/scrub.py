@@ -44,6 +44,8 @@ class Scrub:
         return self._at is not None
 
     def leave(self) -> None:
+        if self._recall is not None:
+            self._covered = (0.0, 0.0)  # what was asked for is not waited for
         self._at, self._recall, self._shown = None, None, None
 
     def step(self, seconds: float) -> None:
@@ -59,7 +61,9 @@ class Scrub:
             return
         self._at, self._shown = at, None
         since, until = self._covered
-        if not since <= at - BEFORE <= at <= until:
+        if since <= at - BEFORE <= at <= until and self._recall is None:
+            self._tell(self._what_is_there(at))
+        elif not since <= at - BEFORE <= at <= until:
             self._covered = (at - BEFORE - AROUND, min(now, at + AROUND))
             self._recall = Recall(self._source, *self._covered)
             self._tell(f"asking the agents for {fmt.clock(at)}Z …")
@@ -70,18 +74,19 @@ class Scrub:
         self._recall.take(reply)
         if self._recall.done:
             self._past, self._recall, self._shown = self._recall.past, None, None
-            self._tell(self._what_is_missing())
+            self._tell(self._what_is_there(self._at) if self._at else "")
 
-    def _what_is_missing(self) -> str:
+    def _what_is_there(self, at: float) -> str:
         past = self._past
-        if self._at is None:
-            return ""
-        if not past.records:
-            oldest = min(past.kept_from.values(), default=0.0)
+        if not any(at - BEFORE <= record.at <= at for record in past.records):
+            oldest = max(min(past.kept_from.values(), default=0.0), self._oldest())
             since = f"; the oldest is {fmt.clock(oldest)}Z" if oldest else ""
-            return f"no agent has kept {fmt.clock(self._at)}Z{since}   t is now"
+            return f"no agent has kept {fmt.clock(at)}Z{since}   t is now"
         silent = f"{', '.join(past.silent)} did not say what it kept   " if past.silent else ""
         return f"{silent}, . 10 s   < > a minute   t is now: nothing here can be a target"
+
+    def _oldest(self) -> float:
+        return min((record.at for record in self._past.records), default=0.0)
 
     def view(self, live: View) -> View:
         """The moment, or the live view's own words while the agents are asked."""

@@ -231,6 +231,7 @@ class Fleet:
             flow_misses=Counters(
                 t // 10 if number % 4 == 1 else 0 for number, t in enumerate(taken)
             ),
+            softirq=Counters(int(second * (2 + 4 * part)) for part in self.cpus),
         )
         flowtable = FlowtableSnapshot(
             **self._head(second),  # type: ignore[arg-type]
