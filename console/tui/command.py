@@ -84,7 +84,7 @@ def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Arm | Operate | At:
         return _plan(verb, words[1:], flags, agents)
     if flags:
         raise ObjectError(
-            f"{next(iter(flags))}: {verb or 'nothing'} needs none; only a plan has it"
+            f"{next(iter(flags))}: {verb or 'nothing'} needs none; only a plan has one"
         )
     if verb in ("op", "undo"):
         return _operate(verb, words[1:])
@@ -135,6 +135,8 @@ def _words(text: str) -> tuple[list[str], dict[str, str]]:
         name, equals, value = word.partition("=")
         if name in FLAGS:
             flags[name] = value if equals else next(rest, "")
+            if not flags[name]:
+                raise ObjectError(f"{name}: say what it is: {name} TEXT")
         elif word.startswith("-") and not word[1:2].isdigit():
             raise ObjectError(f"{word}: here only {', '.join(FLAGS)}; other flags need a shell")
         else:

@@ -191,7 +191,7 @@ OPERATIONS: tuple[Column[Operation], ...] = (
     Column("WHAT", 32, lambda r: Cell(r.what), lambda r: r.what),
     Column("RESULT", 14, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
     Column("UNDO", 4, lambda r: Cell(undoable(r).partition(":")[0]), undoable, 1),
-    Column("REASON", 40, lambda r: Cell(r.why, "dim"), lambda r: r.why, 3),
+    Column("REASON", 28, lambda r: Cell(r.why, "dim"), lambda r: r.why, 3),
 )
 
 

@@ -53,7 +53,8 @@ def two(one: Fleet, other: Fleet) -> Store:
 def test_only_rings_that_differ_are_asked_for_and_the_alarm_says_where() -> None:
     same = two(Fleet("lb1"), Fleet("lb2"))
     assert wanted(list(same.agents.values()), 2.5, same.rings) == []
-    store = two(Fleet("lb1"), Fleet("lb2", admin={("web", A): Admin.DRAINING}))
+    both = {("web", A): Admin.DRAINING, ("dns", A): Admin.DRAINING}
+    store = two(Fleet("lb1"), Fleet("lb2", admin=both))
     agents = list(store.agents.values())
     missing = wanted(agents, 2.5, store.rings)
     assert {vip for _, vip in missing} == {"web", "dns"}
