@@ -73,7 +73,7 @@ class Announcing:
     def _routes(self, vips: Sequence[VipState]) -> Routes:
         state = self._state
         leaving = state.shutdown
-        if self.stopping or (leaving and leaving.phase is not Phase.SHUTTING):
+        if self.stopping or not state.attached or (leaving and leaving.phase is not Phase.SHUTTING):
             return {}
         self._review(vips)
         routes = rib.routes(self._services.values(), state.announced)
@@ -93,6 +93,8 @@ class Announcing:
         was, now = self._told, frozenset(map(str, wanted))
         self._told = now
         why = "node draining" if self._state.shutdown else "quorum lost"
+        if not self._state.attached:
+            why = "no program on the interface"
         if self.stopping:
             why = "agent stops"
         return [

@@ -17,14 +17,13 @@ from typing import NamedTuple
 
 from agent import bpf_syscall as bpf
 from agent.pinned import LoadError
+from agent.rtnetlink import attributes, link_attributes
 
 MODES = {"generic": 2, "native": 4}
 """Name -> XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE."""
 
 _ATTACHED = {1: "native", 2: "generic", 3: "offloaded", 4: "several"}
-_RTM_GETLINK, _NLM_F_REQUEST, _NLMSG_ERROR = 18, 1, 2
 _IFLA_XDP, _XDP_ATTACHED, _XDP_PROG_ID = 43, 2, 4
-_NLA_TYPE = 0x3FFF
 
 
 class Attached(NamedTuple):
@@ -37,14 +36,8 @@ class Attached(NamedTuple):
 
 def attached(ifindex: int) -> Attached | None:
     """Ask the kernel (rtnetlink) what XDP program the interface runs; None: none."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as s:
-        header = struct.pack("=IHHII", 32, _RTM_GETLINK, _NLM_F_REQUEST, 1, 0)
-        s.send(header + struct.pack("=BxHiII", 0, 0, ifindex, 0, 0))
-        reply = s.recv(1 << 16)
-    if struct.unpack_from("=H", reply, 4)[0] == _NLMSG_ERROR:
-        code = -struct.unpack_from("=i", reply, 16)[0]
-        raise OSError(code, os.strerror(code))
-    xdp = attributes(attributes(reply[32:]).get(_IFLA_XDP, b""))
+    _, found = link_attributes(ifindex)
+    xdp = attributes(found.get(_IFLA_XDP, b""))
     mode = xdp.get(_XDP_ATTACHED, b"\0")[0]
     if mode == 0:
         return None
@@ -62,18 +55,6 @@ def how_attached(interface: str, program: int) -> str:
     if now is None:
         return "none"
     return now.mode if now.prog_id == program else "foreign"
-
-
-def attributes(raw: bytes) -> dict[int, bytes]:
-    """Netlink attributes: type -> content."""
-    found, at = {}, 0
-    while at + 4 <= len(raw):
-        length, kind = struct.unpack_from("=HH", raw, at)
-        if length < 4:
-            break
-        found[kind & _NLA_TYPE] = raw[at + 4 : at + length]
-        at += (length + 3) & ~3
-    return found
 
 
 def attach(pins: Path, interface: str, mode: str, program: int) -> str:

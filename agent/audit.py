@@ -29,6 +29,8 @@ from shared.messages import Answer, AuditPart, Command
 
 log = logging.getLogger("remora.audit")
 
+LOOKED_AT = ("verified", "unverified")
+"""What a second record of a command says; the plan is in the first."""
 LARGEST_FILE = 16 << 20
 KEPT_FILES = 8
 REFUSALS_EVERY = 10.0
@@ -88,7 +90,7 @@ class Audit:
             {
                 **_told(command, grant.name, wall),
                 "role": grant.role,
-                "plan": msgspec.to_builtins(answer.changes),
+                "plan": [] if answer.status in LOOKED_AT else msgspec.to_builtins(answer.changes),
                 "result": answer.status,
                 "error": answer.error,
                 "guard": answer.guard,

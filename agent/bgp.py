@@ -81,6 +81,15 @@ class Speaker:
         }
         self._send_difference()
 
+    def difference(self) -> str:
+        """How what ExaBGP has taken differs from what was declared; empty: not at all."""
+        if self._standing is None:
+            return "routes: ExaBGP is not there"
+        if self._standing != self._wanted:
+            prefixes = {p for p, _ in self._standing.items() ^ self._wanted.items()}
+            return f"routes: ExaBGP did not take {', '.join(sorted(prefixes))}"
+        return "" if self._all_answered.is_set() else "routes: ExaBGP has not answered yet"
+
     async def stop(self) -> None:
         """Withdraw everything, then end ExaBGP."""
         self.advertise({})

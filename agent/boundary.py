@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.host_seen import HostSeen
 from agent.maglev import Address
 from agent.nouns import (
     PLAIN,
@@ -80,6 +81,8 @@ class Asked:
 
     command: Command
     sender: bytes
+    answered: Answer | None = None
+    """By an agent before us, which did not come to read back what it had done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,31 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What the maps and ExaBGP hold: the answer to a `ReadBack`."""
+
+    id: str
+    vips: Mapping[VipKey, int]
+    reals: tuple[OwnedReal, ...]
+    rings: Mapping[int, str]
+    """vip_num -> digest, of those that were asked for."""
+    routes: str = ""
+    """How what ExaBGP has taken differs from what was declared; empty: not at all."""
+    error: str = ""
+    """They could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How interface, addresses and next hop are now: after any change of theirs, and from time to
+    time."""
+
+    seen: HostSeen
+    error: str = ""
+    """Why the last `Attach` did nothing; empty: it did, or there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passes: what failed is tried again."""
 
@@ -138,7 +166,19 @@ class Failed:
     """The effects behind it, which were not tried."""
 
 
-Fact = Adopted | Probed | Asked | Proposed | PeerChanged | Counted | Tick | Stopping | Failed
+Fact = (
+    Adopted
+    | Probed
+    | Asked
+    | Proposed
+    | PeerChanged
+    | Counted
+    | Looked
+    | Held
+    | Tick
+    | Stopping
+    | Failed
+)
 
 
 # ---- effects
@@ -205,6 +245,22 @@ class PutQuicIds:
 
 
 @dataclass(frozen=True, slots=True)
+class Attach:
+    """Put the programs back on the interface; what comes of it says the next `Looked`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """What the program must know of its surroundings; complete."""
+
+    own_mac: bytes
+    gateway_mac: bytes | None
+    """None: not known now, the last one stays."""
+    own_addresses: tuple[Address, ...]
+    """Of the interface, link-local ones left out."""
+
+
+@dataclass(frozen=True, slots=True)
 class Advertise:
     """The whole set of VIP addresses to announce; the shell computes the difference."""
 
@@ -250,6 +306,18 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What do the maps and ExaBGP hold?  A `Held` follows."""
+
+    id: str
+    """Of the command for whose sake."""
+    rings: Mapping[int, Mapping[Address, int]]
+    """vip_num -> {address: real_num} of who has slots."""
+    after: float = 0.0
+    """Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Remember:
     """An entry for the journal; the override, if there is one, outlives the agent."""
 
@@ -290,6 +358,8 @@ class StopTrace:
 @dataclass(frozen=True, slots=True)
 class Emit:
     body: EventBody
+    warns: bool = False
+    """Logged as a warning: somebody should look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,12 +377,15 @@ Effect = (
     | SetRing
     | ForgetPrevious
     | PutQuicIds
+    | Attach
+    | Follow
     | Advertise
     | Probe
     | ReadConfig
     | Configure
     | KeepConfig
     | Verify
+    | ReadBack
     | Remember
     | StartTrace
     | StopTrace

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent import cli_change, config
+from agent import cli_change, cli_preflight, config
 
 EPILOG = """\
 examples:
@@ -29,6 +29,7 @@ examples:
   remora-agent simulate -c FILE --hex 0200...    where would this frame go? (the same program)
   remora-agent conformance -c FILE               does the program do what it must, here?
   remora-agent preflight -c FILE                 what must be put right before traffic? says how
+  remora-agent preflight -c FILE --fix           and does what is safe of it (--undo: back)
   remora-agent simulate-fleet -n 500 --run-dir /tmp/sim    500 made-up agents for a console
   remora-agent detach -c FILE                    take the data plane off the interface
 """
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     conforms.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     cli_change.add_verbs(verbs)
     _fleet_options(verbs.add_parser("simulate-fleet", help="many made-up agents, for consoles"))
-    _preflight_options(verbs.add_parser("preflight", help="look whether this machine is ready"))
+    cli_preflight.add_verb(verbs)
     stop = _verb(verbs, "stop", _stop, "end the agent: routes are withdrawn, packets still served")
     how = stop.add_mutually_exclusive_group()
     how.add_argument(
@@ -117,32 +118,6 @@ def _fleet_options(parser: argparse.ArgumentParser) -> None:
         "--write-config", type=Path, metavar="FILE", help="for `remora --config FILE`: them all"
     )
     parser.set_defaults(verb=_simulate_fleet)
-
-
-def _preflight_options(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Look whether this machine is ready for traffic; changes nothing."
-    parser.epilog = "exit codes: 0 ready, 1 at least one failure, 2 usage or config"
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="of the node")
-    parser.add_argument("--role", choices=("node", "real"), default="node")
-    parser.add_argument(
-        "--vip",
-        metavar="ADDRESS[:PORT[/tcp|udp]]",
-        help="on a real: the VIP address that it serves, and where its service listens",
-    )
-    parser.add_argument(
-        "--interface",
-        default="",
-        metavar="NAME",
-        help="on a real: where packets arrive (default: the default route's)",
-    )
-    parser.add_argument(
-        "--probe",
-        action="store_true",
-        help="on a node whose interface has no program: attach one for a moment "
-        "(a NIC may lose packets meanwhile)",
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-    parser.set_defaults(verb=_preflight)
 
 
 def _verb(
@@ -236,29 +211,6 @@ def _simulate_fleet(options: argparse.Namespace) -> int:
 
 def _frames(given: Sequence[str]) -> list[str]:
     return sys.stdin.read().split() if list(given) == ["-"] else list(given)
-
-
-def _preflight(options: argparse.Namespace) -> int:
-    from agent.preflight import findings, rules, survey
-
-    if options.role == "real":
-        try:
-            vip, wanted = rules.service(options.vip or "")
-        except ValueError as error:
-            return _fail(f"--vip: {error}", 2)
-        found = rules.judge_real(survey.real(vip, options.interface), wanted)
-        name = vip
-    elif options.config is None:
-        return _fail("preflight of a node needs -c FILE (of a real: --role real --vip ADDRESS)", 2)
-    else:
-        listed = config.read(options.config)
-        name = listed.node.name
-        found = rules.judge_node(listed, survey.node(listed, probe=options.probe))
-    if options.json:
-        print(json.dumps(findings.as_json(options.role, name, found), indent=1))
-    else:
-        print(findings.as_text(found))
-    return findings.exit_code(found)
 
 
 def _detach(options: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every decision of the agent: facts in, effects out.
 
-Rule 1: all that changes NodeState happens here, or in what is called from here: observing.py (what
-is seen), clockwork.py (time), commands.py and reconfigure.py (what is asked), adoption.py (the
-start).
+Rule 1: all that changes NodeState happens here, or in what is called from here: observing.py and
+host_watch.py (what is seen), clockwork.py (time), commands.py and reconfigure.py (what is asked),
+adoption.py (the start).
 Rule 2: no clock, no I/O, no logging: `now` is an argument (seconds, monotonic).
 Rule 3: nothing is done by difference to what was asked before: settling.py compares what should be
 with what was written.
@@ -30,11 +30,14 @@ from agent.boundary import (
     Emit,
     Fact,
     Failed,
+    Held,
     KeepConfig,
+    Looked,
     PeerChanged,
     Probe,
     Probed,
     Proposed,
+    ReadBack,
     ReadConfig,
     Remember,
     Reply,
@@ -45,7 +48,9 @@ from agent.boundary import (
     Verify,
 )
 from agent.config import Config
+from agent.host_watch import Watching
 from agent.observing import Observing
+from agent.readback import ReadingBack
 from agent.settling import Budget, Settling
 from agent.state import NodeState
 from shared.messages import (
@@ -65,6 +70,8 @@ REMEMBERED_ANSWERS = 1024
 """Answers kept for commands that are sent again."""
 RINGS_AT_ONCE = 16
 """Rings built in one call, some 40 ms: the checks that wait meanwhile must not time out."""
+_BRIEF = Trace | Untrace
+"""Nothing of them stays that could be read back."""
 RETRY = 1.0
 """Seconds until a failed effect is tried again."""
 
@@ -77,6 +84,8 @@ class Director:
         self._fill = fill
         self._settling = Settling(self.state, fill)
         self._observing = Observing(self.state, self._settling.touch)
+        self._reading_back = ReadingBack(self.state)
+        self._watching = Watching(self.state, self._settling.touch_all)
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._adopted = False
         self._stopping = False
@@ -114,13 +123,14 @@ class Director:
         after += [*self._owed, *passed.effects]
         self._owed.clear()
         if not self._settling.due:
+            after += self._reading_back.looks(now)
             return [*ahead, *after]  # a thousand results a second say nothing new
         # A command's rings are all written before it is answered, and so are those of a start.
         at_once = any(isinstance(fact, Asked | Proposed | Adopted) for fact in facts)
         budget = Budget(len(self.state.vips) if at_once else RINGS_AT_ONCE)
         effects = self._settling.settle(budget, now)
         self.unsettled = budget.left < 0
-        return [*ahead, *effects, *after]
+        return [*ahead, *effects, *after, *self._reading_back.looks(now)]
 
     # ---- facts
 
@@ -147,6 +157,10 @@ class Director:
                 self._stopping = True
                 self._settling.stop()
                 return []
+            case Held():
+                return self._on_held(fact, now)
+            case Looked():
+                return self._watching.looked(fact, now)
             case Tick():
                 return self._settling.forget_previous(now)
             case _:
@@ -156,7 +170,12 @@ class Director:
         command = fact.command
         known = self._answers.get(command.id)
         if known is not None:
-            return [Reply(fact.sender, known)]
+            return self._said_again(fact.sender, known)
+        if fact.answered is not None:
+            answer = msgspec.structs.replace(fact.answered, more=True)
+            self._remember_answer(answer)
+            self._reading_back.begin(fact.sender, answer)
+            return [Reply(fact.sender, answer)]
         if isinstance(command.action, Reload | Rollback):
             return [ReadConfig(command, fact.sender)]
         if isinstance(command.action, Trace | Untrace):
@@ -241,7 +260,7 @@ class Director:
         command = fact.command
         known = self._answers.get(command.id)
         if known is not None:
-            return [], [Reply(fact.sender, known)]
+            return [], self._said_again(fact.sender, known)
         outcome = commands.decide_config(self.state, fact, self._fill, now)
         answer, following = outcome.answer, outcome.following
         if following is None:
@@ -293,6 +312,10 @@ class Director:
         """Journal, event and answer, in this order; a plan leaves no trace."""
         if command.dry_run:
             return [Reply(sender, answer)]
+        if command.steps and answer.status == "applied" and not isinstance(command.action, _BRIEF):
+            answer = msgspec.structs.replace(answer, more=True)
+            vips = [change.vip for change in answer.changes]
+            self._reading_back.begin(sender, answer, overrides=entry.overrides, vips=vips)
         self._remember_answer(answer)
         what = commands.in_words(command.action)
         told = ChangeEvent(
@@ -305,6 +328,22 @@ class Director:
             undo=back,
         )
         return [entry, Emit(told), Reply(sender, answer)]
+
+    def _said_again(self, sender: bytes, known: Answer) -> list[Effect]:
+        """The step that it has come to; the next ones go where it came from now."""
+        self._reading_back.heard_again(known.id, sender)
+        return [Reply(sender, known)]
+
+    def _on_held(self, fact: Held, now: float) -> list[Effect]:
+        reply, effects = self._reading_back.held(fact, now)
+        if reply is None:
+            return effects
+        self._remember_answer(reply.answer)
+        if reply.answer.status == "unverified":
+            self._settling.forget((), now)  # written anew, all of it
+            told = ChangeEvent("agent", "read back", reply.answer.error, self.state.revision)
+            return [Emit(told), reply]
+        return [reply]
 
     def _remember_answer(self, answer: Answer) -> None:
         self._answers[answer.id] = answer
@@ -340,8 +379,10 @@ class Director:
             for effect in fact.dropped
             if isinstance(effect, Emit) and not isinstance(effect.body, ChangeEvent | RouteEvent)
         ]
+        waiting = [effect for effect in fact.dropped if isinstance(effect, ReadBack)]
         for reply in replies:
             self._answers.pop(reply.answer.id, None)
+            self._reading_back.forget(reply.answer.id)
             answer = Answer(
                 id=reply.answer.id,
                 node=reply.answer.node,
@@ -353,7 +394,7 @@ class Director:
                 Emit(ChangeEvent("agent", "command", f"failed: {fact.error}", answer.revision)),
                 Reply(reply.sender, answer),
             ]
-        return effects
+        return effects + [look for look in waiting if self._reading_back.waits(look.id)]
 
     def _trace_failed(self, undone: Sequence[Effect]) -> bool:
         """The program's filter is not known, or it is that of a command that is taken back."""

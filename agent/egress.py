@@ -17,6 +17,7 @@ from pathlib import Path
 from agent import bpf_syscall as bpf
 from agent.attach import adopt
 from agent.pinned import LoadError
+from agent.rtnetlink import ask, attribute
 
 FILTER = "filter_egress_"
 """Prefix of the pin that remembers a filter; the interface's name follows."""
@@ -25,7 +26,7 @@ _HANDLE = 1
 
 # linux/rtnetlink.h, linux/pkt_sched.h, linux/pkt_cls.h
 _NEWQDISC, _NEWFILTER, _DELFILTER = 36, 44, 45
-_REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400
+_ACK, _EXCL, _CREATE = 0x4, 0x200, 0x400
 _CLSACT, _CLSACT_HANDLE, _EGRESS = 0xFFFFFFF1, 0xFFFF0000, 0xFFFFFFF3
 _KIND, _OPTIONS = 1, 2
 _FD, _NAME, _FLAGS, _DIRECT_ACTION = 6, 7, 8, 1
@@ -57,16 +58,16 @@ def attach(pins: Path, interface: str, program: int) -> str:
 def add_filter(pins: Path, interface: str, program: int) -> str:
     """The same by a cls_bpf filter; one that is there is replaced in place.  As attach()."""
     ifindex = socket.if_nametoindex(interface)
-    options = _attribute(_FD, struct.pack("=I", program)) + _attribute(_NAME, b"remora\0")
-    options += _attribute(_FLAGS, struct.pack("=I", _DIRECT_ACTION))
-    content = _attribute(_KIND, b"bpf\0") + _attribute(_OPTIONS, options)
+    options = attribute(_FD, struct.pack("=I", program)) + attribute(_NAME, b"remora\0")
+    options += attribute(_FLAGS, struct.pack("=I", _DIRECT_ACTION))
+    content = attribute(_KIND, b"bpf\0") + attribute(_OPTIONS, options)
     try:
         try:
             qdisc = struct.pack("=BxxxiIII", 0, ifindex, _CLSACT_HANDLE, _CLSACT, 0)
-            _ask(_NEWQDISC, _EXCL | _CREATE, qdisc + _attribute(_KIND, b"clsact\0"))
+            _change(_NEWQDISC, _EXCL | _CREATE, qdisc + attribute(_KIND, b"clsact\0"))
         except FileExistsError:
             pass  # somebody has filters there already
-        _ask(_NEWFILTER, _CREATE, _filter(ifindex) + content)
+        _change(_NEWFILTER, _CREATE, _filter(ifindex) + content)
         _remember(pins / f"{FILTER}{interface}", program)
     except OSError as error:
         return f"neither TCX (Linux 6.6) nor a cls_bpf filter: {error.strerror}"
@@ -77,8 +78,8 @@ def remove_filter(pin: Path) -> None:
     """Take the filter off that a pin remembers, and the pin away.  Raises LoadError."""
     interface = pin.name.removeprefix(FILTER)
     try:
-        content = _filter(socket.if_nametoindex(interface)) + _attribute(_KIND, b"bpf\0")
-        _ask(_DELFILTER, 0, content)
+        content = _filter(socket.if_nametoindex(interface)) + attribute(_KIND, b"bpf\0")
+        _change(_DELFILTER, 0, content)
     except OSError as error:
         if interface in (name for _, name in socket.if_nameindex()) and not _missing(error):
             raise LoadError(f"filter of {interface}: {error.strerror}") from error
@@ -101,16 +102,6 @@ def _filter(ifindex: int) -> bytes:
     return struct.pack("=BxxxiIII", 0, ifindex, _HANDLE, _EGRESS, info)
 
 
-def _attribute(kind: int, content: bytes) -> bytes:
-    length = 4 + len(content)
-    return struct.pack("=HH", length, kind) + content + bytes(-length % 4)
-
-
-def _ask(kind: int, flags: int, content: bytes) -> None:
-    """One rtnetlink request.  Raises OSError with the kernel's errno."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as s:
-        length = 16 + len(content)
-        s.send(struct.pack("=IHHII", length, kind, _REQUEST | _ACK | flags, 1, 0) + content)
-        code = -struct.unpack_from("=i", s.recv(1 << 16), 16)[0]
-    if code:
-        raise OSError(code, os.strerror(code))
+def _change(kind: int, flags: int, content: bytes) -> None:
+    """Raises OSError with the kernel's errno."""
+    list(ask(kind, content, _ACK | flags))

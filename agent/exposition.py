@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from agent.shutdown import Phase
 from shared.messages import (
     CpuSnapshot,
     DropSnapshot,
+    Emptying,
     FlowtableSnapshot,
     NodeSnapshot,
     RealRow,
@@ -24,6 +26,8 @@ from shared.messages import (
 )
 from shared.model import Admin, Health
 
+PENDING = ("expire", "confirm", "wait", "kill")
+"""Kinds of changes that end by themselves."""
 Sample = tuple[tuple[str, ...], float]
 """Label values in the family's order, and the value."""
 
@@ -89,6 +93,16 @@ def _reals(read: Callable[[RealRow], float]) -> Callable[[Seen], Iterable[Sample
     return lambda s: (((row.vip, row.address), read(row)) for row in s.real.reals)
 
 
+def _drains(
+    read: Callable[[Seen, Emptying], float], when: Callable[[Emptying], bool] = lambda _: True
+) -> Callable[[Seen], Iterable[Sample]]:
+    return lambda s: [
+        ((row.vip, row.address), read(s, row.emptying))
+        for row in s.real.reals
+        if row.emptying and when(row.emptying)
+    ]
+
+
 def _cpus(field: str) -> Callable[[Seen], Iterable[Sample]]:
     return lambda s: [((str(cpu),), n) for cpu, n in enumerate(getattr(s.cpu, field))]
 
@@ -138,6 +152,34 @@ _NODE = (
            lambda s: [((state,), float(s.node.admin == state)) for state in Admin]),
     Family("remora_revision", "gauge", "Goes up with every change that was applied.", (),
            _node("revision")),
+    Family("remora_config_generation", "gauge", "Number of the config in force.", (),
+           _node("generation")),
+    Family("remora_insecure", "gauge",
+           "1 while the agent listens on a network without keys: anybody there can steer it.", (),
+           _node("insecure")),
+    Family("remora_ring_info", "gauge",
+           "All rings of the node, always 1: equal digests on nodes that place every flow alike.",
+           ("digest",), lambda s: [((s.node.ring_digest,), 1)]),
+    Family("remora_node_drain_phase", "gauge",
+           "1 for the phase that a drain of the node has come to, 0 for the others.", ("phase",),
+           lambda s: [((phase,), float(s.node.phase == phase)) for phase in Phase]),
+    Family("remora_node_drain_phase_timestamp_seconds", "gauge",
+           "Unix time when it came to that phase; not there while the node is not drained.", (),
+           lambda s: [((), _wall(s, s.node.phase_since))] if s.node.phase else []),
+    Family("remora_pending_changes", "gauge",
+           "Changes that end by themselves: expire or confirm (they go back), wait or kill (the "
+           "deadline of a drain).", ("kind",),
+           lambda s: [((kind,), sum(row.kind == kind for row in s.node.pending))
+                      for kind in PENDING]),
+    Family("remora_pending_next_timestamp_seconds", "gauge",
+           "Unix time when the first of these ends; not there without one.", ("kind",),
+           lambda s: [((kind,), _wall(s, min(ends))) for kind in PENDING
+                      if (ends := [row.at for row in s.node.pending if row.kind == kind])]),
+    Family("remora_rollouts", "gauge",
+           "Operations that come to their nodes one after the other and are not over.",
+           ("state",),
+           lambda s: [((state,), sum(row.state == state for row in s.node.rollouts))
+                      for state in ("running", "held")]),
     Family("remora_rx_packets_total", "counter", "Packets that the program saw.", (),
            _node("rx_packets")),
     Family("remora_rx_bytes_total", "counter", "Bytes that the program saw, from the Ethernet "
@@ -172,6 +214,11 @@ _CPUS = tuple(
         ("flow_misses", "Packets that did not."),
     )
 )
+_SOFTIRQ = (
+    Family("remora_cpu_softirq_seconds_total", "counter",
+           "Time that the CPU spent in soft interrupts since the machine started: XDP runs there.",
+           ("cpu",), lambda s: [((str(cpu),), n / 100) for cpu, n in enumerate(s.cpu.softirq)]),
+)  # fmt: skip
 _QUEUES = (
     Family("remora_queue_rx_packets_total", "counter",
            "Packets by receive queue and the CPU that served it; queue 63 stands for all behind "
@@ -269,6 +316,14 @@ _VIPS = (
            ("vip",), _vips(lambda v: v.announced)),
     Family("remora_vip_ring_changes_total", "counter", "Rings that took effect.", ("vip",),
            _vips(lambda v: v.ring_changes)),
+    Family("remora_vip_drain_phase", "gauge",
+           "1 for the phase that a drain of the VIP has come to, 0 for the others.",
+           ("vip", "phase"),
+           lambda s: [((v.name, phase), float(v.phase == phase)) for v in s.vip.vips
+                      for phase in Phase]),
+    Family("remora_vip_flow_table_info", "gauge",
+           "Which flows of the VIP are stored, always 1: track (all), changed, compute (none).",
+           ("vip", "mode"), lambda s: [((v.name, v.flow_table), 1) for v in s.vip.vips]),
     Family("remora_vip_pressure", "gauge",
            "1 while more new flows come than the flow table should take.", ("vip",),
            _vips(lambda v: float(v.pressure))),
@@ -304,6 +359,27 @@ _REALS = (
            lambda s: (((r.vip, r.address), _wall(s, r.changed) if r.changed else 0)
                       for r in s.real.reals)),
 )  # fmt: skip
+_DRAINS = (
+    Family("remora_real_drain_start_timestamp_seconds", "gauge",
+           "Unix time when its drain began; this and the next ones are there while it is drained.",
+           _REAL, _drains(lambda s, e: _wall(s, e.since))),
+    Family("remora_real_drain_start_flows", "gauge", "Live flows when its drain began.", _REAL,
+           _drains(lambda _, e: e.at_start)),
+    Family("remora_real_drain_half_life_seconds", "gauge",
+           "Time in which half of its flows end, over the last minute; not there when not known.",
+           _REAL, _drains(lambda _, e: e.half_life, when=lambda e: e.half_life >= 0)),
+    Family("remora_real_drain_remaining_seconds", "gauge",
+           "Estimate until none is left; not there when not known.", _REAL,
+           _drains(lambda _, e: e.left, when=lambda e: e.left >= 0)),
+    Family("remora_real_drain_empty_timestamp_seconds", "gauge",
+           "Unix time when it was found empty; not there before.", _REAL,
+           _drains(lambda s, e: _wall(s, e.empty_at), when=lambda e: e.empty_at > 0)),
+    Family("remora_real_drain_deadline_timestamp_seconds", "gauge",
+           "Unix time of the deadline of its drain, if it has one: flows that are left are waited "
+           "for then, or killed.", (*_REAL, "then"),
+           lambda s: [((r.vip, r.address, r.emptying.then), _wall(s, r.emptying.deadline))
+                      for r in s.real.reals if r.emptying and r.emptying.deadline]),
+)  # fmt: skip
 _PEER = ("peer", "asn")
 _BGP = (
     Family("remora_bgp_peer_up", "gauge", "1 while the session is established.", _PEER,
@@ -312,16 +388,22 @@ _BGP = (
            "Unix time of the session's last change.", _PEER,
            lambda s: [((p.address, str(p.asn)), _wall(s, p.since))
                       for p in s.node.peers]),
+    Family("remora_bgp_peer_failed_timestamp_seconds", "gauge",
+           "Unix time when the session failed last; not there when it never did.", _PEER,
+           lambda s: [((p.address, str(p.asn)), _wall(s, p.failed))
+                      for p in s.node.peers if p.failed]),
 )  # fmt: skip
 
 FAMILIES: tuple[Family, ...] = (
     *_NODE,
     *_DROPS,
     *_CPUS,
+    *_SOFTIRQ,
     *_QUEUES,
     *_FLOWS,
     *_PROGRAM,
     *_VIPS,
     *_REALS,
+    *_DRAINS,
     *_BGP,
 )

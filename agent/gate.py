@@ -83,7 +83,7 @@ class Gate:
         return (
             _by_role(command, grant)
             or _by_size(payload, grant)
-            or _by_time(command, wall)
+            or (None if self._known(command, now) else _by_time(command, wall))
             or self._by_id(command, payload, grant, now)
         )
 
@@ -94,6 +94,11 @@ class Gate:
     def repeated(self, command: Command, now: float) -> bool:
         seen = self._seen.get(command.id)
         return command.id in self._settled or (seen is not None and seen.at != now)
+
+    def _known(self, command: Command, now: float) -> bool:
+        """It passed already: it came in time, and its sender waits to hear what became of it."""
+        seen = self._seen.get(command.id)
+        return seen is not None and now - seen.at <= REPEAT
 
     def _by_id(self, command: Command, payload: bytes, grant: Grant, now: float) -> Refusal | None:
         if isinstance(command.action, Question):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events as `key=value`, for logs.  Pure."""
+"""What is logged, as `key=value` throughout.  Pure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import msgspec
 
 from shared.messages import EventBody
 
+_FIELD = r'[a-z_]+=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)'
+_WORDS_THEN_FIELDS = re.compile(rf"(.*?)((?:(?:^| ){_FIELD})*)", re.DOTALL)
 _PLAIN = re.compile(r"[!-~]+")
 
 
@@ -18,6 +20,13 @@ def in_fields(body: EventBody) -> str:
     fields = dict(msgspec.to_builtins(body, builtin_types=(bytes,)))
     fields = {"event": fields.pop("type"), **fields}
     return " ".join(f"{key}={_value(value)}" for key, value in fields.items())
+
+
+def in_line(message: str) -> str:
+    """Words and then fields, as people write them: `ready node=lb1` -> `msg=ready node=lb1`."""
+    found = _WORDS_THEN_FIELDS.fullmatch(message)
+    words, fields = found.groups() if found else (message, "")
+    return f"msg={_value(words)}{fields}" if words else fields
 
 
 def _value(value: object) -> str:

@@ -88,6 +88,18 @@ def ring(
     return Ring(addresses, filled, _digest(addresses, filled))
 
 
+def digest_of(real_nums: NDArray[np.uint32], numbers: Mapping[Address, int]) -> str:
+    """The digest of a ring as a map holds it: slot -> real_num, 0 for nobody.
+
+    `numbers`: those who should have slots.  A number that is none of theirs makes another digest.
+    """
+    addresses = sorted(numbers, key=lambda a: (a.version, a.packed))
+    largest = max(int(real_nums.max(initial=0)), *numbers.values(), 0)
+    places = np.full(largest + 1, NOBODY, np.uint16)
+    places[[numbers[a] for a in addresses]] = np.arange(len(addresses), dtype=np.uint16)
+    return _digest(addresses, places[real_nums])
+
+
 def moved(old: Ring, new: Ring) -> int:
     """How many slots serve another address; a slot that gains or loses its real counts."""
     if len(old.slots) != len(new.slots):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel knows of interface, default route and next hop.  The only importer of pyroute2.
+"""What the kernel knows of interface, default route and next hop.
 
 pyroute2 is imported inside the functions: it costs 16 MB, which the agent gives back by asking in a
 short-lived child (`python -m agent.netlink`), as it does with the compiler.
@@ -8,42 +8,21 @@ short-lived child (`python -m agent.netlink`), as it does with the compiler.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
-import struct
 import sys
 import time
-from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
-from agent.attach import attributes
+from agent import rtnetlink
+from agent.attach import how_attached
 from agent.boundary import EffectError
-from agent.host_watch import LinkSeen
+from agent.host_seen import HostSeen
 from agent.maglev import Address
-from agent.preflight.surveyed import Link, Network, WayTo
 
 RESOLVE = 5.0
 """Seconds that the next hop has to answer ARP or neighbour discovery at start."""
-
-# linux/netlink.h, linux/neighbour.h
-_MESSAGE = struct.Struct("=IHHII")
-_NEIGHBOUR = struct.Struct("=B3xiHBB")
-_ATTRIBUTE = struct.Struct("=HH")
-_RTM_NEWNEIGH, _RTM_GETNEIGH, _NLM_F_REQUEST = 28, 30, 1
-_NDA_DST, _NDA_LLADDR = 1, 2
-_LINK = struct.Struct("=BxHiII")
-_RTM_NEWLINK, _RTM_GETLINK = 16, 18
-_IFLA_ADDRESS, _IFLA_MTU = 1, 4  # linux/if_link.h
-_IFF_UP, _IFF_LOWER_UP = 1, 1 << 16  # linux/if.h
-_NUD_VALID = 0xDE
-"""Permanent, no ARP, reachable, probe, stale, delay."""
-
-
-NEIGHBOUR = 1.5
-"""Seconds that the reals' next hops have, in preflight."""
-MAIN_TABLE, UNICAST = 254, 1  # linux/rtnetlink.h
 
 
 class WayOut(NamedTuple):
@@ -84,60 +63,16 @@ async def resolve(interface: str, gateway: Address | None) -> WayOut:
     )
 
 
-def neighbour(interface: str, address: str) -> bytes | None:
-    """The MAC that the kernel has for a neighbour; None while it knows none.
-
-    Asked every few seconds, it must cost microseconds: one RTM_GETNEIGH (rtnetlink(7)), written by
-    hand.  The kernel answers in the same call.
-    """
-    packed = ip_address(address).packed
-    family = socket.AF_INET6 if len(packed) == 16 else socket.AF_INET
-    route = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-    with route, contextlib.suppress(OSError):  # the interface is gone: no neighbour there
-        wanted = _NEIGHBOUR.pack(family, socket.if_nametoindex(interface), 0, 0, 0)
-        wanted += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(packed), _NDA_DST) + packed
-        length = _MESSAGE.size + len(wanted)
-        route.send(_MESSAGE.pack(length, _RTM_GETNEIGH, _NLM_F_REQUEST, 1, 0) + wanted)
-        return _hardware_address_in(route.recv(4096))
-    return None
-
-
-def link_seen(interface: str) -> LinkSeen | None:
-    """The interface as the kernel has it now; None: there is none of that name.
-
-    Asked every few seconds like a neighbour: one RTM_GETLINK, answered in the same call.
-    """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as route:
-        try:
-            index = socket.if_nametoindex(interface)
-        except OSError:
-            return None
-        wanted = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0)
-        length = _MESSAGE.size + len(wanted)
-        route.send(_MESSAGE.pack(length, _RTM_GETLINK, _NLM_F_REQUEST, 1, 0) + wanted)
-        reply = route.recv(1 << 16)
-    if _MESSAGE.unpack_from(reply)[1] != _RTM_NEWLINK:
-        return None
-    flags = _LINK.unpack_from(reply, _MESSAGE.size)[3]
-    found = attributes(reply[_MESSAGE.size + _LINK.size :])
-    mtu = int.from_bytes(found.get(_IFLA_MTU, b""), sys.byteorder)
-    up = flags & (_IFF_UP | _IFF_LOWER_UP) == _IFF_UP | _IFF_LOWER_UP
-    return LinkSeen(up, mtu, found.get(_IFLA_ADDRESS, b""))
-
-
-def _hardware_address_in(message: bytes) -> bytes | None:
-    """NDA_LLADDR of an RTM_NEWNEIGH, if the kernel takes it for valid."""
-    length, kind, *_ = _MESSAGE.unpack_from(message)
-    if kind != _RTM_NEWNEIGH:
-        return None
-    _, _, state, _, _ = _NEIGHBOUR.unpack_from(message, _MESSAGE.size)
-    at = _MESSAGE.size + _NEIGHBOUR.size
-    while state & _NUD_VALID and at + _ATTRIBUTE.size <= length:
-        size, name = _ATTRIBUTE.unpack_from(message, at)
-        if name == _NDA_LLADDR:
-            return message[at + _ATTRIBUTE.size : at + size]
-        at += max(size, _ATTRIBUTE.size) + 3 & ~3
-    return None
+def look(interface: str, gateway: str, program: int) -> HostSeen:
+    """How all that may change around the node is now; `program`: the id of ours.  Half a
+    millisecond."""
+    return HostSeen(
+        link=rtnetlink.link(interface),
+        program=how_attached(interface, program),
+        addresses=rtnetlink.addresses(),
+        gateway=gateway,
+        neighbour=rtnetlink.neighbour(interface, gateway),
+    )
 
 
 def _resolve_here(interface: str, gateway: str) -> dict[str, Any]:
@@ -192,108 +127,6 @@ def _hardware_address(kernel: Any, index: int, interface: str, hop: str) -> str:
         f"gateway {hop}: does not answer ARP or neighbour discovery on {interface}; "
         "check the address and the link"
     )
-
-
-# ---- for preflight, which is short-lived itself: pyroute2 in this process
-
-
-def link_of(interface: str) -> Link | None:
-    """An interface as the kernel has it; None: there is none of that name here."""
-    from pyroute2 import IPRoute  # noqa: PLC0415
-
-    with IPRoute() as kernel:
-        index = kernel.link_lookup(ifname=interface)
-        if not index:
-            return None
-        link = kernel.get_links(index[0])[0]
-        return Link(
-            ifindex=index[0],
-            up=link.get("state") == "up",
-            carrier=bool(link.get("carrier")),
-            mtu=int(link.get("mtu")),
-            kind=str(link.get(("linkinfo", "kind")) or ""),
-        )
-
-
-def network() -> Network:
-    """Every address, route and IPIP device of this network namespace."""
-    from pyroute2 import IPRoute  # noqa: PLC0415
-
-    with IPRoute() as kernel:
-        links = {link["index"]: link for link in kernel.get_links()}
-        names = {index: str(link.get("ifname")) for index, link in links.items()}
-        addresses = [
-            (names[a["index"]], f"{a.get('local') or a.get('address')}/{a['prefixlen']}")
-            for a in kernel.get_addr()
-        ]
-        routes = [
-            (names.get(route.get("oif") or 0, ""), destination)
-            for route in kernel.get_routes(table=MAIN_TABLE)
-            if (destination := _destination(route)) is not None
-        ]
-        tunnels = [
-            (names[index], link.get("state") == "up")
-            for index, link in links.items()
-            if link.get(("linkinfo", "kind")) == "ipip" and _takes_from_anywhere(link)
-        ]
-    return Network(tuple(addresses), tuple(routes), tuple(tunnels))
-
-
-def paths(destinations: Iterable[str]) -> dict[str, WayTo | None]:
-    """The kernel's way to each address, each next hop asked for its MAC; None: no route."""
-    from pyroute2 import IPRoute  # noqa: PLC0415
-
-    with IPRoute() as kernel:
-        names = {link["index"]: str(link.get("ifname")) for link in kernel.get_links()}
-        ways = {destination: _way(kernel, destination) for destination in destinations}
-        hops = {(way[0], way[1] or to) for to, way in ways.items() if way}
-        answering = _answering(kernel, hops)
-    return {
-        to: WayTo(names[way[0]], way[1], (way[0], way[1] or to) in answering) if way else None
-        for to, way in ways.items()
-    }
-
-
-def _way(kernel: Any, destination: str) -> tuple[int, str] | None:  # noqa: ANN401
-    """(interface number, gateway or nothing); None: no route."""
-    from pyroute2 import NetlinkError  # noqa: PLC0415
-
-    try:
-        route = kernel.route("get", dst=destination)[0]
-    except NetlinkError:
-        return None
-    return int(route.get("oif")), str(route.get("gateway") or "")
-
-
-def _answering(kernel: Any, hops: set[tuple[int, str]]) -> set[tuple[int, str]]:  # noqa: ANN401
-    """Those whose MAC is known, or becomes known in time; all are asked together."""
-    deadline = time.monotonic() + NEIGHBOUR
-    while True:
-        known = {
-            (entry["ifindex"], str(entry.get("dst")))
-            for entry in kernel.get_neighbours()
-            if entry.get("lladdr")
-        }
-        if hops <= known or time.monotonic() > deadline:
-            return hops & known
-        for _, hop in hops - known:
-            family = socket.AF_INET6 if ":" in hop else socket.AF_INET
-            with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as prompt:
-                prompt.sendto(b"", (hop, 9))  # discard: any packet makes the kernel ask
-        time.sleep(0.05)
-
-
-def _destination(route: Any) -> str | None:  # noqa: ANN401
-    """`10.0.0.0/8`; None: a route that says nothing of who is there (unreachable, multicast)."""
-    if route["type"] != UNICAST:
-        return None
-    any_address = "::" if route["family"] == socket.AF_INET6 else "0.0.0.0"
-    return f"{route.get('dst') or any_address}/{route['dst_len']}"
-
-
-def _takes_from_anywhere(link: Any) -> bool:  # noqa: ANN401
-    remote = link.get(("linkinfo", "data", "ipip_remote"))
-    return remote in (None, "0.0.0.0")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from agent import boundary as b
-from agent import generations, host_watch, loader, netlink, verify
+from agent import generations, loader, netlink, verify
 from agent.audit import Audit, audit_path
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
@@ -29,6 +29,7 @@ from agent.dataplane import DataPlane
 from agent.director import Director
 from agent.events import EventRing
 from agent.generations import InForce
+from agent.holdings import held
 from agent.journal import Journal, journal_path, recall
 from agent.logline import in_fields
 from agent.maglev import Address
@@ -38,11 +39,11 @@ from agent.prober import Prober
 from agent.questions import Questions, is_question
 from agent.server import Server
 from agent.supervisor import notify, watchdog
+from agent.surroundings import Surroundings
 from agent.telemetry import Telemetry
 from agent.tunnel import Tunnel
 from shared.messages import (
     Answer,
-    ChangeEvent,
     Command,
     Reload,
 )
@@ -51,7 +52,7 @@ log = logging.getLogger("remora")
 
 NOBODY = b""
 """Sender of what came by a signal."""
-WATCH_GATEWAY = 2.0
+TIDY = 10.0
 M_MMAP_THRESHOLD = -3  # malloc.h
 
 
@@ -66,9 +67,9 @@ class Agent:
         self.config_file = config_file
         self.started = started
         self.dataplane = dataplane
-        self.path = path
         self.inbox: asyncio.Queue[Fact] = asyncio.Queue()
         tell = self.inbox.put_nowait
+        self.surroundings = Surroundings(node, pins(node), path, dataplane.program_id, tell)
         self.director = Director(config, dataplane.fill)
         self.journal = Journal(journal_path(node.state_dir))
         self.audit = Audit(audit_path(node.state_dir), node.name)
@@ -91,8 +92,8 @@ class Agent:
         self.questions = Questions(
             self.director.state, self.telemetry, self.server, self.audit, dataplane.fill
         )
-        self.reading: set[asyncio.Task[None]] = set()
-        """Of configs: a large one takes a tenth of a second, so not in the loop."""
+        self.reading: set[asyncio.Task[Any]] = set()
+        """Of configs and maps: a large one takes a tenth of a second, so not in the loop."""
         self.keeps_routes = False
         """At the end: the next agent adopts them."""
         self.turns = 0
@@ -119,8 +120,9 @@ class Agent:
                     self._consume,
                     self.telemetry.publish,
                     self.telemetry.drain,
-                    self._watch_gateway,
+                    self.surroundings.watch,
                     self._reassure,
+                    self._tidy,
                 )
             ]
             notify("READY=1")
@@ -230,6 +232,16 @@ class Agent:
             )
         )
 
+    def _read_back(self, effect: b.ReadBack) -> None:
+        task = asyncio.create_task(held(effect, self.dataplane, self.speaker))
+        self.reading.add(task)
+        task.add_done_callback(self._tell_held)
+
+    def _tell_held(self, task: asyncio.Task[b.Held]) -> None:
+        self.reading.discard(task)
+        if not task.cancelled():
+            self.inbox.put_nowait(task.result())
+
     def _verify(self, effect: b.Verify) -> None:
         owned = self.dataplane.owned()
         wrong = verify.difference(
@@ -268,7 +280,7 @@ class Agent:
                 await self._perform(self.director.take([failed], time.monotonic()))
                 return
 
-    async def _do(self, effect: Effect) -> None:  # noqa: PLR0912  # one line per effect
+    async def _do(self, effect: Effect) -> None:  # noqa: PLR0912, PLR0915  # one line per effect
         match effect:
             case b.PutVip(key, vip_num, placing):
                 self.dataplane.put_vip(key, vip_num, placing)
@@ -287,12 +299,12 @@ class Agent:
                 self.dataplane.forget_previous(vip_num)
             case b.PutQuicIds(vip_num, real_nums):
                 self.dataplane.put_quic_ids(vip_num, real_nums)
-            case b.Advertise(routes):
-                if self.director.state.listed.node.answer_ping == "announced":
-                    self.dataplane.answer_pings_for(routes)
-                self.routes = routes
-                if self.speaker:
-                    self.speaker.advertise(routes)
+            case b.Attach():
+                self.surroundings.attach()
+            case b.Follow():
+                self._follow(effect)
+            case b.Advertise():
+                self._advertise(effect)
             case b.Probe(checks):
                 self.prober.declare(checks)
             case b.ReadConfig():
@@ -303,6 +315,8 @@ class Agent:
                 generations.keep(self.kept, generation, text)
             case b.Verify():
                 self._verify(effect)
+            case b.ReadBack():
+                self._read_back(effect)
             case b.Remember():
                 self.journal.write(effect)
                 if not self.server.waits_for(effect.command.id):
@@ -312,17 +326,29 @@ class Agent:
             case b.StopTrace(why):
                 self.telemetry.stop_trace(why)
             case b.Emit(body):
-                log.info("%s", in_fields(body))
+                log.log(logging.WARNING if effect.warns else logging.INFO, "%s", in_fields(body))
                 await self.telemetry.emit(body)
             case b.Reply(sender, answer):
                 await self._reply(sender, answer)
             case _:
                 assert_never(effect)
 
+    def _advertise(self, effect: b.Advertise) -> None:
+        if self.config.node.answer_ping == "announced":
+            self.dataplane.answer_pings_for(effect.routes)
+        self.routes = effect.routes
+        if self.speaker:
+            self.speaker.advertise(effect.routes)
+
+    def _follow(self, effect: b.Follow) -> None:
+        if self.surroundings.follow(effect):
+            self._configure(self.config)
+
     def _configure(self, listed: Config) -> None:
         """What of the config the program reads by itself."""
-        self.dataplane.configure(control(listed, self.path))
-        self.dataplane.set_own_addresses(self.path.own_addresses if listed.node.decap else ())
+        self.dataplane.configure(control(listed, self.surroundings.way))
+        own = self.surroundings.way.own_addresses
+        self.dataplane.set_own_addresses(own if listed.node.decap else ())
         announced = listed.node.answer_ping == "announced"
         self.dataplane.answer_pings_for(self.director.state.announced if announced else None)
 
@@ -354,6 +380,13 @@ class Agent:
         level = logging.INFO if answer.status in ("applied", "unchanged") else logging.ERROR
         log.log(level, "answer status=%s %s", answer.status, answer.error)
 
+    async def _tidy(self) -> None:
+        """Keep short what grows by itself."""
+        while True:
+            if self.speaker:
+                self.speaker.trim_log()
+            await asyncio.sleep(TIDY)
+
     async def _reassure(self) -> None:
         """Ping the watchdog while facts are dealt with: a loop that turns is not enough."""
         limit = watchdog(os.environ, os.getpid())
@@ -363,31 +396,6 @@ class Agent:
                 notify("WATCHDOG=1")
             seen = self.turns
             await asyncio.sleep(limit / 3)
-
-    # ---- the way out
-
-    async def _watch_gateway(self) -> None:
-        """The next hop may change its MAC (a router fails over), so may we: follow it."""
-        interface = self.config.node.interface
-        seen = netlink.link_seen(interface)
-        while True:
-            await asyncio.sleep(WATCH_GATEWAY)
-            before, seen = seen, netlink.link_seen(interface)
-            for what, result in host_watch.changes(interface, before, seen):
-                log.warning("%s %s", what, result)
-                revision = self.director.state.revision
-                await self.telemetry.emit(ChangeEvent("agent", what, result, revision))
-            if seen and seen.mac != self.path.own_mac:
-                self.path = self.path._replace(own_mac=seen.mac)
-                self._configure(self.config)
-            if self.speaker:
-                self.speaker.trim_log()
-            mac = netlink.neighbour(self.config.node.interface, self.path.gateway)
-            if mac is None or mac == self.path.gateway_mac:
-                continue
-            log.warning("gateway %s is now at %s", self.path.gateway, mac.hex(":"))
-            self.path = self.path._replace(gateway_mac=mac)
-            self._configure(self.config)
 
 
 async def run(config_file: Path) -> None:

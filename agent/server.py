@@ -95,7 +95,9 @@ class Server:
 
     async def reply(self, sender: bytes, answer: Answer) -> None:
         """`sender` as in Asked.  Written down first; nobody waits for an answer any more: fine."""
-        given = self._given.pop(answer.id, None)
+        given = self._given.get(answer.id)
+        if not answer.more:
+            self._given.pop(answer.id, None)
         if given is not None and self._audit is not None:
             self._audit.answered(given, answer, self._wall())
         for door in tuple(self._tasks):
@@ -147,13 +149,20 @@ class Server:
             await self._refuse(door, identity, grant.name, no, command)
             return
         settled = self._gate.settled(command)
+        answered = None
         if settled is not None:
-            answer = Answer(id=command.id, node=self._node, **settled._asdict())
-            await self._send(door, identity, answer)
-            return
-        if not isinstance(command.action, Question) and not self._gate.repeated(command, now):
+            answered = Answer(id=command.id, node=self._node, **settled._asdict())
+            if not command.steps or answered.status != "applied":
+                await self._send(door, identity, answered)
+                return
+        elif not isinstance(command.action, Question) and not self._gate.repeated(command, now):
             self._given[command.id] = Given(command, grant)
-        self._ask(Asked(_signed(command, grant), door.name + identity))
+            if command.steps and not command.dry_run:
+                await self._send(door, identity, self._accepted(command))
+        self._ask(Asked(_signed(command, grant), door.name + identity, answered))
+
+    def _accepted(self, command: Command) -> Answer:
+        return Answer(id=command.id, node=self._node, status="accepted", revision=-1, more=True)
 
     async def _over_rate(
         self, door: doors.Door, identity: bytes, grant: Grant, frames: list[bytes]

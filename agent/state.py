@@ -252,6 +252,8 @@ class NodeState:
     generation: int = 0
     """Number of the config in force; 0: not kept (agent/generations.py)."""
     newest_generation: int = 0
+    attached: bool = True
+    """Our program is on the interface: else nothing is announced."""
     announced: dict[maglev.Address, Route] = field(default_factory=dict)
     numbers: RealNumbers = field(default_factory=lambda: RealNumbers((), MAX_REALS))
     vip_numbers: VipNumbers = field(default_factory=lambda: VipNumbers((), MAX_VIPS))

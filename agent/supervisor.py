@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What systemd wants to hear: states, the watchdog's pings, log lines with a priority.
 
-By the protocols of sd_notify(3), sd_watchdog_enabled(3) and sd-daemon(3); standard library only.
+By the protocols of sd_notify(3), sd_watchdog_enabled(3) and sd-daemon(3).
 Without a supervisor nothing here does anything.
 """
 
@@ -13,6 +13,8 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+
+from agent.logline import in_line
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 _LINE = "level=%(levelname)s part=%(name)s %(message)s"
@@ -51,7 +53,10 @@ class _Lines(logging.Formatter):
         self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        record.message = in_line(record.getMessage())
+        line = self.formatMessage(record)
+        if record.exc_info:
+            line += f"\n{self.formatException(record.exc_info)}"
         if not self._journal:
             return line
         priority = _PRIORITIES.get(record.levelno, 2)

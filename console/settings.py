@@ -60,7 +60,7 @@ def load(
     context: str = "",
 ) -> Settings:
     """Raises SettingsError."""
-    path = Path(config) if config else default_path(environment)
+    path = config_path(config, environment)
     if config or context or path.is_file():
         file = _read(path, context or environment.get("REMORA_CONTEXT", ""))
     else:
@@ -73,6 +73,37 @@ def load(
     distinct = tuple(dict.fromkeys(_checked(agents, file.trust)))
     _checked([file.relay] if file.relay else [], file.trust)
     return file._replace(agents=distinct, cluster=file.cluster or "remora")
+
+
+class Context(NamedTuple):
+    name: str
+    """Empty: the keys outside of all contexts."""
+    in_force: bool
+    settings: Settings
+
+
+def config_path(config: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+    return Path(config) if config else default_path(environment)
+
+
+def contexts(
+    config: str | None, environment: Mapping[str, str] = os.environ, *, context: str = ""
+) -> list[Context]:
+    """All contexts of the config file, in its order; without any, what the file says outside of
+    them.  Raises SettingsError."""
+    path = config_path(config, environment)
+    try:
+        table = tomllib.loads(path.read_text()) if path.is_file() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from error
+    chosen = context or environment.get("REMORA_CONTEXT", "") or table.get("context", "")
+    known = table.get("contexts", {})
+    names = list(known) if isinstance(known, dict) and known else [""]
+    there = path.is_file()
+    return [
+        Context(name, name == chosen, _read(path, name) if there else Settings((), ""))
+        for name in names
+    ]
 
 
 def _checked(agents: Sequence[str], trust: Trust) -> list[str]:

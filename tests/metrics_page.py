@@ -27,7 +27,8 @@ rule_files: [remora.rules.yml]
 ```
 
 Alerts with runbooks are in `configs/prometheus/remora.rules.yml`, a dashboard in
-`configs/grafana/remora.json`.
+`configs/grafana/remora.json`; promtool tries each alert (`tests/unit/remora.rules.test.yml`).
+Every figure that consoles are told is here too, under its own name; words are not.
 
 Totals count since the maps were made: they outlive an agent and start again from zero after a
 reboot or `detach`, which Prometheus takes for what it is. A drained real or a withdrawn VIP keeps

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from agent.preflight.settings import Change, commands
+
 
 class Level(StrEnum):
     """How much it matters."""
@@ -33,10 +35,17 @@ class Finding:
     """Why it matters."""
     fix: str = ""
     """The command (or the line of the config) that puts it right; empty: nothing to do."""
+    remedy: tuple[Change, ...] = ()
+    """The same as `--fix` does it; empty: it leaves that to people."""
 
 
 def ok(check: str, subject: str, what: str, why: str) -> Finding:
     return Finding(check, subject, Level.OK, what, why)
+
+
+def mended(check: str, subject: str, level: Level, what: str, why: str, *remedy: Change) -> Finding:
+    """One that `--fix` puts right by itself: safe, and undone by `--undo`."""
+    return Finding(check, subject, level, what, why, commands(remedy), remedy)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
@@ -51,7 +60,7 @@ def as_json(role: str, name: str, findings: Sequence[Finding]) -> dict[str, obje
         "name": name,
         "ok": exit_code(findings) == 0,
         "levels": _counts(findings),
-        "findings": [asdict(finding) for finding in findings],
+        "findings": [_plain(finding) for finding in findings],
     }
 
 
@@ -60,6 +69,8 @@ def as_text(findings: Sequence[Finding]) -> str:
     width = max((len(finding.check) for finding in findings), default=0)
     lines = [line for finding in findings for line in _lines(finding, width)]
     summary = ", ".join(f"{count} {level}" for level, count in _counts(findings).items() if count)
+    if fixable := sum(bool(finding.remedy) for finding in findings):
+        summary += f"; --fix does what {fixable} of them ask{'s' * (fixable == 1)} for"
     return "\n".join([*lines, summary])
 
 
@@ -71,8 +82,16 @@ def _lines(finding: Finding, width: int) -> list[str]:
         return lines
     lines.append(f"{indent}why: {finding.why}")
     if finding.fix:
-        lines.append(f"{indent}fix: {finding.fix}")
+        label = "--fix" if finding.remedy else "fix"
+        lines.append(f"{indent}{label}: {finding.fix}")
     return lines
+
+
+def _plain(finding: Finding) -> dict[str, object]:
+    """`safe`: --fix does it."""
+    shown = asdict(finding) | {"safe": bool(finding.remedy)}
+    del shown["remedy"]
+    return shown
 
 
 def _counts(findings: Iterable[Finding]) -> dict[str, int]:

@@ -6,6 +6,7 @@ Reads only (a directory is tried with a file that is gone at once).  What is not
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-from agent.preflight.surveyed import Limits, Listener, Place
+from agent.preflight.surveyed import Irq, Limits, Listener, Place
 
 _ESTABLISHED, _UNCONNECTED, _LISTEN = 0x01, 0x07, 0x0A  # include/net/tcp_states.h
 _TIMEX = 208
@@ -93,21 +94,52 @@ def rps(interface: str) -> bool | None:
     return any(mask.read_text().strip().strip("0,") for mask in masks)
 
 
-def irq_cpus(interface: str) -> dict[int, str]:
-    """The device's message-signalled interrupts -> CPUs that take them (`3`).
+def irqs(interface: str) -> tuple[Irq, ...]:
+    """The device's message-signalled interrupts, with the CPUs that take them.
 
     A virtio device's are those of the PCI device above it.
     """
-    found = {}
+    found = []
     device = Path(f"/sys/class/net/{interface}/device")
-    for irq in (*device.glob("msi_irqs/*"), *device.glob("../msi_irqs/*")):
+    numbers = {int(irq.name) for at in (".", "..") for irq in device.glob(f"{at}/msi_irqs/*")}
+    for number in sorted(numbers):
+        place = Path(f"/proc/irq/{number}")
         try:
-            cpus = Path(f"/proc/irq/{irq.name}/effective_affinity_list").read_text().strip()
+            cpus = (place / "effective_affinity_list").read_text().strip()
+            names = [entry.name for entry in place.iterdir() if entry.is_dir()]
         except OSError:
             continue
         if cpus:
-            found[int(irq.name)] = cpus
+            found.append(Irq(number, names[0] if names else "", cpus))
+    return tuple(found)
+
+
+def near_cpus(interface: str) -> tuple[int, ...]:
+    """CPUs that this process may use: those on the device's NUMA node, else all."""
+    usable = os.sched_getaffinity(0)
+    try:
+        near = _cpus(Path(f"/sys/class/net/{interface}/device/local_cpulist").read_text())
+    except OSError:
+        near = set()
+    return tuple(sorted(usable & near or usable))
+
+
+def _cpus(text: str) -> set[int]:
+    """`0-3,8` -> {0, 1, 2, 3, 8}."""
+    found: set[int] = set()
+    for part in filter(None, text.strip().split(",")):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
     return found
+
+
+def runs(program: str) -> bool:
+    """Whether a process of that name (15 characters of it) is there."""
+    for comm in Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            if comm.read_text().strip() == program[:15]:
+                return True
+    return False
 
 
 # ---- sockets

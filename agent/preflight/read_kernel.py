@@ -20,7 +20,7 @@ from agent.preflight.surveyed import Kernel
 
 _ARRAY, _RING_BUFFER, _XDP = 2, 27, 6
 _MAPPED = 1 << 10
-_PASS = bytes.fromhex("b7000000020000009500000000000000")
+PASS = bytes.fromhex("b7000000020000009500000000000000")
 """r0 = XDP_PASS; exit."""
 
 
@@ -89,7 +89,7 @@ def _spec(kind: int, key: int, value: int, entries: int, flags: int) -> MapSpec:
 
 
 def _program() -> int:
-    return bpf.program_load(_XDP, "preflight", _PASS)
+    return bpf.program_load(_XDP, "preflight", PASS)
 
 
 def _map_an_array() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from agent.attach import attributes
+from agent.rtnetlink import attribute, attributes
 
 _GENERIC, _CONTROL, _REQUEST, _ERROR = 16, 16, 1, 2
 _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 3, 1, 2
@@ -34,8 +34,7 @@ def _ask(
     kernel: socket.socket, family: int, command: int, kind: int, value: bytes
 ) -> dict[int, bytes]:
     """One question; the answer's attributes, none on an error."""
-    attribute = struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
-    body = struct.pack("=BBH", command, 1, 0) + attribute
+    body = struct.pack("=BBH", command, 1, 0) + attribute(kind, value)
     kernel.send(struct.pack("=IHHII", 16 + len(body), family, _REQUEST, 1, 0) + body)
     reply = kernel.recv(1 << 16)
     (answered,) = struct.unpack_from("=H", reply, 4)

@@ -15,6 +15,7 @@ from agent.preflight.findings import Finding
 from agent.preflight.rules_host import host
 from agent.preflight.rules_real import real
 from agent.preflight.surveyed import Listener, NodeSurvey, RealSurvey
+from shared.model import Protocol
 
 
 def judge_node(config: Config, survey: NodeSurvey) -> tuple[Finding, ...]:
@@ -31,12 +32,15 @@ def judge_node(config: Config, survey: NodeSurvey) -> tuple[Finding, ...]:
             reals=sum(len(vip.reals) for vip in config.vips),
         ),
         *rules_network.interface(
-            config.node, rules_network.outer_size(config), survey.device, survey.cpus
+            *(config.node, rules_network.outer_size(config), survey.device, survey.cpus),
+            udp=any(vip.protocol is Protocol.UDP for vip in config.vips),
+            irqbalance=survey.irqbalance,
         ),
         rules_network.gateway(survey.gateway),
         *rules_network.outer_sources(config, survey.network),
         *rules_service.reals(config, survey.paths, survey.checked),
         *rules_tunnel.tunnel(config, survey.paths, survey.network, survey.device),
+        *rules_tunnel.reached(config.node, survey.reached),
     ]
     if config.bgp:
         findings.append(rules_network.exabgp(survey.exabgp))

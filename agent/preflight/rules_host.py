@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from agent.preflight.findings import Finding, Level, ok
+from agent.preflight import settings
+from agent.preflight.findings import Finding, Level, mended, ok
 from agent.preflight.surveyed import Compiler, Kernel, Limits, Pins, Place
 
 OLDEST = (5, 9)
@@ -86,8 +87,8 @@ def _jit(kernel: Kernel) -> Finding:
     if kernel.jited is None:
         return Finding(check, "", Level.NOTE, "not known: no program could be loaded", why)
     if not kernel.jited:
-        fix = "sysctl -w net.core.bpf_jit_enable=1"
-        return Finding(check, "", Level.WARN, "programs are interpreted", why, fix)
+        change = settings.sysctl("net/core/bpf_jit_enable", 1)
+        return mended(check, "", Level.WARN, "programs are interpreted", why, change)
     return ok(check, "", "programs are compiled to machine code", why)
 
 

@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 
-from agent.preflight.findings import Finding, Level, ok
-from agent.preflight.rules_network import CLIENT_MTU, OUTER
+from agent.preflight import settings
+from agent.preflight.findings import Finding, Level, mended, ok
+from agent.preflight.rules_network import CLIENT_MTU, loose
 from agent.preflight.surveyed import Device, Listener, RealSurvey
-
-ONE_HOST = "/32"
 
 
 def real(survey: RealSurvey, wanted: Listener | None) -> Iterator[Finding]:
     """What is right and wrong on a real; `wanted`: the service, None: any will do."""
+    if survey.device:
+        yield from _arp(survey, survey.device)  # before the address: --fix keeps the order
     yield _address(survey)
     if survey.device is None:
         yield Finding(
@@ -25,9 +26,9 @@ def real(survey: RealSurvey, wanted: Listener | None) -> Iterator[Finding]:
     else:
         yield _up(survey.device)
         yield _decapsulation(survey, survey.device)
+        yield from _gue(survey, survey.device)
         yield from _rp_filter(survey, survey.device)
-        yield _mtu(survey.device)
-        yield from _arp(survey, survey.device)
+        yield _mtu(survey, survey.device)
     yield _service(survey, wanted)
 
 
@@ -41,14 +42,14 @@ def _address(survey: RealSurvey) -> Finding:
         for name, address in survey.network.addresses
         if str(ip_interface(address).ip) == survey.vip
     ]
-    fix = f"ip addr add {survey.vip}{ONE_HOST} dev lo"
+    add = settings.address("lo", f"{survey.vip}/{ip_address(survey.vip).max_prefixlen}")
     if not holders:
         what = "no interface of this machine has it"
-        return Finding(check, survey.vip, Level.FAIL, what, why, fix)
+        return mended(check, survey.vip, Level.FAIL, what, why, add)
     if "lo" not in holders and survey.interface in holders:
         what = f"is on {survey.interface}, which answers ARP for it: reals would fight over it"
         undo = f"ip addr del {survey.vip} dev {survey.interface}"
-        return Finding(check, survey.vip, Level.FAIL, what, why, f"{fix} && {undo}")
+        return Finding(check, survey.vip, Level.FAIL, what, why, f"{add.command} && {undo}")
     return ok(check, survey.vip, f"is on {', '.join(holders)}", why)
 
 
@@ -68,16 +69,47 @@ def _decapsulation(survey: RealSurvey, device: Device) -> Finding:
     if device.xdp_ours is None:
         what = f"an XDP program ({device.xdp}); which, only root may see"
         return Finding(check, device.name, Level.NOTE, what, why, "sudo remora-agent preflight ...")
-    for name, up in survey.network.tunnels:
-        if up:
-            return ok(check, name, "an ipip device that takes packets from any node", why)
-    fix = "modprobe ipip && ip link add ipip0 type ipip external && ip link set dev ipip0 up"
-    if survey.network.tunnels:
-        name = survey.network.tunnels[0][0]
-        what = "an ipip device, but it is down"
+    kind, module = _tunnel_kind(survey)
+    devices = [tunnel for tunnel in survey.network.tunnels if tunnel.kind == kind]
+    up = next((tunnel.name for tunnel in devices if tunnel.up), None)
+    if up:
+        return ok(check, up, f"an {kind} device that takes packets from any node", why)
+    if devices:
+        name = devices[0].name
+        what = f"an {kind} device, but it is down"
         return Finding(check, name, Level.FAIL, what, why, f"ip link set dev {name} up")
-    what = "neither a decapsulating XDP program nor an ipip device"
+    what = f"neither a decapsulating XDP program nor an {kind} device"
+    mode = " mode any" if kind == "ip6tnl" else ""
+    fix = (
+        f"modprobe {module} && ip link add {kind}9 type {kind}{mode} external && "
+        f"ip link set dev {kind}9 up"
+    )
     return Finding(check, device.name, Level.FAIL, what, why, fix)
+
+
+def _tunnel_kind(survey: RealSurvey) -> tuple[str, str]:
+    """(kind of device, module) that takes off what the nodes put on: by outer and inner header."""
+    if survey.outer == 6:
+        return "ip6tnl", "ip6_tunnel"
+    return ("sit", "sit") if ":" in survey.vip else ("ipip", "ipip")
+
+
+def _gue(survey: RealSurvey, device: Device) -> Iterator[Finding]:
+    """With GUE a UDP header is between; an XDP program takes it off too, on the usual port."""
+    if not survey.gue_port or device.xdp_ours:
+        return
+    check, why = (
+        "gue",
+        "the outer header is followed by UDP and GUE, which the kernel must take off",
+    )
+    if survey.fou:
+        yield ok(check, f"port {survey.gue_port}", "a socket takes it", why)
+        return
+    what = "no socket takes it"
+    fix = f"modprobe fou && ip fou add port {survey.gue_port} gue"
+    if survey.outer == 6:
+        fix = f"modprobe fou6 && ip fou add port {survey.gue_port} gue -6"
+    yield Finding(check, f"port {survey.gue_port}", Level.FAIL, what, why, fix)
 
 
 def _rp_filter(survey: RealSurvey, device: Device) -> Iterator[Finding]:
@@ -90,51 +122,45 @@ def _rp_filter(survey: RealSurvey, device: Device) -> Iterator[Finding]:
     if not device.xdp_ours:
         for name, value in survey.tunnel_rp_filter.items():
             if value == 1:
-                fix = (
-                    f"sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.{name}.rp_filter=0 "
-                    f"net.ipv4.conf.{device.name}.rp_filter=2"
-                )
-                yield Finding(check, name, Level.FAIL, "strict", why, fix)
+                yield mended(check, name, Level.FAIL, "strict", why, loose(name))
     if device.rp_filter is None:
         return
     home = any(  # rp_filter is about IPv4 only
         name == device.name and destination == "0.0.0.0/0"
         for name, destination in survey.network.routes
     )
-    fix = f"sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.{device.name}.rp_filter=2"
     if device.rp_filter == 1 and not home:
         what = "strict, and the way to clients is not by it"
-        yield Finding(check, device.name, Level.FAIL, what, why, fix)
+        yield mended(check, device.name, Level.FAIL, what, why, loose(device.name))
     elif device.rp_filter == 1:
         what = "strict: it works only while every client's way back is by this interface"
-        yield Finding(check, device.name, Level.NOTE, what, why, fix)
+        yield mended(check, device.name, Level.NOTE, what, why, loose(device.name))
     else:
         yield ok(check, device.name, "loose" if device.rp_filter else "off", why)
 
 
-def _mtu(device: Device) -> Finding:
-    check, needed = "mtu", CLIENT_MTU + OUTER
+def _mtu(survey: RealSurvey, device: Device) -> Finding:
+    outer = (20 if survey.outer == 4 else 40) + (8 if survey.gue_port else 0)
+    check, needed = "mtu", CLIENT_MTU + outer
     why = f"full packets of clients arrive here with {needed} bytes, outer header included"
     if device.mtu < needed:
         fix = (
             f"ip link set dev {device.name} mtu {needed} (and the switch); or let clients send "
-            f"less: ip route change default ... advmss {device.mtu - OUTER - 40}"
+            f"less: ip route change default ... advmss {device.mtu - outer - 40}"
         )
         return Finding(check, device.name, Level.WARN, f"{device.mtu}", why, fix)
     return ok(check, device.name, f"{device.mtu}", why)
 
 
 def _arp(survey: RealSurvey, device: Device) -> Iterator[Finding]:
-    if device.arp_ignore is None:
+    if device.arp_ignore is None or ":" in survey.vip:  # neighbour discovery asks nobody else
         return
     check, why = "arp", "on a network shared with clients it would answer for the VIP's address"
     if device.arp_ignore == 0:
-        fix = (
-            f"sysctl -w net.ipv4.conf.{device.name}.arp_ignore=1 "
-            f"net.ipv4.conf.{device.name}.arp_announce=2"
-        )
+        quiet = (("arp_ignore", 1), ("arp_announce", 2))
+        changes = [settings.ipv4_of(device.name, key, value) for key, value in quiet]
         what = f"{device.name} answers ARP for addresses of lo, {survey.vip} among them"
-        yield Finding(check, device.name, Level.NOTE, what, why, fix)
+        yield mended(check, device.name, Level.NOTE, what, why, *changes)
     else:
         yield ok(check, device.name, "does not answer ARP for addresses of lo", why)
 

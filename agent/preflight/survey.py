@@ -23,13 +23,21 @@ from agent.bgp_table import Bgp, BgpPeer
 from agent.boundary import EffectError
 from agent.config import Config, Node
 from agent.nouns import Asking, Target
-from agent.preflight import read_ethtool, read_host, read_kernel, read_netdev
-from agent.preflight.rules_tunnel import asked
+from agent.preflight import (
+    ethtool,
+    read_host,
+    read_kernel,
+    read_netdev,
+    read_network,
+    read_tunnel,
+)
+from agent.preflight.rules_tunnel import asked, encapsulations
 from agent.preflight.surveyed import (
     Checked,
     Compiler,
     Device,
     Gateway,
+    Listener,
     NodeSurvey,
     PeerAnswer,
     Pins,
@@ -59,11 +67,13 @@ def node(config: Config, *, probe: bool) -> NodeSurvey:
         compiler=_compiler(listed),
         device=_device(listed.interface, _own_pin(listed), probe=listed.xdp_mode if probe else ""),
         gateway=gateway,
-        network=netlink.network(),
-        paths=netlink.paths(
+        network=read_network.network(),
+        irqbalance=read_host.runs("irqbalance"),
+        paths=read_network.paths(
             sorted({str(r.address) for vip in config.vips for r in vip.reals} | {*asked(config)})
         ),
         checked=checked,
+        reached=read_tunnel.pings(listed, encapsulations(config)),
         exabgp=_exabgp() if config.bgp else "",
         peers=peers,
         places=tuple(
@@ -74,22 +84,29 @@ def node(config: Config, *, probe: bool) -> NodeSurvey:
     )
 
 
-def real(vip: str, interface: str) -> RealSurvey:
-    """A real, for a VIP address; an empty interface means that of the default route."""
-    network = netlink.network()
-    found = interface or _default_interface(network.routes, vip)
+def real(vip: str, interface: str, outer: int, gue_port: int) -> RealSurvey:
+    """A real, for a VIP address; an empty interface means that of the default route.
+
+    `outer`: version of the outer header; `gue_port`: 0 without GUE.
+    """
+    network = read_network.network()
+    found = interface or _default_interface(network.routes, outer)
+    sockets = read_host.listeners(ip_address("0.0.0.0" if outer == 4 else "::"))
     return RealSurvey(
         vip=vip,
         interface=found,
         device=_device(found, None, probe="") if found else None,
         network=network,
-        tunnel_rp_filter={name: read_host.rp_filter(name) or 0 for name, _ in network.tunnels},
+        tunnel_rp_filter={one.name: read_host.rp_filter(one.name) or 0 for one in network.tunnels},
+        outer=outer,
+        gue_port=gue_port,
+        fou=Listener("udp", gue_port) in sockets,
         listeners=read_host.listeners(ip_address(vip)),
     )
 
 
-def _default_interface(routes: Iterable[tuple[str, str]], vip: str) -> str:
-    default = "::/0" if ":" in vip else "0.0.0.0/0"
+def _default_interface(routes: Iterable[tuple[str, str]], version: int) -> str:
+    default = "::/0" if version == 6 else "0.0.0.0/0"
     return next((name for name, destination in routes if destination == default), "")
 
 
@@ -103,30 +120,29 @@ def _own_pin(listed: Node) -> Path:
 
 def _device(name: str, own: Path | None, *, probe: str) -> Device | None:
     """`own`: the pinned link of this node's program; None: on a real, whose program is decap."""
-    link = netlink.link_of(name)
+    link = read_network.link_of(name)
     if link is None:
         return None
     xdp, ours = _xdp(link.ifindex, own)
-    queues, ring = read_ethtool.rx_queues(name), read_ethtool.rx_ring(name)
     return Device(
         name=name,
         up=link.up,
         carrier=link.carrier,
         mtu=link.mtu,
         kind=link.kind,
-        driver=read_ethtool.driver(name),
+        driver=ethtool.driver(name),
         native=read_netdev.has_native_xdp(link.ifindex),
         xdp=xdp,
         xdp_ours=ours,
         attach_error=read_kernel.attach_for_a_moment(link.ifindex, probe)
         if probe and not xdp
         else None,
-        features=read_ethtool.features(name),
-        rx_queues=queues.now if queues else None,
-        rx_queues_most=queues.most if queues else None,
-        rx_ring=ring.now if ring else None,
-        rx_ring_most=ring.most if ring else None,
-        irq_cpus=read_host.irq_cpus(name),
+        features=ethtool.features(name),
+        queues=ethtool.queues(name),
+        rings=ethtool.rings(name),
+        irqs=read_host.irqs(name),
+        near_cpus=read_host.near_cpus(name),
+        rss=ethtool.rss(name),
         rps=read_host.rps(name),
         rp_filter=read_host.rp_filter(name),
         arp_ignore=read_host.arp_ignore(name),

@@ -35,6 +35,38 @@ class Compiler(NamedTuple):
     tried: bool = True
 
 
+class Amount(NamedTuple):
+    now: int
+    most: int
+
+
+class Queues(NamedTuple):
+    """Receive queues."""
+
+    kind: str
+    """combined (with transmission) | rx: how ethtool -L calls them."""
+    now: int
+    most: int
+
+
+class Irq(NamedTuple):
+    number: int
+    name: str
+    """Its driver's: `virtio2-input.0`; empty: nobody uses it."""
+    cpus: str
+    """That take it, as a list (`0-3`)."""
+
+
+class Rss(NamedTuple):
+    """Receive side scaling: how a NIC spreads flows over its queues."""
+
+    queues: int
+    """That its table leads to."""
+    udp4_ports: bool | None
+    """Whether UDP's ports have a say in the hash; IPv4."""
+    udp6_ports: bool | None
+
+
 class Device(NamedTuple):
     """An interface as the kernel, ethtool and sysfs have it."""
 
@@ -55,12 +87,14 @@ class Device(NamedTuple):
     """None: attaching was not tried."""
     features: Mapping[str, bool]
     """ethtool -k, by its names."""
-    rx_queues: int | None
-    rx_queues_most: int | None
-    rx_ring: int | None
-    rx_ring_most: int | None
-    irq_cpus: Mapping[int, str]
-    """IRQ -> CPUs that it may go to, as a list (`0-3`)."""
+    queues: Queues | None
+    rings: Mapping[str, Amount]
+    """Descriptors of a queue, rx and tx; empty: not known."""
+    irqs: tuple[Irq, ...]
+    """Its message-signalled interrupts."""
+    near_cpus: tuple[int, ...]
+    """CPUs that we may use, those on its NUMA node if it has one."""
+    rss: Rss | None
     rps: bool | None
     """Receive packet steering is on for a queue."""
     rp_filter: int | None
@@ -84,13 +118,20 @@ class Link(NamedTuple):
     """`veth`, `bond`, ...; empty: a physical one."""
 
 
+class TunnelDevice(NamedTuple):
+    name: str
+    kind: str
+    """ipip | sit | ip6tnl"""
+    up: bool
+
+
 class Network(NamedTuple):
     addresses: tuple[tuple[str, str], ...]
     """(interface, `address/prefix length`)."""
     routes: tuple[tuple[str, str], ...]
     """Of the main table: (interface, destination); the default route is `0.0.0.0/0` or `::/0`."""
-    tunnels: tuple[tuple[str, bool], ...]
-    """IPIP devices that take packets from anywhere: (name, up)."""
+    tunnels: tuple[TunnelDevice, ...]
+    """That take packets from anywhere."""
 
 
 class WayTo(NamedTuple):
@@ -108,6 +149,22 @@ class Checked(NamedTuple):
     real: str
     ok: bool
     detail: str
+
+
+class Reached(NamedTuple):
+    """Pings to a VIP, encapsulated to one of its reals as clients' packets are."""
+
+    vip: str
+    """Its address."""
+    real: str
+    plain: bool
+    """From this node's own address: the real answered."""
+    spread: bool
+    """From an outer source as the data plane takes them."""
+    full: bool
+    """And as large as the underlay carries."""
+    size: int
+    """Bytes of that, outer header included."""
 
 
 class PeerAnswer(NamedTuple):
@@ -143,9 +200,13 @@ class NodeSurvey(NamedTuple):
     """None: no such interface in this network namespace."""
     gateway: Gateway
     network: Network
+    irqbalance: bool
+    """Runs: it moves interrupts as it likes."""
     paths: Mapping[str, WayTo | None]
     """Address of a real, or of a VIP that checks ask -> way to it; None: no route."""
     checked: tuple[Checked, ...]
+    reached: tuple[Reached, ...]
+    """One per real and family of VIPs; empty: not tried."""
     exabgp: str
     """Its version; empty: not found."""
     peers: tuple[PeerAnswer, ...]
@@ -167,6 +228,12 @@ class RealSurvey(NamedTuple):
     device: Device | None
     network: Network
     tunnel_rp_filter: Mapping[str, int]
-    """In force, of each IPIP device."""
+    """In force, of each tunnel device."""
+    outer: int
+    """4 | 6: the outer header's version."""
+    gue_port: int
+    """0: no GUE."""
+    fou: bool
+    """A UDP socket takes that port."""
     listeners: tuple[Listener, ...]
     """Sockets that take packets for the VIP address."""

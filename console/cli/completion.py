@@ -10,10 +10,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 
+from console.cli.grammar.looking import VIEWS
+
+WORDS: Mapping[str, Sequence[str]] = {"VIEW": VIEWS}
+"""Metavar -> words that go there, beside names."""
 OBJECTS: Mapping[str, Sequence[str]] = {
     "OBJECT": ("real", "node", "vip"),
     "--vip": ("vip",),
     "--node": ("node",),
+    "NODE": ("node",),
+    "VIEW": ("real", "node", "vip"),
 }
 """Metavar or flag -> kinds of names that go there."""
 
@@ -87,6 +93,7 @@ def _positionals(
     for action in wanted[min(given, len(wanted) - 1) :][:1] if wanted else []:
         if action.choices:
             yield from map(str, action.choices)
+        yield from WORDS.get(str(action.metavar or ""), ())
         for kind in OBJECTS.get(str(action.metavar or ""), ()):
             yield from names.get(kind, ())
 

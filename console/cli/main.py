@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from console.cli.grammar.top import EXAMPLES, parser
+from console.cli.grammar.words import UNTIL
 from console.exits import Exit, VerbError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code; usage errors leave through argparse with 2."""
-    given = ["--wait=applied" if a == "--wait" else a for a in (argv or sys.argv[1:])]
+    given = _with_wait(argv or sys.argv[1:])
     if given[:1] == ["complete"]:
         return _complete(given[1:])
     arguments = parser().parse_args(given)
@@ -40,6 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe has left; Python's own flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
+
+
+def _with_wait(given: Sequence[str]) -> list[str]:
+    """A bare `--wait` must not take the object behind it for what to wait for."""
+    pairs = zip(given, [*given[1:], ""], strict=True)
+    return ["--wait=verified" if a == "--wait" and not UNTIL.fullmatch(b) else a for a, b in pairs]
 
 
 def _complete(given: Sequence[str]) -> int:
@@ -58,6 +65,32 @@ def _fail(text: str, code: int) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    code = _alone(arguments)
+    if code is not None:
+        return code
+    from console.settings import Settings, load
+
+    if getattr(arguments, "recording", None):
+        return _with_session(arguments, Settings((), "recording"), _verb(arguments.verb))
+    settings = load(arguments.agents, arguments.config, context=arguments.context)
+    match arguments.verb:
+        case None | "console":
+            render = getattr(arguments, "render_after", None) or arguments.render
+            return _console(_looking(settings, arguments), render)
+        case "record":
+            from console.cli.verbs import recorder
+
+            return recorder.record(settings, who(), arguments)
+        case "relay":
+            from console.wire.relay import Listen, relay
+
+            keys = arguments.secret_key, arguments.authorized_keys
+            return relay(settings, who(), Listen(arguments.listen, *keys, arguments.insecure))
+    return _with_session(arguments, settings, _verb(getattr(arguments, "made", arguments.verb)))
+
+
+def _alone(arguments: argparse.Namespace) -> int | None:
+    """The verbs that ask no agent; None: it is none of them."""
     match arguments.verb:
         case "version":
             print(f"remora {_version()}")
@@ -76,6 +109,12 @@ def _run(arguments: argparse.Namespace) -> int:
             from console.cli.verbs import keys
 
             return keys.keys(arguments, arguments.name or who())
+        case "context" | "info":
+            from console.cli.verbs import informing
+
+            if arguments.verb == "info":
+                return informing.info(arguments, _version())
+            return informing.context(arguments)
         case "reasons":
             from console.cli.verbs import explaining
 
@@ -87,26 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
             from console.cli.verbs import audit
 
             return audit.of_file(arguments)
-    from console.settings import Settings, load
-
-    if getattr(arguments, "recording", None):
-        return _with_session(arguments, Settings((), "recording"), _verb(arguments.verb))
-    settings = load(arguments.agents, arguments.config, context=arguments.context)
-    if arguments.verb == "relay":
-        from console.wire.relay import Listen, relay
-
-        place = Listen(
-            arguments.listen, arguments.secret_key, arguments.authorized_keys, arguments.insecure
-        )
-        return relay(settings, who(), place)
-    if arguments.verb == "record":
-        from console.cli.verbs import recorder
-
-        return recorder.record(settings, who(), arguments)
-    if arguments.verb in (None, "console"):
-        render = getattr(arguments, "render_after", None) or arguments.render
-        return _console(_looking(settings, arguments), render)
-    return _with_session(arguments, settings, _verb(getattr(arguments, "made", arguments.verb)))
+    return None
 
 
 def _version() -> str:
@@ -134,6 +154,7 @@ VERBS = {
     "reload": "enforcing.enforce",
     "rollback": "enforcing.enforce",
     "confirm": "enforcing.confirm",
+    "doctor": "doctor.doctor",
     "plan": "planned.make",
     "apply": "planned.apply",
     "undo": "undoing.undo",

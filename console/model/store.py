@@ -63,6 +63,9 @@ class Reply(NamedTuple):
     id: str
     answer: Answer | None
     at: float
+    last: bool = True
+    """No other reply to this command follows.  Of one sent with `steps` several come, in order;
+    when the time was over in between, the last one is the step that it had come to."""
 
 
 class Fault(NamedTuple):
@@ -106,6 +109,8 @@ class Agent:
         self._samples: dict[str, Samples[Any]] = {}
         self._seen: dict[str, float] = {}
         self._recorded: dict[str, float] = {}
+        self._packets: dict[str, deque[tuple[Message, Mapping[str, int]]]] = {}
+        """Topic -> the last snapshots with what `packets_of` made of them."""
         self._steps: deque[float] = deque(maxlen=5)
         self._limit = STALE_AFTER
         self.absence: Liveness | None = None
@@ -204,9 +209,14 @@ class Agent:
         if 0 <= message.at - self._recorded.get(topic, float("-inf")) < 0.9:
             return
         self._recorded[topic] = message.at
-        old, new = packets_of(before), packets_of(message)
-        for key in [k for k in self.history if k.startswith(f"{topic}/") and k not in new]:
-            del self.history[key]  # rows that left the config, or never were
+        new = packets_of(message)
+        kept = self._packets.setdefault(topic, deque(maxlen=3))
+        old = next((found for of, found in kept if of is before), None)
+        old = packets_of(before) if old is None else old
+        if not kept or kept[-1][1].keys() != new.keys():
+            for key in [k for k in self.history if k.startswith(f"{topic}/") and k not in new]:
+                del self.history[key]  # rows that left the config, or never were
+        kept.append((message, new))
         for key, packets in new.items():
             history = self.history.get(key)
             if history is None:

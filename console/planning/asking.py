@@ -38,6 +38,7 @@ class Sender(Protocol):
         operation: str = "",
         allow: tuple[str, ...] = (),
         expires: float = 0.0,
+        steps: bool = False,
         timeout: float = ...,
     ) -> str: ...
 
@@ -91,6 +92,7 @@ class Asking:
                 why=why,
                 expect_revision=revisions[order.address],
                 operation=operation,
+                steps=True,
                 **terms._asdict(),
             ): order.address
             for order in self._orders
@@ -105,11 +107,18 @@ class Asking:
 
     def take(self, reply: Reply) -> bool:
         """True when this reply was the last one awaited; replies to others are passed over."""
-        address = self._open.pop(reply.id, None)
+        address = self._open.get(reply.id)
         if address is None:
             return False
         self._answers[address] = reply.answer
+        if reply.last:
+            del self._open[reply.id]
         return not self._open
+
+    @property
+    def asked(self) -> int:
+        """Nodes."""
+        return len(self._orders)
 
     def answered(self) -> list[Answered]:
         """In the order of the nodes."""

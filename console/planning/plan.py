@@ -203,11 +203,24 @@ def wants_typing(wish: Wish, answers: Sequence[Answered]) -> bool:
     return node or len(wish.objects) > 1 or largest_move(answers) > ASK_NAME_ABOVE
 
 
+def in_force(answer: Answer | None) -> bool:
+    """It was done, or was so already; whether it was read back is another question."""
+    return answer is not None and answer.status in ("applied", "verified", "unchanged", "ok")
+
+
+def step(answer: Answer) -> str:
+    """How far a command has come on its node, in words."""
+    if answer.status == "unchanged":
+        return "already so"
+    if answer.status in ("applied", "verified", "unverified"):
+        return f"{answer.status}, revision {answer.revision}"
+    return answer.status
+
+
 def outcome(answers: Sequence[Answered]) -> Exit:
     """The exit code of commands that were really sent."""
-    statuses = [a.answer.status if a.answer else "" for a in answers]
-    good = sum(status in ("applied", "unchanged", "ok") for status in statuses)
-    if good == len(statuses):
+    good = sum(in_force(a.answer) and not (a.answer and a.answer.more) for a in answers)
+    if good == len(answers):
         return Exit.DONE
     if good:
         return Exit.PARTIAL
@@ -215,9 +228,9 @@ def outcome(answers: Sequence[Answered]) -> Exit:
 
 
 def _nothing_done(answers: Sequence[Answered]) -> Exit:
-    known = [a.answer for a in answers if a.answer is not None]
+    known = [a.answer for a in answers if a.answer is not None and not a.answer.more]
     if not known:
-        return Exit.TIMED_OUT
+        return Exit.TIMED_OUT  # or a step was seen, but not the last one
     if all(a.status == "refused" for a in known):
         if any(a.guard in ("role", "key") for a in known):
             return Exit.NOT_ALLOWED

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,22 +38,25 @@ class RemoraApp(PlansApp):
         super().__init__(*arguments, **options)
         self._history = command.History()
         self.ascii_only = False
+        self.painted: Callable[[], None] = lambda: None
+        """Called once, when the first screen has been shown."""
 
     def on_mount(self) -> None:
         for theme in THEMES:
             self.register_theme(theme)
         # Any other theme would still send greys as RGB.
-        no_color = bool(os.environ.get("NO_COLOR"))
-        self.theme = NAMES["ansi" if no_color else self.appearance.theme]
+        self.theme = NAMES["ansi" if self.without_colour else self.appearance.theme]
         self.ascii_only = self.appearance.ascii_only(os.environ)
         self.set_class(self.ascii_only, "-ascii")
-        self.set_class(bool(self.appearance.colour) and not no_color, self._band())
+        self.set_class(self.without_colour, "-no-colour")
+        self.set_class(bool(self.appearance.colour) and not self.without_colour, self._band())
         self.set_keymap(dict(self.appearance.moved))
         self.push_screen(FleetScreen())
         self._follow(FleetScreen.TOPICS)
         for address in self.source.addresses:
             self.source.send(address, Replay(0))
         self.start_frames()
+        self.call_after_refresh(self.call_after_refresh, self.painted)
 
     def _band(self) -> str:
         return f"-band-{self.appearance.colour or 'none'}"
@@ -157,10 +161,12 @@ class RemoraApp(PlansApp):
 
 def run(settings: Settings, who: str, render: Render = "diff") -> int:
     """The console on a terminal until the operator leaves; returns the exit code."""
-    client = Client(settings.agents, who, trust=settings.trust, relay=settings.relay)
+    # Five hundred agents' sockets take a second: the screen is there before them.
+    client = Client(settings.agents, who, trust=settings.trust, relay=settings.relay, at_once=False)
     app = RemoraApp(client, settings.cluster, render=render)
     app.arming = arming.Arming(never=settings.view_only)
     app.appearance = settings.appearance
+    app.painted = client.start
     try:
         app.run(mouse=settings.appearance.with_mouse(os.environ))
     finally:

@@ -24,12 +24,13 @@ from textual.screen import Screen
 from console.model.store import Inbox, Missing, Store
 from console.planning.arming import Arming
 from console.planning.asking import Sender
+from console.tui.key_order import KeyOrderApp
 from console.tui.pace import FRAME, Pace
 from console.tui.screens.live import LiveScreen
 from console.tui.screens.plan import PlanDialog
 from console.tui.scrub import Scrub
 from console.tui.steering import Steering
-from console.tui.widgets.terminal import Render, TerminalApp
+from console.tui.widgets.terminal import Render
 from console.views.alerts import Watch
 from console.views.problems import Problem, problems
 from console.views.rings import wanted
@@ -60,7 +61,7 @@ class Source(Sender, Protocol):
     def follow(self, topics: Iterable[str]) -> None: ...
 
 
-class FrameApp(TerminalApp):
+class FrameApp(KeyOrderApp):
     mode = "LIVE"
     """What the header calls the data."""
 

@@ -35,23 +35,24 @@ def verdict_lines(answered: Sequence[Answered], *, ready: bool) -> list[TextLine
     return [line("nothing to do: it is so already", "ok")]
 
 
-def result_lines(answers: Sequence[Answered]) -> list[TextLine]:
-    """What became of a command, node by node."""
-    good = sum(
-        a.answer is not None and a.answer.status in ("applied", "unchanged") for a in answers
-    )
-    lines = [line(f" applied {good}/{len(answers)}", "ok" if good == len(answers) else "bad")]
+def result_lines(answers: Sequence[Answered], asked: int) -> list[TextLine]:
+    """What became of a command, node by node; `asked`: of how many."""
+    good = sum(plan.in_force(a.answer) for a in answers)
+    verified = sum(a.answer is not None and a.answer.status == "verified" for a in answers)
+    steps = f" applied {good}/{asked}" + (f", verified {verified}/{asked}" if verified else "")
+    waits = len(answers) < asked or any(a.answer is not None and a.answer.more for a in answers)
+    lines = [line(steps, "ok" if good == asked else "dim" if waits else "bad")]
     for answered in answers:
         answer = answered.answer
         if answer is None:
             text = "no answer; it may still take effect: watch the row"
             lines.append(line(f" {answered.node}  {text}", "bad"))
-        elif answer.status in ("refused", "failed"):
+        elif answer.status in ("refused", "failed", "unverified"):
             text = f"{answer.status} {answer.guard}: {answer.error}"
             lines.append(line(f" {answered.node}  {text}", "bad"))
         else:
-            text = f"{answer.status}, revision {answer.revision}"
-            lines.append(line(f" {answered.node}  {text}", "ok"))
+            tone = "dim" if answer.status == "accepted" else "ok"
+            lines.append(line(f" {answered.node}  {plan.step(answer)}", tone))
     return lines
 
 

@@ -43,9 +43,11 @@ class Client:
         trust: Trust = NOBODY,
         relay: str = "",
         tap: Tap | None = None,
+        at_once: bool = True,
     ) -> None:
         """With a `relay` telemetry comes from there; commands always go to the agents themselves.
-        `tap` is given every telemetry message as it came, in the client's thread."""
+        `tap` is given every telemetry message as it came, in the client's thread.  Not `at_once`:
+        nothing is connected before `start`."""
         for address in addresses:
             endpoints(address)
             trust.key_of(address)
@@ -61,7 +63,15 @@ class Client:
         self._prefix = uuid.uuid4().hex[:12]
         self._counted = itertools.count(1)
         self._thread = threading.Thread(target=self._run, name="remora-client", daemon=True)
-        self._thread.start()
+        self._started = False
+        if at_once:
+            self.start()
+
+    def start(self) -> None:
+        """Connects; what was asked before goes out now.  A second time nothing happens."""
+        if not self._started:
+            self._started = True
+            self._thread.start()
 
     def take(self) -> Inbox:
         """All that came since the last call."""
@@ -84,9 +94,11 @@ class Client:
         allow: tuple[str, ...] = (),
         expires: float = 0.0,
         confirm: float = 0.0,
+        steps: bool = False,
         timeout: float = ANSWER_TIMEOUT,
     ) -> str:
-        """Sends a command and returns its id; a Reply with that id always follows."""
+        """Sends a command and returns its id; a Reply with that id always follows, with `steps` one
+        for each step."""
         wall = time.time()
         command = Command(
             id=self._id(),
@@ -101,8 +113,10 @@ class Client:
             confirm=confirm,
             sent=wall,
             deadline=wall + timeout + LATE,
+            steps=steps,
         )
-        self._wanted.send(Order(address, command, time.monotonic() + timeout))
+        now = time.monotonic()
+        self._wanted.send(Order(address, command, now + timeout, now))
         return command.id
 
     def when_replied(self, call: Callable[[], None]) -> None:
@@ -120,7 +134,8 @@ class Client:
     def close(self) -> None:
         self._intake.on_reply = lambda: None
         self._wanted.end()
-        self._thread.join(timeout=5)
+        if self._started:
+            self._thread.join(timeout=5)
         self._wanted.close()
 
     def _id(self) -> str:
@@ -130,7 +145,8 @@ class Client:
     def _look(self, address: str) -> Order:
         """Asked of an agent that has just (re)appeared or whose new topics are wanted."""
         command = Command(id=self._id(), who=self.who, action=Look(), sent=time.time())
-        return Order(address, command, time.monotonic() + ANSWER_TIMEOUT)
+        now = time.monotonic()
+        return Order(address, command, now + ANSWER_TIMEOUT, now)
 
     def _run(self) -> None:
         with zmq.Context() as context:

@@ -30,6 +30,8 @@ class Order(NamedTuple):
     command: Command
     deadline: float
     """Monotonic seconds after which it is given up."""
+    begun: float
+    """Monotonic seconds."""
 
 
 class Intake:

@@ -20,10 +20,19 @@ from console.wire.intake import Intake, Order, Wanted
 from console.wire.link import Link, subscribe, waiting
 from console.wire.ready import Ready
 from shared.codec import WireError, answer_of, command_frames, telemetry_of
+from shared.messages import Answer
 from shared.recording import Record
 
 REPEAT_AFTER = 1.0
 """Seconds until an unanswered command is sent again (an agent that is away: sooner)."""
+NEXT_STEP = 7.0
+"""Seconds that an agent has for each further step; it gives up reading back after five."""
+LONGEST = 14.0
+"""Seconds from the first sending on: later the agent would take a repetition for a replay."""
+STEPS = ("", "accepted", "applied")
+"""In this order, before the last answer."""
+OF_REPETITIONS = ("rate", "too-old", "clock", "replay", "key")
+"""Guards that may refuse a repetition of what was accepted already: no word on that."""
 BREATH, LONGEST_BREATH = 0.0002, 0.1
 """Seconds per agent, and at most, between two looks at many sockets: what came is read at once."""
 FEW = 20
@@ -56,6 +65,8 @@ class Traffic:
         self._tap = tap
         self._open: dict[str, Order] = {}
         self._due: dict[str, float] = {}
+        self._steps: dict[str, Answer] = {}
+        """Command id -> how far it is, of those that are not at their end."""
         self._topics: frozenset[str] = frozenset()
         self._ready = Ready(wanted.woken)
         for link in links.values():
@@ -92,7 +103,7 @@ class Traffic:
     def _push(self, now: float) -> None:
         for id_, order in list(self._open.items()):
             if now >= order.deadline:
-                self._settle(Reply(order.address, id_, None, now))
+                self._settle(Reply(order.address, id_, self._steps.get(id_), now))
             elif now >= self._due[id_] and self._transmit(order):
                 self._due[id_] = now + REPEAT_AFTER
 
@@ -156,11 +167,29 @@ class Traffic:
             except WireError as error:
                 self._intake.wrong(fault_of(link.address, error))
                 continue
-            if answer.id in self._open:
+            if answer.id not in self._open:
+                continue
+            if answer.more and answer.status in STEPS:
+                self._step(link, answer, time.monotonic())
+            elif answer.id not in self._steps or answer.guard not in OF_REPETITIONS:
                 self._settle(Reply(link.address, answer.id, answer, time.monotonic()))
+
+    def _step(self, link: Link, answer: Answer, now: float) -> None:
+        """A step that was answered before is the answer to a repetition: nothing new."""
+        known = self._steps.get(answer.id)
+        if STEPS.index(answer.status) <= STEPS.index(known.status if known else ""):
+            return
+        self._steps[answer.id] = answer
+        order = self._open[answer.id]
+        longest = order.begun + LONGEST
+        deadline = max(order.deadline, min(now + NEXT_STEP, longest))
+        self._open[answer.id] = order._replace(deadline=deadline)
+        self._due[answer.id] = now + REPEAT_AFTER
+        self._intake.replied(Reply(link.address, answer.id, answer, now, last=False))
 
     def _settle(self, reply: Reply) -> None:
         del self._open[reply.id], self._due[reply.id]
+        self._steps.pop(reply.id, None)
         self._intake.replied(reply)
 
     def _connected(self, link: Link) -> None:

@@ -55,10 +55,13 @@ class AuditPart(msgspec.Struct, frozen=True):
     """Hash of the newest record."""
 
 
+Ending = Literal["unchanged", "planned", "refused", "failed", "ok"]
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     node: str
-    status: Literal["applied", "unchanged", "planned", "refused", "failed", "ok"]
+    status: Literal["accepted", "applied", "verified", "unverified"] | Ending
     """`refused`: by a guard or because the command makes no sense; `failed`: the world said no."""
     revision: int
     error: str = ""
@@ -75,5 +78,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     audit: AuditPart | None = None
     history: tuple[bytes, ...] = ()
     """Blocks of a recording, oldest first; when they end before `until`, ask again from there."""
+    more: bool = False
+    """Another answer to this command follows; only to who asked for `steps`."""
     kept_from: float = 0.0
     """For `history`: Unix time of the oldest that is kept; 0: nothing is, or an older agent."""

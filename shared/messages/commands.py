@@ -187,3 +187,5 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time of sending; an agent takes none whose time is not about now."""
     deadline: float = 0.0
     """Unix time after which it must not take effect any more; 0: none."""
+    steps: bool = False
+    """Wants an answer at each step: accepted, applied, verified.  Else one, when it is applied."""

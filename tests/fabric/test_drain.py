@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -110,6 +111,24 @@ def test_a_drain_outlives_the_agent(fabric: Fabric) -> None:
             records = running.stop()
         assert load.failures(records) == []
         assert load.per_real(records)["r3"] == 0
+
+
+def test_k1_each_step_is_said_and_was_read_back(fabric: Fabric) -> None:
+    """Maps, rings, ExaBGP's routes and the state, on both nodes; both records are in the audit."""
+    real = f"real/{t.real('r1').address}@web"
+    try:
+        done = fabric.cli("drain", real, "--yes", "--reason", "test")
+        steps = "accepted -> applied -> verified, revision"
+        assert [done.stdout.count(f"  {node}: {steps}") for node in t.NODES] == [1, 1], done
+        assert "applied 2/2, verified 2" in done.stdout
+        told = map(
+            json.loads, fabric.cli("audit", "--last", "4", "-o", "jsonl").stdout.splitlines()
+        )
+        results = sorted((record["node"], record["result"]) for record in told)
+        assert results == [(n, r) for n in t.NODES for r in ("applied", "verified")]
+    finally:
+        undone = fabric.cli("undrain", real, "--yes", "-o", "json", "--wait=verified")
+    assert [item["verified"] for item in json.loads(undone.stdout)["items"]] == [True, True]
 
 
 def test_a_drain_said_twice_is_done_once(fabric: Fabric) -> None:

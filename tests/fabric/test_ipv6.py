@@ -11,7 +11,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.utils import rdpcap
 
-from agent import netlink
+from agent import rtnetlink
 from shared.messages import Drain, Undrain
 from tests.fabric import netns, wire
 from tests.fabric import topology as t
@@ -137,19 +137,21 @@ def test_f5_a_killed_agent_leaves_ipv6_forwarding_and_route(six: Fabric) -> None
 
 
 def test_the_kernel_names_the_next_hop_of_either_family(fabric: Fabric) -> None:
-    """netlink.neighbour(): the MAC by IPv4 and IPv6 address is one; strangers have none."""
+    """rtnetlink.neighbour(): the MAC by IPv4 and IPv6 address is one; strangers have none."""
     node = t.node(NODE)
     with netns.inside(NODE):
-        mac = netlink.neighbour("eth0", node.router_address)
+        mac = rtnetlink.neighbour("eth0", node.router_address).mac
         netns.ip(
             f"neigh replace {node.router_address6} lladdr 02:00:00:00:00:77 dev eth0", netns=NODE
         )
         try:
-            assert netlink.neighbour("eth0", node.router_address6) == bytes.fromhex("020000000077")
+            assert rtnetlink.neighbour("eth0", node.router_address6).mac == bytes.fromhex(
+                "020000000077"
+            )
         finally:
             netns.ip(f"neigh del {node.router_address6} dev eth0", netns=NODE)
-        assert netlink.neighbour("eth0", "fd00:2:1::99") is None
-        assert netlink.neighbour("eth0", "10.2.1.99") is None
-        assert netlink.neighbour("none0", "10.2.1.1") is None
+        assert rtnetlink.neighbour("eth0", "fd00:2:1::99").mac is None
+        assert rtnetlink.neighbour("eth0", "10.2.1.99").mac is None
+        assert rtnetlink.neighbour("none0", "10.2.1.1").mac is None
     assert mac is not None
     assert len(mac) == 6

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from agent import bpf_syscall, loader
+from shared.model import Health
 from tests.fabric import bird, load, netns
 from tests.fabric import topology as t
 from tests.fabric.fabric import Fabric
@@ -22,14 +26,15 @@ def test_h4_a_link_that_goes_down_and_up(fabric: Fabric) -> None:
     try:
         netns.ip(f"link set {NODE} down", netns=t.ROUTER)
         until(lambda: fabric.routes() == {OTHER}, 10, "the other node only")
-        until(lambda: "link eth0 down" in log.read_text(), 10, "the node says so")
+        until(lambda: 'what="link eth0" result="down' in log.read_text(), 10, "the node says so")
         with fabric.load(rate=50) as running:
             until(lambda: len(running.records()) >= 100, 20, "100 requests")
             assert load.failures(running.stop()) == []
     finally:
         netns.ip(f"link set {NODE} up", netns=t.ROUTER)
-    until(lambda: "link eth0 up" in log.read_text(), 10, "up again")
+    until(lambda: 'what="link eth0" result=up' in log.read_text(), 10, "up again")
     fabric.await_routes()
+    until(lambda: _checks_pass(fabric), 10, "checks, which went through it, pass again")
     with fabric.only_via(NODE):
         assert {fabric.request() for _ in range(20)} == set(t.REALS)
 
@@ -45,3 +50,61 @@ def test_h4_the_routers_speaker_is_killed_and_comes_back(fabric: Fabric) -> None
     assert fabric.look(NODE).node.peers[0].error
     assert bird.updates(fabric.place, NODE) == 2, "each address once"
     assert fabric.request() in t.REALS
+
+
+# ---- what somebody does to the interface
+
+
+def _said(fabric: Fabric, what: str) -> bool:
+    return what in fabric.agents[NODE].log.read_text()
+
+
+def test_a_program_that_was_taken_off_is_put_back(fabric: Fabric) -> None:
+    """The kernel tells nobody; the agent sees it, withdraws, puts it back and announces again."""
+    link = bpf_syscall.obj_get(str(loader.pins(fabric.place / "bpffs", NODE) / "link_eth0"))
+    before = fabric.look(NODE).node
+    try:
+        bpf_syscall.link_detach(link)
+    finally:
+        os.close(link)
+    until(lambda: _said(fabric, "our program is gone"), 10, "it is seen")
+    until(lambda: _said(fabric, "our program runs: native"), 10, "it is back")
+    fabric.await_routes()
+    after = fabric.look(NODE).node
+    assert (after.xdp_attached, after.boot) == ("native", before.boot), "the same maps"
+    assert after.rx_packets >= before.rx_packets
+    with fabric.only_via(NODE):
+        assert {fabric.request() for _ in range(20)} == set(t.REALS)
+    until(lambda: _checks_pass(fabric), 10, "checks go through the tunnel again")
+
+
+def _checks_pass(fabric: Fabric) -> bool:
+    return all(real.health is Health.UP for real in fabric.look(NODE).reals.values())
+
+
+def test_addresses_that_come_and_go_are_said_with_what_they_mean(fabric: Fabric) -> None:
+    log = fabric.agents[NODE].log
+    begins = len(log.read_text())
+    address = "172.16.0.9/24"
+    netns.ip(f"addr add {address} dev lo", "addr add 10.2.1.77/24 dev eth0", netns=NODE)
+    try:
+        until(lambda: "it lies in node.outer_source" in log.read_text()[begins:], 1, "one, at once")
+        until(lambda: 'what="address 10.2.1.77/24"' in log.read_text()[begins:], 1, "the other")
+    finally:
+        netns.ip(f"addr del {address} dev lo", "addr del 10.2.1.77/24 dev eth0", netns=NODE)
+    until(lambda: "gone from eth0" in log.read_text()[begins:], 1, "and that they went")
+    assert "it lies in node.outer_source" in fabric.cli("events", "-o", "json").stdout
+
+
+def test_a_gateway_that_does_not_answer_is_said(fabric: Fabric) -> None:
+    """By the kernel's neighbour state: nobody pings it."""
+    log = fabric.agents[NODE].log
+    begins = len(log.read_text())
+    netns.ip(f"link set {NODE} arp off", netns=t.ROUTER)
+    try:
+        netns.ip(f"neigh del {t.node(NODE).router_address} dev eth0", netns=NODE)
+        until(lambda: "does not answer" in log.read_text()[begins:], 30, "it is said")
+    finally:
+        netns.ip(f"link set {NODE} arp on", netns=t.ROUTER)
+    until(lambda: "answers again" in log.read_text()[begins:], 30, "and that it is back")
+    fabric.await_routes()

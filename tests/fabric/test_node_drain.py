@@ -126,6 +126,7 @@ def test_the_cli_drains_a_node_and_waits_for_it(fabric: Fabric) -> None:
         )
         try:
             assert done.returncode == 0, done.stderr
+            assert f"{NODE}: accepted -> applied -> verified" in done.stdout, "its routes too"
             assert "node enabled -> draining" in " ".join(done.stdout.split())
             assert f"{NODE} drained, after" in done.stderr
             assert phase(fabric) == "drained"

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.fabric import netns
+from agent.preflight import apply, settings
+from tests.fabric import netns, xdp
 from tests.fabric import topology as t
 from tests.fabric.agents import REMORA_AGENT
 from tests.fabric.fabric import Fabric
@@ -191,3 +192,71 @@ def test_a_real_that_filters_strictly(fabric: Fabric) -> None:
 def test_a_real_without_its_service(fabric: Fabric) -> None:
     said = on_real("r1", f"{t.WEB}:8080")
     assert (said.status, not_ok(said)) == (1, {"service": "fail"})
+
+
+# ---- what becomes of encapsulated packets
+
+
+def test_a_filter_of_outer_sources_is_told_from_a_dead_real(fabric: Fabric) -> None:
+    """The router lets nothing pass from lb1 that is not routed to it, as providers do."""
+    path = Path("/proc/sys/net/ipv4/conf/lb1/rp_filter")
+    with netns.inside(t.ROUTER):
+        was = path.read_text()
+        path.write_text("1")
+    try:
+        said = on_node(fabric, "lb1")
+    finally:
+        with netns.inside(t.ROUTER):
+            path.write_text(was)
+    assert (said.status, not_ok(said)) == (1, {"outer-source": "fail"})
+    assert "from this node's own address they do" in said.text
+
+
+def test_a_narrow_link_on_the_way_to_a_real(fabric: Fabric) -> None:
+    with broken(t.ROUTER, "link set r2 mtu 1500", f"link set r2 mtu {t.UNDERLAY_MTU}"):
+        said = on_node(fabric, "lb1")
+    assert (said.status, not_ok(said)) == (1, {"encap-mtu": "fail"})
+    assert "packets of 1520 bytes do not arrive, small ones do" in said.text
+
+
+def test_a_real_that_does_not_decapsulate(fabric: Fabric) -> None:
+    with xdp.without_decap(fabric.pins, "r2"):
+        said = on_node(fabric, "lb1")
+    assert (said.status, not_ok(said)) == (0, {"encapsulated": "warn"})
+    assert f"{t.real('r2').address}: remora-agent preflight --role real" in said.text
+
+
+def test_a_nodes_queues_are_put_right_and_back(fabric: Fabric) -> None:
+    """An interface with fewer receive queues than its far end sends from takes no program."""
+    agent = fabric.agents["lb2"]
+    assert agent.stop() == 0
+    detach = ["ip", "netns", "exec", "lb2", *REMORA_AGENT, "detach", "-c", str(agent.config)]
+    subprocess.run(detach, check=True, capture_output=True)
+    one = settings.queues("eth0", "rx", 1)
+    try:
+        with netns.inside("lb2"), strict("lb2"):
+            apply.write(one)
+            before = on_node(fabric, "lb2", "--probe")
+            fixed = on_node(fabric, "lb2", "--fix")
+            assert apply.read(one.setting) == "2"
+            after = on_node(fabric, "lb2", "--probe")
+            undone = preflight_undo(fabric, "lb2")
+            assert apply.read(one.setting) == "1"
+            apply.write(settings.queues("eth0", "rx", 2))
+    finally:
+        agent.start()
+    assert not_ok(before) == {"xdp": "fail", "rx-queues": "warn", "rp_filter": "note"}
+    assert (fixed.status, not_ok(fixed)) == (0, {})
+    assert (after.status, not_ok(after)) == (0, {})
+    assert {one["check"] for one in undone} == {"rx-queues", "rp_filter"}
+    assert not [one for one in undone if one["failed"] or one["said"]]
+
+
+def preflight_undo(fabric: Fabric, node: str) -> list[dict[str, str]]:
+    done = subprocess.run(
+        ["ip", "netns", "exec", node, *REMORA_AGENT, "preflight", "--undo", "--json", "-c",
+         str(fabric.agents[node].config)],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    found: list[dict[str, str]] = json.loads(done.stdout)["undone"]
+    return found

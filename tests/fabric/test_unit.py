@@ -3,25 +3,49 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from agent.preflight import apply, settings
+from tests.fabric import netns
 from tests.fabric import topology as t
+from tests.fabric.agents import REMORA_AGENT
 from tests.fabric.fabric import Fabric
 from tests.fabric.waiting import DeadlineError
-from tests.unit.test_supervisor import setting
+from tests.unit.test_supervisor import UNIT, setting
 
 pytestmark = pytest.mark.root
 
-CAPABILITIES = [name.removeprefix("CAP_").lower() for name in
-                setting("CapabilityBoundingSet").split()]  # fmt: skip
+
+def granted(unit: Path) -> list[str]:
+    names = setting("CapabilityBoundingSet", unit).split()
+    return [name.removeprefix("CAP_").lower() for name in names]
+
+
+CAPABILITIES = granted(UNIT)
 
 
 def only(capabilities: list[str]) -> list[str]:
-    """The command under which a process and its children have these and no others."""
+    """The command under which a process and its children have these and no others, and see /proc
+    as ProtectProc=invisible and ReadOnlyPaths=/proc/sys leave it."""
+    return ["unshare", "-m", "sh", "-ec", _PROC, "sandbox", *dropped_to(capabilities)]
+
+
+def dropped_to(capabilities: list[str]) -> list[str]:
     bounding = ",".join(["-all", *(f"+{name}" for name in capabilities)])
     return ["setpriv", "--bounding-set", bounding, "--inh-caps", "-all", "--"]
+
+
+_PROC = """\
+mount -t proc -o hidepid=invisible proc /proc
+mount --bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
+exec "$@"
+"""
 
 
 @pytest.fixture
@@ -72,3 +96,36 @@ def test_the_watchdog_is_told_in_time(stopped: Fabric) -> None:
         said = [hears.recv(100) for _ in range(7)]
     assert said.count(b"WATCHDOG=1") >= 6
     assert agent.stop() == 0
+
+
+def test_preflights_unit_has_what_it_takes(fabric: Fabric) -> None:
+    """To look at everything, and to set and set back."""
+    config = fabric.agents["lb2"].config
+    command = [*dropped_to(granted(UNIT.with_name("remora-preflight.service"))), *REMORA_AGENT]
+    strict = settings.ipv4_of("eth0", "rp_filter", 1)
+
+    def preflight(*words: str) -> dict[str, list[dict[str, str]]]:
+        done = subprocess.run(
+            ["ip", "netns", "exec", "lb2", *command, "preflight", "--json", "-c", str(config),
+             *words],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        said: dict[str, list[dict[str, str]]] = json.loads(done.stdout)
+        return said
+
+    with netns.inside("lb2"):
+        before = apply.read(strict.setting)
+        apply.write(strict)
+        try:
+            fixed = preflight("--fix")
+            undone = preflight("--undo")
+            assert apply.read(strict.setting) == "1"
+        finally:
+            apply.write(strict._replace(value=before))
+    assert [(one["setting"], one["failed"]) for one in fixed["fixed"]] == [
+        ("net.ipv4.conf.eth0.rp_filter", "")
+    ]
+    assert [one["failed"] for one in undone["undone"]] == [""]
+    assert {"encapsulated", "xdp", "compiler"} <= {one["check"] for one in fixed["findings"]}
+    levels = {one["check"]: one["level"] for one in fixed["findings"]}
+    assert (levels["xdp"], levels["encapsulated"]) == ("ok", "ok")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
 import zmq
 
 from agent import rollouts
@@ -56,6 +57,17 @@ class FakeAgent:
         """Reads commands and does not answer."""
         self.kept: Callable[[ReadHistory], tuple[bytes, ...]] = lambda _: ()
         """Its answer to who asks for its history."""
+        self.unverified = ""
+        """Why what it applied is not found when it is read back; empty: it is."""
+        self.lost: set[str] = set()
+        """Statuses of answers that get lost, each once."""
+        self.silent_about = ""
+        """A status that it never answers."""
+        self.refuses_repetitions = ""
+        """By which guard."""
+        self.refusals = 0
+        self.steps = True
+        """It knows of them; those of 0.1.0 answer once."""
         self.interfere: Callable[[], None] = lambda: None
         """Called after every dry run: what another operator does meanwhile."""
         self.failure: BaseException | None = None
@@ -126,9 +138,24 @@ class FakeAgent:
             command = command_of(frames)
             assert command.id
             assert "@" in command.who, "the journal wants user@host"
-            answer = self.answer(command)
-            if not self.deaf:
-                router.send_multipart([sender, *command_frames(answer)])
+            for answer in self._steps(command, self.answer(command)):
+                heard = answer.status not in {*self.lost, self.silent_about}
+                if not self.deaf and heard:
+                    router.send_multipart([sender, *command_frames(answer)])
+                self.lost.discard(answer.status)
+
+    def _steps(self, command: Command, answer: Answer) -> list[Answer]:
+        if not command.steps or command.dry_run or not self.steps or answer.guard:
+            return [answer]
+        accepted = msgspec.structs.replace(answer, status="accepted", revision=-1, more=True)
+        if answer.status != "applied":
+            return [accepted, answer]
+        last = msgspec.structs.replace(
+            answer,
+            status="unverified" if self.unverified else "verified",
+            error=self.unverified,
+        )
+        return [accepted, msgspec.structs.replace(answer, more=True), last]
 
     def answer(self, command: Command) -> Answer:
         if isinstance(command.action, Look):
@@ -139,6 +166,9 @@ class FakeAgent:
             return self._made(command, "ok", history=self.kept(command.action), kept_from=1.0)
         if isinstance(command.action, RingOf):
             return self._made(command, "ok", ring=self._ring(command.action.vip))
+        if command.id in self._answers and self.refuses_repetitions:
+            self.refusals += 1
+            return self._made(command, "refused", guard=self.refuses_repetitions)
         if command.id in self._answers:
             return self._answers[command.id]
         self.received.append(command)

@@ -104,7 +104,7 @@ async def test_drain_key_to_the_socket(one: FakeAgent, other: FakeAgent) -> None
             assert app.focused is not None
             assert app.focused.id == "cancel"
             await go(pilot)
-            await sees(pilot, "applied 2/2", "lb1  applied, revision 8")
+            await sees(pilot, "applied 2/2, verified 2/2", "lb1  verified, revision 8")
             await pilot.press("enter")
             for agent in (one, other):
                 first, second = agent.changes
@@ -245,3 +245,29 @@ async def test_an_agent_that_comes_back_is_looked_at_at_once(tmp_path: Path) -> 
         again.second = 60.0
         with again:
             await until(pilot, lambda: again.looks > 0, "a look after the reconnect")
+
+
+async def test_steps_are_shown_and_what_was_not_found_again(one: FakeAgent) -> None:
+    """Nothing is shown as done that was not read back."""
+    one.unverified = "ring of web: digest c0ffee, expected 5bd3f1"
+    with one:
+        async with console(one) as (_, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "ok on 1 node")
+            await go(pilot)
+            await sees(pilot, "applied 0/1", "lb1  unverified", "ring of web: digest c0ffee")
+
+
+async def test_a_step_that_is_known_is_on_show_while_the_next_is_waited_for(
+    one: FakeAgent,
+) -> None:
+    one.lost = {"verified"}
+    with one:
+        async with console(one) as (_, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "ok on 1 node")
+            await go(pilot)
+            await sees(pilot, "applied 1/1", "lb1  applied, revision 8")
+            await sees(pilot, "verified 1/1")

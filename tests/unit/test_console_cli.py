@@ -164,7 +164,8 @@ def test_drain_plans_then_applies_at_the_planned_revision(two: Pair, capsys: Cap
     assert remora("drain", TARGET, "--yes", "--reason", "disk", agents=two) == Exit.DONE
     said = capsys.readouterr().out
     assert "40.2% of the ring moves; this real 40.0% -> 0.0%" in said
-    assert "applied 2/2" in said
+    assert "lb1: accepted -> applied -> verified, revision 8" in said
+    assert "applied 2/2, verified 2" in said
     for agent in two:
         first, second = agent.changes
         assert first.action == second.action == Drain(real="10.3.1.2", vip="web")
@@ -215,6 +216,31 @@ def test_guard_refuses_and_is_named(two: Pair, capsys: Capture) -> None:
     assert remora("drain", TARGET, "--yes", agents=two) == Exit.REFUSED
     assert "lb2: last-healthy" in capsys.readouterr().err
     assert all(c.dry_run for agent in two for c in agent.changes)
+
+
+def test_applied_is_all_that_was_waited_for(two: Pair, capsys: Capture) -> None:
+    two[0].silent_about = "verified"
+    assert remora("drain", TARGET, "--yes", "--wait", "applied", agents=two) == Exit.DONE
+    said = capsys.readouterr().out
+    assert "lb1: applied, revision 8" in said
+    assert "applied 2/2   undo" in said
+
+
+def test_what_is_not_found_again_is_no_success(two: Pair, capsys: Capture) -> None:
+    """K1: the result is always known, and an unverified one is not taken for a verified one."""
+    two[0].unverified = "ring of web: digest c0ffee, expected 5bd3f1"
+    assert remora("drain", TARGET, "--yes", "-o", "json", agents=two) == Exit.PARTIAL
+    first, second = json.loads(capsys.readouterr().out)["items"]
+    assert (first["result"], first["verified"]) == ("applied", False)
+    assert "c0ffee" in first["error"]
+    assert (second["result"], second["verified"]) == ("applied", True)
+
+
+def test_an_older_agent_answers_once(two: Pair, capsys: Capture) -> None:
+    for agent in two:
+        agent.steps = False
+    assert remora("drain", TARGET, "--yes", agents=two) == Exit.DONE
+    assert "lb1: applied, revision 8" in capsys.readouterr().out
 
 
 def test_somebody_was_faster(two: Pair) -> None:

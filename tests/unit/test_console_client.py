@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import zmq
 
 from console.model.store import Inbox, Liveness, Reply
 from console.wire.client import Client
-from shared.messages import Drain, NodeSnapshot
+from shared.messages import Drain, Look, NodeSnapshot
 from shared.model import AddressError, Admin, endpoints
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import Fleet
@@ -70,6 +71,56 @@ def test_a_lost_answer_is_asked_for_under_the_same_id(agent: FakeAgent, client: 
     assert agent.fleet.admin == {("web", "10.3.1.2"): Admin.DRAINING}
 
 
+@pytest.mark.parametrize("lost", ["", "accepted", "applied", "verified"])
+def test_k1_every_step_comes_even_if_an_answer_is_lost(
+    agent: FakeAgent, client: Client, lost: str
+) -> None:
+    agent.lost = {lost}
+    seen: list[Reply] = []
+    with agent:
+        id_ = client.send(agent.address, DRAIN, steps=True)
+        deadline = time.monotonic() + 10
+        while not any(r.last for r in seen) and time.monotonic() < deadline:
+            seen += [r for r in client.wait(0.5).replies if r.id == id_]
+    steps = [reply.answer.status for reply in seen if reply.answer]
+    assert steps[-1] == "verified"
+    assert steps == [s for s in ("accepted", "applied", "verified") if s in steps], "in order, once"
+    assert [command.id for command in agent.changes] == [id_], "applied once"
+    assert agent.fleet.revision == 8
+
+
+def test_k1_a_step_that_does_not_come_is_not_made_up(agent: FakeAgent, client: Client) -> None:
+    """The last thing that is known is that it was applied, and more was to come."""
+    agent.silent_about = "verified"
+    with agent:
+        id_ = client.send(agent.address, DRAIN, steps=True, timeout=0.5)
+        last = until(client, lambda i: any(r.last and r.id == id_ for r in i.replies), "its end")
+    answer = next(reply.answer for reply in last.replies if reply.id == id_ and reply.last)
+    assert answer is not None
+    assert (answer.status, answer.more) == ("applied", True)
+
+
+def test_k1_a_refused_repetition_says_nothing_of_what_was_accepted(
+    agent: FakeAgent, client: Client
+) -> None:
+    agent.silent_about, agent.refuses_repetitions = "verified", "rate"
+    with agent:
+        id_ = client.send(agent.address, DRAIN, steps=True, timeout=2.5)
+        last = until(client, lambda i: any(r.last and r.id == id_ for r in i.replies), "its end")
+        assert agent.refusals, "it was repeated, and refused"
+    answer = next(reply.answer for reply in last.replies if reply.id == id_ and reply.last)
+    assert answer is not None
+    assert answer.status == "applied"
+
+
+def test_an_agent_of_before_the_steps_answers_once(agent: FakeAgent, client: Client) -> None:
+    agent.steps = False
+    with agent:
+        reply = reply_to(client, client.send(agent.address, DRAIN, steps=True))
+    assert reply.answer is not None
+    assert (reply.answer.status, reply.last) == ("applied", True)
+
+
 def test_only_the_newest_snapshot_is_kept(agent: FakeAgent, client: Client) -> None:
     """K4: a reader that does not read costs neither memory nor the agent anything."""
     with agent:
@@ -117,3 +168,41 @@ def test_garbage_is_a_fault(tmp_path: Path) -> None:
 def test_an_address_that_cannot_be_one() -> None:
     with pytest.raises(AddressError):
         Client(["tcp://192.0.2.1"], "test@here")
+
+
+def test_a_client_that_waits_for_its_start(agent: FakeAgent) -> None:
+    """The screen is there first; what it asked meanwhile goes out then; close always ends it."""
+    with agent:
+        client = Client([agent.address], "test@here", topics={"node"}, at_once=False)
+        id_ = client.send(agent.address, DRAIN)
+        assert client.wait(0.2) == Inbox((), (), ())
+        assert agent.changes == []
+        client.start()
+        client.start()
+        assert reply_to(client, id_).answer is not None
+        client.close()
+    Client([agent.address], "test@here", at_once=False).close()
+
+
+def test_many_agents_at_once_and_none_is_overlooked(tmp_path: Path) -> None:
+    """Sockets are looked at only when the kernel says so (`ready.py`): every agent's telemetry and
+    answers come nevertheless, while commands are sent and topics change all the time."""
+    agents = [FakeAgent(tmp_path / f"lb{n:02}", Fleet(f"lb{n:02}")) for n in range(25)]
+    with ExitStack() as running:
+        for each in agents:
+            running.enter_context(each)
+        client = Client([a.address for a in agents], "test@here", topics={"node"})
+        running.callback(client.close)
+        for round_ in range(3):
+            ids = {client.send(a.address, Look()): a.address for a in agents}
+            client.follow({"node", "vip"} if round_ % 2 else {"node", "drop"})
+            heard: set[str] = set()
+            answered: set[str] = set()
+            deadline = time.monotonic() + 10
+            while len(heard) + len(answered) < 50 and time.monotonic() < deadline:
+                for each in agents:
+                    each.tick()
+                inbox = client.wait(0.1)
+                heard |= {arrived.address for arrived in inbox.arrived}
+                answered |= {ids[r.id] for r in inbox.replies if r.id in ids and r.answer}
+            assert len(heard) == len(answered) == 25

@@ -21,7 +21,7 @@ from console.exits import Exit
 from shared.messages import Batch, Drain
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
-from tests.tui.recorded import Fleet
+from tests.tui.recorded import Fleet, events
 
 ROOT = Path(__file__).parents[2]
 NAMES = {
@@ -61,6 +61,12 @@ def remora(*words: str, agents: Pair) -> int:
         ("checks", ["LAST WORDS", "http 200"]),
         ("alerts", ["nothing to show"]),
         ("operations", ["nothing to show"]),
+        ("heat", ["CPU", "QUEUES"]),
+        ("rings", ["VIP", "equal"]),
+        ("events", ["nothing to show"]),
+        ("node/lb1", ["NODE", "VIP", "10.200.0.1:80/tcp"]),
+        ("vip/web", ["VIP", "REAL", "10.3.3.2"]),
+        ("real/10.3.1.2@web", ["NODE", "lb1", "lb2"]),
     ],
 )
 def test_watch_appends_plain_blocks(
@@ -76,7 +82,21 @@ def test_watch_appends_plain_blocks(
         assert heading.endswith(f"Z remora {view} 2/2 nodes".partition("Z ")[2])
         assert all(word in block for word in shows)
     assert "\x1b" not in text
-    assert not set(text) & set("▁▂▃▄▅▆▇█"), "no sparklines for a screen reader"
+    assert not set(text) & set("▁▂▃▄▅▆▇█●◐✕"), "no sparklines, no signs for a screen reader"
+
+
+def test_watch_of_what_is_not_there(two: Pair, capsys: Capture) -> None:
+    assert remora("watch", "nonsense", "--count", "1", agents=two) == Exit.USAGE
+    assert "views are fleet, nodes," in capsys.readouterr().err
+
+
+def test_watch_shows_what_was_before_it_came(two: Pair, capsys: Capture) -> None:
+    two[0].events = events(two[0].fleet)
+    words = ("--plain", "--every", "0.1", "--count", "1")
+    assert remora("watch", "events", "fragment", *words, agents=two) == Exit.DONE
+    assert "drop    fragment" in capsys.readouterr().out
+    assert remora("watch", "operations", *words, agents=two) == Exit.DONE
+    assert "drain real/10.3.2.2@web" in capsys.readouterr().out
 
 
 def test_watch_filters_and_names_who_is_missing(two: Pair, tmp_path: Path, capsys: Capture) -> None:

@@ -29,6 +29,17 @@ def refused(it: Gate, what: Command, *, payload: bytes = b"x", now: float = NOW)
     return no.guard if no else ""
 
 
+def test_k1_a_repetition_is_not_late() -> None:
+    """It came in time the first time: whoever repeats it wants to know what became of it."""
+    it = Gate()
+    what = command(deadline=WALL + 5)
+    assert it.refusal(what, b"x", ANN, wall=WALL, now=NOW) is None
+    assert it.refusal(what, b"x", ANN, wall=WALL + 9, now=NOW + 9) is None
+    later = it.refusal(what, b"x", ANN, wall=WALL + 16, now=NOW + 16)
+    assert later is not None
+    assert later.guard == "too-old"
+
+
 def test_every_action_has_a_role() -> None:
     """An action that is not in the table needs an admin: whoever adds one decides."""
     tags = {str(kind.__struct_config__.tag) for kind in get_args(Action)}

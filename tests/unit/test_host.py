@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.preflight import read_ethtool, read_host, read_netdev
+from agent.preflight import ethtool, read_host, read_netdev
 from agent.preflight.surveyed import Listener
 
 HERE = IPv4Address("127.0.0.1")
@@ -73,19 +73,21 @@ def test_limits_and_clock() -> None:
 def test_sysctls_of_an_interface() -> None:
     assert read_host.rp_filter("lo") in (0, 1, 2)
     assert read_host.arp_ignore("lo") in range(9)
-    assert read_host.irq_cpus("lo") == {}, "no device"
+    assert read_host.irqs("lo") == (), "no device"
+    assert set(read_host.near_cpus("lo")) == os.sched_getaffinity(0)
 
 
 def test_ethtool_on_the_loopback() -> None:
     """Its features are the kernel's own; it has neither queues to set nor a ring."""
-    features = read_ethtool.features("lo")
+    features = ethtool.features("lo")
     assert features["rx-gro"] in (True, False)
     assert features["loopback"] is True
     assert len(features) > 20
-    assert read_ethtool.rx_queues("lo") is None
-    assert read_ethtool.rx_ring("lo") is None
-    assert read_ethtool.features("no-such-device") == {}
-    assert read_ethtool.driver("no-such-device") == ""
+    assert ethtool.queues("lo") is None
+    assert ethtool.rings("lo") == {}
+    assert ethtool.rss("lo") is None
+    assert ethtool.features("no-such-device") == {}
+    assert ethtool.driver("no-such-device") == ""
 
 
 def test_native_xdp_of_the_loopback() -> None:

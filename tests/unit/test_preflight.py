@@ -13,11 +13,14 @@ from agent import config
 from agent.cli import main
 from agent.preflight.findings import Finding, Level, as_json, as_text, exit_code
 from agent.preflight.rules import judge_node, judge_real, service
+from agent.preflight.rules_device import receives
 from agent.preflight.surveyed import (
+    Amount,
     Checked,
     Compiler,
     Device,
     Gateway,
+    Irq,
     Kernel,
     Limits,
     Listener,
@@ -26,10 +29,22 @@ from agent.preflight.surveyed import (
     PeerAnswer,
     Pins,
     Place,
+    Queues,
+    Reached,
     RealSurvey,
+    Rss,
+    TunnelDevice,
     WayTo,
 )
 from tests.unit.world import ONE_VIP, REALS, TOML, vip
+
+
+def irqs(*cpus: str) -> tuple[Irq, ...]:
+    """Of a NIC with a queue for each, and one interrupt of its own."""
+    return (Irq(39, "mlx5_async0@pci:0000:01:00.0", "0"), *(
+        Irq(40 + i, f"mlx5_comp{i}@pci:0000:01:00.0", cpu) for i, cpu in enumerate(cpus)
+    ))  # fmt: skip
+
 
 CONFIG = config.parse(
     ONE_VIP.replace('interface = "eth0"', 'interface = "eth0"\nunderlay_mtu = 1600'), "test"
@@ -37,16 +52,17 @@ CONFIG = config.parse(
 DEVICE = Device(
     name="eth0", up=True, carrier=True, mtu=1600, kind="", driver="mlx5_core", native=True,
     xdp="", xdp_ours=False, attach_error=None, features={"rx-lro": False, "rx-gro": True},
-    rx_queues=4, rx_queues_most=64, rx_ring=1024, rx_ring_most=8192,
-    irq_cpus={40: "0", 41: "1", 42: "2", 43: "3"}, rps=False, rp_filter=2, arp_ignore=1,
+    queues=Queues("combined", 4, 64), rings={"rx": Amount(1024, 8192), "tx": Amount(1024, 8192)},
+    irqs=irqs("0", "1", "2", "3"), near_cpus=(0, 1, 2, 3), rss=Rss(4, True, True),
+    rps=False, rp_filter=2, arp_ignore=1,
 )  # fmt: skip
 KERNEL = Kernel("6.1.0-18-amd64", btf=True, jited=True, errors={"maps": "", "ring buffer": ""})
+VIP = "10.200.0.1"
 NETWORK = Network(
     addresses=(("lo", "127.0.0.1/8"), ("eth0", "10.2.1.2/24"), ("eth0", "fe80::1/64")),
     routes=(("eth0", "0.0.0.0/0"), ("eth0", "10.2.1.0/24"), ("eth0", "fe80::/64")),
     tunnels=(),
 )
-VIP = "10.200.0.1"
 NODE = NodeSurvey(
     root=True,
     cpus=4,
@@ -58,6 +74,10 @@ NODE = NodeSurvey(
     network=NETWORK,
     paths={to: WayTo("eth0", "10.2.1.1", neighbour=True) for to in (*REALS, VIP)},
     checked=tuple(Checked("web", real, ok=True, detail="http 200") for real in REALS),
+    reached=tuple(
+        Reached(VIP, real, plain=True, spread=True, full=True, size=1520) for real in REALS
+    ),
+    irqbalance=False,
     exabgp="ExaBGP : 5.0.15",
     peers=(PeerAnswer("10.2.1.1", "10.2.1.2", ""),),
     places=(Place("run_dir", "/run/remora", ""), Place("state_dir", "/var/lib/remora", "")),
@@ -70,6 +90,9 @@ REAL = RealSurvey(
     device=DEVICE._replace(xdp="decap, native", xdp_ours=True),
     network=NETWORK._replace(addresses=(("lo", "10.200.0.1/32"), ("eth0", "10.3.1.2/24"))),
     tunnel_rp_filter={},
+    outer=4,
+    gue_port=0,
+    fou=False,
     listeners=(Listener("tcp", 80), Listener("udp", 53)),
 )
 
@@ -98,6 +121,12 @@ def failing(*reals: str) -> dict[str, Any]:
             for r in REALS
         )
     }
+
+
+def pings(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The second real's were answered otherwise."""
+    first, second, *rest = NODE.reached
+    return {"reached": (first, second._replace(**changed), *rest)}
 
 
 def path(real: str, way: WayTo | None) -> dict[str, Any]:
@@ -144,23 +173,43 @@ NODE_TABLE: list[tuple[dict[str, Any], str, str, str, str]] = [
     (device(attach_error="operation not supported"), "xdp", "fail",
      "cannot be attached: operation not supported", 'xdp_mode = "generic"'),
     (device(features={"rx-lro": True}), "offload", "fail", "rx-lro is on",
-     "ethtool -K eth0 lro off"),
+     "ethtool -K eth0 rx-lro off"),
     (device(features={"rx-lro": True}, xdp="lb, native", xdp_ours=True), "offload", "warn",
-     "rx-lro is on", "ethtool -K eth0 lro off"),
+     "rx-lro is on", "stop -c FILE --detach && ethtool -K eth0 rx-lro off"),
     (device(features={"rx-gro-hw": True}), "offload", "warn", "rx-gro-hw is on",
      "ethtool -K eth0 rx-gro-hw off"),
     (device(mtu=1500), "mtu", "fail", "1500, smaller than node.underlay_mtu (1600)",
      "ip link set dev eth0 mtu 1600"),
-    (device(rx_queues=1), "rx-queues", "warn", "1 receive queues for 4 CPUs",
+    (device(mtu=9000), "mtu", "warn", "most drivers refuse XDP above 3506", "mtu 1600"),
+    (device(queues=Queues("combined", 1, 64)), "rx-queues", "warn", "1 receive queues for 4 CPUs",
      "ethtool -L eth0 combined 4"),
-    (device(rx_queues=1, kind="veth"), "rx-queues", "warn", "it has up to 64",
+    (device(queues=Queues("rx", 1, 64)), "rx-queues", "warn", "it has up to 64",
      "ethtool -L eth0 rx 4"),
-    (device(rx_queues=2, rx_queues_most=2), "rx-queues", "note", "it has no more", ""),
-    (device(rx_queues=None), "rx-queues", "note", "not known", ""),
-    (device(rx_ring=256), "rx-ring", "note", "256 descriptors, up to 8192",
+    (device(queues=Queues("rx", 1, 64), xdp="lb, native", xdp_ours=True), "rx-queues", "warn",
+     "it has up to 64", "stop -c FILE --detach && ethtool -L eth0 rx 4; then start"),
+    (device(queues=Queues("combined", 2, 2)), "rx-queues", "note", "it has no more", ""),
+    (device(queues=None), "rx-queues", "note", "not known", ""),
+    (device(driver="ena", queues=Queues("combined", 4, 7)), "xdp-queues", "fail",
+     "at most half of its 7 queues, 4 are in use", "ethtool -L eth0 combined 3"),
+    (device(driver="virtio_net", queues=Queues("combined", 4, 7)), "xdp-queues", "note",
+     "7 queue pairs are no 4 and one more for each of 4 CPUs", "8 queue pairs"),
+    (device(rings={"rx": Amount(256, 8192)}), "rx-ring", "note", "256 descriptors, up to 8192",
      "ethtool -G eth0 rx 1024"),
-    (device(irq_cpus={40: "0", 41: "0"}), "irq-affinity", "warn", "2 interrupts on CPUs 0 only",
-     "echo 1 > /proc/irq/41/smp_affinity_list"),
+    (device(rings={"tx": Amount(256, 512)}), "tx-ring", "note", "256 descriptors, up to 512",
+     "ethtool -G eth0 tx 512"),
+    (device(irqs=irqs("0", "0", "2", "3")), "irq-affinity", "warn",
+     "4 receive queues' interrupts on CPUs 0, 2, 3 only",
+     "echo 0 > /proc/irq/40/smp_affinity_list && echo 1 > /proc/irq/41/smp_affinity_list"),
+    ({"irqbalance": True}, "irqbalance", "note", "runs", "systemctl disable --now irqbalance"),
+    (device(rss=Rss(2, True, True)), "rss", "warn", "leads to 2 of 4 receive queues",
+     "ethtool -X eth0 default"),
+    (pings(plain=False, spread=False, full=False), "encapsulated", "warn",
+     "does not answer a ping of 10.200.0.1", "--role real --vip 10.200.0.1"),
+    (pings(spread=False, full=False), "outer-source", "fail",
+     "do not arrive at 1 reals (10.3.2.2); from this node's own address they do",
+     "node.outer_source to a prefix that is routed"),
+    (pings(full=False), "encap-mtu", "fail", "packets of 1520 bytes do not arrive",
+     "tracepath -n 10.3.2.2"),
     (device(rps=True), "rps", "note", "steering is on", "rps_cpus"),
     (device(rp_filter=1), "rp_filter", "note", "strict", "net.ipv4.conf.eth0.rp_filter=2"),
     ({"gateway": Gateway("10.2.1.1", "", "gateway 10.2.1.1: does not answer ARP")}, "gateway",
@@ -183,7 +232,7 @@ NODE_TABLE: list[tuple[dict[str, Any], str, str, str, str]] = [
     ({"network": NETWORK._replace(addresses=(("lo", "10.200.0.1/32"),))}, "tunnel", "fail",
      "is on lo of this node: answers from it would be martians", "ip addr del 10.200.0.1 dev lo"),
     (device(kind="veth", features={"tx-checksum-ip-generic": True}), "tunnel", "warn",
-     "leaves checksums to whoever receives", "ethtool -K eth0 tx off"),
+     "leaves checksums to whoever receives", "ethtool -K eth0 tx-checksum-ip-generic off"),
     ({"exabgp": ""}, "exabgp", "fail", "not found", "pip install 'exabgp>=5.0.15,<5.1'"),
     ({"exabgp": "ExaBGP : 4.2.25"}, "exabgp", "fail", "version 4.2.25", "exabgp>=5.0.15"),
     ({"peers": (PeerAnswer("10.2.1.1", "10.2.1.2", "connection refused"),)}, "bgp-peer", "fail",
@@ -213,10 +262,45 @@ def test_node(changed: dict[str, Any], check: str, level: str, what: str, fix: s
     assert exit_code(findings) == int(level == "fail")
 
 
-def test_a_device_s_own_interrupt_may_share_a_cpu() -> None:
-    four = {39: "0", 40: "0", 41: "1", 42: "2"}
-    node = NODE._replace(cpus=3, **device(rx_queues=3, irq_cpus=four))
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("virtio2-config", "virtio2-input.0", "virtio2-output.0", "virtio2-input.1"), (1, 3)),
+        (("eth0", "eth0-TxRx-1", "eth0-TxRx-0"), (2, 1)),
+        (("mlx5_async0@pci:1", "mlx5_comp0@pci:1", "mlx5_comp1@pci:1"), (1, 2)),
+        (("ena-mgmnt@pci:0000:00:05.0", "eth0-Tx-Rx-0", "eth0-Tx-Rx-1"), (1, 2)),
+        (("eth0-rx-0", "eth0-tx-0", "eth0-rx-1", "eth0-event-2"), (0, 2)),
+        (("", "eth0:misc"), ()),
+    ],
+)
+def test_receive_queues_interrupts_by_their_drivers_names(
+    names: tuple[str, ...], found: tuple[int, ...]
+) -> None:
+    each = tuple(Irq(number, name, "0") for number, name in enumerate(names))
+    assert tuple(irq.number for irq in receives(DEVICE._replace(irqs=each))) == found
+
+
+def test_interrupts_are_pinned_near_the_device_unless_irqbalance_would_undo_it() -> None:
+    shared = device(irqs=irqs("0", "0", "0", "0"), near_cpus=(8, 9))
+    found = notable(judge_node(CONFIG, NODE._replace(**shared)))["irq-affinity", "warn"]
+    assert [(c.setting.where, c.value) for c in found.remedy] == [
+        (f"/proc/irq/{irq}/smp_affinity_list", cpu)
+        for irq, cpu in zip(range(40, 44), ("8", "9", "8", "9"), strict=True)
+    ]
+    moved = notable(judge_node(CONFIG, NODE._replace(irqbalance=True, **shared)))
+    assert moved["irq-affinity", "warn"].remedy == ()
+    assert moved["irq-affinity", "warn"].fix.startswith("systemctl disable --now irqbalance && ")
+
+
+def test_udp_that_is_spread_by_addresses_only_is_said_where_there_is_udp() -> None:
+    node = NODE._replace(**device(rss=Rss(4, False, True)))
     assert notable(judge_node(CONFIG, node)) == {}
+    udp = TOML + vip("dns", "10.200.0.2", 53, REALS).replace(
+        "port = 53", 'port = 53\nprotocol = "udp"'
+    )
+    text = udp.replace("[bgp]", "underlay_mtu = 1600\n[bgp]", 1)
+    found = notable(judge_node(config.parse(text, "test"), node))
+    assert found["rss", "note"].fix == "ethtool -N eth0 rx-flow-hash udp4 sdfn"
 
 
 def test_locked_memory_counts_on_old_kernels_only() -> None:
@@ -254,10 +338,16 @@ def real_device(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
     return {"device": REAL.device._replace(**changed)}
 
 
+def through(kind: str, **changed: Any) -> dict[str, Any]:  # noqa: ANN401
+    """By a tunnel device."""
+    device = TunnelDevice("any", kind, up=True)
+    return {**tunnel(up=True), **changed, "network": REAL.network._replace(tunnels=(device,))}
+
+
 def tunnel(*, up: bool, **changed: Any) -> dict[str, Any]:  # noqa: ANN401
     return {
         "device": DEVICE._replace(**changed),
-        "network": REAL.network._replace(tunnels=(("tunl0", up),)),
+        "network": REAL.network._replace(tunnels=(TunnelDevice("tunl0", "ipip", up),)),
         "tunnel_rp_filter": {"tunl0": changed.get("rp_filter", 0)},
     }
 
@@ -271,7 +361,11 @@ REAL_TABLE: list[tuple[dict[str, Any], str, str, str, str]] = [
     (real_device(xdp="", xdp_ours=False), "decap", "fail", "neither", "modprobe ipip"),
     (real_device(xdp="program 7, native", xdp_ours=None), "decap", "note", "only root", "sudo"),
     (tunnel(up=False), "decap", "fail", "it is down", "ip link set dev tunl0 up"),
-    (tunnel(up=True, rp_filter=1), "rp_filter", "fail", "strict", "conf.tunl0.rp_filter=0"),
+    (through("sit"), "decap", "fail", "nor an ipip device", "modprobe ipip"),
+    (through("ipip", outer=6), "decap", "fail", "nor an ip6tnl device", "type ip6tnl mode any"),
+    ({**tunnel(up=True), "gue_port": 9886}, "gue", "fail", "no socket takes it",
+     "ip fou add port 9886 gue"),
+    (tunnel(up=True, rp_filter=1), "rp_filter", "fail", "strict", "conf.tunl0.rp_filter=2"),
     (real_device(rp_filter=1), "rp_filter", "note", "works only while", "eth0.rp_filter=2"),
     ({**real_device(rp_filter=1), "network": REAL.network._replace(routes=())}, "rp_filter", "fail",
      "the way to clients is not by it", "eth0.rp_filter=2"),

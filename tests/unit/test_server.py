@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 import zmq.asyncio
@@ -176,6 +177,44 @@ def test_k1_what_was_answered_before_a_restart_is_answered_again(tmp_path: Path)
             assert (again.status, again.revision) == ("applied", 4)
             assert it.inbox.empty()
             assert len(it.records()) == 1
+
+    asyncio.run(story())
+
+
+def test_k1_accepted_is_said_at_once_and_each_step_is_written_down(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with rig(tmp_path) as it:
+            with dealer(endpoints(str(tmp_path))[1]) as console:
+                frames = command_frames(msgspec.structs.replace(command(), steps=True))
+                first = await asked(console, *frames)
+                assert (first.status, first.more) == ("accepted", True)
+                got = await it.inbox.get()
+                applied = Answer(id="7", node="lb1", status="applied", revision=4, more=True)
+                await it.server.reply(got.sender, applied)
+                verified = Answer(id="7", node="lb1", status="verified", revision=4)
+                await it.server.reply(got.sender, verified)
+                answers = [answer_of(await console.recv_multipart()) for _ in range(2)]
+                assert answers == [applied, verified]
+            assert [record["result"] for record in it.records()] == ["applied", "verified"]
+
+    asyncio.run(story())
+
+
+def test_k1_what_was_applied_before_a_restart_is_read_back_after_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        frames = command_frames(msgspec.structs.replace(command(), steps=True))
+        async with rig(tmp_path) as it:
+            with dealer(endpoints(str(tmp_path))[1]) as console:
+                await asked(console, *frames)
+                got = await it.inbox.get()
+                answer = Answer(id="7", node="lb1", status="applied", revision=4, more=True)
+                await it.server.reply(got.sender, answer)
+        async with rig(tmp_path) as it:
+            with dealer(endpoints(str(tmp_path))[1]) as console:
+                await console.send_multipart(frames)
+                got = await it.inbox.get()
+                assert got.answered is not None
+                assert (got.answered.status, got.answered.revision) == ("applied", 4)
 
     asyncio.run(story())
 

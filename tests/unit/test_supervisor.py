@@ -18,7 +18,7 @@ import pytest
 
 from agent import boundary as b
 from agent import supervisor
-from agent.logline import in_fields
+from agent.logline import in_fields, in_line
 from agent.runtime import Agent
 from shared.messages import ChangeEvent, DropEvent, EventBody, HealthEvent, PeerEvent
 from shared.model import Health
@@ -125,6 +125,24 @@ def test_events_in_fields(body: EventBody, line: str) -> None:
     assert in_fields(body) == line
 
 
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("ready node=lb1 pid=7", "msg=ready node=lb1 pid=7"),
+        ("exabgp died, next in 1 s", 'msg="exabgp died, next in 1 s"'),
+        ("exabgp adopted pid=7", 'msg="exabgp adopted" pid=7'),
+        ('event=health vip=web detail="http 503"', 'event=health vip=web detail="http 503"'),
+        ("answer status=refused a=b is wrong", 'msg="answer status=refused a=b is wrong"'),
+        ('x="1" level=ERROR y', 'msg="x=\\"1\\" level=ERROR y"'),
+        ("two\nlevel=ERROR", 'msg="two\\nlevel=ERROR"'),
+        ("", ""),
+    ],
+)
+def test_every_line_is_fields_only(message: str, line: str) -> None:
+    """What is no field is one that is quoted."""
+    assert in_line(message) == line
+
+
 @pytest.mark.parametrize("journal", [True, False])
 def test_log_lines(*, journal: bool) -> None:
     """One line is one line, and the journal learns how grave it is."""
@@ -146,8 +164,11 @@ def test_log_lines(*, journal: bool) -> None:
     with os.fdopen(read) as said:
         lines = said.read().splitlines()
     assert done.returncode == 0
-    plain = ["level=INFO part=remora ready node=lb1", "level=WARNING part=remora.bgp two", "lines"]
-    marked = [f"<{n}>{line}" for n, line in zip((6, 4, 4), plain, strict=True)]
+    plain = [
+        "level=INFO part=remora msg=ready node=lb1",
+        'level=WARNING part=remora.bgp msg="two\\nlines"',
+    ]
+    marked = [f"<{n}>{line}" for n, line in zip((6, 4), plain, strict=True)]
     assert lines == (marked if journal else plain)
     assert logging.getLogger("remora").level == logging.NOTSET, "only in that process"
 
@@ -155,8 +176,8 @@ def test_log_lines(*, journal: bool) -> None:
 # ---- the unit
 
 
-def setting(name: str) -> str:
-    (value,) = re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.M)
+def setting(name: str, unit: Path = UNIT) -> str:
+    (value,) = re.findall(rf"^{name}=(.*)$", unit.read_text(), re.M)
     return str(value)
 
 
@@ -167,19 +188,47 @@ def test_unit_keeps_exabgp_over_a_crash() -> None:
     assert setting("RestartPreventExitStatus") == "2", "agent.cli: usage or config"
 
 
-def test_unit_is_right_says_systemd(tmp_path: Path) -> None:
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("no systemd-analyze on this machine")
-    place = tmp_path / "remora-agent.service"
+EXPOSURE = 24
+"""`systemd-analyze security`, in tenths: what root with three capabilities and the network has."""
+
+
+def verified(unit: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """What systemd says of a unit's text, with our programs where they are here."""
     here = str(Path(sys.executable).with_name("remora-agent"))
-    place.write_text(UNIT.read_text().replace("/opt/remora/bin/remora-agent", here))
-    done = subprocess.run(
-        [analyze, "verify", "--man=no", str(place)], capture_output=True, text=True, check=False
+    unit.write_text(text.replace("/opt/remora/bin/remora-agent", here))
+    return subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine"
+)
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", ["remora-agent.service", "remora-preflight.service"])
+def test_units_are_right_says_systemd(name: str, tmp_path: Path) -> None:
+    text = UNIT.with_name(name).read_text()
+    done = verified(tmp_path / name, text)
     assert (done.returncode, done.stderr) == (0, "")
-    place.write_text(place.read_text().replace("KillMode=process", "KillMode=nobody"))
-    wrong = subprocess.run(
-        [analyze, "verify", "--man=no", str(place)], capture_output=True, text=True, check=False
-    )
-    assert "kill mode" in wrong.stderr, "it does look"
+    wrong = verified(tmp_path / name, text.replace("ProtectHome=yes", "ProtectHome=perhaps"))
+    assert "protect home" in wrong.stderr, "it does look"
+
+
+@needs_systemd
+def test_the_agents_unit_is_shut_in(tmp_path: Path) -> None:
+    def safe(text: str) -> bool:
+        place = tmp_path / "remora-agent.service"
+        place.write_text(text)
+        ask = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
+        done = subprocess.run(
+            [*ask, f"--threshold={EXPOSURE}", str(place)], capture_output=True, check=False
+        )
+        return done.returncode == 0
+
+    assert safe(UNIT.read_text())
+    assert not safe(UNIT.read_text().replace("ProtectSystem=strict", "ProtectSystem=no"))

@@ -8,6 +8,7 @@ a ring that names a real of another VIP, a VIP without a ring.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
 import numpy as np
@@ -61,6 +62,10 @@ def quick_fill(turns: Sequence[maglev.Turn], slots: int) -> np.ndarray:
     return np.repeat(np.arange(len(turns), dtype=np.uint16), counts)
 
 
+UNTOLD = b.Emit | b.Reply | b.Remember | b.Probe | b.ReadConfig | b.Follow | b.ReadBack
+"""Effects that history leaves out."""
+
+
 class World:
     """A node on which effects take place, and a clock that only the test moves."""
 
@@ -77,9 +82,16 @@ class World:
         """vip_nums whose rings forgot the one before."""
         self.announced: frozenset[maglev.Address] = frozenset()
         self.routes: dict[maglev.Address, Route] = {}
+        self.attached = 0
+        """How often the programs were to be put back."""
+        self.followed: b.Follow | None = None
         self.history: list[str] = []
         self.events: list[EventBody] = []
         self.answers: list[Answer] = []
+        self.answered: list[tuple[bytes, str]] = []
+        """To whom, with which status."""
+        self.looks: list[b.ReadBack] = []
+        """Asked for, not answered yet: `held()` does."""
         self.remembered: list[b.Remember] = []
         self.targets: frozenset[Target] = frozenset()
         self.refuse: Callable[[b.Effect], bool] = lambda effect: False
@@ -130,7 +142,8 @@ class World:
     def ask(self, action: Action, *, id: str = "1", dry_run: bool = False,
             expect: int | None = None, allow: Sequence[str] = (), why: str = "",
             who: str = "ann@jump", expires: float = 0.0,
-            confirm: float = 0.0, operation: str = "") -> Answer:  # fmt: skip
+            confirm: float = 0.0, operation: str = "", steps: bool = False,
+            sender: bytes = b"console") -> Answer:  # fmt: skip
         command = Command(
             id=id,
             who=who,
@@ -142,8 +155,9 @@ class World:
             expires=expires,
             confirm=confirm,
             operation=operation,
+            steps=steps,
         )
-        self.tell(b.Asked(command, b"console"))
+        self.tell(b.Asked(command, sender))
         return self.answers[-1]
 
     def reload(self, text: str, *, id: str = "r", dry_run: bool = False,
@@ -163,6 +177,18 @@ class World:
             for real in vip.reals.values():
                 live[real.number.real_num] = (flows or {}).get(real.name, 0)
         self.tell(b.Counted(live, packets=self._packets))
+
+    def held(self, **otherwise: object) -> None:
+        """The first look that waits: what the maps hold, or a part of that otherwise."""
+        look = self.looks.pop(0)
+        found = b.Held(
+            look.id,
+            dict(self.vips),
+            tuple(real for real in self.reals.values() if real.vip_num),
+            {n: maglev.digest_of(self.rings[n], numbers) for n, numbers in look.rings.items()},
+        )
+        self.now += look.after
+        self.tell(replace(found, **otherwise))  # type: ignore[arg-type]
 
     def _read(self, effect: b.ReadConfig) -> None:
         try:
@@ -186,7 +212,7 @@ class World:
             self._do(effect)
 
     def _do(self, effect: b.Effect) -> None:  # noqa: PLR0912  # one branch per effect
-        if not isinstance(effect, b.Emit | b.Reply | b.Remember | b.Probe | b.ReadConfig):
+        if not isinstance(effect, UNTOLD):
             self.history.append(type(effect).__name__)
         match effect:
             case b.PutVip(key, vip_num, placing):
@@ -215,6 +241,10 @@ class World:
                 for number in set(np.unique(real_nums).tolist()) - {0}:
                     assert self.reals[number].vip_num == vip_num, "another VIP's real"
                 self.rings[vip_num] = real_nums
+            case b.Attach():
+                self.attached += 1
+            case b.Follow():
+                self.followed = effect
             case b.Advertise(routes):
                 self.routes = dict(routes)
                 self._advertise(frozenset(routes))
@@ -231,12 +261,15 @@ class World:
                 assert self.vips == vips
                 held = {real._replace(flags=0) for real in self.reals.values() if real.vip_num}
                 assert held == {real._replace(flags=0) for real in reals}
+            case b.ReadBack():
+                self.looks.append(effect)
             case b.Remember():
                 self.remembered.append(effect)
             case b.Emit(body):
                 self.events.append(body)
-            case b.Reply(_, answer):
+            case b.Reply(sender, answer):
                 self.answers.append(answer)
+                self.answered.append((sender, answer.status))
 
     def _advertise(self, addresses: frozenset[maglev.Address]) -> None:
         for address in addresses - self.announced:

@@ -104,8 +104,9 @@ def _add_wait(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--wait",
         type=until,
+        default="verified",
         metavar="UNTIL",
-        help="applied (when nothing is said), drained, or quiet:N: no more than N live flows",
+        help="applied, verified (read back; else this), drained, or quiet:N live flows at most",
     )
     verb.add_argument(
         "--timeout",

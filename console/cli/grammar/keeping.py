@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs about keys, records and recordings: keys, audit, record, relay, replay."""
+"""The verbs about records and this console itself: audit, record, keys, context, info, doctor."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from shared.model import Role
 def add(verbs: Verbs) -> None:
     _add_keys(verbs)
     _add_past(verbs)
+    for name, text in (
+        ("context", "the clusters of the config file, * before the one in force"),
+        ("info", "every path and limit in force; no agent is asked"),
+        ("doctor", "whether each agent can be spoken to, its version, its clock; exit 1 if not"),
+    ):
+        verb = add_verb(verbs, name, text)
+        verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
 
 
 def _add_keys(verbs: Verbs) -> None:

@@ -5,6 +5,11 @@ from __future__ import annotations
 
 from console.cli.grammar.words import Verbs, add_verb, duration, seconds
 
+VIEWS = (
+    "fleet", "nodes", "vips", "reals", "drops", "bgp", "checks", "heat", "alerts", "operations",
+    "rings", "events",
+)  # fmt: skip
+
 
 def add(verbs: Verbs) -> None:
     _add_watching(verbs)
@@ -14,16 +19,16 @@ def add(verbs: Verbs) -> None:
 def _add_watching(verbs: Verbs) -> None:
     watch = add_verb(verbs, "watch", "the console's views as plain text, block after block")
     watch.add_argument(
-        "view",
-        nargs="?",
-        default="fleet",
-        choices=(
-            "fleet", "nodes", "vips", "reals", "drops", "bgp", "checks", "alerts", "operations",
-        ),
-        help="nodes: every real on every node",
+        "view", nargs="?", default="fleet", metavar="VIEW",
+        help=f"{', '.join(VIEWS)} (nodes: every real on every node), or an object: node/lb1, "
+        "vip/web, real/10.3.1.2@web",
     )  # fmt: skip
     watch.add_argument("filter", nargs="*", metavar="WORD", help="rows with all these words")
-    watch.add_argument("--plain", action="store_true", help="never clear the screen (as in a pipe)")
+    watch.add_argument(
+        "--plain",
+        action="store_true",
+        help="for screen readers and logs: never clears the screen, states in words only",
+    )
     watch.add_argument("--every", type=seconds, default=2.0, metavar="SECONDS", help="(2)")
     watch.add_argument("--count", type=int, default=0, metavar="N", help="blocks, then leave")
     diff = add_verb(

@@ -41,9 +41,7 @@ def _add_status(verbs: Verbs) -> None:
 def _add_get(verbs: Verbs) -> None:
     get = add_verb(verbs, "get", "lists: nodes, VIPs, reals, drops, CPUs, BGP peers, operations")
     get.add_argument("kind", choices=LISTED, help="each: every real on every node")
-    get.add_argument(
-        "-o", "--output", choices=TABLES, default="table", help="wide adds columns and rates"
-    )
+    get.add_argument("-o", "--output", choices=TABLES, help="table; wide adds columns and rates")
     add_at(get)
     get.add_argument("--rates", action="store_true", help="look twice, a second apart")
     _add_selectors(get)
@@ -77,8 +75,8 @@ def _add_selectors(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-n", "--number", type=positive, metavar="N", help="the first N rows")
     verb.add_argument(
         "--watch", nargs="?", type=seconds, const=2.0, metavar="SECONDS",
-        help="again and again (2): over each other on a terminal, else appended; of `get` on a "
-        "pipe as jsonl",
+        help="again and again (2): over each other on a terminal, else appended; `get` on a "
+        "pipe as jsonl unless -o says otherwise",
     )  # fmt: skip
     verb.add_argument("--count", type=positive, metavar="N", help="so many times, with --watch")
     verb.add_argument("--plain", action="store_true", help="never clear the screen")

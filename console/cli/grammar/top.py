@@ -15,11 +15,18 @@ examples:
                                          the console on two nodes
   remora status --short                  one line; exit 0 only when all is well
   remora get real -o wide                every real, with rates
+  remora top real -n 5 --watch           the five busiest, every two seconds
+  remora get real --state down -o name   for a script: exit 2 when there is none
   remora drain real/10.3.1.2@web --reason 'disk swap'
                                          show the plan, ask, drain on all nodes
   remora drain real/10.3.1.2@web --yes --wait=drained
                                          from a script: exit 0 when no flow is left
-  remora events drops -f                 dropped packets as they happen
+  remora plan drain node/lb1 -o json > p; remora apply p
+                                         look now, do exactly that within a minute
+  remora undo                            your last change, taken back
+  remora events drops -f --not --src 192.0.2.0/24
+                                         dropped packets as they happen
+  remora watch --plain                   the console for a screen reader or a log
   remora trace vip/web src=198.51.100.0/24 -w web.pcapng
                                          packets in and out, for Wireshark
 

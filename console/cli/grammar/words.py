@@ -8,6 +8,8 @@ import re
 from typing import TypeAlias
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+UNTIL = re.compile(r"applied|verified|drained|quiet:\d{1,9}")
+"""What can be waited for."""
 
 
 def add_connection(to: argparse.ArgumentParser, *, suffix: str) -> None:
@@ -85,6 +87,6 @@ def weight(text: str) -> str:
 
 
 def until(text: str) -> str:
-    if text not in ("applied", "drained") and not re.fullmatch(r"quiet:\d{1,9}", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: must be applied, drained or quiet:N (flows)")
+    if not UNTIL.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be applied, verified, drained or quiet:N")
     return text

@@ -12,6 +12,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 
+from msgspec.structs import replace
+
 from console.cli.verbs import rolling, telling, waiting
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
@@ -23,6 +25,7 @@ from console.planning.rollout import Start
 from console.planning.staging import Staging
 from console.planning.wish import Wish
 from console.wire.client import ANSWER_TIMEOUT
+from shared.messages import Answer
 
 
 class Part(NamedTuple):
@@ -86,7 +89,7 @@ def carry_out(
         telling.report(session, planned, done, arguments, operation if undoable else "")
         code = plan.outcome(done)
     # What is already so is waited for too: the same words again go on with the wait.
-    waits = targets and arguments.wait and not arguments.dry_run
+    waits = targets and arguments.wait not in ("applied", "verified") and not arguments.dry_run
     if waits and code in (Exit.DONE, Exit.PARTIAL):
         reached = [a.address for a in done if a.answer is not None]
         return waiting.wait(session, targets, reached, arguments) or code
@@ -197,7 +200,10 @@ def _confirm(session: Session, wish: Wish, planned: list[Answered]) -> None:
 def _apply(
     session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace, operation: str
 ) -> list[Answered]:
-    """Sends the command where the plan changes something; each node expects its plan's revision."""
+    """Sends the command where the plan changes something; each node expects its plan's revision.
+
+    Each step is told as it comes; with `--wait applied` nobody waits for the one after that.
+    """
     revisions = plan.revisions(planned)
     actions = {order.address: order.action for order in wanted.orders}
     pending = {
@@ -207,6 +213,7 @@ def _apply(
             why=arguments.reason,
             expect_revision=revisions[answered.address],
             operation=operation,
+            steps=True,
             timeout=ANSWER_TIMEOUT,
             **_conditions(arguments),
         ): answered
@@ -217,8 +224,20 @@ def _apply(
         inbox = session.client.wait(ANSWER_TIMEOUT)
         session.take(inbox)
         for reply in inbox.replies:
-            answered = pending.pop(reply.id, None)
-            if answered is not None:
-                done.append(answered._replace(answer=reply.answer))
+            if reply.id in pending:
+                answered = pending[reply.id]._replace(answer=_enough(reply.answer, arguments))
+                if reply.last or not (answered.answer and answered.answer.more):
+                    del pending[reply.id]
+                    done.append(answered)
+                else:
+                    telling.step(session, answered)
     order = [answered.address for answered in planned]
     return sorted(done, key=lambda answered: order.index(answered.address))
+
+
+def _enough(answer: Answer | None, arguments: Namespace) -> Answer | None:
+    """A step that is all that was waited for is the last one."""
+    applied = answer is not None and answer.status == "applied"
+    if answer is not None and applied and getattr(arguments, "wait", "") == "applied":
+        return replace(answer, more=False)
+    return answer

@@ -24,7 +24,7 @@ def diff(session: Session, arguments: Namespace) -> int:
     names = dict.fromkeys(row.name for a in session.agents if a.vips for row in a.vips.vips)
     if arguments.vip and arguments.vip not in names:
         raise VerbError(f"{arguments.vip}: no such VIP; there is {', '.join(names)}", Exit.USAGE)
-    _ask_for_rings(session, now)
+    ask_for_rings(session, now)
     found = [
         (vip, row)
         for vip in ([arguments.vip] if arguments.vip else names)
@@ -41,7 +41,7 @@ def diff(session: Session, arguments: Namespace) -> int:
     return _code(session, [row for _, row in found])
 
 
-def _ask_for_rings(session: Session, now: float) -> None:
+def ask_for_rings(session: Session, now: float) -> None:
     by_vip: dict[str, list[str]] = {}
     for address, vip in rings.wanted(session.agents, now, {}):
         by_vip.setdefault(vip, []).append(address)

@@ -25,11 +25,11 @@ WITHOUT = ("60s",)
 
 def get(session: Session, arguments: Namespace) -> int:
     """Exit 0, or 3 when some agents are missing from the list.  Raises VerbError."""
-    _check(arguments)
     watched = arguments.watch is not None
+    on_pipe = watched and not session.out.isatty()
+    arguments.output = arguments.output or ("jsonl" if on_pipe else "table")
+    _check(arguments)
     _look(session, arguments, rates=arguments.rates or arguments.output == "wide" or watched)
-    if watched and not session.out.isatty() and arguments.output in ("table", "wide"):
-        arguments.output = "jsonl"
     _repeated(session, arguments, wide=arguments.output == "wide")
     return _code(session)
 

@@ -12,6 +12,7 @@ from console.planning.plan import Answered
 from console.planning.wish import Wish
 from console.views.items import Item, listing
 from console.views.written import now_text
+from shared.messages import Answer
 
 
 def show(session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace) -> None:
@@ -39,22 +40,40 @@ def report(
         if answer is None:
             why = "no answer; it may still take effect: look again" if address in asked else ""
             session.say(f"  {node}: {why or 'no answer, nothing was sent'}")
-        elif answer.status == "applied":
+        elif answer.more:
+            session.say(f"  {node}: {plan.step(answer)}; its next step was not seen: look again")
+        elif plan.in_force(answer):
             number = f", generation {answer.generation}" if _of_config(arguments) else ""
-            session.write(f"  {node}: applied, revision {answer.revision}{number}")
+            session.write(f"  {node}: {_way(answer)}{number}")
             if answer.note:
                 session.say(f"  {node}: {answer.note}")
-        elif answer.status == "unchanged":
-            session.write(f"  {node}: already so")
         else:
             session.say(f"  {node}: {answer.status}: {answer.guard} {answer.error}".rstrip())
-    good = sum(a.answer is not None and a.answer.status in ("applied", "unchanged") for a in done)
-    session.write(f"applied {good}/{len(done)}{_undone_by(done, operation)}")
+    good = sum(plan.in_force(a.answer) for a in done)
+    verified = sum(a.answer is not None and a.answer.status == "verified" for a in done)
+    steps = f"applied {good}/{len(done)}" + (f", verified {verified}" if verified else "")
+    session.write(f"{steps}{_undone_by(done, operation)}")
+
+
+def step(session: Session, answered: Answered) -> None:
+    """Progress: for somebody who looks on."""
+    if answered.answer is not None and session.err.isatty():
+        session.say(f"  {answered.node}: {plan.step(answered.answer)}")
+
+
+def _way(answer: Answer) -> str:
+    """The steps that a command went through; an older agent answers once."""
+    before = {"verified": "accepted -> applied -> "}
+    return before.get(answer.status, "") + plan.step(answer)
 
 
 def _undone_by(done: list[Answered], operation: str) -> str:
-    applied = any(a.answer is not None and a.answer.status == "applied" for a in done)
-    return f"   undo: remora undo {operation}" if operation and applied else ""
+    return f"   undo: remora undo {operation}" if operation and any(map(_changed, done)) else ""
+
+
+def _changed(answered: Answered) -> bool:
+    answer = answered.answer
+    return answer is not None and answer.status in ("applied", "verified", "unverified")
 
 
 def _of_config(arguments: Namespace) -> bool:
@@ -69,12 +88,26 @@ def as_json(session: Session, answers: list[Answered], arguments: Namespace) -> 
     session.write(json.dumps(listing("ChangeList", found, at=now_text(), missing=silent), indent=2))
 
 
+def _result(answer: Answer | None) -> str:
+    """What was done; whether it was read back is said beside it."""
+    if answer is None:
+        return "no answer"
+    return "applied" if answer.status in ("verified", "unverified") else answer.status
+
+
+def _verified(answer: Answer | None) -> bool | None:
+    """None: nobody looked, or the word of it did not come."""
+    status = answer.status if answer else ""
+    return {"verified": True, "unverified": False}.get(status)
+
+
 def item(answered: Answered) -> Item:
     answer = answered.answer
     return {
         "node": answered.node,
         "address": answered.address,
-        "result": answer.status if answer else "no answer",
+        "result": _result(answer),
+        "verified": _verified(answer),
         "revision": answer.revision if answer else None,
         "guard": (answer.guard or None) if answer else None,
         "error": (answer.error or None) if answer else None,

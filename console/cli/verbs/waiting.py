@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--wait`: looks until the nodes' telemetry shows what was asked for.
+"""`--wait=drained`: looks until the nodes' telemetry shows it.
 
 A real is drained when no live flow is left on it.  A node, or a VIP on it, is drained when its
 agent says so: the route is away and nothing comes any more.  Flows that its table still counts then
@@ -59,7 +59,7 @@ def _wait(
         agents = [session.store.agents[address] for address in addresses]
         reached = [progress(target, agents, quiet) for target in targets]
         told, before = ", ".join(p.said for p in reached), told
-        if arguments.wait == "applied" or all(p.done for p in reached):
+        if all(p.done for p in reached):
             session.say(f"{named}: {told}, after {time.monotonic() - started:.0f} s")
             return None
         if told != before:

@@ -13,19 +13,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from console import format as fmt
+from console.cli.grammar import looking
+from console.cli.verbs import differing
 from console.cli.verbs.session import Session
-from console.exits import Exit
-from console.model import rows
+from console.exits import Exit, VerbError
+from console.model import objects, rows
+from console.model.objects import Object, ObjectError
 from console.model.store import Agent
-from console.views import bgp, everywhere, operations, tables
+from console.views import bgp, cpus, everywhere, operations, rings, tables
 from console.views.alerts import Watch
 from console.views.alerts import columns as alert_columns
+from console.views.cells import Cell
 from console.views.columns import Column, matching
 from console.views.problems import problems
+from console.views.tail import written
 from console.views.written import table
-from shared.messages import Look
+from shared.messages import Look, Replay
 
 HOME = "\x1b[H\x1b[2J"
+SIGNS = ("● ", "◐ ", "○ ", "▲ ", "✕ ", "· ", "? ")
+LINES, EVENTS = 500, 20
+"""Events that are looked at, and shown at once."""
 FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event"})
 Rows = tuple[Sequence[Any], Sequence[Column[Any]]]
 
@@ -37,11 +45,17 @@ def watch(session: Session, arguments: Namespace) -> int:
     answers = session.ask(dict.fromkeys(addresses, Look()), timeout=session.connect_timeout)
     if not any(answers.values()):
         raise session.nobody()
+    if arguments.view in ("operations", "events"):
+        there = [address for address in addresses if answers[address]]
+        session.ask(dict.fromkeys(there, Replay(0)), timeout=session.connect_timeout)
+    _target(session, arguments.view)
     alerts = Watch()
     clear = session.out.isatty() and not arguments.plain
     left = arguments.count
     while True:
         session.pause(arguments.every)
+        if arguments.view == "rings":
+            differing.ask_for_rings(session, time.monotonic())
         block = _block(session, arguments, alerts)
         session.write(f"{HOME}{block}" if clear else f"{block}\n")
         left = left - 1 if left else 0
@@ -51,17 +65,92 @@ def watch(session: Session, arguments: Namespace) -> int:
 
 def _block(session: Session, arguments: Namespace, watch: Watch) -> str:
     now = time.monotonic()
-    found, shown = VIEWS[arguments.view](session.agents, now, watch)
     live, all_ = len(session.store.live(now)), len(session.agents)
     heading = f"{fmt.clock(time.time())}Z {session.cluster} {arguments.view} {live}/{all_} nodes"
     if live < all_:
         missing = [agent.name for agent in session.agents if agent not in session.store.live(now)]
         heading += f", not live: {' '.join(missing)}"
-    words = " ".join(arguments.filter)
+    if arguments.view == "events":
+        parts = ["\n".join(_events(session, arguments))]
+    else:
+        parts = [_part(each, arguments) for each in _rows(session, arguments.view, now, watch)]
+    return "\n".join([heading, *(part or "nothing to show" for part in parts)])
+
+
+def _events(session: Session, arguments: Namespace) -> list[str]:
+    """The newest that have all the words."""
+    lines = [written(line) for line in session.store.lines(LINES)]
+    words = [word.lower() for word in arguments.filter]
+    return [line for line in lines if all(word in line.lower() for word in words)][-EVENTS:]
+
+
+def _rows(session: Session, view: str, now: float, watch: Watch) -> list[Rows]:
+    if view == "rings":
+        return [_rings(session, now)]
+    if view in VIEWS:
+        return [VIEWS[view](session.agents, now, watch)]
+    return _of_object(_target(session, view), session.agents, now)
+
+
+def _part(rows_: Rows, arguments: Namespace) -> str:
+    found, shown = rows_
     # A sparkline says nothing to a screen reader, and a line of a log is no place for one.
     shown = [column for column in shown if column.title != "60s"]
-    lines = matching(found, shown, words)
-    return f"{heading}\n{table(lines, shown) if lines else 'nothing to show'}"
+    if arguments.plain:
+        shown = [_in_words(column) for column in shown]
+    lines = matching(found, shown, " ".join(arguments.filter))
+    return table(lines, shown) if lines else ""
+
+
+def _in_words(column: Column[Any]) -> Column[Any]:
+    """Without the sign before a state, which a screen reader would spell out."""
+    cell = column.cell
+
+    def unsigned(row: object) -> Cell:
+        shown = cell(row)
+        return shown._replace(text=shown.text[2:]) if shown.text[:2] in SIGNS else shown
+
+    return column._replace(cell=unsigned)
+
+
+def _target(session: Session, view: str) -> Object:
+    """Of a view of one object; of any other nothing is asked.  Raises VerbError."""
+    if view in looking.VIEWS:
+        return Object("node", "")
+    try:
+        return objects.parse(view, session.agents, kinds=("node", "vip", "real"))
+    except ObjectError as error:
+        raise VerbError(f"{error}; views are {', '.join(looking.VIEWS)}") from None
+
+
+def _of_object(target: Object, agents: list[Agent], now: float) -> list[Rows]:
+    """As the console's screen of it has them: itself, then what is on it."""
+    match target.kind:
+        case "node":
+            one = [agent for agent in agents if agent.name == target.name]
+            return [(rows.nodes(one, now), tables.NODES), (rows.vips(one, now), tables.VIPS)]
+        case "vip":
+            vips = rows.vips(agents, now, name=target.name)
+            return [(vips, tables.VIPS), (rows.reals(agents, now, vip=target.name), tables.REALS)]
+    found = everywhere.on_nodes(agents, now, target.name)
+    shown = [each for each in found if target.vip in ("", each.real.vip)]
+    return [(shown, everywhere.EVERY)]
+
+
+def _rings(session: Session, now: float) -> Rows:
+    names = dict.fromkeys(row.name for a in session.agents if a.vips for row in a.vips.vips)
+    found = [
+        (vip, row)
+        for vip in names
+        for row in rings.node_rings(vip, session.agents, now, session.store.rings)
+    ]
+    vip = Column[Any]("VIP", 10, lambda r: Cell(r[0]), lambda r: r[0])
+    return found, [vip, *(_of_second(column) for column in rings.RINGS)]
+
+
+def _of_second(column: Column[Any]) -> Column[Any]:
+    cell, order = column.cell, column.order
+    return column._replace(cell=lambda r: cell(r[1]), order=lambda r: order(r[1]))
 
 
 def _alerts(agents: list[Agent], now: float, watch: Watch) -> Rows:
@@ -76,6 +165,7 @@ VIEWS: Mapping[str, Callable[[list[Agent], float, Watch], Rows]] = {
     "drops": lambda agents, now, _: (rows.drops(agents, now), tables.DROPS),
     "bgp": lambda agents, now, _: (bgp.sessions(agents, now), bgp.SESSIONS),
     "checks": lambda agents, now, _: (bgp.checks(agents, now), bgp.CHECKS),
+    "heat": lambda agents, now, _: (cpus.every(agents, now), cpus.CPUS),
     "alerts": _alerts,
     "operations": lambda agents, now, _: (
         operations.operations(agents, now),

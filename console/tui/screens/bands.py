@@ -171,7 +171,7 @@ class BandedScreen(Screen[None]):
         field = self.query_one("#filter", Input)
         field.add_class("open")
         field.cursor_blink = False
-        field.focus()
+        self.set_focus(field)  # now, not after the keys that are waiting
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:

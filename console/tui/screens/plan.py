@@ -226,12 +226,13 @@ class PlanDialog(ModalScreen[None]):
             self._show([line(" this plan is a minute old: Esc, then plan again", "warn")])
 
     def take(self, reply: Reply) -> None:
-        if not self._asking.take(reply):
-            return
+        all_answered = self._asking.take(reply)
         answered = self._asking.answered()
-        if self._sent:
+        if self._sent and answered:
             self._show_result(answered)
+        if self._sent and all_answered:
             self._finished(answered)
+        if self._sent or not all_answered:
             return
         self._planned = answered
         self._ready = bool(plan.to_do(answered)) and not plan.refused(answered)
@@ -301,7 +302,7 @@ class PlanDialog(ModalScreen[None]):
     def _show_result(self, answered: list[Answered]) -> None:
         self._show(
             [
-                *result_lines(answered),
+                *result_lines(answered, self._asking.asked),
                 line(" the row changes when the nodes' telemetry says so", "dim"),
             ]
         )

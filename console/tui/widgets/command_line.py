@@ -48,7 +48,7 @@ class CommandLine(Input):
         self._history = history
         self.value = ""
         self.add_class("open")
-        self.focus()
+        self.screen.set_focus(self)  # now, not after the keys that are waiting
 
     def close(self) -> None:
         self.remove_class("open")

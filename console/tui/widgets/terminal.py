@@ -36,7 +36,13 @@ SYNC_START, SYNC_END = "\x1b[?2026h", "\x1b[?2026l"
 
 class TerminalApp(App[None]):
     def __init__(self, *, render: Render = "diff") -> None:
-        super().__init__()
+        self.without_colour = bool(os.environ.get("NO_COLOR"))
+        """As no-color.org has it: any value but an empty one."""
+        if not self.without_colour:
+            os.environ.pop("NO_COLOR", None)  # Textual goes by its being there
+        # Chosen here, while no theme is known yet, is how colours are left out: otherwise the
+        # terminal's own become black on black.
+        super().__init__(ansi_color=True if self.without_colour else None)
         self.written = 0
         """Bytes of frames given to the terminal so far (those of `stock` are not counted)."""
         self.held_back = False

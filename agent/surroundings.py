@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's interface and what is around it: looked at, followed, and our programs put back.
+
+What is to be done about it decides host_watch.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from agent import bpf_syscall, egress, netlink, rtnetlink
+from agent.attach import attach
+from agent.boundary import Follow, Looked
+from agent.config import Node
+from agent.netlink import WayOut
+from agent.pinned import LoadError
+
+log = logging.getLogger("remora.host")
+
+AT_LEAST = 2.0
+"""Seconds between two looks: that a bpf_link's program went, nobody is told."""
+TOGETHER = 0.05
+"""Seconds in which changes are looked at together."""
+
+
+class Surroundings:
+    """`program`: the kernel's id of the program that balances."""
+
+    def __init__(
+        self, node: Node, pins: Path, way: WayOut, program: int, tell: Callable[[Looked], None]
+    ) -> None:
+        self.way = way
+        self._node = node
+        self._pins = pins
+        self._program = program
+        self._tell = tell
+        self._error = ""
+
+    async def watch(self) -> None:
+        """Tell how it is, whenever something changed and from time to time."""
+        changes = rtnetlink.Changes()
+        try:
+            while True:
+                self._look()
+                await changes.wait(AT_LEAST)
+                await asyncio.sleep(TOGETHER)
+        finally:
+            changes.close()
+
+    def follow(self, seen: Follow) -> bool:
+        """Whether anything is other than it was."""
+        before = self.way
+        self.way = before._replace(
+            own_mac=seen.own_mac,
+            gateway_mac=seen.gateway_mac or before.gateway_mac,
+            own_addresses=seen.own_addresses,
+        )
+        return self.way != before
+
+    def attach(self) -> None:
+        """Both programs, in the kernel and pinned as they are; at once said, if it worked."""
+        try:
+            self._attach_both()
+        except (LoadError, OSError) as error:
+            self._error = str(error)
+            return
+        self._error = ""
+        log.warning("attached interface=%s again", self._node.interface)
+        self._look()
+
+    def _look(self) -> None:
+        try:
+            seen = netlink.look(self._node.interface, self.way.gateway, self._program)
+        except OSError as error:  # the kernel has no memory for an answer, say: look again later
+            log.warning("look interface=%s failed: %s", self._node.interface, error)
+            return
+        self._tell(Looked(seen, self._error))
+
+    def _attach_both(self) -> None:
+        interface = self._node.interface
+        balancer = bpf_syscall.obj_get(str(self._pins / "prog_lb"))
+        probe = bpf_syscall.obj_get(str(self._pins / "prog_probe"))
+        try:
+            attach(self._pins, interface, self._node.xdp_mode, balancer)
+            if why := egress.attach(self._pins, interface, probe):
+                raise LoadError(f"checks cannot go through the tunnel: {why}")
+        finally:
+            os.close(balancer)
+            os.close(probe)
