@@ -15,6 +15,7 @@ from typing import NamedTuple
 from console.model.rates import rate
 from console.model.store import Agent, Reply
 from console.model.underway import touches
+from console.planning import plan
 from console.planning.asking import NO_TERMS, Sender, Terms
 from console.planning.staging import Staging, batches
 from console.planning.wish import Order
@@ -123,9 +124,12 @@ class Rollout:
 
     def take(self, reply: Reply, now: float) -> None:
         self._parting.discard(reply.id)
-        order = self._open.pop(reply.id, None)
+        order = self._open.get(reply.id)
         if order is None or self.ended:
             return
+        if not reply.last:
+            return  # accepted, or applied: it is still read back
+        del self._open[reply.id]
         wrong = _wrong(order, reply.answer)
         if self.phase is Phase.CHANGING:
             self.answers[order.address] = reply.answer
@@ -216,6 +220,7 @@ class Rollout:
                 why=self._start.why,
                 expect_revision=self._start.revisions[order.address],
                 operation=self._start.operation,
+                steps=True,
                 **self._start.terms._asdict(),
             )
             self._open[id_] = order
@@ -276,7 +281,7 @@ def seen(agent: Agent, lines: Sequence[str]) -> Seen:
 def _wrong(order: Order, answer: Answer | None) -> str:
     if answer is None:
         return f"{order.node}: no answer"
-    if answer.status in ("applied", "unchanged"):
+    if plan.in_force(answer) and not answer.more:
         return ""
     return f"{order.node}: {answer.guard or answer.status}: {answer.error}"
 

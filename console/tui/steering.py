@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from console.model.store import Reply, Store
 from console.model.underway import Seat, Underway
+from console.planning import plan
 from console.planning.asking import Sender
 from console.planning.plan import Answered
 from console.planning.rollout import Rollout, Start
@@ -62,8 +63,9 @@ class Steering:
         self._tell_seats(each.seats, each.operation, Told("over"))
 
     def over_if_taken_back(self, each: Underway, answered: Sequence[Answered]) -> None:
-        good = all(a.answer and a.answer.status in ("applied", "unchanged") for a in answered)
-        if good and len(answered) == len([seat for seat in each.done if seat.row.undo]):
+        if all(plan.in_force(a.answer) for a in answered) and len(answered) == len(
+            [seat for seat in each.done if seat.row.undo]
+        ):
             self.over(each)
 
     def _tell_seats(self, seats: Sequence[Seat], operation: str, told: Told) -> None:

@@ -231,6 +231,7 @@ def test_a_canary_comes_to_its_node_first_and_its_ring_is_no_alarm(
         another.shows("LIVE", "drain")
         records = running.stop()
     assert load.failures(records) == []
+    until(lambda: not fabric.look("lb1").node.rollouts, 15, "it is over")
     assert fabric.cli("undo", "--yes").returncode == 0
     until(lambda: admins(fabric, address) == {Admin.ENABLED}, 10, "as before on both nodes")
 

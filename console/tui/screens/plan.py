@@ -87,6 +87,8 @@ class PlanDialog(ModalScreen[None]):
         self._ready = False
         self._round = 0
         self._sent = False
+        self._begun = False
+        """It comes to its nodes one after the other, without this dialog."""
         self._deaf = True
 
     def compose(self) -> ComposeResult:
@@ -226,6 +228,8 @@ class PlanDialog(ModalScreen[None]):
             self._show([line(" this plan is a minute old: Esc, then plan again", "warn")])
 
     def take(self, reply: Reply) -> None:
+        if self._begun:
+            return  # the answers are the operation's, not ours
         all_answered = self._asking.take(reply)
         answered = self._asking.answered()
         if self._sent and answered:
@@ -265,6 +269,7 @@ class PlanDialog(ModalScreen[None]):
         self.query_one("#cancel", Button).label = Content("[ Close ]")
         self.query_one("#cancel", Button).focus()
         if how is not None:
+            self._begun = True
             text = " begun: 9 shows it, node by node; it goes on when this is closed"
             self._show([line(text, "ok")])
             return
