@@ -8,6 +8,8 @@ PY := .venv/bin/python
 # Namespaces and BPF need root; a checkout that belongs to a user keeps no root-owned caches.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CI,TERM,COLORTERM,TESTSHELL env PYTHONDONTWRITEBYTECODE=1)
 ARGS ?=
+# Three at once on two processors: the tests of the network mostly wait.  A debugging shell wants one.
+PARALLEL := $(if $(TESTSHELL),,--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -26,10 +28,10 @@ types: setup ## mypy --strict
 	@$(PY) -m mypy
 
 check: lint types ## all that needs no root: lint, types, unit and console tests (ARGS="-k drain")
-	@$(PY) -m pytest -m "not root" tests/unit tests/tui $(ARGS)
+	@$(PY) -m pytest $(PARALLEL) -m "not root" tests/unit tests/tui $(ARGS)
 
 test: lint types ## check, and the tests that need root: data plane and fabric (ARGS="-k drain")
-	@$(ROOT) $(PY) -m pytest tests $(ARGS)
+	@$(ROOT) $(PY) -m pytest $(PARALLEL) tests $(ARGS)
 
 fuzz: setup ## mutated frames through the data plane (ARGS="--seconds 600 --seed 7")
 	@$(ROOT) $(PY) -m tests.bpf.fuzz $(ARGS)

@@ -31,33 +31,47 @@ class Announcing:
         """What was announced before the last batch, then each Advertise of it."""
         self._told: frozenset[str] = frozenset()
         """Announced addresses, as events said."""
-        self._services: dict[str, rib.Service] = {}
-        """By the VIP's name."""
+        self._services: dict[maglev.Address, dict[str, rib.Service]] = {}
+        """By address and the VIP's name."""
+        self._serving: Routes = {}
+        """What the services want, whatever the node is about to do.  Of an address that no VIP in
+        question has it stands as it was: not all of 500 are asked for each change of one."""
+        self._settled = False
+        """All this is announced, and was told: nothing to compare while nothing changes."""
 
     def withdraw(self, vips: Sequence[VipState]) -> list[Effect]:
         """What is not to stand any more; `vips`: those of which something may be new."""
         state = self._state
         still = self._routes(vips)
         self._sent = [state.announced]
+        if still is state.announced:
+            return []
         return self._send({a: route for a, route in state.announced.items() if a in still})
 
     def announce(self, vips: Sequence[VipState]) -> list[Effect]:
         """All that is to stand, now that the rings are there."""
         state = self._state
         wanted = self._routes(vips)
+        if wanted is state.announced:
+            return []
         effects = [*self._send(wanted), *self._events(wanted)]
         flipped = wanted.keys() ^ state.announced.keys()
         state.announced = wanted
-        if flipped:
-            self._review(vip for vip in state.vips.values() if vip.listed.address in flipped)
+        differs = flipped and self._review(
+            vip for vip in state.vips.values() if vip.listed.address in flipped
+        )
+        self._settled = not (differs or self.stopping or state.shutdown)
         return effects
 
     def review_all(self) -> None:
         """The next pass brings every VIP: what was known of those that are gone is forgotten."""
         self._services.clear()
+        self._serving = {}
+        self._settled = False
 
     def forget(self, undone: Sequence[Effect]) -> None:
         """These were not performed, or failed."""
+        self._settled = False
         unsent = sum(isinstance(effect, Advertise) for effect in undone)
         self._state.announced = self._sent[-1 - unsent]
         for effect in undone:
@@ -75,19 +89,33 @@ class Announcing:
         leaving = state.shutdown
         if self.stopping or not state.attached or (leaving and leaving.phase is not Phase.SHUTTING):
             return {}
-        self._review(vips)
-        routes = rib.routes(self._services.values(), state.announced)
+        self._settled &= not self._review(vips) and not leaving
+        if self._settled:
+            return state.announced
         if leaving:
-            return {a: shutdown.shut(route, state.listed.drain) for a, route in routes.items()}
-        return routes
+            shut = shutdown.shut
+            return {a: shut(route, state.listed.drain) for a, route in self._serving.items()}
+        return dict(self._serving)
 
-    def _review(self, vips: Iterable[VipState]) -> None:
-        """What the routes depend on: not of all 4,000 reals for each change of one."""
+    def _review(self, vips: Iterable[VipState]) -> bool:
+        """What the routes depend on: not of all 4,000 reals for each change of one.
+
+        Whether any route differs.
+        """
         state, bgp = self._state, self._state.listed.bgp
         default = bgp.announce if bgp else Announce()
+        addresses = {}
         for vip in vips:
-            announced = vip.listed.address in state.announced
-            self._services[vip.listed.name] = _service(vip, state, default, announced=announced)
+            address, name = vip.listed.address, vip.listed.name
+            service = _service(vip, state, default, announced=address in state.announced)
+            addresses[address] = self._services.setdefault(address, {})
+            addresses[address][name] = service
+        differs = False
+        for address, services in addresses.items():
+            was = self._serving.pop(address, None)
+            self._serving.update(rib.routes(services.values(), state.announced))
+            differs |= was != self._serving.get(address)
+        return differs
 
     def _events(self, wanted: Iterable[maglev.Address]) -> list[Effect]:
         was, now = self._told, frozenset(map(str, wanted))

@@ -24,6 +24,7 @@ from agent import bgp_pipe, bgp_text
 from agent.bgp_table import Bgp, BgpPeer
 from agent.boundary import EffectError, PeerChanged
 from agent.exabgp_child import RESPAWN, Child
+from agent.logline import quoted
 from agent.maglev import Address
 from agent.nouns import Route
 
@@ -258,7 +259,7 @@ class Speaker:
             f"{verb} route {prefix} {attributes}".rstrip(),
             lambda ok: None if ok else self._on_refused(verb, prefix),
         )
-        log.info("%s route=%s %s", verb, prefix, attributes)
+        log.info("%s route=%s attributes=%s", verb, prefix, quoted(attributes))
 
     def _say(self, line: str, told: OnAnswer) -> None:
         assert self._bridge is not None

@@ -121,6 +121,8 @@ class Counted:
     """Of all CPUs' flow tables."""
     packets: NDArray[np.uint64] | None = None
     """By vip_num, since the maps were made."""
+    silence: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    """real_num of one that drains -> seconds since its live flows were heard of, least and most."""
 
 
 @dataclass(frozen=True, slots=True)

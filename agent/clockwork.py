@@ -40,16 +40,20 @@ def counted(state: NodeState, fact: Counted, now: float) -> list[Effect]:
         for real in vip.reals.values():
             real.live_flows = int(fact.live_flows[real.number.real_num])
             if real.emptying is not None:
-                effects += _watch(state, vip, real, now)
+                effects += _watch(state, vip, real, fact, now)
     if fact.packets is not None:
         _note_rates(state, fact, now)
     return effects
 
 
-def _watch(state: NodeState, vip: VipState, real: RealState, now: float) -> list[Effect]:
+def _watch(
+    state: NodeState, vip: VipState, real: RealState, fact: Counted, now: float
+) -> list[Effect]:
     assert real.emptying is not None
     was = real.emptying
-    real.emptying = emptying.counted(was, real.live_flows, now)
+    real.emptying = emptying.counted(
+        was, real.live_flows, now, fact.silence.get(real.number.real_num)
+    )
     if not real.emptying.empty_at or was.empty_at:
         return []
     seconds = now - was.since

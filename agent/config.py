@@ -60,11 +60,32 @@ class Node(Table, frozen=True, kw_only=True):
         return None if self.gateway == "auto" else ip_address(self.gateway)
 
 
+Hz = Annotated[float, Meta(ge=0.1, le=20)]
+
+
+class TopicHz(Table, frozen=True, kw_only=True):
+    """Snapshots a second of single topics; None: as `hz`."""
+
+    node: Hz | None = None
+    vip: Hz | None = None
+    real: Hz | None = None
+    cpu: Hz | None = None
+    flowtable: Hz | None = None
+    drop: Hz | None = None
+
+
 class Telemetry(Table, frozen=True, kw_only=True):
-    hz: Annotated[float, Meta(ge=0.1, le=20)] = 1.0
+    hz: Hz = 1.0
+    topic_hz: TopicHz = TopicHz()
     events_per_second: Annotated[int, Meta(ge=0, le=10000)] = 20
     history_mib: Annotated[int, Meta(ge=0, le=4096)] = 64
     event_log: str = ""
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Topic -> snapshots a second."""
+        own = msgspec.structs.asdict(self.topic_hz)
+        return {topic: self.hz if hz is None else hz for topic, hz in own.items()}
 
 
 class Wire(Table, frozen=True, kw_only=True):

@@ -98,6 +98,7 @@ class DataPlane:
         ready = time.monotonic() + QUARANTINE  # the agent before us may have retired a row just now
         self._free_rows = deque((ready, r) for r in range(1, sizes.ring_rows) if r not in in_force)
         self._census: tuple[float, float, flowtable.Census] | None = None
+        self._watched: frozenset[int] = frozenset()
 
     def _view(self, name: str, struct: type[c.Structure], entries: int) -> NDArray[Any]:
         return view(self._fds[name], struct, entries)
@@ -339,6 +340,18 @@ class DataPlane:
         shorter) that are not closing."""
         return self._count(idle_seconds).live
 
+    def watch(self, real_nums: Iterable[int]) -> None:
+        """From the next count on, `silence` knows of the flows of these."""
+        watched = frozenset(real_nums)
+        if watched != self._watched:
+            self._watched, self._census = watched, None
+
+    def silence(self, idle_seconds: float) -> dict[int, tuple[float, float]]:
+        """By real_num, of those that are watched and have live flows: seconds since the flow that
+        was heard of last, and since the one that has been silent for longest."""
+        found = self._count(idle_seconds).silence
+        return {n: (least / HZ, most / HZ) for n, (least, most) in found.items()}
+
     def occupancy(self, idle_seconds: float) -> tuple[int, int, int]:
         """(capacity, entries that hold a flow, live flows)."""
         counted = self._count(idle_seconds)
@@ -356,6 +369,7 @@ class DataPlane:
                 self._reals,
                 self.idle_by_real(idle),
                 self._jiffies.now(),
+                watched=self._watched,
             )
         self._census = (idle, now, counted)
         return counted

@@ -28,18 +28,22 @@ class Emptying(NamedTuple):
     """(seconds, live flows), the newest last."""
     empty_at: float = 0.0
     """When it was found empty; 0: it is not."""
+    silence: tuple[float, float] | None = None
+    """Seconds since its live flows were heard of, when counted last: least and most."""
 
 
 def begin(now: float, flows: int) -> Emptying:
     return Emptying(now, flows)
 
 
-def counted(emptying: Emptying, flows: int, now: float) -> Emptying:
+def counted(
+    emptying: Emptying, flows: int, now: float, silence: tuple[float, float] | None = None
+) -> Emptying:
     """With one more count."""
     kept = tuple(s for s in emptying.samples if now - s[0] <= WINDOW)[-SAMPLES + 1 :]
     first = emptying.at_start if emptying.samples else max(emptying.at_start, flows)
     empty_at = 0.0 if flows else emptying.empty_at or now
-    return Emptying(emptying.since, first, (*kept, (now, flows)), empty_at)
+    return Emptying(emptying.since, first, (*kept, (now, flows)), empty_at, silence)
 
 
 def half_life(emptying: Emptying) -> float:

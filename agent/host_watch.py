@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_interface
 
 from agent.boundary import Attach, Effect, Emit, Follow, Looked
 from agent.config import Config
-from agent.host_seen import HostSeen, LinkSeen, Neighbour
+from agent.host_seen import HostSeen, LinkSeen
 from agent.state import NodeState
 from shared.messages import ChangeEvent
 
@@ -85,7 +85,7 @@ def changes(listed: Config, before: HostSeen | None, now: HostSeen) -> Iterator[
     yield from _link(name, before.link, now.link)
     if before.program != now.program:
         yield f"xdp {name}", _LOST.get(now.program, f"our program runs: {now.program}")
-    yield from _gateway(now.gateway, before.neighbour, now.neighbour)
+    yield from _gateway(before, now)
     for interface, address in sorted(before.addresses - now.addresses):
         if meaning := _address_gone(listed, interface, address):
             yield f"address {address}", f"gone from {interface}{meaning}"
@@ -117,9 +117,12 @@ def _link(name: str, before: LinkSeen | None, now: LinkSeen | None) -> Iterator[
         yield what, f"MAC {before.mac.hex(':')} -> {now.mac.hex(':')}, followed"
 
 
-def _gateway(address: str, before: Neighbour, now: Neighbour) -> Iterator[Said]:
-    if before.mac and now.mac and before.mac != now.mac:
-        yield f"gateway {address}", f"MAC {before.mac.hex(':')} -> {now.mac.hex(':')}, followed"
+def _gateway(before: HostSeen, now: HostSeen) -> Iterator[Said]:
+    what, old, new = f"gateway {now.gateway}", before.neighbour.mac, now.neighbour.mac
+    if before.gateway != now.gateway:
+        yield what, f"instead of {before.gateway}, as the default route says; followed"
+    elif old and new and old != new:
+        yield what, f"MAC {old.hex(':')} -> {new.hex(':')}, followed"
 
 
 def _address_gone(listed: Config, interface: str, text: str) -> str:

@@ -19,17 +19,17 @@ def in_fields(body: EventBody) -> str:
     """`event=health vip=web real=10.3.1.2 was=up now=down detail="http 503"`."""
     fields = dict(msgspec.to_builtins(body, builtin_types=(bytes,)))
     fields = {"event": fields.pop("type"), **fields}
-    return " ".join(f"{key}={_value(value)}" for key, value in fields.items())
+    return " ".join(f"{key}={quoted(value)}" for key, value in fields.items())
 
 
 def in_line(message: str) -> str:
     """Words and then fields, as people write them: `ready node=lb1` -> `msg=ready node=lb1`."""
     found = _WORDS_THEN_FIELDS.fullmatch(message)
     words, fields = found.groups() if found else (message, "")
-    return f"msg={_value(words)}{fields}" if words else fields
+    return f"msg={quoted(words)}{fields}" if words else fields
 
 
-def _value(value: object) -> str:
+def quoted(value: object) -> str:
     """Quoted, as JSON does it, where a reader of fields could be misled."""
     if isinstance(value, tuple | list):
         value = ", ".join(map(str, value))

@@ -64,7 +64,7 @@ async def resolve(interface: str, gateway: Address | None) -> WayOut:
 
 
 def look(interface: str, gateway: str, program: int) -> HostSeen:
-    """How all that may change around the node is now; `program`: the id of ours.  Half a
+    """How all that may change around the node is now; `program`: the id of ours.  About a
     millisecond."""
     return HostSeen(
         link=rtnetlink.link(interface),

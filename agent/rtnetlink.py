@@ -31,8 +31,9 @@ _NDA_DST, _NDA_LLADDR = 1, 2
 _IFF_UP, _IFF_LOWER_UP = 1, 1 << 16
 _NUD_VALID, _NUD_ASKED = 0xDE, 0x21
 """Valid: permanent, no ARP, reachable, probe, stale, delay.  Asked: incomplete, failed."""
-_GROUPS = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 8
-"""RTMGRP_LINK, NEIGH, IPV4_IFADDR, IPV6_IFADDR."""
+_GROUPS = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 8 | 1 << 6 | 1 << 10
+"""RTMGRP_LINK, NEIGH, IPV4_IFADDR, IPV6_IFADDR, IPV4_ROUTE, IPV6_ROUTE."""
+_NEWROUTE, _DELROUTE = 24, 25
 _LARGEST = 1 << 18
 
 
@@ -129,9 +130,11 @@ def addresses() -> frozenset[tuple[str, str]]:
 
 
 class Changes:
-    """Says when something changed about links, addresses or neighbours: then look again.
+    """Says when something changed about links, addresses, neighbours or default routes: then look
+    again.
 
-    What the kernel sends is not read: it may be lost, and a bpf_link's program is not told at all.
+    What the kernel sends is not believed: it may be lost, and of a bpf_link's program it tells
+    nothing.
     """
 
     def __init__(self) -> None:
@@ -140,6 +143,8 @@ class Changes:
         )
         self._kernel.bind((0, _GROUPS))
         self._happened = asyncio.Event()
+        self.default_route = False
+        """One came or went; whoever looks at it takes it back."""
         asyncio.get_running_loop().add_reader(self._kernel, self._hear)
 
     async def wait(self, at_most: float) -> None:
@@ -154,7 +159,20 @@ class Changes:
         self._kernel.close()
 
     def _hear(self) -> None:
-        self._happened.set()
-        with contextlib.suppress(OSError):  # all was read; or some was lost: one looks anyway
-            while self._kernel.recv(_LARGEST):
-                pass
+        try:
+            while message := self._kernel.recv(_LARGEST):
+                self._note(message)
+        except BlockingIOError:
+            pass
+        except OSError:  # some was lost
+            self.default_route = True
+            self._happened.set()
+
+    def _note(self, message: bytes) -> None:
+        """Routes are many, and of other routing daemons' changes we want to know nothing."""
+        kind = _MESSAGE.unpack_from(message)[1]
+        if kind not in (_NEWROUTE, _DELROUTE):
+            self._happened.set()
+        elif message[_MESSAGE.size + 1] == 0:  # struct rtmsg: the length of its destination
+            self.default_route = True
+            self._happened.set()

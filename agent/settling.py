@@ -3,8 +3,9 @@
 
 The other half of the director: it changes the state, this brings the world up to it.  Nothing is
 done by difference to what was asked before, so the same code serves a start, a failure, a command
-and a retry.  The order is: withdraw, flags, rings, new VIPs, what is gone, announce; traffic is
-never attracted that a ring cannot place.
+and a retry.  The order is: flags, withdraw, rings, new VIPs, what is gone, announce.  A real that
+went down gets not one packet more (F4), whatever the routers do; traffic is never attracted that a
+ring cannot place.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ class Settling:
         """All that is to be written so that the world is as the state says."""
         state = self._state
         vips = self._to_settle()
-        effects = self._announcing.withdraw(vips)
+        effects: list[Effect] = [flags for vip in vips for flags in _flags(vip)]
+        effects += self._announcing.withdraw(vips)
         told = self._told is state.listed
         if not told:
             effects.append(Configure(state.listed))
@@ -123,7 +125,7 @@ class Settling:
 
     def _settle_vip(self, vip: VipState, budget: Budget, now: float) -> list[Effect]:
         effects = self._note_panic(vip)
-        effects += _flags(vip)
+        effects += _new_reals(vip)
         members = vip.members
         if vip.placed == members or (vip.placed is not None and not vip.warm):
             return effects  # while the first verdicts come in, one ring at their end, not one each
@@ -199,15 +201,24 @@ class Settling:
 
 
 def _flags(vip: VipState) -> list[Effect]:
+    """Of the reals that the maps know."""
     effects: list[Effect] = []
     fails_open = vip.fails_open
     for real in vip.reals.values():
         flags = vip.flags_of(real, fails_open=fails_open)
-        if real.written is None:
-            effects.append(PutReal(real.number._replace(flags=flags)))
-        elif real.written != flags:
+        if real.written not in (None, flags):
             effects.append(SetFlags(real.number.real_num, flags))
-        real.written = flags
+            real.written = flags
+    return effects
+
+
+def _new_reals(vip: VipState) -> list[Effect]:
+    effects: list[Effect] = []
+    fails_open = vip.fails_open
+    for real in vip.reals.values():
+        if real.written is None:
+            real.written = vip.flags_of(real, fails_open=fails_open)
+            effects.append(PutReal(real.number._replace(flags=real.written)))
     return effects
 
 

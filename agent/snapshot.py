@@ -256,6 +256,7 @@ def _emptying(vip: str, real: str, found: emptying.Emptying, deadlines: Deadline
         found.empty_at,
         deadline,
         then,
+        *(found.silence or (-1.0, -1.0)),
     )
 
 

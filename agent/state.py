@@ -263,6 +263,11 @@ class NodeState:
     leftover_reals: set[int] = field(default_factory=set)
     """Numbers whose owners are not in the config any more."""
 
+    def emptying(self) -> list[int]:
+        """Numbers of the reals that drain."""
+        reals = (real for vip in self.vips.values() for real in vip.reals.values())
+        return [real.number.real_num for real in reals if real.emptying is not None]
+
     def checks(self) -> frozenset[Asking]:
         """Every check that should be running: a disabled real is left alone."""
         return frozenset(

@@ -7,14 +7,15 @@ What is to be done about it decides host_watch.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent import bpf_syscall, egress, netlink, rtnetlink
 from agent.attach import attach
-from agent.boundary import Follow, Looked
+from agent.boundary import EffectError, Follow, Looked
 from agent.config import Node
 from agent.netlink import WayOut
 from agent.pinned import LoadError
@@ -34,6 +35,7 @@ class Surroundings:
         self, node: Node, pins: Path, way: WayOut, program: int, tell: Callable[[Looked], None]
     ) -> None:
         self.way = way
+        self._gateway = way.gateway
         self._node = node
         self._pins = pins
         self._program = program
@@ -48,14 +50,30 @@ class Surroundings:
                 self._look()
                 await changes.wait(AT_LEAST)
                 await asyncio.sleep(TOGETHER)
+                if changes.default_route:
+                    changes.default_route = False
+                    await self._resolve()
         finally:
             changes.close()
+
+    async def _resolve(self) -> None:
+        """The next hop is that of the default route, which is another now.  Without one the last
+        stays: what is under way may still arrive."""
+        if self._node.gateway_address:
+            return
+        try:
+            found = await netlink.resolve(self._node.interface, None)
+        except EffectError as error:
+            log.warning("gateway not changed: %s", error)
+        else:
+            self._gateway = found.gateway  # its MAC is the kernel's now: the next look has it
 
     def follow(self, seen: Follow) -> bool:
         """Whether anything is other than it was."""
         before = self.way
         self.way = before._replace(
             own_mac=seen.own_mac,
+            gateway=self._gateway,
             gateway_mac=seen.gateway_mac or before.gateway_mac,
             own_addresses=seen.own_addresses,
         )
@@ -74,7 +92,7 @@ class Surroundings:
 
     def _look(self) -> None:
         try:
-            seen = netlink.look(self._node.interface, self.way.gateway, self._program)
+            seen = netlink.look(self._node.interface, self._gateway, self._program)
         except OSError as error:  # the kernel has no memory for an answer, say: look again later
             log.warning("look interface=%s failed: %s", self._node.interface, error)
             return
@@ -82,12 +100,17 @@ class Surroundings:
 
     def _attach_both(self) -> None:
         interface = self._node.interface
-        balancer = bpf_syscall.obj_get(str(self._pins / "prog_lb"))
-        probe = bpf_syscall.obj_get(str(self._pins / "prog_probe"))
-        try:
+        with _opened(self._pins / "prog_lb") as balancer:
             attach(self._pins, interface, self._node.xdp_mode, balancer)
+        with _opened(self._pins / "prog_probe") as probe:
             if why := egress.attach(self._pins, interface, probe):
-                raise LoadError(f"checks cannot go through the tunnel: {why}")
-        finally:
-            os.close(balancer)
-            os.close(probe)
+                log.warning("checks cannot go through the tunnel: %s", why)
+
+
+@contextlib.contextmanager
+def _opened(pin: Path) -> Iterator[int]:
+    descriptor = bpf_syscall.obj_get(str(pin))
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

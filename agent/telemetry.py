@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from agent import abi
@@ -28,6 +29,7 @@ from agent.dataplane import DataPlane
 from agent.eventlog import EventLog
 from agent.events import EVENT, EventRing
 from agent.history import History, history_path
+from agent.pace import Pace
 from agent.server import Server
 from agent.snapshot import FLOWS, PACKETS, Origin, Reading, snapshots
 from agent.softirq import softirq
@@ -35,6 +37,7 @@ from agent.state import NodeState
 from agent.trace_feed import Feed, Names, names_of
 from agent.tunnel import Tunnel
 from shared.capture import ends
+from shared.codec import topic_of
 from shared.messages import DropEvent, Event, EventBody, LostEvent, Snapshot
 from shared.reasons import name_of
 from shared.recording import Record
@@ -80,7 +83,7 @@ class Telemetry:
         self._writing: set[asyncio.Task[None]] = set()
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._next_event = 0
-        self._sequence = 0
+        self._pace = Pace()
         self._feed: Feed | None = None
         self._next_packets = 0
         self._draining = asyncio.Lock()
@@ -117,26 +120,32 @@ class Telemetry:
     # ---- snapshots
 
     async def publish(self) -> None:
-        due = time.monotonic()
         while True:
-            self._sequence += 1
+            rates = self._state.listed.telemetry.rates
+            due = self._pace.take(time.monotonic(), rates)
             self._tell(self._count())
             made = self.snapshots()
             if self._exporter:
                 self._exporter.show(made)
-            self._keep(await self._server.publish(*made))
-            due = max(due + 1 / self._state.listed.telemetry.hz, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
+            sent = await self._server.publish(*(m for m in made if topic_of(m).decode() in due))
+            for frames in sent:
+                self._pace.cost(frames[0].decode(), sum(map(len, frames)), time.monotonic())
+            self._keep(sent)
+            await asyncio.sleep(self._pace.wait(time.monotonic(), rates))
 
     def _count(self) -> Counted:
         dataplane = self._dataplane
-        live = dataplane.live_flows(self._state.listed.node.flow_idle)
+        idle = self._state.listed.node.flow_idle
+        dataplane.watch(self._state.emptying())
+        live, silence = dataplane.live_flows(idle), dataplane.silence(idle)
         totals = dataplane.vip_totals()
-        return Counted(live, totals[:, FLOWS], dataplane.flow_entries, totals[:, PACKETS])
+        return Counted(live, totals[:, FLOWS], dataplane.flow_entries, totals[:, PACKETS], silence)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""
-        return snapshots(self._state, self._read(), self._origin, self._sequence)
+        made = snapshots(self._state, self._read(), self._origin, 0)
+        numbers = self._pace.sequences
+        return tuple(replace(m, sequence=numbers[topic_of(m).decode()]) for m in made)
 
     def _read(self) -> Reading:
         capacity, occupied, live = self._dataplane.occupancy(self._state.listed.node.flow_idle)

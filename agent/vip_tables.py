@@ -131,10 +131,17 @@ class VipTables:
     # ---- places
 
     def _find(self, key: VipKey) -> Found | None:
-        return next((f for f in self.addresses() if (f.address, f.length) == _where(key)), None)
+        if key.length is not None:
+            there = self.networks()
+            return next((f for f in there if (f.address, f.length) == _where(key)), None)
+        place = self._place_of_address(key.address)
+        return None if place is None else _found(self._addresses[place], None)
 
     def _free_number(self) -> int:
-        used = {found.number for found in self.addresses()}
+        # Asked for every new address: none of 500 is taken apart for it.
+        there = self._addresses["version"] != 0
+        used = {found.number for found in self.networks()}
+        used.update(self._addresses["number"][there].tolist())
         return next(number for number in range(1, abi.MAX_VIPS + 1) if number not in used)
 
     def _write(self, found: Found) -> None:

@@ -4,19 +4,21 @@
 As root the whole pytest process moves into private namespaces first (fabric/enclosure.py), so that
 no test can leave anything on the machine.  Without root, tests marked `root` are skipped; with CI
 set in the environment that is a failure.
+
+With pytest-xdist (`make test`) each worker has a room of its own in the enclosure: its network, its
+fabric, its data planes.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
 
 import pytest
 
 from tests.fabric import enclosure
 
-_skipped_root = pytest.StashKey[list[str]]()
+_skipped_root: list[str] = []
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -44,36 +46,34 @@ def _may_run_root_tests(config: pytest.Config) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_skipped_root] = []
+    worker = getattr(config, "workerinput", None)
+    if worker is not None and enclosure.directory():
+        enclosure.nest(worker["workerid"])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if enclosure.directory():
-        return
+    # Those of the network wait more than they work: they begin, the others fill the processors.
+    items.sort(key=lambda item: "fabric" not in item.path.parts)
+    inside = enclosure.directory() is not None
     needs = pytest.mark.skip(reason="needs root: run `make test`, or pytest with sudo")
     for item in items:
-        if item.get_closest_marker("root"):
+        if item.get_closest_marker("root") and not inside:
             item.add_marker(needs)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if report.skipped and item.get_closest_marker("root"):
-        item.config.stash[_skipped_root].append(item.nodeid)
-    return report
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Of the process that has the last word, wherever the test ran."""
+    if report.skipped and "root" in report.keywords:
+        _skipped_root.append(report.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if os.environ.get("CI") and session.config.stash[_skipped_root]:
+    if os.environ.get("CI") and _skipped_root:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    skipped = terminalreporter.config.stash[_skipped_root]
-    if os.environ.get("CI") and skipped:
+    if os.environ.get("CI") and _skipped_root:
         terminalreporter.section("root tests skipped: a failure in CI")
-        for name in skipped:
+        for name in _skipped_root:
             terminalreporter.line(name)

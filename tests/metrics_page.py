@@ -15,7 +15,7 @@ _HEAD = """\
 
 `[metrics]` in the agent's config serves the metrics below in Prometheus' text format on `listen`
 (`127.0.0.1:9469` by default, `/metrics`); without the table nothing is served and nothing is
-imported. They are made from the same snapshots that consoles get, once per `telemetry.hz`.
+imported. They are made from the same snapshots that consoles get, whenever one of them is due.
 Whoever reaches the port may read them; nothing can be changed there. Put a reverse proxy with TLS
 in front where the network is not yours.
 

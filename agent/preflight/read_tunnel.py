@@ -47,9 +47,10 @@ class Ping(NamedTuple):
 
 
 def pings(node: Node, pairs: Iterable[tuple[Address, Real]]) -> tuple[Reached, ...]:
-    """What becomes of each; those without a route, or in a namespace of none, are left out.
+    """What becomes of each; those without a route, and those to this node itself, are left out.
 
-    Empty without CAP_NET_RAW.  Takes up to 3.6 s, if nobody answers.
+    Empty where it cannot be tried: without CAP_NET_RAW, or without the interface.  Takes up to
+    3.6 s, if nobody answers.
     """
     asked = [ping for vip, real in pairs if (ping := _ping(vip, real))]
 
@@ -60,7 +61,7 @@ def pings(node: Node, pairs: Iterable[tuple[Address, Real]]) -> tuple[Reached, .
         plain = _answered(node, asked, {ping: (ping.own, SMALL) for ping in asked})
         spread = _answered(node, asked, {ping: (outer(ping), SMALL) for ping in plain})
         full = _answered(node, asked, {ping: (outer(ping), _room(node, ping)) for ping in spread})
-    except PermissionError:
+    except OSError:
         return ()
     return tuple(
         Reached(
@@ -77,17 +78,19 @@ def pings(node: Node, pairs: Iterable[tuple[Address, Real]]) -> tuple[Reached, .
 
 def _ping(vip: Address, real: Real) -> Ping | None:
     here, own = _towards(vip), _towards(real.address)
-    return Ping(vip, real, here, own) if here and own else None
+    if here in (None, vip) or own in (None, real.address):
+        return None
+    return Ping(vip, real, here, own)
 
 
 def _towards(there: Address) -> Address | None:
     """Our address on the way there; None: there is none."""
-    with socket.socket(_FAMILY[there.version], socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(_FAMILY[there.version], socket.SOCK_DGRAM) as probe:
             probe.connect((str(there), 9))  # discard: nothing is sent
-        except OSError:
-            return None
-        return ip_address(probe.getsockname()[0])
+            return ip_address(probe.getsockname()[0])
+    except OSError:
+        return None
 
 
 def _outer(real: Real) -> int:
@@ -119,8 +122,9 @@ def _answered(
     }
     missing, deadline = set(packets), time.monotonic() + PATIENCE
     with contextlib.ExitStack() as stack:
-        senders = {v: stack.enter_context(_sender(v, node.interface)) for v in (4, 6)}
-        hears = [stack.enter_context(_listener(v)) for v in (4, 6)]
+        outer, inner = {p.own.version for p in how}, {p.vip.version for p in how}
+        senders = {v: stack.enter_context(_sender(v, node.interface)) for v in outer}
+        hears = [stack.enter_context(_listener(v)) for v in inner]
         while missing and time.monotonic() < deadline:
             for i in sorted(missing):
                 to = asked[i].real.address
@@ -132,18 +136,20 @@ def _answered(
     return {asked[i] for i in packets.keys() - missing}
 
 
-def _sender(version: int, interface: str) -> socket.socket:
+@contextlib.contextmanager
+def _sender(version: int, interface: str) -> Iterator[socket.socket]:
     """Takes whole IP packets."""
-    raw = socket.socket(_FAMILY[version], socket.SOCK_RAW, socket.IPPROTO_RAW)
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-    return raw
+    with socket.socket(_FAMILY[version], socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        yield raw
 
 
-def _listener(version: int) -> socket.socket:
-    raw = socket.socket(_FAMILY[version], socket.SOCK_RAW, _ICMP[version])
-    raw.setblocking(False)
-    raw.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, ROOM)
-    return raw
+@contextlib.contextmanager
+def _listener(version: int) -> Iterator[socket.socket]:
+    with socket.socket(_FAMILY[version], socket.SOCK_RAW, _ICMP[version]) as raw:
+        raw.setblocking(False)
+        raw.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, ROOM)
+        yield raw
 
 
 def _packet(node: Node, ping: Ping, source: Address, size: int, echo: int) -> bytes:

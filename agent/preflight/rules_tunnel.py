@@ -105,6 +105,8 @@ _WHY_PINGS = "clients' packets go this way; a ping of the VIP was encapsulated t
 def _silent(ping: Reached) -> Finding:
     what = f"does not answer a ping of {ping.vip} that is encapsulated to it"
     fix = f"on {ping.real}: remora-agent preflight --role real --vip {ping.vip}"
+    if (":" in ping.real) is not (":" in ping.vip):
+        fix += f" --outer {6 if ':' in ping.real else 4}"
     fix += " (or it answers no pings)"
     return Finding("encapsulated", ping.real, Level.WARN, what, _WHY_PINGS, fix)
 

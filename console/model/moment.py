@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from console.exits import VerbError
 
@@ -14,17 +14,19 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 
 
 def moment(text: str, now: float) -> float:
-    """A time of day is the last one that is over, in local time.  Raises VerbError."""
+    """A time of day is the last one that is over; in UTC, as all times that are shown, unless an
+    offset is given.  Raises VerbError."""
     if ago := _AGO.fullmatch(text):
         return now - float(ago[1]) * _SECONDS[ago[2]]
     try:
         if clock := _CLOCK.fullmatch(text):
             hour, minute, second = (int(part or 0) for part in clock.groups())
-            today = datetime.fromtimestamp(now).astimezone()
+            today = datetime.fromtimestamp(now, UTC)
             wanted = today.replace(hour=hour, minute=minute, second=second, microsecond=0)
             return (wanted if wanted.timestamp() <= now else wanted - timedelta(days=1)).timestamp()
-        return datetime.fromisoformat(text).astimezone().timestamp()
+        given = datetime.fromisoformat(text)
+        return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
     except ValueError:
         raise VerbError(
-            f"--at {text}: must be a time such as 14:02:30, 2026-11-23T14:02:30 or 5m (ago)"
+            f"--at {text}: must be a time such as 14:02:30 (UTC), 2026-11-23T14:02:30 or 5m (ago)"
         ) from None

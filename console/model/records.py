@@ -85,6 +85,21 @@ class Vip:
 
 
 @dataclass(frozen=True, slots=True)
+class Emptied:
+    """A drain of a real, over its nodes: the slowest counts."""
+
+    seconds: float
+    """Since it began on the first of them: every flow that is left is older than on its node."""
+    at_start: int
+    left: float | None
+    """Estimated seconds until it is empty everywhere."""
+    heard: float | None
+    """Seconds since a packet of any flow that is left."""
+    silent: float | None
+    """Of the flow that has been silent for longest."""
+
+
+@dataclass(frozen=True, slots=True)
 class Real:
     key: str
     """`real/10.3.1.2@web`"""
@@ -114,6 +129,8 @@ class Real:
     changed: float | None
     """Seconds since the last change of admin, health or weight on any node."""
     history: tuple[float | None, ...]
+    emptied: Emptied | None = None
+    """While it is drained on any node."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,22 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from console.model.rates import Sum, rate, share, total
-from console.model.records import DENIED, FOREIGN, SILENT, STALE, UP, Drop, Node, Real, State, Vip
+from console.model.records import (
+    DENIED,
+    FOREIGN,
+    SILENT,
+    STALE,
+    UP,
+    Drop,
+    Emptied,
+    Node,
+    Real,
+    State,
+    Vip,
+)
 from console.model.store import Agent, Liveness
 from console.model.underway import as_expected, explained, had_its_turn
-from shared.messages import DropRow, NodeSnapshot, RealRow, VipRow
+from shared.messages import DropRow, Emptying, NodeSnapshot, RealRow, VipRow
 from shared.model import RING_SLOTS, Admin, Health, host_port
 from shared.reasons import name_of
 
@@ -207,6 +219,27 @@ def _real(views: list[Sight], now: float) -> Real:
         check_ms=max(row.check_ms for row in shown),
         changed=min(_since_change(agent, row, now) for agent, row, _, _ in fresh or views),
         history=_history(fresh, f"real/{first.address}@{first.vip}"),
+        emptied=_emptied(fresh),
+    )
+
+
+def _emptied(views: Sequence[Sight]) -> Emptied | None:
+    found: list[tuple[float, Emptying]] = [
+        (agent.reals.at, row.emptying)
+        for agent, row, *_ in views
+        if agent.reals is not None and row.emptying is not None
+    ]
+    if not found:
+        return None
+    drains = [each for _, each in found]
+    unknown = min(each.left for each in drains) < 0
+    lasting = [each for each in drains if each.silent >= 0]
+    return Emptied(
+        seconds=max(at - each.since for at, each in found),
+        at_start=sum(each.at_start for each in drains),
+        left=None if unknown else max(each.left for each in drains),
+        heard=min((each.heard for each in lasting), default=None),
+        silent=max((each.silent for each in lasting), default=None),
     )
 
 

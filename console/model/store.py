@@ -34,7 +34,7 @@ from shared.model import RING_SLOTS
 STALE_AFTER = 5.0
 """Seconds without telemetry after which values are not live any more (3 intervals, if longer)."""
 LONGEST_INTERVAL = 10.0
-"""Seconds; no agent publishes more seldom (telemetry.hz)."""
+"""Seconds; no agent publishes a topic more seldom (telemetry.topic_hz)."""
 RINGS_KEPT = 32
 """A ring is 128 KiB."""
 M = TypeVar("M", bound=Message)
@@ -111,8 +111,9 @@ class Agent:
         self._recorded: dict[str, float] = {}
         self._packets: dict[str, deque[tuple[Message, Mapping[str, int]]]] = {}
         """Topic -> the last snapshots with what `packets_of` made of them."""
-        self._steps: deque[float] = deque(maxlen=5)
-        self._limit = STALE_AFTER
+        self._steps: dict[str, deque[float]] = {}
+        self._limits: dict[str, float] = {}
+        """Topic -> age in seconds past which its values are stale: each has a rate of its own."""
         self.absence: Liveness | None = None
         """Why nothing comes, where that is known."""
 
@@ -154,17 +155,18 @@ class Agent:
     def pair(self, topic: str) -> tuple[Any, float]:
         """(the snapshot to subtract from the latest, or None; seconds between them)."""
         samples = self._samples.get(topic)
-        return (samples.before(self.limit()), samples.span()) if samples else (None, 0.0)
+        return (samples.before(self.limit(topic)), samples.span()) if samples else (None, 0.0)
 
-    def limit(self) -> float:
-        """Age in seconds past which this agent's values are stale."""
-        return self._limit
+    def limit(self, topic: str = "node") -> float:
+        """Age in seconds past which this agent's values of the topic are stale."""
+        return self._limits.get(topic, STALE_AFTER)
 
-    def _step(self, seconds: float) -> None:
+    def _step(self, topic: str, seconds: float) -> None:
         # The median: neither a silence nor an extra look changes an agent's rhythm.
-        self._steps.append(seconds)
-        usual = sorted(self._steps)[len(self._steps) // 2]
-        self._limit = max(STALE_AFTER, 3 * min(usual, LONGEST_INTERVAL))
+        steps = self._steps.setdefault(topic, deque(maxlen=5))
+        steps.append(seconds)
+        usual = sorted(steps)[len(steps) // 2]
+        self._limits[topic] = max(STALE_AFTER, 3 * min(usual, LONGEST_INTERVAL))
 
     def age(self, now: float, topic: str = "") -> float | None:
         """Seconds since the newest message of the topic (empty: of any) came; None: never."""
@@ -173,7 +175,7 @@ class Agent:
 
     def fresh(self, now: float, topic: str) -> bool:
         age = self.age(now, topic)
-        return age is not None and age <= self.limit()
+        return age is not None and age <= self.limit(topic)
 
     def liveness(self, now: float) -> Liveness:
         age = self.age(now)
@@ -195,8 +197,8 @@ class Agent:
         older = samples.latest
         if samples.push(arrived.message):
             self._seen[topic] = arrived.at
-            if topic == "node" and older is not None:
-                self._step(abs(arrived.message.at - older.at))
+            if older is not None:
+                self._step(topic, abs(arrived.message.at - older.at))
             self._remember(topic, arrived.message)
         return None
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from console import format as fmt
 from console.model import rows
 from console.model.rates import HISTORY_SECONDS
-from console.model.records import Node, Real, Vip
+from console.model.records import Emptied, Node, Real, Vip
 from console.views.cells import Cell, TextLine, line
 from console.views.view import View
 from shared.messages import NodeSnapshot
@@ -97,7 +97,22 @@ def real_lines(view: View, real: Real) -> list[TextLine]:
                     ),
                 )
             )
+            if one.emptied and one.live_flows.value:
+                lines.append(line(f"{'':12}{emptied_words(one.emptied)}", "warn"))
     return lines
+
+
+def emptied_words(found: Emptied) -> str:
+    """How the drain of a real goes that has flows left: what is left is older than the drain."""
+    words = [f"drains for {fmt.age(found.seconds)}, began with {found.at_start} flows"]
+    left = "no estimate yet" if found.left is None else f"empty in about {fmt.age(found.left)}"
+    words.append(left)
+    if found.heard is not None and found.silent is not None:
+        words.append(
+            f"of those left one was heard of {fmt.age(found.heard)} ago, "
+            f"the quietest {fmt.age(found.silent)} ago"
+        )
+    return ", ".join(words)
 
 
 def reason_lines(reason: int) -> list[TextLine]:

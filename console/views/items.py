@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from console.model.rates import Sum
-from console.model.records import Drop, Node, Real, State, Vip
+from console.model.records import Drop, Emptied, Node, Real, State, Vip
 from shared.reasons import BY_NUMBER
 
 API_VERSION = "remora/1"
@@ -112,7 +112,18 @@ def real(row: Real) -> Item:
         "check": row.check,
         "check_ms": row.check_ms,
         "changed_s_ago": rounded(row.changed),
+        "drain": _drain(row.emptied) if row.emptied else None,
         **_rates(row.pps, row.bytes_per_second, row.new_flows_per_second),
+    }
+
+
+def _drain(found: Emptied) -> Item:
+    return {
+        "seconds": rounded(found.seconds),
+        "flows_at_start": found.at_start,
+        "left_s": rounded(found.left),
+        "heard_s_ago": rounded(found.heard),
+        "silent_longest_s": rounded(found.silent),
     }
 
 

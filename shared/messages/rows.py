@@ -82,6 +82,11 @@ class Emptying(msgspec.Struct, frozen=True):
     """Agent-monotonic seconds; 0: none."""
     then: str
     """At the deadline: wait or kill."""
+    heard: float = -1.0
+    """Seconds since a packet of any of the flows that are left; -1: none is, or not known."""
+    silent: float = -1.0
+    """Seconds since the last packet of the one that has been silent for longest; it is over when
+    that reaches `flow_idle` (of UDP: `udp_idle`)."""
 
 
 class PendingRow(msgspec.Struct, frozen=True):

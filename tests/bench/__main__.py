@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 
-PARTS = ("dataplane", "agent", "checks", "console", "wire")
+PARTS = ("dataplane", "agent", "scale", "checks", "console", "wire")
 
 
 def main() -> int:

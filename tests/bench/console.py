@@ -26,6 +26,7 @@ import tempfile
 import termios
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from console.tui.app import RemoraApp
@@ -39,8 +40,11 @@ from tests.tui.recorded import Fleet
 VIPS, REALS = 64, 32
 COLUMNS, LINES = 140, 40
 FLEET, KEYS = 500, 100
+VIPS_EACH, REALS_EACH = 2, 5
+"""Of each agent of the fleet: 5,000 rows in all."""
 SETTLE, MEASURE, STALLED = 3.0, 8.0, 30.0
 RENDERS: tuple[Render, ...] = ("diff", "stock")
+PARTS = ("verbs", "two", "stalled", "many")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -188,7 +192,8 @@ def stalled(addresses: list[str], render: Render) -> dict[str, object]:
 def many(render: Render = "diff") -> dict[str, object]:
     """FLEET agents at 1 Hz, each with VIPs and reals of its own: what the screen of all costs."""
     with tempfile.TemporaryDirectory() as place:
-        words = ["-n", str(FLEET), "--vips", "2", "--reals", "5", "--run-dir", place]
+        words = ["-n", str(FLEET), "--vips", str(VIPS_EACH), "--reals", str(REALS_EACH)]
+        words += ["--run-dir", place]
         agents = subprocess.Popen(
             [sys.executable, "-m", "agent", "simulate-fleet", *words], stderr=subprocess.DEVNULL
         )
@@ -200,12 +205,17 @@ def many(render: Render = "diff") -> dict[str, object]:
             terminal.read(30, until=b"NODE")
             first = round(1000 * (time.monotonic() - terminal.started))
             terminal.read(3 * SETTLE)
-            return {
+            figures: dict[str, object] = {
                 "agents": FLEET,
+                "rows": FLEET * VIPS_EACH * REALS_EACH,
                 "first_paint_ms": first,
                 "fleet": measure(terminal),
                 **latency(terminal),
             }
+            terminal.press(b"3")
+            figures["vips"] = measure(terminal)
+            terminal.press(b"\r")
+            return {**figures, "reals": measure(terminal)}
         finally:
             terminal.close()
             agents.terminate()
@@ -268,7 +278,19 @@ def cli(*words: str) -> int:
     return round(statistics.median(times))
 
 
-def figures() -> dict[str, object]:
+def verbs(words: list[str]) -> dict[str, object]:
+    """How long until a shell has its prompt again."""
+    return {
+        "python_ms": bare(),
+        "version_ms": cli("version"),
+        "help_ms": cli("--help"),
+        "complete_ms": cli("complete", "--", "drain", ""),
+        "status_ms": cli(*words, "status", "--short"),
+    }
+
+
+def two(parts: Sequence[str]) -> dict[str, object]:
+    """Against two large agents in this process."""
     with tempfile.TemporaryDirectory() as place:
         one = FakeAgent(Path(place) / "lb1", Large("lb1"))
         other = FakeAgent(Path(place) / "lb2", Large("lb2"))
@@ -285,17 +307,21 @@ def figures() -> dict[str, object]:
             try:
                 addresses = [one.address, other.address]
                 words = [w for address in addresses for w in ("-a", address)]
-                return {
-                    "python_ms": bare(),
-                    "version_ms": cli("version"),
-                    "status_ms": cli(*words, "status", "--short"),
-                    **{f"render_{r}": console(addresses, r) for r in RENDERS},
-                    **{f"stalled_{r}": stalled(addresses, r) for r in RENDERS},
-                    "many": many(),
-                }
+                found: dict[str, object] = verbs(words) if "verbs" in parts else {}
+                for render in RENDERS:
+                    if "two" in parts:
+                        found[f"render_{render}"] = console(addresses, render)
+                    if "stalled" in parts:
+                        found[f"stalled_{render}"] = stalled(addresses, render)
+                return found
             finally:
                 over.set()
                 ticking.join()
+
+
+def figures(parts: Sequence[str]) -> dict[str, object]:
+    found = two(parts) if set(parts) - {"many"} else {}
+    return {**found, "many": many()} if "many" in parts else found
 
 
 def bare() -> int:
@@ -309,11 +335,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--probe", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}: else all")
     options = parser.parse_args()
     if options.probe:
         probe(*options.probe)
         return 0
-    print(json.dumps(figures(), indent=2))
+    unknown = set(options.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    print(json.dumps(figures(options.parts or PARTS), indent=2))
     return 0
 
 

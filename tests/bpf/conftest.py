@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +21,22 @@ RING_ROWS = 64
 
 @pytest.fixture(scope="session")
 def bpffs() -> Path:
+    """One of its own: what the fabric's agents pin is not met here."""
     place = enclosure.directory()
     assert place, "root tests run in the enclosure: tests/conftest.py"
-    return place / "bpffs"
+    mount = place / "rigs"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "bpf", "bpf", mount], check=True)
+    return mount
+
+
+@pytest.fixture(autouse=True)
+def _one_cpu() -> Iterator[None]:
+    """The flow table is per CPU: a test that is moved would miss its own flows."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +53,9 @@ def loaded(bpffs: Path) -> Iterator[loader.Loaded]:
 
 @pytest.fixture(scope="session")
 def _session_rig(loaded: loader.Loaded) -> Iterator[Rig]:
-    """On one CPU: the flow table is per CPU, and a moved test would miss its own flows."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
     rig = Rig(loaded.programs["lb"].pin.parent)
     yield rig
     rig.close()
-    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture

@@ -341,6 +341,25 @@ def test_live_flows_and_occupancy(rig: Rig) -> None:
     assert rig.dataplane.occupancy(59.0) == (capacity, 90, 88)
 
 
+def test_the_silence_of_a_drained_real_s_flows(rig: Rig) -> None:
+    """What a drain says of the flows that are left: heard of last, and silent for longest."""
+    service = rig.serve(WEB, REALS)
+    flows = {port: connect(rig, service, port) for port in range(3000, 3030)}
+    number = flows[3000]
+    mine = [port for port, real in flows.items() if real == number]
+    assert rig.dataplane.silence(300.0) == {}, "nobody asked"
+    rig.dataplane.watch([number])
+    assert rig.dataplane.silence(300.0)[number] == pytest.approx((0, 0), abs=1)
+    for age, port in enumerate(mine):
+        rig.age(service.flow(port), seconds=20 + 10 * age)
+    rig.dataplane.watch([])
+    rig.dataplane.watch([number])
+    least, most = rig.dataplane.silence(300.0)[number]
+    assert least == pytest.approx(20, abs=2)
+    assert most == pytest.approx(20 + 10 * (len(mine) - 1), abs=2)
+    assert set(rig.dataplane.silence(300.0)) == {number}
+
+
 def test_silent_udp_flows_are_over_when_the_vip_says_so(rig: Rig) -> None:
     """So that a drain of UDP ends: the table counts by the time after which they are new ones."""
     service = rig.serve(DNS, REALS)

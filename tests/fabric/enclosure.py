@@ -85,9 +85,9 @@ def _be_first(command: Sequence[str], place: Path) -> None:
     """The first process of the PID namespace: mounts, starts the command, reaps orphans."""
     try:
         _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
-        _mount_private(place)
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        os.environ[_MARK] = str(place)
+        _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+        _mount("proc", "/proc", "proc")
+        _furnish(place)
         pid = os.fork()
         if pid == 0:
             os.execvp(command[0], list(command))
@@ -98,15 +98,27 @@ def _be_first(command: Sequence[str], place: Path) -> None:
         os._exit(1)
 
 
-def _mount_private(place: Path) -> None:
-    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
-    _mount("proc", "/proc", "proc")
+def nest(name: str) -> None:
+    """Moves this process into a room of its own within the enclosure, side by side with others:
+    network, names of namespaces, bpffs, `directory()`."""
+    outer = directory()
+    assert outer is not None, "only inside an enclosure"
+    place = outer / name
+    place.mkdir()
+    _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET), "unshare")
+    _furnish(place)
+
+
+def _furnish(place: Path) -> None:
+    """What this process and its children find in fresh network and mount namespaces."""
     # `ip netns` keeps its names in /run/netns; the host's /run is none of our business.
     _mount("tmpfs", "/run", "tmpfs", options="mode=755")
     # Not below /sys: `ip netns exec` mounts a fresh one over it.
     bpffs = place / "bpffs"
     bpffs.mkdir()
     _mount("bpf", str(bpffs), "bpf", options="mode=700")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    os.environ[_MARK] = str(place)
 
 
 def _mount(

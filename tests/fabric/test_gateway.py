@@ -42,3 +42,19 @@ def test_the_node_follows_its_gateway_to_another_mac(fabric: Fabric) -> None:
     finally:
         netns.ip(f"link set {NODE} address {before}", netns=t.ROUTER)
     until(lambda: _served_by(fabric), 60, "and back")
+
+
+def test_the_node_follows_its_default_route(fabric: Fabric) -> None:
+    """To another router's address, without a restart (node.gateway = "auto")."""
+    node, log = t.node(NODE), fabric.agents[NODE].log
+    another = node.router_address.rpartition(".")[0] + ".254"
+    netns.ip(f"addr add {another}/24 dev {NODE}", netns=t.ROUTER)
+    try:
+        netns.ip(f"route replace default via {another}", netns=NODE)
+        until(lambda: f'what="gateway {another}"' in log.read_text(), 10, "it is followed")
+        assert _served_by(fabric)
+    finally:
+        netns.ip(f"route replace default via {node.router_address}", netns=NODE)
+        netns.ip(f"addr del {another}/24 dev {NODE}", netns=t.ROUTER)
+    until(lambda: f"instead of {another}" in log.read_text(), 10, "and back")
+    until(lambda: _served_by(fabric), 60, "it serves")

@@ -59,7 +59,7 @@ def _said(fabric: Fabric, what: str) -> bool:
     return what in fabric.agents[NODE].log.read_text()
 
 
-def test_a_program_that_was_taken_off_is_put_back(fabric: Fabric) -> None:
+def test_h2_a_program_that_was_taken_off_is_put_back(fabric: Fabric) -> None:
     """The kernel tells nobody; the agent sees it, withdraws, puts it back and announces again."""
     link = bpf_syscall.obj_get(str(loader.pins(fabric.place / "bpffs", NODE) / "link_eth0"))
     before = fabric.look(NODE).node

@@ -7,12 +7,15 @@ import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from agent.preflight import apply, settings
+from agent import config
+from agent.nouns import Encap
+from agent.preflight import apply, read_tunnel, settings
 from tests.fabric import netns, xdp
 from tests.fabric import topology as t
 from tests.fabric.agents import REMORA_AGENT
@@ -260,3 +263,23 @@ def preflight_undo(fabric: Fabric, node: str) -> list[dict[str, str]]:
     )  # fmt: skip
     found: list[dict[str, str]] = json.loads(done.stdout)["undone"]
     return found
+
+
+@pytest.mark.parametrize("encap", list(Encap))
+def test_pings_go_the_way_of_every_encapsulation(fabric: Fabric, encap: Encap) -> None:
+    """IPv4 and IPv6 in either, and both in UDP (GUE): the reals' decap.c takes all of them off."""
+    node = config.read(fabric.agents["lb1"].config).node
+    real = t.real("r1")
+    pairs = [
+        (ip_address(vip), config.Real(address=ip_address(to), encap=encap))
+        for vip in (t.WEB, t.WEB6)
+        for to in (real.address, real.address6)
+    ]
+    with netns.inside("lb1"):
+        found = read_tunnel.pings(node, pairs)
+    assert [(one.vip, one.real) for one in found] == [(str(v), str(r.address)) for v, r in pairs]
+    outer = {(one.vip, one.real): one.size - 1500 for one in found}
+    more = 8 if encap is Encap.GUE else 0
+    assert set(outer.values()) == {20 + more, 40 + more}
+    for one in found:
+        assert (one.plain, one.spread, one.full) == (True, True, True), one

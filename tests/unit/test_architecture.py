@@ -45,6 +45,7 @@ CORE = {
         "numbers",
         "observing",
         "pending",
+        "pace",
         "policy",
         "places",
         "pressure",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from agent import history
 from agent.audit import Audit, Given
 from console.cli import main as cli
 from console.exits import Exit, VerbError
+from console.format import clock
 from console.model.moment import moment
 from console.model.store import Arrived, Inbox, Liveness, Store
 from console.wire.archive import Archive
@@ -71,6 +73,20 @@ def test_moments_that_are_none(
 ) -> None:
     assert cli.main(["get", "node", "--from", str(file), *words]) != Exit.DONE
     assert says in capsys.readouterr().err
+
+
+def test_times_are_utc_wherever_one_sits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read off the screen can be typed: both are UTC; an offset says otherwise."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        there = moment("2026-11-23T14:02:30", 0.0)
+        assert clock(there) == "14:02:30"
+        assert moment(clock(there), there) == there
+        assert moment("2026-11-23T14:02:30+01:00", 0.0) == there - 3600
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_times() -> None:

@@ -19,6 +19,7 @@ from console.views import columns, tables
 from console.views.columns import Column
 from console.views.problems import problems
 from shared import recording as store_format
+from shared.codec import topic_of
 from shared.messages import Answer, Event, LostEvent, NodeSnapshot
 from shared.model import Admin, Health
 from shared.recording import Record
@@ -90,6 +91,20 @@ def test_stale_after_five_seconds_or_three_intervals(hz: float, limit: float) ->
         node = Fleet("lb1").at(n / hz)[0]
         store.take(Inbox([Arrived(LB1, node, n / hz)]))
     assert store.agents[LB1].limit() == pytest.approx(limit)
+
+
+def test_a_topic_of_its_own_rate_is_stale_by_that_rate() -> None:
+    """An agent may send `real` every ten seconds and `node` each second: both are live."""
+    store = Store([LB1])
+    for second in range(31):
+        messages = [m for m in Fleet("lb1").at(float(second)) if topic_of(m) == b"node"]
+        if second % 10 == 0:
+            messages += [m for m in Fleet("lb1").at(float(second)) if topic_of(m) == b"real"]
+        store.take(Inbox([Arrived(LB1, m, float(second)) for m in messages]))
+    agent = store.agents[LB1]
+    assert agent.limit("node") == 5.0
+    assert agent.limit("real") == pytest.approx(30.0)
+    assert (agent.fresh(39.0, "node"), agent.fresh(39.0, "real")) == (False, True)
 
 
 def test_never_heard_and_foreign() -> None:

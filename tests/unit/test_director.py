@@ -68,12 +68,12 @@ def test_failing_real_leaves_after_fall_results_and_returns_after_rise(world: Wo
     assert HealthEvent("web", REALS[0], Health.DOWN, Health.UP, "http 200") in world.events
 
 
-def test_h2_withdraws_before_the_ring_empties(world: World) -> None:
+def test_f4_h2_flags_at_once_and_withdraws_before_the_ring_empties(world: World) -> None:
     world.probe(*REALS[:2], ok=False, times=3)
     world.probe(REALS[2], ok=False, times=2)
     world.history.clear()
     world.probe(REALS[2], ok=False)
-    assert world.history == ["Advertise", "SetFlags", "SetRing"]
+    assert world.history == ["SetFlags", "Advertise", "SetRing"]
     assert world.announced == frozenset()
     assert not world.rings[1].any(), "R5: an explicit empty ring, not a stale one"
     assert RouteEvent(str(VIP_ADDRESS), announced=False, why="quorum lost") in world.events

@@ -10,6 +10,7 @@ from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,6 +201,23 @@ def test_the_estimate_is_right_for_a_steady_decay(flows: int, half: float) -> No
         assert emptying.seconds_left(watched) == math.inf, "nothing ends: no estimate"
     elif flows > 1000 and left > 100:
         assert emptying.half_life(watched) == pytest.approx(half, rel=0.2)
+
+
+def test_a_drain_says_how_alive_the_last_flows_are(world: World) -> None:
+    """F1: those that are left are older than the drain; one may be silent, another busy."""
+    world.ask(Drain(real=REALS[0], vip="web"))
+    assert len(world.director.state.emptying()) == 1
+    number = world.director.state.emptying()[0]
+    live = np.zeros(4096, np.int64)
+    live[number] = 2
+    world.tell(b.Counted(live, silence={number: (0.5, 250.0)}))
+    watched = world.director.state.vips["web"].reals[ip_address(REALS[0])].emptying
+    assert watched is not None
+    assert watched.silence == (0.5, 250.0)
+    world.tell(b.Counted(np.zeros(4096, np.int64)))
+    watched = world.director.state.vips["web"].reals[ip_address(REALS[0])].emptying
+    assert watched is not None
+    assert watched.silence is None
 
 
 def test_a_drain_that_grows_again_is_not_empty() -> None:

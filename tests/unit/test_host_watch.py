@@ -51,6 +51,8 @@ def link(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
         ({"neighbour": Neighbour(None, asked=False)}, []),
         ({"neighbour": Neighbour(MAC, asked=False)},
          ["gateway 10.2.1.1 MAC 02:00:00:00:00:02 -> 02:00:00:00:00:01, followed"]),
+        ({"gateway": "10.2.1.254", "neighbour": Neighbour(MAC, asked=False)},
+         ["gateway 10.2.1.254 instead of 10.2.1.1, as the default route says; followed"]),
         ({"addresses": frozenset()},
          ["address 10.2.1.2/24 gone from eth0: the BGP session with 10.2.1.1 is from it",
           "address fe80::1/64 gone from eth0; no check"]),
@@ -113,7 +115,7 @@ def test_what_the_program_must_know_is_followed_complete_each_time(world: World)
     assert world.followed == Follow(OTHER, None, (ip_address("10.2.1.2"), ip_address("10.2.1.9")))
 
 
-def test_without_our_program_nothing_is_announced_and_it_is_put_back(world: World) -> None:
+def test_h2_without_our_program_nothing_is_announced_and_it_is_put_back(world: World) -> None:
     """Withdrawn at once; the ring stays, and with the program the route is back."""
     gone = SEEN._replace(program="none")
     world.tell(Looked(gone))

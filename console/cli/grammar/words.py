@@ -43,7 +43,9 @@ def add_verb(verbs: Verbs, name: str, text: str) -> argparse.ArgumentParser:
 
 def add_at(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--at", metavar="TIME", help="as it was: 14:02:30 or 5m (ago), from the agents' last hour"
+        "--at",
+        metavar="TIME",
+        help="as it was: 14:02:30 (UTC) or 5m (ago), from the agents' last hour",
     )
     verb.add_argument(
         "--from", dest="recording", metavar="FILE", help="from a recording (default: its end)"

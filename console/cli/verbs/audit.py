@@ -112,7 +112,7 @@ def _parsed(line: str) -> dict[str, Any]:
 
 
 def _in_words(record: dict[str, Any]) -> str:
-    at = time.strftime("%m-%d %H:%M:%S", time.localtime(float(record.get("at", 0.0))))
+    at = time.strftime("%m-%d %H:%M:%SZ", time.gmtime(float(record.get("at", 0.0))))
     key, who = record.get("key", "?"), record.get("who", "")
     result = str(record.get("result", ""))
     if record.get("guard"):

@@ -55,4 +55,4 @@ def from_agents(settings: Settings, who: str, arguments: Namespace) -> Archive:
 
 
 def _shown(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))

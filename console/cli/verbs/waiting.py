@@ -104,8 +104,13 @@ def _of_real(target: Object, agents: Sequence[Agent], quiet: int) -> Progress:
 
 
 def _estimate(rows: Sequence[RealRow]) -> str:
-    """The slowest node's."""
-    left = [row.emptying.left for row in rows if row.emptying]
-    if not left:
+    """The slowest node's, and how alive those are that last."""
+    found = [row.emptying for row in rows if row.emptying]
+    if not found:
         return ""
-    return f" (empty in about {max(left):.0f} s)" if min(left) >= 0 else " (no estimate yet)"
+    left = [each.left for each in found]
+    said = f"empty in about {max(left):.0f} s" if min(left) >= 0 else "no estimate yet"
+    if lasting := [each for each in found if each.silent >= 0]:
+        heard, silent = min(e.heard for e in lasting), max(e.silent for e in lasting)
+        said += f"; heard of {heard:.0f} s ago, the quietest {silent:.0f} s ago"
+    return f" ({said})"
