@@ -227,6 +227,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--watch", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--stopped", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--only", choices=("publish", "client", "curve", "stopped"), help="one of the four"
+    )
     options = parser.parse_args()
     if options.watch:
         print(json.dumps(watch(options.watch)))
@@ -236,12 +239,14 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        figures = {
-            f"publish_{VIPS}x{REALS}x{CPUS}": publish_path(),
-            f"client_{MANY}": many(place),
-            f"curve_{KEYED}": keyed(place),
-            "stopped_subscriber": _child("--stopped", name),
+        parts: dict[str, tuple[str, Callable[[], dict[str, object]]]] = {
+            "publish": (f"publish_{VIPS}x{REALS}x{CPUS}", publish_path),
+            "client": (f"client_{MANY}", lambda: many(place)),
+            "curve": (f"curve_{KEYED}", lambda: keyed(place)),
+            "stopped": ("stopped_subscriber", lambda: _child("--stopped", name)),
         }
+        wanted = [options.only] if options.only else list(parts)
+        figures = {title: make() for title, make in map(parts.__getitem__, wanted)}
     print(json.dumps(figures, indent=2))
     return 0
 
