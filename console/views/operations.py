@@ -195,6 +195,23 @@ OPERATIONS: tuple[Column[Operation], ...] = (
 )
 
 
+def newest_lines(agents: Sequence[Agent], now: float, room: int) -> list[TextLine]:
+    """For a screen that is about something else: those under way, then the newest."""
+    found = operations(agents, now)
+    if not found:
+        return [line(" the agents remember no operation", "dim")]
+    lines: list[TextLine] = [
+        (
+            Cell(f" {fmt.clock(each.wall)} {fmt.fit(each.who, 10)} {fmt.fit(each.what, 32)} "),
+            Cell(each.state.text, each.state.tone),
+        )
+        for each in found[:room]
+    ]
+    if len(found) > room:
+        lines[-1] = line(f" and {len(found) - room + 1} more: 9", "dim")
+    return lines
+
+
 def operation_lines(operation: Operation, room: int) -> list[TextLine]:
     """The one under the cursor, node by node."""
     lines: list[TextLine] = [
