@@ -126,7 +126,9 @@ class DataPlane:
         packed = packed_control(control, TICKS)
         ready = self._jiffies.now() + round(control.flow_idle * HZ)
         packed.warm_at = int(self._control["warm_at"][0]) or ready
-        packed.flags |= int(self._control["flags"][0]) & (abi.TRACING | abi.PREFIXES)
+        packed.flags |= int(self._control["flags"][0]) & abi.TRACING
+        if any(self._tables.networks()):
+            packed.flags |= abi.PREFIXES
         fresh = np.frombuffer(bytes(packed), np.uint64)
         words = self._control.view(np.uint64)
         for i in np.flatnonzero(words != fresh):

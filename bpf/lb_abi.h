@@ -6,7 +6,8 @@
  * Every map is a memory-mapped array unless it says otherwise: the agent reads and writes it with
  * numpy and without a system call.  Multi-byte network fields are kept in network byte order and
  * named `be_`; all else is in the host's order.  A change of any struct raises LB_ABI_VERSION, which
- * is part of the pin path: two versions never share a map.
+ * is part of the pin path: two versions share no map by mistake.  One takes over another's where both
+ * read it alike (agent/carry.py): who changes what a word means changes its name or constant, too.
  */
 #ifndef REMORA_LB_ABI_H
 #define REMORA_LB_ABI_H
