@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import rollouts
+from agent import abi, rollouts
 from agent.config import Wire
 from agent.pace import EVERY
 from agent.pending import Due
@@ -146,7 +146,12 @@ def ring_digest(state: NodeState) -> str:
 
 
 def _sums(totals: Totals) -> Callable[[str], int]:
-    return lambda name: int(totals[name].sum())
+    """A field's name -> its sum over the CPUs; all of them in one step (every field is 64 bits)."""
+    words = totals.view(np.uint64).reshape(len(totals), -1).sum(axis=0).tolist()
+    return lambda name: int(words[_WORD[name]])
+
+
+_WORD = {name: where[1] // 8 for name, where in (np.dtype(abi.Totals).fields or {}).items()}
 
 
 def _node(
