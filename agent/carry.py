@@ -25,12 +25,12 @@ log = logging.getLogger("remora")
 
 PLACING = ("vips", "services", "reals", "rings", "flows", "addresses", "prefixes", "quic_ids")
 """All or none of these."""
-_TOTALS = ("totals", "vip_totals", "real_totals", "queues", "probe_totals")
+_TOTALS = ("totals", "vip_totals", "real_totals", "probe_totals")
 """Those that are laid out alike count on; all else a program finds empty and is told anew."""
 _STRUCTS: dict[str, tuple[type[c.Structure], ...]] = {
     "vips": (abi.Vips,),
-    "services": (abi.Service,),
-    "reals": (abi.Real,),
+    "services": (abi.Services,),
+    "reals": (abi.Reals,),
     "rings": (abi.Ring,),
     "flows": (abi.FlowSet,),
     "addresses": (abi.Addresses,),
@@ -39,7 +39,6 @@ _STRUCTS: dict[str, tuple[type[c.Structure], ...]] = {
     "totals": (abi.Totals,),
     "vip_totals": (abi.Share,),
     "real_totals": (abi.Share,),
-    "queues": (abi.Queue,),
     "probe_totals": (abi.ProbeTotals,),
 }
 _MEANING = ("LB_MAX_", "LB_RING_", "LB_FLOW_", "LB_PLACES", "LB_SLOT_", "LB_ADDRESS_", "LB_VIP_",
