@@ -112,7 +112,9 @@ class FrameApp(KeyOrderApp):
         self._pace.sample(now, self.written, held=self.held_back)
         self._file()
         if self._pace.due(now) and not self.held_back:
+            before = time.thread_time()
             self.draw()
+            self._pace.drawn(time.thread_time() - before)
 
     @on(Answered)
     def frame(self) -> None:
