@@ -2,7 +2,7 @@
 # remora: `make help` lists what can be made.  Every target does its own set-up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check lint types test fuzz bench picture wheel clean
+.PHONY: help setup demo check lint types test fuzz bench bench-check picture wheel clean
 
 PY := .venv/bin/python
 # Namespaces and BPF need root; a checkout that belongs to a user keeps no root-owned caches.
@@ -12,7 +12,7 @@ ARGS ?=
 PARALLEL := $(if $(TESTSHELL),,--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: ## system packages and .venv; seconds when nothing changed
 	@tests/setup.sh
@@ -38,6 +38,9 @@ fuzz: setup ## mutated frames through the data plane (ARGS="--seconds 600 --seed
 
 bench: setup ## figures as a table and as JSON lines
 	@$(ROOT) $(PY) -m tests.bench $(ARGS)
+
+bench-check: setup ## is the data plane slower than it was? by hand, on an idle machine (ARGS=--renew)
+	@$(ROOT) $(PY) -m tests.bench.check $(ARGS)
 
 picture: setup ## docs/*.svg anew, from the console on the running fabric
 	@$(ROOT) $(PY) -m tests.fabric.picture

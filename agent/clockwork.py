@@ -36,9 +36,10 @@ class Passed(NamedTuple):
 def counted(state: NodeState, fact: Counted, now: float) -> list[Effect]:
     """New figures: live flows, packet rates, and what they say about drains."""
     effects: list[Effect] = []
+    live = fact.live_flows.tolist()  # one step from numpy to Python for all
     for vip in state.vips.values():
         for real in vip.reals.values():
-            real.live_flows = int(fact.live_flows[real.number.real_num])
+            real.live_flows = live[real.number.real_num]
             if real.emptying is not None:
                 effects += _watch(state, vip, real, fact, now)
     if fact.packets is not None:

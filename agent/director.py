@@ -100,6 +100,8 @@ class Director:
     def take(self, facts: Sequence[Fact], now: float) -> list[Effect]:
         """Everything to do about a batch of facts.  Simultaneous changes are one ring rebuild."""
         after: list[Effect] = []
+        if not all(isinstance(fact, Probed) for fact in facts):  # those touch their VIP only
+            self.state.touched += 1
         if not any(isinstance(fact, Failed) for fact in facts):
             self._undo = []
         ahead: list[Effect] = []
@@ -125,6 +127,7 @@ class Director:
         if not self._settling.due:
             after += self._reading_back.looks(now)
             return [*ahead, *after]  # a thousand results a second say nothing new
+        self.state.touched += 1
         # A command's rings are all written before it is answered, and so are those of a start.
         at_once = any(isinstance(fact, Asked | Proposed | Adopted) for fact in facts)
         budget = Budget(len(self.state.vips) if at_once else RINGS_AT_ONCE)

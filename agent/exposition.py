@@ -371,6 +371,13 @@ _DRAINS = (
     Family("remora_real_drain_remaining_seconds", "gauge",
            "Estimate until none is left; not there when not known.", _REAL,
            _drains(lambda _, e: e.left, when=lambda e: e.left >= 0)),
+    Family("remora_real_drain_silent_seconds", "gauge",
+           "Of the flows that are left: how long the one that is silent longest has been so; not "
+           "there when not known.", _REAL,
+           _drains(lambda _, e: e.silent, when=lambda e: e.silent >= 0)),
+    Family("remora_real_drain_heard_seconds", "gauge",
+           "How long ago any of them was last heard of; not there when not known.", _REAL,
+           _drains(lambda _, e: e.heard, when=lambda e: e.heard >= 0)),
     Family("remora_real_drain_empty_timestamp_seconds", "gauge",
            "Unix time when it was found empty; not there before.", _REAL,
            _drains(lambda s, e: _wall(s, e.empty_at), when=lambda e: e.empty_at > 0)),

@@ -2,9 +2,9 @@
 """Prometheus metrics over HTTP, from the snapshots that were published last.
 
 The only importer of prometheus_client (4.6 MB: imported by an agent that has `[metrics]`).  Served
-by a thread that touches nothing but one reference to immutable snapshots, so a slow, stuck or
-hostile scraper costs the agent's loop nothing but a share of the interpreter, a millisecond at a
-time.  Read only: there is nothing here that a request can change.
+by a thread that touches nothing but one reference to the bytes that were published, so a slow,
+stuck or hostile scraper costs the agent's loop nothing but a share of the interpreter, a
+millisecond at a time.  Read only: there is nothing here that a request can change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from prometheus_client.samples import Sample
 from agent.boundary import EffectError
 from agent.config import Metrics
 from agent.exposition import FAMILIES, Family, Seen, seen
-from shared.messages import Snapshot
+from shared.codec import telemetry_of
 
 _PIECE, _YIELD = 128, 0.0005
 """After so many samples the interpreter is the loop's for so many seconds."""
@@ -29,7 +29,7 @@ class Exporter:
     """The HTTP server and what it shows.  Raises EffectError when it cannot listen."""
 
     def __init__(self, listed: Metrics) -> None:
-        self._seen: Seen | None = None
+        self._published: Sequence[list[bytes]] = ()
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)  # collect() is all that is called
         try:
@@ -44,15 +44,16 @@ class Exporter:
         """The one that was given, or chosen for 0."""
         return int(self._server.server_port)
 
-    def show(self, snapshots: Sequence[Snapshot]) -> None:
-        """From now on these; costs an assignment."""
-        self._seen = seen(snapshots)
+    def show(self, published: Sequence[list[bytes]]) -> None:
+        """From now on these, the frames of one snapshot of every topic; costs an assignment."""
+        self._published = published
 
     def collect(self) -> Iterator[Metric]:
         """For prometheus_client, in the server's thread."""
-        now = self._seen
-        if now is None:
+        published = self._published
+        if not published:
             return
+        now = seen([telemetry_of(frames) for frames in published])  # type: ignore[misc]
         for family in FAMILIES:
             yield metric(family, now)
 

@@ -44,6 +44,7 @@ class Observing:
         real = vip.reals.get(fact.target.real) if vip else None
         if vip is None or real is None:
             return []
+        vip.touched += 1
         was = real.verdict.health
         _judge(vip, real, fact, now)
         if fact.ok:

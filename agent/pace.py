@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-TOPICS = ("node", "vip", "real", "cpu", "flowtable", "drop")
+EVERY = ("node", "vip", "real", "cpu", "flowtable", "drop")
 """Of snapshots."""
 BUDGET = 1000.0
 """Bytes a second of `node`, frames without ZeroMQ's framing."""
+EARLY = 0.001
+"""Seconds that a timer may go off too soon."""
 SLOWEST = 10.0
 """Seconds between two snapshots of a topic, at most: older values look stale (console)."""
 
@@ -21,16 +23,16 @@ class Pace:
     """Topic -> when it is due (monotonic seconds), and how many of it there were."""
 
     def __init__(self) -> None:
-        self.sequences = dict.fromkeys(TOPICS, 0)
+        self.sequences = dict.fromkeys(EVERY, 0)
         """Of the last snapshot of each topic: up by one each, so that a gap is a lost one."""
-        self._due = dict.fromkeys(TOPICS, float("-inf"))
+        self._due = dict.fromkeys(EVERY, float("-inf"))
 
     def take(self, now: float, rates: Mapping[str, float]) -> frozenset[str]:
         """The topics that are due, each counted; `rates`: snapshots a second.
 
         What is late is made once, not made up for.
         """
-        due = frozenset(topic for topic in TOPICS if self._due[topic] <= now)
+        due = frozenset(topic for topic in EVERY if self._due[topic] <= now + EARLY)
         for topic in due:
             self.sequences[topic] += 1
             step = 1 / rates[topic]
@@ -45,6 +47,6 @@ class Pace:
 
     def wait(self, now: float, rates: Mapping[str, float]) -> float:
         """Seconds until one is due; a rate that was raised meanwhile counts from now."""
-        for topic in TOPICS[1:]:
+        for topic in EVERY[1:]:
             self._due[topic] = min(self._due[topic], now + 1 / rates[topic])
         return max(0.0, min(self._due.values()) - now)

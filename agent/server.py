@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +84,23 @@ class Server:
 
     # ---- out
 
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Topics that somebody subscribed to since the start."""
+        return frozenset().union(*(door.wanted for door in self._tasks))
+
     async def publish(self, *messages: Telemetry) -> list[list[bytes]]:
         """Returns what was sent: the frames of each message."""
         sent = [telemetry_frames(message) for message in messages]
-        for frames in sent:
+        await self.send(sent)
+        return sent
+
+    async def send(self, messages: Sequence[list[bytes]]) -> None:
+        """Publish what is encoded already: the frames of each message."""
+        for frames in messages:
             for door in tuple(self._tasks):
                 with contextlib.suppress(zmq.ZMQError):  # shut meanwhile
                     await door.publisher.send_multipart(frames)
-        return sent
 
     async def reply(self, sender: bytes, answer: Answer) -> None:
         """`sender` as in Asked.  Written down first; nobody waits for an answer any more: fine."""

@@ -1,47 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State and counters -> telemetry.  Pure: totals are read by others and passed in."""
+"""State and counters -> telemetry.  Pure: totals are read by others and passed in.
+
+What is said of VIPs and reals apart from counters is worked out in agent/standing.py.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import emptying, rollouts
+from agent import rollouts
 from agent.config import Wire
+from agent.pace import EVERY
 from agent.pending import Due
+from agent.standing import Standing, Standings
 from agent.state import NodeState, VipState
+from shared.codec import telemetry_frames, telemetry_of
 from shared.messages import (
-    Ailing,
     Counters,
     CpuSnapshot,
     DropRow,
     DropSnapshot,
-    Emptying,
     FlowtableSnapshot,
     NodeSnapshot,
     Peer,
     PendingRow,
     ProgramTotals,
-    RealRow,
-    RealSnapshot,
     Snapshot,
     VipRow,
     VipSnapshot,
 )
-from shared.model import Admin, Health, is_loopback
+from shared.model import is_loopback
 from shared.reasons import REASONS
 
 Totals = NDArray[Any]
 Head = dict[str, Any]
 """The keywords that every message takes."""
-Deadlines = dict[tuple[str, str], tuple[float, str]]
-"""(VIP name, real's address) -> (agent-monotonic seconds, wait or kill)."""
 PACKETS, BYTES, FLOWS, DROPS = range(4)
 """Columns of the per-VIP and per-real totals."""
 
@@ -84,35 +83,60 @@ class Origin:
     program: str
 
 
+class Snapshots:
+    """Makes them, and remembers what has not changed since the last ones."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._standings = Standings()
+        self._digested: tuple[object, str] = (None, "")
+
+    def published(
+        self,
+        state: NodeState,
+        reading: Reading,
+        sequences: Mapping[str, int],
+        topics: Container[str],
+    ) -> list[list[bytes]]:
+        """The frames of one complete snapshot of each of these topics."""
+        heads = {topic: self._head(state, reading, sequences[topic]) for topic in EVERY}
+        standings = self._standings.of(state)
+        counted = reading.vips[[v.vip_num for v in state.vips.values()]].tolist()
+        announced = [v.listed.address in state.announced for v in state.vips.values()]
+        vips = tuple(map(_vip, standings, state.vips.values(), counted, announced))
+        make: dict[str, Callable[[], list[bytes]]] = {
+            "node": lambda: telemetry_frames(self._node(state, vips, reading, heads["node"])),
+            "vip": lambda: telemetry_frames(VipSnapshot(vips=vips, **heads["vip"])),
+            "real": lambda: self._standings.frames(standings, reading.reals, heads["real"]),
+            "cpu": lambda: telemetry_frames(_cpu(reading, heads["cpu"])),
+            "flowtable": lambda: telemetry_frames(_flowtable(reading, heads["flowtable"])),
+            "drop": lambda: telemetry_frames(_drop(reading, heads["drop"])),
+        }
+        return [made() for topic, made in make.items() if topic in topics]
+
+    def _head(self, state: NodeState, reading: Reading, sequence: int) -> Head:
+        return {
+            "node": state.listed.node.name,
+            "boot": self._origin.boot,
+            "sequence": sequence,
+            "at": reading.at,
+        }
+
+    def _node(
+        self, state: NodeState, vips: tuple[VipRow, ...], reading: Reading, head: Head
+    ) -> NodeSnapshot:
+        rings = [vip.ring_digest for vip in state.vips.values()], list(state.vips)
+        if self._digested[0] != rings:
+            self._digested = rings, ring_digest(state)
+        return _node(state, vips, reading, self._origin, head, digest=self._digested[1])
+
+
 def snapshots(
     state: NodeState, reading: Reading, origin: Origin, sequence: int
 ) -> tuple[Snapshot, ...]:
-    """One complete snapshot of every topic."""
-    head: Head = {
-        "node": state.listed.node.name,
-        "boot": origin.boot,
-        "sequence": sequence,
-        "at": reading.at,
-    }
-    vips = tuple([_vip(state, v, reading) for v in state.vips.values()])
-    return (
-        _node(state, vips, reading, origin, head),
-        VipSnapshot(vips=vips, **head),
-        RealSnapshot(
-            reals=tuple(
-                [
-                    row
-                    for deadlines in [_deadlines(state)]
-                    for v in state.vips.values()
-                    for row in _reals(v, reading, deadlines)
-                ]
-            ),
-            **head,
-        ),
-        _cpu(reading, head),
-        _flowtable(reading, head),
-        _drop(reading, head),
-    )
+    """One complete snapshot of every topic, as a reader gets it."""
+    made = Snapshots(origin).published(state, reading, dict.fromkeys(EVERY, sequence), EVERY)
+    return tuple(telemetry_of(frames) for frames in made)  # type: ignore[misc]  # no others
 
 
 def ring_digest(state: NodeState) -> str:
@@ -126,7 +150,13 @@ def _sums(totals: Totals) -> Callable[[str], int]:
 
 
 def _node(
-    state: NodeState, vips: tuple[VipRow, ...], reading: Reading, origin: Origin, head: Head
+    state: NodeState,
+    vips: tuple[VipRow, ...],
+    reading: Reading,
+    origin: Origin,
+    head: Head,
+    *,
+    digest: str,
 ) -> NodeSnapshot:
     total = _sums(reading.totals)
     node = state.listed.node
@@ -140,7 +170,7 @@ def _node(
         interface=node.interface,
         xdp_mode=node.xdp_mode,
         program=origin.program,
-        ring_digest=ring_digest(state),
+        ring_digest=digest,
         rx_packets=total("rx_packets"),
         rx_bytes=total("rx_bytes"),
         tx_packets=total("tx_packets"),
@@ -188,11 +218,11 @@ def _insecure(wire: Wire | None) -> bool:
     return wire is not None and not wire.keyed and not is_loopback(wire.host)
 
 
-def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
-    packets, octets, flows, drops = reading.vips[vip.vip_num].tolist()
+def _vip(standing: Standing, vip: VipState, counted: Sequence[int], announced: bool) -> VipRow:
+    packets, octets, flows, drops = counted
     return VipRow(
         name=vip.listed.name,
-        address=vip.listed.where,
+        address=standing.where,
         port=vip.listed.port,
         protocol=vip.listed.protocol,
         packets=packets,
@@ -200,73 +230,18 @@ def _vip(state: NodeState, vip: VipState, reading: Reading) -> VipRow:
         new_flows=flows,
         drops=drops,
         reals=len(vip.reals),
-        reals_up=vip.serving,
+        reals_up=standing.reals_up,
         quorum=vip.listed.leaves_below,
-        announced=vip.listed.address in state.announced,
+        announced=announced,
         ring_digest=vip.ring_digest,
         ring_changes=vip.ring_changes,
         flow_table=vip.listed.flow_table,
         pressure=vip.pressure.on,
         pressure_seconds=vip.pressure.seconds,
-        ailing=tuple(
-            Ailing(real.name, real.verdict.health, real.check, real.changed)
-            for real in vip.reals.values()
-            if real.verdict.health is not Health.UP
-        ),
-        drained=tuple(r.name for r in vip.reals.values() if r.admin is Admin.DRAINING),
+        ailing=standing.ailing,
+        drained=standing.drained,
         phase=vip.shutdown.phase.value if vip.shutdown else "",
     )
-
-
-def _reals(vip: VipState, reading: Reading, deadlines: Deadlines) -> list[RealRow]:
-    name, reals = vip.listed.name, list(vip.reals.values())
-    # One step from numpy to Python for all of them, and rows by position, in one expression: of
-    # two thousand rows a second each call and each keyword is seen in the agent's processor time.
-    counted = reading.reals[[real.number.real_num for real in reals]].tolist()
-    return [
-        RealRow(
-            name,
-            real.name,
-            real.admin,
-            real.verdict.health,
-            real.weight,
-            real.effective_weight,
-            slots,
-            row[PACKETS],
-            row[BYTES],
-            row[FLOWS],
-            real.live_flows,
-            real.changed,
-            real.check,
-            real.check_ms,
-            _emptying(name, real.name, real.emptying, deadlines) if real.emptying else None,
-        )
-        for real, slots, row in zip(reals, vip.slots, counted, strict=True)
-    ]
-
-
-def _emptying(vip: str, real: str, found: emptying.Emptying, deadlines: Deadlines) -> Emptying:
-    deadline, then = deadlines.get((vip, real), (0.0, ""))
-    half, left = emptying.half_life(found), emptying.seconds_left(found)
-    return Emptying(
-        found.since,
-        found.at_start,
-        half if math.isfinite(half) else -1,
-        left if math.isfinite(left) else -1,
-        found.empty_at,
-        deadline,
-        then,
-        *(found.silence or (-1.0, -1.0)),
-    )
-
-
-def _deadlines(state: NodeState) -> Deadlines:
-    return {
-        (override.vip, override.real): (due.at, due.pending.kind)
-        for due in state.pending
-        if due.pending.kind in ("wait", "kill")
-        for override in due.pending.back
-    }
 
 
 def _cpu(reading: Reading, head: Head) -> CpuSnapshot:

@@ -130,16 +130,21 @@ class VipState:
     panicked: bool = False
     """Whether `all_down` was in force when the ring was last looked at."""
 
-    _slots: tuple[object, list[int]] | None = None
-    """(`shares` that it was made of, slots of each real)."""
+    touched: int = 0
+    """As the node's, of what only this VIP heard."""
+    _slots: tuple[object, list[maglev.Address], list[int]] | None = None
+    """(`shares` and reals that it was made of, slots of each real)."""
 
     @property
     def slots(self) -> list[int]:
         """Slots of each real, in the order of `reals`.  Asked for every second, and addresses are
-        slow to hash: made anew only when the ring changed."""
-        if self._slots is None or self._slots[0] is not self.shares:
-            self._slots = self.shares, [self.shares.get(address, 0) for address in self.reals]
-        return self._slots[1]
+        slow to hash: made anew only when ring or reals changed; a drained real goes without the
+        ring changing."""
+        reals = list(self.reals)
+        if self._slots is None or self._slots[0] is not self.shares or self._slots[1] != reals:
+            slots = [self.shares.get(address, 0) for address in reals]
+            self._slots = self.shares, reals, slots
+        return self._slots[2]
 
     @property
     def serving(self) -> int:
@@ -234,6 +239,9 @@ class NodeState:
     """Everything the agent knows."""
 
     listed: config.Config
+    touched: int = 0
+    """Goes up whenever something about VIPs and reals may have changed: what others keep of it must
+    be looked at again."""
     vips: dict[str, VipState] = field(default_factory=dict)
     peers: dict[str, PeerState] = field(default_factory=dict)
     admin: Admin = Admin.ENABLED

@@ -13,12 +13,11 @@ import logging
 import resource
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from agent import abi
@@ -26,20 +25,19 @@ from agent.attach import how_attached
 from agent.boundary import Counted, StartTrace
 from agent.config import Config, Metrics
 from agent.dataplane import DataPlane
+from agent.drop_feed import drop_events
 from agent.eventlog import EventLog
 from agent.events import EVENT, EventRing
 from agent.history import History, history_path
-from agent.pace import Pace
+from agent.pace import EVERY, Pace
 from agent.server import Server
-from agent.snapshot import FLOWS, PACKETS, Origin, Reading, snapshots
+from agent.snapshot import FLOWS, PACKETS, Origin, Reading, Snapshots
 from agent.softirq import softirq
 from agent.state import NodeState
 from agent.trace_feed import Feed, Names, names_of
 from agent.tunnel import Tunnel
-from shared.capture import ends
-from shared.codec import topic_of
-from shared.messages import DropEvent, Event, EventBody, LostEvent, Snapshot
-from shared.reasons import name_of
+from shared.codec import telemetry_of
+from shared.messages import Event, EventBody, LostEvent, Snapshot
 from shared.recording import Record
 
 if TYPE_CHECKING:
@@ -50,8 +48,21 @@ log = logging.getLogger("remora")
 KEPT_EVENTS = 4096
 DRAIN_EVERY = 0.1
 """Seconds between two looks into the event ring; the data plane never wakes us (it costs 6 us)."""
+LOOK_EVERY = 1.0
+"""Seconds, at the least, between two counts of the flows, and between two snapshots that the
+history keeps: what takes milliseconds does not become dear when snapshots come more often."""
 PAGE = resource.getpagesize()
 _NOTHING: NDArray[Any] = np.empty(0, EVENT)
+
+
+class Looked(NamedTuple):
+    """What is read once a second: fields of a Reading."""
+
+    capacity: int
+    occupied: int
+    live: int
+    rss_bytes: int
+    attached: str
 
 
 class Telemetry:
@@ -88,7 +99,11 @@ class Telemetry:
         self._next_packets = 0
         self._draining = asyncio.Lock()
         version = importlib.metadata.version("remora")
-        self._origin = Origin(dataplane.boot, version, time.monotonic(), dataplane.program_tag)
+        self._snapshots = Snapshots(
+            Origin(dataplane.boot, version, time.monotonic(), dataplane.program_tag)
+        )
+        self._looked = self._look()
+        self._look_at = 0.0
 
     async def configure(self, listed: Config) -> None:
         """The tables `telemetry` and `metrics`; what is as it was goes on.  Raises EffectError."""
@@ -105,7 +120,7 @@ class Telemetry:
             self._exporter = _exporter(listed.metrics)
             self._metrics = listed.metrics
             if self._exporter:
-                self._exporter.show(self.snapshots())
+                self._exporter.show(self._make(EVERY))
 
     async def close(self) -> None:
         await self._drain()
@@ -121,17 +136,30 @@ class Telemetry:
 
     async def publish(self) -> None:
         while True:
-            rates = self._state.listed.telemetry.rates
-            due = self._pace.take(time.monotonic(), rates)
-            self._tell(self._count())
-            made = self.snapshots()
+            now, settings = time.monotonic(), self._state.listed.telemetry
+            kept = now >= self._look_at
+            if kept:
+                self._look_at = max(self._look_at, now - LOOK_EVERY / 2) + LOOK_EVERY
+                self._looked = self._look()
+                self._tell(self._count())
+            due = self._pace.take(now, settings.rates)
+            everything = self._exporter or (kept and settings.history_mib)
+            made = self._make(EVERY if everything else due & self._server.wanted)
             if self._exporter:
                 self._exporter.show(made)
-            sent = await self._server.publish(*(m for m in made if topic_of(m).decode() in due))
-            for frames in sent:
-                self._pace.cost(frames[0].decode(), sum(map(len, frames)), time.monotonic())
-            self._keep(sent)
-            await asyncio.sleep(self._pace.wait(time.monotonic(), rates))
+            await self._send([frames for frames in made if frames[0].decode() in due], now)
+            if kept:
+                self._keep(made)
+            await asyncio.sleep(self._rest(time.monotonic(), settings.rates))
+
+    async def _send(self, due: list[list[bytes]], now: float) -> None:
+        for frames in due:
+            self._pace.cost(frames[0].decode(), sum(map(len, frames)), now)
+        await self._server.send(due)
+
+    def _rest(self, now: float, rates: Mapping[str, float]) -> float:
+        """Until a topic is due, or it is time to look though none is."""
+        return min(self._pace.wait(now, rates), max(0.0, self._look_at + LOOK_EVERY / 2 - now))
 
     def _count(self) -> Counted:
         dataplane = self._dataplane
@@ -143,28 +171,29 @@ class Telemetry:
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""
-        made = snapshots(self._state, self._read(), self._origin, 0)
-        numbers = self._pace.sequences
-        return tuple(replace(m, sequence=numbers[topic_of(m).decode()]) for m in made)
+        return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
+
+    def _make(self, topics: Container[str]) -> list[list[bytes]]:
+        return self._snapshots.published(self._state, self._read(), self._pace.sequences, topics)
+
+    def _look(self) -> Looked:
+        node = self._state.listed.node
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+        attached = how_attached(node.interface, self._dataplane.program_id)
+        return Looked(*self._dataplane.occupancy(node.flow_idle), resident, attached)
 
     def _read(self) -> Reading:
-        capacity, occupied, live = self._dataplane.occupancy(self._state.listed.node.flow_idle)
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
         return Reading(
             at=time.monotonic(),
             wall=time.time(),
             totals=self._dataplane.totals(),
             vips=self._dataplane.vip_totals(),
             reals=self._dataplane.real_totals(),
-            capacity=capacity,
-            occupied=occupied,
-            live=live,
             cpu_seconds=time.process_time(),
-            rss_bytes=resident,
             queues=self._dataplane.queue_totals(),
             probes=self._tunnel.counts()._asdict(),
             softirq=softirq(),
-            attached=how_attached(self._state.listed.node.interface, self._dataplane.program_id),
+            **self._looked._asdict(),
         )
 
     # ---- events
@@ -187,8 +216,8 @@ class Telemetry:
         drops = records[records["kind"] == abi.EVENT_CONCLUSION]
         if len(drops):
             names = {vip.vip_num: name for name, vip in self._state.vips.items()}
-            for record in drops:
-                await self.emit(_drop_event(record, names))
+            for body in drop_events(drops, names):
+                await self.emit(body)
         await self._tell_packets(records[records["kind"] != abi.EVENT_CONCLUSION], ended)
 
     async def emit(self, body: EventBody) -> None:
@@ -261,27 +290,10 @@ class Telemetry:
     def _head(self, sequence: int) -> dict[str, Any]:
         return {
             "node": self._state.listed.node.name,
-            "boot": self._origin.boot,
+            "boot": self._dataplane.boot,
             "sequence": sequence,
             "at": time.monotonic(),
         }
-
-
-def _drop_event(record: Any, names: dict[int, str]) -> DropEvent:  # noqa: ANN401  # one struct lb_event
-    head = bytes(record["head"])[: int(record["length"])]
-    source, destination, protocol = ends(head)
-    return DropEvent(
-        reason=int(record["reason"]),
-        name=name_of(int(record["reason"])),
-        vip=names.get(int(record["vip_num"]), ""),
-        source=source,
-        destination=destination,
-        protocol=protocol,
-        length=int(record["length"]),
-        cpu=int(record["cpu"]),
-        rx_queue=int(record["rx_queue"]),
-        head=head,
-    )
 
 
 def _exporter(listed: Metrics | None) -> Exporter | None:

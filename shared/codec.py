@@ -8,6 +8,8 @@ A payload is one MessagePack map.  Whatever a peer sends that is not that ends a
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -21,6 +23,14 @@ LARGEST_COMMAND = 1024 * 1024
 """Bytes; a longer command is refused unread.  A config file to be planned is a long one."""
 LARGEST_TELEMETRY = 16 * 1024 * 1024
 
+BLANK = 0xF1A5C0DEC0DEF1A5
+"""A number that stands for one to be filled in later.  Encoded it is 8 bytes, big endian, which are
+in no text (they are no UTF-8)."""
+_BLANK = struct.pack(">Q", BLANK)
+BLANK_FLOAT: float = struct.unpack(">d", _BLANK)[0]
+"""The same bytes, for a field that is a float."""
+
+Encoded = msgspec.Raw
 _VERSION = bytes([WIRE_VERSION])
 T = TypeVar("T")
 
@@ -40,6 +50,16 @@ def topic_of(message: Telemetry) -> bytes:
 
 def telemetry_frames(message: Telemetry) -> list[bytes]:
     return [topic_of(message), _VERSION, _ENCODER.encode(message)]
+
+
+def encoded(part: msgspec.Struct) -> Encoded:
+    """A part of a message, to be put into one in place of itself."""
+    return Encoded(_ENCODER.encode(part))
+
+
+def blanks(payload: bytes) -> list[int]:
+    """Where the 8 bytes of each BLANK and BLANK_FLOAT begin."""
+    return [found.start() for found in re.finditer(re.escape(_BLANK), payload)]
 
 
 def telemetry_of(frames: Sequence[bytes]) -> Telemetry:

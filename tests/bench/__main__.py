@@ -12,7 +12,18 @@ import json
 import subprocess
 import sys
 
-PARTS = ("dataplane", "agent", "scale", "checks", "console", "wire")
+PARTS = (
+    "dataplane",
+    "check",
+    "traffic",
+    "latency",
+    "agent",
+    "scale",
+    "events",
+    "checks",
+    "console",
+    "wire",
+)
 
 
 def main() -> int:

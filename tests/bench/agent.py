@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the agent costs: a real one, idle, with 64 VIPs of 32 reals each, publishing at 1 Hz.
+"""What the agent costs: a real one with 64 VIPs of 32 reals each, that publishes at 1 and at 10 Hz.
 
 `python -m tests.bench.agent --json` (root).  Every real address is local, so that the checks (one
-per real and minute) succeed; nothing sends traffic.  The floor is a Python process of the same
-interpreter that has imported the same libraries and sleeps.
+per real and minute) succeed; nothing sends traffic.  At 10 Hz a reader subscribes to everything,
+and then nobody does.  The floor is a Python process of the same interpreter that has imported the
+same libraries and sleeps.
 """
 
 from __future__ import annotations
@@ -16,17 +17,24 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.fabric import enclosure
 from tests.fabric.waiting import until
 
 VIPS, REALS = 64, 32
-SECONDS = 10.0
-TICK = os.sysconf("SC_CLK_TCK")
+SECONDS, WARM = 10.0, 2.0
 FLOOR = (
     "import asyncio, numpy, msgspec.msgpack, zmq.asyncio, time; "
     "print(1, flush=True); time.sleep(60)"
+)
+
+
+READER = (
+    "import sys, zmq; s = zmq.Context().socket(zmq.SUB); s.connect(sys.argv[1]); s.subscribe(b'')\n"
+    "while True: s.recv_multipart()"
 )
 
 
@@ -37,47 +45,85 @@ def figures() -> dict[str, float]:
     _network()
     listener = socket.create_server(("0.0.0.0", 80), backlog=4096)
     threading.Thread(target=_accept, args=(listener,), daemon=True).start()
-    config = place / "agent.toml"
-    config.write_text(_config(place))
     floor = subprocess.Popen([sys.executable, "-c", FLOOR], stdout=subprocess.PIPE)
     assert floor.stdout is not None
     floor.stdout.readline()
-    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    notify.bind(str(place / "notify"))
-    notify.settimeout(60)
-    started = time.monotonic()
-    agent = subprocess.Popen(
-        ["ip", "netns", "exec", "node", sys.executable, "-m", "agent", "run", "-c", str(config)],
-        env={**os.environ, "NOTIFY_SOCKET": str(place / "notify")},
-        stderr=(place / "log").open("w"),
-    )
+    found: dict[str, float] = {"vips": VIPS, "reals": VIPS * REALS}
+    with _agent(place, hz=1) as (agent, ready, settled):
+        found |= {"ready_s": ready, "all_rings_settled_s": settled}
+        found["cpu_percent_1hz"] = _percent(agent)
+        found["rss_mib"] = round(_rss(agent), 1)
+    with _agent(place, hz=10) as (agent, _, _):
+        found["cpu_percent_10hz"] = _percent(agent)
+        with _reader(place):
+            found["cpu_percent_10hz_all_read"] = _percent(agent)
+        found["rss_mib_10hz"] = round(_rss(agent), 1)
+    found["rss_mib_floor"] = round(_rss(floor.pid), 1)
+    found["rss_ratio"] = round(found["rss_mib"] / found["rss_mib_floor"], 2)
+    floor.kill()
+    floor.communicate()
+    return found
+
+
+@contextmanager
+def _agent(place: Path, hz: float) -> Iterator[tuple[int, float, float]]:
+    """An agent whose reals are all up: pid, seconds until it was ready, and until they were."""
+    config = place / "agent.toml"
+    config.write_text(_config(place, hz))
+    heard = place / "notify"
+    heard.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(heard))
+        notify.settimeout(60)
+        started = time.monotonic()
+        agent = subprocess.Popen(
+            [
+                "ip",
+                "netns",
+                "exec",
+                "node",
+                sys.executable,
+                "-m",
+                "agent",
+                "run",
+                "-c",
+                str(config),
+            ],
+            env={**os.environ, "NOTIFY_SOCKET": str(heard)},
+            stderr=(place / "log").open("w"),
+        )
+        try:
+            assert notify.recv(64) == b"READY=1"
+            ready = time.monotonic() - started
+            until(lambda: _all_up(place), 90, "every real is up")
+            yield agent.pid, round(ready, 2), round(time.monotonic() - started, 2)
+        except AssertionError:
+            sys.stderr.write((place / "log").read_text()[-2000:])
+            raise
+        finally:
+            agent.terminate()
+            agent.wait(20)
+
+
+@contextmanager
+def _reader(place: Path) -> Iterator[None]:
+    """Somebody who follows every topic."""
+    command = [sys.executable, "-c", READER, f"ipc://{place}/run/telemetry.sock"]
+    reader = subprocess.Popen(command)
     try:
-        assert notify.recv(64) == b"READY=1"
-        ready = time.monotonic() - started
-        until(lambda: _announced(place), 60, "every real is up")
-        settled = time.monotonic() - started
-        before = _cpu(agent.pid)
-        time.sleep(SECONDS)
-        percent = (_cpu(agent.pid) - before) / SECONDS * 100
-        return {
-            "vips": VIPS,
-            "reals": VIPS * REALS,
-            "ready_s": round(ready, 2),
-            "all_rings_settled_s": round(settled, 2),
-            "cpu_percent_1hz": round(percent, 2),
-            "rss_mib": round(_rss(agent.pid), 1),
-            "rss_mib_floor": round(_rss(floor.pid), 1),
-            "rss_ratio": round(_rss(agent.pid) / _rss(floor.pid), 2),
-        }
-    except AssertionError:
-        sys.stderr.write((place / "log").read_text()[-2000:])
-        raise
+        time.sleep(WARM)
+        yield
     finally:
-        agent.terminate()
-        agent.wait(20)
-        floor.kill()
-        floor.communicate()
-        notify.close()
+        reader.kill()
+        reader.wait()
+
+
+def _percent(pid: int) -> float:
+    """Of a core, over SECONDS, after a moment."""
+    time.sleep(WARM)
+    before = _cpu(pid)
+    time.sleep(SECONDS)
+    return round((_cpu(pid) - before) / SECONDS * 100, 2)
 
 
 def _network() -> None:
@@ -100,7 +146,7 @@ def _accept(listener: socket.socket) -> None:
         listener.accept()[0].close()
 
 
-def _config(place: Path) -> str:
+def _config(place: Path, hz: float) -> str:
     head = f"""
 [node]
 name = "node"
@@ -109,17 +155,19 @@ hash_key = "00112233445566778899aabbccddeeff"
 bpffs = "{place}/bpffs"
 run_dir = "{place}/run"
 state_dir = "{place}/state"
+[telemetry]
+hz = {hz}
 """
     vips = [
         f'[[vips]]\nname = "vip{v}"\naddress = "10.200.0.{v + 1}"\nport = 80\n'
-        "[vips.check]\ninterval = 60.0\n"
+        '[vips.check]\nvia = "direct"\ninterval = 60.0\n'
         + "".join(f'[[vips.reals]]\naddress = "10.3.{v}.{r + 1}"\n' for r in range(REALS))
         for v in range(VIPS)
     ]
     return head + "\n".join(vips)
 
 
-def _announced(place: Path) -> bool:
+def _all_up(place: Path) -> bool:
     done = subprocess.run(
         [sys.executable, "-m", "console", "-a", f"{place}/run", "get", "node", "-o", "json"],
         capture_output=True,
@@ -133,8 +181,9 @@ def _announced(place: Path) -> bool:
 
 
 def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    """Seconds of all its threads."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(one.read_text().split()[0]) for one in threads) / 1e9
 
 
 def _rss(pid: int) -> float:

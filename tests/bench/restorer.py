@@ -109,34 +109,34 @@ class _Restored:
 
 def _restorer(state: int, jumps: int, length: int, flows: int) -> bytes:
     code = [
-        _ins(0xBF, 6, 1),  # r6 = ctx
+        instruction(0xBF, 6, 1),  # r6 = ctx
         *_load_fd(7, 2, state),  # r7 = the state's value
-        _ins(0x61, 2, 6),  # r2 = ctx->data
-        _ins(0x7B, 7, 2, _NOW),  # by way of memory it becomes a number
-        _ins(0x79, 3, 7, _DATA),
-        _ins(0x55, 3, 0, 1),  # if (!r3): the first run of a call
-        _ins(0x7B, 7, 2, _DATA),
-        _ins(0x79, 2, 7, _DATA),
-        _ins(0x79, 3, 7, _NOW),
-        _ins(0x1F, 2, 3),  # r2 = how far the head has moved
-        _ins(0xBF, 1, 6),
-        _ins(0x85, 0, 0, 0, _ADJUST_HEAD),
-        _ins(0x79, 9, 7, _COUNT),
+        instruction(0x61, 2, 6),  # r2 = ctx->data
+        instruction(0x7B, 7, 2, _NOW),  # by way of memory it becomes a number
+        instruction(0x79, 3, 7, _DATA),
+        instruction(0x55, 3, 0, 1),  # if (!r3): the first run of a call
+        instruction(0x7B, 7, 2, _DATA),
+        instruction(0x79, 2, 7, _DATA),
+        instruction(0x79, 3, 7, _NOW),
+        instruction(0x1F, 2, 3),  # r2 = how far the head has moved
+        instruction(0xBF, 1, 6),
+        instruction(0x85, 0, 0, 0, _ADJUST_HEAD),
+        instruction(0x79, 9, 7, _COUNT),
         *(_another_flow(flows) if flows > 1 else []),
-        _ins(0x07, 9, 0, 0, 1),
-        _ins(0x7B, 7, 9, _COUNT),
-        _ins(0xBF, 1, 6),
-        _ins(0xB7, 2, 0, 0, 0),
-        _ins(0xBF, 3, 7),
-        _ins(0x07, 3, 0, 0, _HEAD),
-        _ins(0xB7, 4, 0, 0, length),
-        _ins(0x85, 0, 0, 0, _STORE_BYTES),
-        _ins(0xBF, 1, 6),
+        instruction(0x07, 9, 0, 0, 1),
+        instruction(0x7B, 7, 9, _COUNT),
+        instruction(0xBF, 1, 6),
+        instruction(0xB7, 2, 0, 0, 0),
+        instruction(0xBF, 3, 7),
+        instruction(0x07, 3, 0, 0, _HEAD),
+        instruction(0xB7, 4, 0, 0, length),
+        instruction(0x85, 0, 0, 0, _STORE_BYTES),
+        instruction(0xBF, 1, 6),
         *_load_fd(2, 1, jumps),
-        _ins(0xB7, 3, 0, 0, 0),
-        _ins(0x85, 0, 0, 0, _TAIL_CALL),
-        _ins(0xB7, 0, 0, 0, _FAILED),
-        _ins(0x95),
+        instruction(0xB7, 3, 0, 0, 0),
+        instruction(0x85, 0, 0, 0, _TAIL_CALL),
+        instruction(0xB7, 0, 0, 0, _FAILED),
+        instruction(0x95),
     ]
     return b"".join(code)
 
@@ -144,26 +144,26 @@ def _restorer(state: int, jumps: int, length: int, flows: int) -> bytes:
 def _another_flow(flows: int) -> list[bytes]:
     """Source port and half of the address from the count, in no order that a cache likes."""
     return [
-        _ins(0xBF, 1, 9),
-        _ins(0x27, 1, 0, 0, 0x2545F491),  # odd: all of 0..flows-1 come, each once
-        *([_ins(0x57, 1, 0, 0, flows - 1)] if flows <= 1 << 31 else []),
-        _ins(0x6B, 7, 1, _HEAD + _PORT),
-        _ins(0x77, 1, 0, 0, 16),
-        _ins(0x6B, 7, 1, _HEAD + _SOURCE + 2),
+        instruction(0xBF, 1, 9),
+        instruction(0x27, 1, 0, 0, 0x2545F491),  # odd: all of 0..flows-1 come, each once
+        *([instruction(0x57, 1, 0, 0, flows - 1)] if flows <= 1 << 31 else []),
+        instruction(0x6B, 7, 1, _HEAD + _PORT),
+        instruction(0x77, 1, 0, 0, 16),
+        instruction(0x6B, 7, 1, _HEAD + _SOURCE + 2),
     ]
 
 
 def _empty() -> int:
-    return _load(_ins(0xB7, 0, 0, 0, 3) + _ins(0x95), _ATTACH_XDP)
+    return _load(instruction(0xB7, 0, 0, 0, 3) + instruction(0x95), _ATTACH_XDP)
 
 
-def _ins(code: int, to: int = 0, of: int = 0, offset: int = 0, value: int = 0) -> bytes:
+def instruction(code: int, to: int = 0, of: int = 0, offset: int = 0, value: int = 0) -> bytes:
     return struct.pack("=BBhi", code, to | of << 4, offset, value)
 
 
 def _load_fd(register: int, kind: int, fd: int) -> list[bytes]:
     """A map (kind 1) or the address of its only value (kind 2)."""
-    return [_ins(0x18, register, kind, 0, fd), _ins(0)]
+    return [instruction(0x18, register, kind, 0, fd), instruction(0)]
 
 
 class _LoadAttr(c.Structure):

@@ -45,9 +45,9 @@ def build() -> None:
     ip(*(f"netns add {name}" for name in names))
     for name in names:
         # Without it IPv6 addresses are unusable for the first two seconds.
-        _sysctl(name, {"net/ipv6/conf/default/accept_dad": "0"})
+        sysctl(name, {"net/ipv6/conf/default/accept_dad": "0"})
         ip("link set lo up", netns=name)
-    _sysctl(t.ROUTER, _ROUTER_SYSCTLS)
+    sysctl(t.ROUTER, _ROUTER_SYSCTLS)
     for machine in t.MACHINES:
         _connect(machine)
     for name in t.REALS:
@@ -118,7 +118,8 @@ def _setns(descriptor: int) -> None:
         raise OSError(number, f"setns: {os.strerror(number)}")
 
 
-def _sysctl(netns: str, values: dict[str, str]) -> None:
+def sysctl(netns: str, values: dict[str, str]) -> None:
+    """Names as below /proc/sys; only what belongs to a network namespace."""
     with inside(netns):
         for name, value in values.items():
             Path("/proc/sys", name).write_text(value)

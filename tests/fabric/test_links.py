@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
+from pathlib import Path
 
 import pytest
 
 from agent import bpf_syscall, loader
+from agent.attach import MODES
+from agent.preflight.read_kernel import PASS
 from shared.model import Health
 from tests.fabric import bird, load, netns
 from tests.fabric import topology as t
@@ -17,6 +22,8 @@ from tests.fabric.waiting import until
 pytestmark = pytest.mark.root
 
 NODE, OTHER = "lb1", "lb2"
+_XDP = 6
+"""BPF_PROG_TYPE_XDP"""
 
 
 def test_h4_a_link_that_goes_down_and_up(fabric: Fabric) -> None:
@@ -76,6 +83,44 @@ def test_h2_a_program_that_was_taken_off_is_put_back(fabric: Fabric) -> None:
     with fabric.only_via(NODE):
         assert {fabric.request() for _ in range(20)} == set(t.REALS)
     until(lambda: _checks_pass(fabric), 10, "checks go through the tunnel again")
+
+
+def test_h2_somebody_elses_program_takes_our_place(fabric: Fabric) -> None:
+    """The node withdraws and leaves it alone; once it is gone, ours is back."""
+    log = fabric.agents[NODE].log
+    begins = len(log.read_text())
+    theirs = until(lambda: _attach_a_stranger(fabric), 10, "it is quicker than the agent")
+    try:
+        until(lambda: fabric.routes() == {OTHER}, 10, "the other node only")
+        until(lambda: fabric.look(NODE).node.xdp_attached == "foreign", 10, "whose it is")
+        assert "somebody else's program took its place" in log.read_text()[begins:]
+        assert {fabric.request() for _ in range(20)} == set(t.REALS), "the other node serves"
+    finally:
+        os.close(theirs)
+    until(lambda: _said_since(log, begins, "our program runs: native"), 10, "ours is back")
+    fabric.await_routes()
+    until(lambda: _checks_pass(fabric), 10, "checks pass again")
+
+
+def _attach_a_stranger(fabric: Fabric) -> int:
+    """Its link, which ends when it is closed; 0: ours was put back before."""
+    ours = bpf_syscall.obj_get(str(loader.pins(fabric.place / "bpffs", NODE) / "link_eth0"))
+    program = bpf_syscall.program_load(_XDP, "stranger", PASS)
+    try:
+        with netns.inside(NODE):
+            bpf_syscall.link_detach(ours)
+            return bpf_syscall.link_xdp(program, socket.if_nametoindex("eth0"), MODES["native"])
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return 0
+    finally:
+        os.close(ours)
+        os.close(program)
+
+
+def _said_since(log: Path, begins: int, what: str) -> bool:
+    return what in log.read_text()[begins:]
 
 
 def _checks_pass(fabric: Fabric) -> bool:

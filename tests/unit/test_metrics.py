@@ -26,6 +26,7 @@ from agent.exposition import FAMILIES, Seen, seen
 from agent.metrics import Exporter, metric
 from agent.snapshot import snapshots
 from agent.tunnel import Counts
+from shared.codec import telemetry_frames
 from shared.messages import Drain, Snapshot
 from shared.reasons import REASONS
 from tests import metrics_page
@@ -44,6 +45,8 @@ AT_TIMES = {
     "remora_bgp_peer_failed_timestamp_seconds",
     "remora_real_drain_half_life_seconds",
     "remora_real_drain_remaining_seconds",
+    "remora_real_drain_silent_seconds",
+    "remora_real_drain_heard_seconds",
     "remora_real_drain_empty_timestamp_seconds",
     "remora_real_drain_deadline_timestamp_seconds",
 }
@@ -211,7 +214,7 @@ def scrape(exporter: Exporter, path: str = "/metrics") -> str:
 
 def test_a_scrape_over_loopback(exporter: Exporter, made: tuple[Snapshot, ...]) -> None:
     assert scrape(exporter) == "", "nothing is made up before the first snapshot"
-    exporter.show(made)
+    exporter.show([telemetry_frames(message) for message in made])
     found = parsed(scrape(exporter))
     assert value(found, "remora_rx_packets_total") == 123
     assert {name for name, _ in found} == {family.name for family in FAMILIES} - AT_TIMES
@@ -219,7 +222,7 @@ def test_a_scrape_over_loopback(exporter: Exporter, made: tuple[Snapshot, ...]) 
 
 def test_what_prometheus_itself_asks_for(exporter: Exporter, made: tuple[Snapshot, ...]) -> None:
     """OpenMetrics, compressed: the same samples."""
-    exporter.show(made)
+    exporter.show([telemetry_frames(message) for message in made])
     plain = parsed(scrape(exporter))
     asked = urllib.request.Request(
         f"http://127.0.0.1:{exporter.port}/metrics",
@@ -241,7 +244,7 @@ def test_what_prometheus_itself_asks_for(exporter: Exporter, made: tuple[Snapsho
 
 
 def test_a_scrape_can_ask_for_some(exporter: Exporter, made: tuple[Snapshot, ...]) -> None:
-    exporter.show(made)
+    exporter.show([telemetry_frames(message) for message in made])
     found = parsed(scrape(exporter, "/metrics?name[]=remora_rx_packets_total"))
     assert {name for name, _ in found} == {"remora_rx_packets_total"}
 

@@ -67,7 +67,7 @@ OTHERS = {"up": "down", "down": "up", "native": "generic", "withdrawn": "drained
 def full() -> Seen:
     """Of every row at least one, with every part that may be missing."""
     drained = msgspec.structs.replace(
-        golden.REAL_ROW, emptying=Emptying(4.0, 17, 30.0, 60.0, 9.0, 11.0, "kill")
+        golden.REAL_ROW, emptying=Emptying(4.0, 17, 30.0, 60.0, 9.0, 11.0, "kill", 5.0, 1.0)
     )
     node = msgspec.structs.replace(
         golden.ROLLOUT_NODE,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.pace import BUDGET, SLOWEST, TOPICS, Pace
+from agent.pace import BUDGET, EVERY, SLOWEST, Pace
 
 Times = dict[str, list[float]]
 
@@ -20,7 +20,7 @@ def run(
 ) -> tuple[Times, Pace]:
     """When each topic was published; the loop wakes `lag` seconds late each time."""
     pace, now = Pace(), 1000.0
-    seen: Times = {topic: [] for topic in TOPICS}
+    seen: Times = {topic: [] for topic in EVERY}
     while now < 1000.0 + seconds:
         for topic in sorted(pace.take(now, rates)):
             seen[topic].append(now - 1000.0)
@@ -30,7 +30,7 @@ def run(
 
 
 def at(**otherwise: float) -> dict[str, float]:
-    return {**dict.fromkeys(TOPICS, 1.0), **otherwise}
+    return {**dict.fromkeys(EVERY, 1.0), **otherwise}
 
 
 def test_topics_of_one_rate_come_together() -> None:
@@ -53,9 +53,9 @@ def test_a_loop_that_is_late_does_not_drift() -> None:
 def test_a_loop_that_stood_still_makes_up_for_nothing() -> None:
     pace = Pace()
     pace.take(0.0, at())
-    assert pace.take(30.0, at()) == frozenset(TOPICS)
+    assert pace.take(30.0, at()) == frozenset(EVERY)
     assert pace.take(30.9, at()) == frozenset()
-    assert pace.take(31.0, at()) == frozenset(TOPICS)
+    assert pace.take(31.0, at()) == frozenset(EVERY)
 
 
 @given(

@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import abi
-from agent.snapshot import Origin, Reading, ring_digest, snapshots
+from agent.boundary import Counted, Probed
+from agent.nouns import Target
+from agent.pace import EVERY
+from agent.snapshot import Origin, Reading, Snapshots, ring_digest, snapshots
 from shared import messages as m
 from shared.capture import Ends, ends
 from shared.codec import telemetry_frames, telemetry_of
@@ -100,6 +105,75 @@ def test_queues_up_to_the_last_that_had_a_packet() -> None:
     (cpu,) = [message for message in made if isinstance(message, m.CpuSnapshot)]
     assert [list(packets) for packets in cpu.queues] == [[0, 0], [7, 0], [0, 0], [0, 8]]
     assert telemetry_of(telemetry_frames(cpu)) == cpu
+
+
+class Kept:
+    """A world of two VIPs, and one maker of snapshots for all of them."""
+
+    def __init__(self) -> None:
+        self.world = World(
+            TOML + vip("web", "10.200.0.1", 80, REALS) + vip("dns", "10.200.0.2", 53, REALS)
+        )
+        self.world.all_up()
+        self.kept = Snapshots(ORIGIN)
+        self.sequence = 0
+
+    def same(self) -> tuple[m.Snapshot, ...]:
+        """What the one maker says and one that remembers nothing: byte for byte alike."""
+        self.sequence += 1
+        state = self.world.director.state
+        counted = replace(reading(), at=12.5 + self.sequence)
+        counted.reals[:, :3] *= np.uint64(self.sequence)
+        numbers = dict.fromkeys(EVERY, self.sequence)
+        made = self.kept.published(state, counted, numbers, EVERY)
+        assert made == Snapshots(ORIGIN).published(state, counted, numbers, EVERY)
+        return tuple(telemetry_of(frames) for frames in made)  # type: ignore[misc]
+
+
+CHANGES: dict[str, Callable[[World], object]] = {
+    "nothing": lambda world: None,
+    "a check's time": lambda world: world.tell(
+        Probed(Target("dns", ip_address(REALS[1])), True, "http 200", 2.5)
+    ),
+    "a check's words": lambda world: world.probe(REALS[1], ok=False),
+    "down": lambda world: world.probe(REALS[1], ok=False, times=3),
+    "up": lambda world: world.probe(REALS[1], ok=True, times=2),
+    "drain": lambda world: world.ask(Drain(real=REALS[0]), id=str(world.now)),
+    "undrain": lambda world: world.ask(m.Undrain(real=REALS[0]), id=str(world.now)),
+    "weight": lambda world: world.ask(m.Weight(REALS[2], 7), id=str(world.now)),
+    "flows": lambda world: world.tell(Counted(np.arange(abi.MAX_REALS, dtype=np.int64))),
+    "no flows": lambda world: world.tell(Counted(np.zeros(abi.MAX_REALS, np.int64))),
+    "a real less": lambda world: world.reload(
+        TOML + vip("dns", "10.200.0.2", 53, REALS[1:]) + vip("web", "10.200.0.1", 80, REALS)
+    ),
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(sorted(CHANGES)), max_size=8))
+def test_what_is_kept_from_the_last_snapshot_is_never_stale(changes: list[str]) -> None:
+    """Whatever changes in between, and in whatever order."""
+    it = Kept()
+    for change in changes:
+        it.world.now += 1
+        CHANGES[change](it.world)
+        it.same()
+
+
+def test_the_numbers_of_a_kept_row_are_of_now() -> None:
+    it = Kept()
+    it.same()
+    it.world.tell(Counted(np.arange(abi.MAX_REALS, dtype=np.int64)))
+    it.world.tell(Probed(Target("web", ip_address(REALS[0])), True, "http 200", 2.5))
+    real = next(message for message in it.same() if isinstance(message, m.RealSnapshot))
+    numbers = [
+        r.number.real_num for v in it.world.director.state.vips.values() for r in v.reals.values()
+    ]
+    assert [(r.packets, r.bytes, r.new_flows, r.live_flows) for r in real.reals] == [
+        (2 * 4 * n, 2 * (4 * n + 1), 2 * (4 * n + 2), n) for n in numbers
+    ]
+    assert (real.sequence, real.at) == (2, 14.5)
+    assert [r.check_ms for r in real.reals][:2] == [2.5, 1.0]
 
 
 def test_ring_digest_tells_equal_rings_from_different_ones() -> None:
