@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes as c
 from typing import NamedTuple
 
-ABI_VERSION = 4
+ABI_VERSION = 5
 MAX_VIPS = 512
 MAX_REALS = 4096
 RING_SLOTS = 65537
@@ -69,6 +69,7 @@ EVENT_CONCLUSION = 0
 EVENT_ENTRY = 1
 EVENT_EXIT = 2
 FILL_NOBODY = 0xFFFF
+FILL_REST = 256
 FILL_MORE = 0
 FILL_DONE = 1
 FILL_BROKEN = 2
@@ -143,6 +144,10 @@ class Service(c.Structure):
     ]
 
 
+class Services(c.Structure):
+    _fields_ = [("of", Service * MAX_VIPS)]
+
+
 class QuicId(c.Structure):
     _fields_ = [("server_id", c.c_uint64), ("vip_num", c.c_uint64)]
 
@@ -156,6 +161,10 @@ class Real(c.Structure):
         ("encap", c.c_uint8),
         ("pad", c.c_uint8 * 3),
     ]
+
+
+class Reals(c.Structure):
+    _fields_ = [("of", Real * MAX_REALS)]
 
 
 class Ring(c.Structure):
@@ -212,12 +221,9 @@ class Totals(c.Structure):
         ("extended", c.c_uint64),
         ("traced", c.c_uint64),
         ("drops", c.c_uint64 * REASON_COUNT),
+        ("queues", c.c_uint64 * QUEUES),
         ("pad", c.c_uint64 * 7),
     ]
-
-
-class Queue(c.Structure):
-    _fields_ = [("packets", c.c_uint64)]
 
 
 class Share(c.Structure):
@@ -301,16 +307,22 @@ class ProbeTotals(c.Structure):
 
 
 class FillMember(c.Structure):
-    _fields_ = [("next", c.c_uint32), ("skip", c.c_uint32)]
+    _fields_ = [
+        ("next", c.c_uint32),
+        ("skip", c.c_uint32),
+        ("inverse", c.c_uint32),
+        ("pad", c.c_uint32),
+    ]
 
 
 class Fill(c.Structure):
     _fields_ = [
         ("turn", c.c_uint32),
-        ("pad", c.c_uint32),
+        ("free_slots", c.c_uint32),
         ("members", FillMember * MAX_REALS),
         ("order", c.c_uint16 * RING_ROW),
         ("slots", c.c_uint16 * RING_ROW),
+        ("free", c.c_uint32 * FILL_REST),
     ]
 
 
@@ -322,13 +334,14 @@ STRUCTS: dict[str, type[c.Structure]] = {
     "lb_vip": Vip,
     "lb_vips": Vips,
     "lb_service": Service,
+    "lb_services": Services,
     "lb_quic_id": QuicId,
     "lb_real": Real,
+    "lb_reals": Reals,
     "lb_ring": Ring,
     "lb_flow": Flow,
     "lb_flow_set": FlowSet,
     "lb_totals": Totals,
-    "lb_queue": Queue,
     "lb_share": Share,
     "lb_bucket": Bucket,
     "lb_trace": Trace,
@@ -413,12 +426,12 @@ CONSTANTS: dict[str, int] = {
     "LB_MAP_PREFIXES": 15,
     "LB_MAP_QUIC_IDS": 16,
     "LB_MAP_TRACE": 17,
-    "LB_MAP_QUEUES": 18,
     "LB_MAP_WORK": 19,
     "LB_MAP_JUMPS": 20,
     "LB_JUMP_RARE": JUMP_RARE,
     "LB_JUMPS": JUMPS,
     "LB_FILL_NOBODY": FILL_NOBODY,
+    "LB_FILL_REST": FILL_REST,
     "LB_FILL_MORE": FILL_MORE,
     "LB_FILL_DONE": FILL_DONE,
     "LB_FILL_BROKEN": FILL_BROKEN,
@@ -478,8 +491,8 @@ def map_specs(sizes: Sizes) -> dict[int, MapSpec]:
     return {
         n["LB_MAP_CONTROL"]: _array("control", Control, 1),
         n["LB_MAP_VIPS"]: _array("vips", Vips, 1),
-        n["LB_MAP_SERVICES"]: _array("services", Service, MAX_VIPS),
-        n["LB_MAP_REALS"]: _array("reals", Real, MAX_REALS),
+        n["LB_MAP_SERVICES"]: _array("services", Services, 1),
+        n["LB_MAP_REALS"]: _array("reals", Reals, 1),
         n["LB_MAP_RINGS"]: _array("rings", Ring, sizes.ring_rows),
         n["LB_MAP_FLOWS"]: _array("flows", FlowSet, sizes.cpus * sizes.flow_sets),
         n["LB_MAP_TOTALS"]: _array("totals", Totals, sizes.cpus),
@@ -495,7 +508,6 @@ def map_specs(sizes: Sizes) -> dict[int, MapSpec]:
         n["LB_MAP_TRACE"]: _array("trace", Trace, 1),
         n["LB_MAP_WORK"]: _array("work", Work, sizes.cpus),
         n["LB_MAP_JUMPS"]: MapSpec("jumps", PROG_ARRAY, 4, 4, JUMPS, 0),
-        n["LB_MAP_QUEUES"]: _array("queues", Queue, sizes.cpus * QUEUES),
         n["LB_MAP_PROBE_TOTALS"]: _array("probe_totals", ProbeTotals, sizes.cpus),
     }
 

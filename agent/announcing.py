@@ -148,7 +148,7 @@ def _service(vip: VipState, state: NodeState, default: Announce, *, announced: b
     return rib.Service(
         address=listed.address,
         wants=attracts and (leaving is None or leaving.phase is Phase.SHUTTING),
-        ready=vip.warm and bool(vip.shares),
+        ready=vip.warm and vip.placed is not None and bool(vip.shares),
         route=route,
         leaving=leaving is not None,
         needed=rib.needed(default, listed.announce),

@@ -4,10 +4,15 @@
 from __future__ import annotations
 
 import logging
+import os
+from dataclasses import replace
 from pathlib import Path
 
-from agent import conformance, loader, netlink
+from agent import attach, carry, conformance, egress, loader, netlink, pinned
+from agent import bpf_syscall as bpf
+from agent.boundary import EffectError
 from agent.config import Config, Node
+from agent.dataplane import DataPlane
 from agent.packing import Control
 
 log = logging.getLogger("remora")
@@ -38,24 +43,77 @@ def pins(node: Node) -> Path:
     return loader.pins(Path(node.bpffs), node.name)
 
 
-def load(config: Config) -> None:
+def load(config: Config, path: netlink.WayOut) -> None:
     """Compile, load and attach by the child, after a trial where one runs.  Raises LoadError."""
-    conformance.prove(config)
     node = config.node
-    loaded = loader.load(
+    old = carry.other(pins(node))
+    if old is None:
+        conformance.prove(config)
+        loaded = _loaded(config, attached=True)
+    else:
+        loaded = _take_over(config, path, old)
+    conformance.remember(config)
+    carry.remember(node.state_dir)
+    _say(config, loaded)
+
+
+def _take_over(config: Config, path: netlink.WayOut, old: Path) -> loader.Loaded:
+    """From a version with another ABI: with its maps, and in one step on the interface.
+
+    The program is attached last, when every setting is where it looks for it.  Until then the old
+    one serves, and a failure leaves it alone.
+    """
+    node, new = config.node, pins(config.node)
+    if wrong := carry.differing(node.state_dir, old):
+        raise carry.refused(old, wrong)
+    conformance.prove(config, always=True)
+    try:
+        carried = carry.carry(node.state_dir, old, new)
+        loaded = _loaded(config, attached=False)
+        dataplane = DataPlane(new)
+        dataplane.configure(control(config, path))
+        dataplane.close()
+    except (loader.LoadError, EffectError) as error:
+        pinned.remove(new)
+        raise loader.LoadError(str(error)) from error
+    carry.carry_links(old, new)
+    loaded = _attached(config, loaded)
+    pinned.remove(old)
+    log.info("taken over from=%s maps=%s", old.name, ",".join(carried))
+    return loaded
+
+
+def _attached(config: Config, loaded: loader.Loaded) -> loader.Loaded:
+    """The pinned programs behind the links, each in one step."""
+    node = config.node
+    lb, probe = (bpf.obj_get(str(loaded.programs[name].pin)) for name in ("lb", "probe"))
+    try:
+        mode = attach.attach(pins(node), node.interface, node.xdp_mode, lb)
+        no_egress = egress.attach(pins(node), node.interface, probe)
+    finally:
+        os.close(lb)
+        os.close(probe)
+    return replace(loaded, mode=mode, no_egress=no_egress)
+
+
+def _loaded(config: Config, *, attached: bool) -> loader.Loaded:
+    node = config.node
+    return loader.load(
         loader.Request(
             pins=pins(node),
             sources=(*loader.BALANCER, "probe.c"),
             flows_per_cpu=node.flows_per_cpu,
-            attach=loader.Attach(node.interface, node.xdp_mode),
+            attach=loader.Attach(node.interface, node.xdp_mode) if attached else None,
         )
     )
-    conformance.remember(config)
+
+
+def _say(config: Config, loaded: loader.Loaded) -> None:
     for name, program in loaded.programs.items():
         log.info("loaded program=%s tag=%s instructions=%d", name, *program[1:])
     log.info(
         "attached interface=%s mode=%s created=%s adopted=%s ms=%.0f",
-        node.interface,
+        config.node.interface,
         loaded.mode,
         ",".join(loaded.created) or "-",
         ",".join(loaded.adopted) or "-",
@@ -63,7 +121,8 @@ def load(config: Config) -> None:
     )
     if not loaded.no_egress:
         return
-    refused = f"interface {node.interface}: checks cannot go through the tunnel: {loaded.no_egress}"
+    interface = config.node.interface
+    refused = f"interface {interface}: checks cannot go through the tunnel: {loaded.no_egress}"
     for vip in config.vips:
         if vip.check.via != "direct" and vip.check.kind not in ("exec", "file"):
             raise loader.LoadError(f'{refused}; set via = "direct" in the check of {vip.name}')

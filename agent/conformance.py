@@ -111,13 +111,13 @@ def attached_tags(config: Config) -> dict[str, str]:
 # ---- before an upgrade
 
 
-def prove(config: Config) -> None:
+def prove(config: Config, *, always: bool = False) -> None:
     """Before other code takes over from the program that runs: it must pass.
 
-    Nothing happens where none runs, or this very code does.  Raises LoadError: the old program
-    stays.
+    Nothing happens where none runs, or this very code does, unless `always`.  Raises LoadError: the
+    old program stays.
     """
-    if not attached_tags(config) or _loaded(config) == _digest(config):
+    if not always and (not attached_tags(config) or _loaded(config) == _digest(config)):
         return
     try:
         results, _ = check(config)

@@ -13,7 +13,7 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from agent import abi, flowtable, pinned, slots
 from agent import bpf_syscall as bpf
 from agent.boundary import EffectError
 from agent.jiffies import HZ, TICKS, Jiffies
-from agent.maglev import Address, Turn
+from agent.maglev import Address, Turns
 from agent.mapped import view, window
 from agent.nouns import PLAIN, OwnedReal, Placing, Traced, VipKey
 from agent.packing import (
@@ -88,7 +88,6 @@ class DataPlane:
         self._totals = self._view("totals", abi.Totals, self.cpus)
         self._vip_totals = self._view("vip_totals", abi.Share, self.cpus * abi.MAX_VIPS)
         self._real_totals = self._view("real_totals", abi.Share, self.cpus * abi.MAX_REALS)
-        self._queues = self._view("queues", abi.Queue, self.cpus * abi.QUEUES)
         self._trace = self._view("trace", abi.Trace, 1)
         self._buckets = self._view("buckets", abi.Bucket, self.cpus * abi.BUCKETS)
         self._tables = VipTables(*(self._fds[name] for name in ("addresses", "vips", "prefixes")))
@@ -114,7 +113,6 @@ class DataPlane:
             self._totals,
             self._vip_totals,
             self._real_totals,
-            self._queues,
             self._trace,
             self._buckets,
         )
@@ -126,7 +124,9 @@ class DataPlane:
         packed = packed_control(control, TICKS)
         ready = self._jiffies.now() + round(control.flow_idle * HZ)
         packed.warm_at = int(self._control["warm_at"][0]) or ready
-        packed.flags |= int(self._control["flags"][0]) & (abi.TRACING | abi.PREFIXES)
+        packed.flags |= int(self._control["flags"][0]) & abi.TRACING
+        if any(self._tables.networks()):
+            packed.flags |= abi.PREFIXES
         fresh = np.frombuffer(bytes(packed), np.uint64)
         words = self._control.view(np.uint64)
         for i in np.flatnonzero(words != fresh):
@@ -249,7 +249,7 @@ class DataPlane:
 
     # ---- rings
 
-    def fill(self, turns: Sequence[Turn], slots: int) -> NDArray[np.uint16]:
+    def fill(self, turns: Turns, slots: int) -> NDArray[np.uint16]:
         """maglev.fill by bpf/ring.c: the same bytes, ten times faster."""
         with _effect(f"{self._pins}: ring.c is not loaded"):
             program = bpf.obj_get(str(self._pins / "prog_ring"))
@@ -303,7 +303,8 @@ class DataPlane:
         if not self._free_rows:
             raise EffectError("no ring row is free: more VIPs than the maps were made for")
         ready, row = self._free_rows.popleft()
-        time.sleep(max(0.0, ready - time.monotonic()))
+        if (wait := ready - time.monotonic()) > 0:
+            time.sleep(wait)
         return row
 
     def _flip(self, vip_num: int, row: int) -> None:
@@ -328,7 +329,7 @@ class DataPlane:
 
     def queue_totals(self) -> NDArray[np.uint64]:
         """[cpu, receive queue]: packets; the last queue stands for all behind it."""
-        counted: NDArray[np.uint64] = self._queues["packets"].reshape(self.cpus, abi.QUEUES).copy()
+        counted: NDArray[np.uint64] = self._totals["queues"].copy()
         return counted
 
     def _shares(self, shares: NDArray[Any]) -> NDArray[np.uint64]:

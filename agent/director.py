@@ -92,10 +92,13 @@ class Director:
         self._retry_at = 0.0
         self._owed: list[Effect] = []
         """Journal entries of the agent's own doing that could not be written yet."""
-        self.unsettled = False
-        """There is more to do: call take() again soon."""
         self._undo: list[commands.Undo | reconfigure.Before] = []
         """Of the commands in the last batch, should one of its effects fail."""
+
+    @property
+    def unsettled(self) -> bool:
+        """There is more to do: call take() again soon."""
+        return self._settling.unsettled
 
     def take(self, facts: Sequence[Fact], now: float) -> list[Effect]:
         """Everything to do about a batch of facts.  Simultaneous changes are one ring rebuild."""
@@ -130,9 +133,10 @@ class Director:
         self.state.touched += 1
         # A command's rings are all written before it is answered, and so are those of a start.
         at_once = any(isinstance(fact, Asked | Proposed | Adopted) for fact in facts)
-        budget = Budget(len(self.state.vips) if at_once else RINGS_AT_ONCE)
-        effects = self._settling.settle(budget, now)
-        self.unsettled = budget.left < 0
+        if not (at_once or urgent) and (flags := self._settling.flags()):
+            return [*ahead, *flags, *after]
+        rings = len(self.state.vips) if at_once else RINGS_AT_ONCE
+        effects = self._settling.settle(Budget(rings), now)
         return [*ahead, *effects, *after, *self._reading_back.looks(now)]
 
     # ---- facts

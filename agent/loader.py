@@ -131,24 +131,12 @@ def detach(pins: Path) -> None:
         raise LoadError(f"{pins} cannot be removed: {error.strerror}") from error
 
 
-def refuse_older(pins: Path) -> None:
-    """Another version's data plane of this node serves on: two cannot, and its flows are not ours
-    to read.  Raises LoadError with the way out."""
-    older = sorted(link.parent.name for link in pins.parent.glob("v*/link_*"))
-    if older and older != [pins.name] * len(older):
-        version = next(name for name in older if name != pins.name)
-        raise LoadError(
-            f"{pins.parent / version}: the data plane of another version serves here; drain the "
-            "node first, then `remora-agent stop --detach` (it removes every version) and start"
-        )
-
-
 def versions(pins: Path) -> list[Path]:
     """The pin directories of every version that left some for this node."""
     return sorted(pins.parent.glob("v*"))
 
 
-def _bpf_directory() -> Path:
+def bpf_directory() -> Path:
     """Beside this module in a wheel, beside the package in a checkout."""
     packed = _HERE / "bpf"
     return packed if packed.is_dir() else _HERE.parent / "bpf"
@@ -157,7 +145,7 @@ def _bpf_directory() -> Path:
 def sources() -> list[Path]:
     """All files that the compiled code comes from."""
     written = [_HERE / name for name in ("abi.py", "loader.py")]
-    return [*written, *_bpf_directory().rglob("*.[ch]")]
+    return [*written, *bpf_directory().rglob("*.[ch]")]
 
 
 def _possible_cpus() -> int:
@@ -195,7 +183,7 @@ def load(request: Request) -> Loaded:
 def _encode(request: Request) -> dict[str, Any]:
     return {
         "pins": str(request.pins.absolute()),
-        "sources": [str(_bpf_directory() / source) for source in request.sources],
+        "sources": [str(bpf_directory() / source) for source in request.sources],
         "sizes": Sizes(_possible_cpus(), request.flows_per_cpu, request.ring_rows),
         "gue_port": request.gue_port,
         "attach": request.attach,
@@ -287,12 +275,12 @@ def _compile(source: Path, constants: Mapping[str, int]) -> list[_Code]:
 
     What the compiler says is on stderr: BCC keeps it from us.
     """
-    os.environ["BCC_KERNEL_SOURCE"] = str(_bpf_directory())  # for its include/
+    os.environ["BCC_KERNEL_SOURCE"] = str(bpf_directory())  # for its include/
     try:
         from bcc import BPF, lib  # noqa: PLC0415
     except ImportError as error:
         raise LoadError(f"bcc is missing ({error}): apt-get install python3-bpfcc") from error
-    flags = [f"-I{source.parent}", f"-I{_bpf_directory()}"]
+    flags = [f"-I{source.parent}", f"-I{bpf_directory()}"]
     flags += [f"-D{name}={value}" for name, value in constants.items()]
     try:
         text = source.read_text(encoding="utf-8") + static_asserts()

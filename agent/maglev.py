@@ -16,8 +16,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,21 +29,29 @@ Address = IPv4Address | IPv6Address
 MAX_MEMBERS = 4096
 MAX_WEIGHT = 4096
 """Up to here the order of turns is exact: two turns' times differ by more than 2**-24."""
+_VERSIONS = {4: b"\4", 6: b"\6"}
 NOBODY = 0xFFFF
 """A slot of the ring that has no members."""
 
 
-class Turn(NamedTuple):
-    """One member's part in the fill; its permutation is offset + n * skip mod slots."""
+@dataclass(frozen=True, eq=False)
+class Turns:
+    """Each member's part in the fill; its permutation is offset + n * skip mod slots."""
 
-    address: Address
-    weight: int
+    addresses: tuple[Address, ...]
+    """In canonical order."""
+    names: bytes
+    """Of all of them: version and packed address."""
+    weights: NDArray[np.int64]
     """At least 1: who has no weight takes no turn."""
-    offset: int
-    skip: int
+    offsets: NDArray[np.int64]
+    skips: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.addresses)
 
 
-Fill = Callable[[Sequence[Turn], int], NDArray[np.uint16]]
+Fill = Callable[[Turns, int], NDArray[np.uint16]]
 """(turns, slots) -> slot -> index into turns.  `fill` here, or `DataPlane.fill`."""
 
 
@@ -82,10 +90,9 @@ def ring(
     Raises ValueError as `turns` does.
     """
     taken = turns(members, seed, slots)
-    addresses = tuple(turn.address for turn in taken)
-    filled = (fill or _fill)(taken, slots) if taken else np.full(slots, NOBODY, np.uint16)
+    filled = (fill or _fill)(taken, slots) if len(taken) else np.full(slots, NOBODY, np.uint16)
     filled.setflags(write=False)
-    return Ring(addresses, filled, _digest(addresses, filled))
+    return Ring(taken.addresses, filled, _digest(taken.names, filled))
 
 
 def digest_of(real_nums: NDArray[np.uint32], numbers: Mapping[Address, int]) -> str:
@@ -97,7 +104,7 @@ def digest_of(real_nums: NDArray[np.uint32], numbers: Mapping[Address, int]) -> 
     largest = max(int(real_nums.max(initial=0)), *numbers.values(), 0)
     places = np.full(largest + 1, NOBODY, np.uint16)
     places[[numbers[a] for a in addresses]] = np.arange(len(addresses), dtype=np.uint16)
-    return _digest(addresses, places[real_nums])
+    return _digest(b"".join(map(_name, addresses)), places[real_nums])
 
 
 def moved(old: Ring, new: Ring) -> int:
@@ -111,7 +118,7 @@ def moved(old: Ring, new: Ring) -> int:
     return int(np.count_nonzero(before != after))
 
 
-def turns(members: Mapping[Address, int], seed: bytes, slots: int) -> tuple[Turn, ...]:
+def turns(members: Mapping[Address, int], seed: bytes, slots: int) -> Turns:
     """Members with weight in canonical order (by packed address), each with its permutation.
 
     Raises ValueError if slots is not a prime (a skip would then miss slots), a weight is outside
@@ -124,17 +131,25 @@ def turns(members: Mapping[Address, int], seed: bytes, slots: int) -> tuple[Turn
     for address, weight in members.items():
         if not 0 <= weight <= MAX_WEIGHT:
             raise ValueError(f"weight of {address}: must be 0 to {MAX_WEIGHT}, got {weight}")
-    key = hashlib.blake2b(seed, digest_size=32).digest()
-    usable = sorted((a for a in members if members[a]), key=lambda a: (a.version, a.packed))
-    return tuple(_turn(address, members[address], key, slots) for address in usable)
+    usable = sorted([(_name(a), weight, a) for a, weight in members.items() if weight])
+    blank = hashlib.blake2b(key=hashlib.blake2b(seed, digest_size=32).digest(), digest_size=16)
+    hashed = b"".join([_continued(blank, name[1:]) for name, _, _ in usable])
+    words = np.frombuffer(hashed, "<u8").reshape(-1, 2)
+    return Turns(
+        addresses=tuple([address for _, _, address in usable]),
+        names=b"".join([name for name, _, _ in usable]),
+        weights=np.array([weight for _, weight, _ in usable], np.int64),
+        offsets=(words[:, 0] % slots).astype(np.int64),
+        skips=(words[:, 1] % (slots - 1) + 1).astype(np.int64),
+    )
 
 
-def quotas(weights: Sequence[int], slots: int) -> NDArray[np.int64]:
+def quotas(weights: Sequence[int] | NDArray[np.int64], slots: int) -> NDArray[np.int64]:
     """Whole slots per member, less than one away from slots * weight / sum (Hamilton's method).
 
     A larger weight never gives fewer slots while the others' weights stay.
     """
-    shares = np.array(weights, np.int64) * slots
+    shares = np.asarray(weights, np.int64) * slots
     total = int(shares.sum()) // slots
     whole = shares // total
     # Stable: between equal remainders the earlier member is first, on every machine.
@@ -143,28 +158,78 @@ def quotas(weights: Sequence[int], slots: int) -> NDArray[np.int64]:
     return whole
 
 
-def order(weights: Sequence[int], slots: int) -> NDArray[np.uint16]:
+def order(weights: NDArray[np.int64], slots: int) -> NDArray[np.uint16]:
     """Whose turn it is, for each of the `slots` turns: index of the member.
 
     A member's turns fall at (n + 1/2) / weight, so that the order among any members does not depend
     on the others: what one of them does to the rest is small.
+
+    Read-only: when a real fails that many VIPs share, their rings mostly have the same order.
     """
-    counts = quotas(weights, slots)
-    who = np.repeat(np.arange(len(weights), dtype=np.int64), counts)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    nth = np.arange(slots, dtype=np.int64) - first
-    # Below 2**60: 2n+1 < 2**20, time scaled by 2**24, the member in the low 16 bits breaks ties.
-    keys = (((2 * nth + 1) << 24) // np.array(weights, np.int64)[who] << 16) | who
-    keys.sort(kind="stable")  # one ascending run per member: a merge, three times faster here
-    return (keys & 0xFFFF).astype(np.uint16)
+    return _order(weights.tobytes(), slots)
 
 
-def fill(turns: Sequence[Turn], slots: int) -> NDArray[np.uint16]:
+@lru_cache(maxsize=4)
+def _order(packed: bytes, slots: int) -> NDArray[np.uint16]:
+    weights = np.frombuffer(packed, np.int64)
+    who, keys = _runs(weights, quotas(weights, slots))
+    # ((2n+1) / weight, member), below 2**60: 2n+1 < 2**20, the time is scaled by 2**24.
+    # In place: a fresh array of this size costs more page faults than arithmetic.
+    keys *= 2 << 24
+    keys += 1 << 24
+    keys //= weights[who]
+    keys <<= 16
+    keys |= who
+    keys.sort(kind="stable")  # of few ascending runs this is a merge, three times faster
+    found = keys.astype(np.uint16)
+    found.setflags(write=False)
+    return found
+
+
+def forget_orders() -> None:
+    """For who measures."""
+    _order.cache_clear()
+
+
+def _runs(
+    weights: NDArray[np.int64], quotas: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Member and number of each turn, ascending in time per member, or per weight if many share it.
+
+    The arrangement is for speed alone: the turns are sorted by time afterwards.
+    """
+    by_weight = np.argsort(weights, kind="stable")
+    counts = quotas[by_weight]
+    who = np.repeat(by_weight, counts)
+    nth = np.arange(len(who))
+    nth -= np.repeat(np.cumsum(counts) - counts, counts)
+    _, starts, sizes = np.unique(weights[by_weight], return_index=True, return_counts=True)
+    if len(weights) < 4 * len(starts):
+        return who, nth
+    rounds = np.maximum.reduceat(counts, starts)
+    nth_round = np.repeat(np.repeat(np.cumsum(rounds) - rounds, sizes), counts)
+    nth_round += nth
+    # 16 bits: a radix sort, which leaves members of one weight and round as they are.
+    together = np.argsort(nth_round.astype(np.uint16), kind="stable")
+    return who[together], nth[together]
+
+
+def inverses(numbers: NDArray[np.int64], modulus: int) -> NDArray[np.int64]:
+    """1 / number modulo a prime below 2**31: number ** (modulus - 2), by Fermat."""
+    result, power, exponent = np.ones_like(numbers), numbers, modulus - 2
+    while exponent:
+        if exponent & 1:
+            result = result * power % modulus
+        power = power * power % modulus
+        exponent >>= 1
+    return result
+
+
+def fill(turns: Turns, slots: int) -> NDArray[np.uint16]:
     """slot -> index into turns (not empty).  The pure reference of bpf/ring.c: about 40 ms."""
     ring = [NOBODY] * slots
-    following = [turn.offset for turn in turns]
-    skips = [turn.skip for turn in turns]
-    for member in order([turn.weight for turn in turns], slots).tolist():
+    following, skips = turns.offsets.tolist(), turns.skips.tolist()
+    for member in order(turns.weights, slots).tolist():
         slot, skip = following[member], skips[member]
         while ring[slot] != NOBODY:
             slot = (slot + skip) % slots
@@ -176,19 +241,22 @@ def fill(turns: Sequence[Turn], slots: int) -> NDArray[np.uint16]:
 _fill = fill  # ring() has an argument of that name
 
 
-def _turn(address: Address, weight: int, key: bytes, slots: int) -> Turn:
-    hashed = hashlib.blake2b(address.packed, key=key, digest_size=16).digest()
-    offset = int.from_bytes(hashed[:8], "little") % slots
-    skip = int.from_bytes(hashed[8:], "little") % (slots - 1) + 1
-    return Turn(address, weight, offset, skip)
+def _name(address: Address) -> bytes:
+    return _VERSIONS[address.version] + address.packed
 
 
-def _digest(addresses: Sequence[Address], slots: NDArray[np.uint16]) -> str:
-    hashed = hashlib.blake2b(digest_size=6)
-    hashed.update(b"".join(bytes([a.version]) + a.packed for a in addresses))
-    hashed.update(slots.astype("<u2").tobytes())
+def _continued(hash_: hashlib.blake2b, more: bytes) -> bytes:
+    hash_ = hash_.copy()
+    hash_.update(more)
+    return hash_.digest()
+
+
+def _digest(names: bytes, slots: NDArray[np.uint16]) -> str:
+    hashed = hashlib.blake2b(names, digest_size=6)
+    hashed.update(slots.astype("<u2", copy=False).data)
     return hashed.hexdigest()
 
 
+@cache
 def _is_prime(number: int) -> bool:
     return number > 1 and all(number % d for d in range(2, int(number**0.5) + 1))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from agent import boundary as b
-from agent import generations, loader, netlink, verify
+from agent import generations, netlink, verify
 from agent.audit import Audit, audit_path
 from agent.bgp import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
@@ -407,7 +407,6 @@ async def run(config_file: Path) -> None:
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 * 1024)
     with only_one(Path(node.run_dir)):
         path = await netlink.resolve(node.interface, node.gateway_address)
-        loader.refuse_older(pins(node))
-        await asyncio.to_thread(load, started.listed)
+        await asyncio.to_thread(load, started.listed, path)
         agent = Agent(config_file, started, DataPlane(pins(node)), path)
         await agent.run()

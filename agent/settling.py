@@ -11,6 +11,7 @@ ring cannot place.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -58,6 +59,10 @@ class Settling:
         """All VIPs are to be compared with what was written..."""
         self._touched: set[str] = set()
         """...or these only."""
+        self._waiting: dict[str, None] = {}
+        """All but their rings is written; who waits longest is first."""
+        self._flags_alone = False
+        """The last pass was one of flags."""
         self._told: Config | None = None
         """The config that prober and program work by."""
         self._removals_first = False
@@ -66,7 +71,12 @@ class Settling:
     @property
     def due(self) -> bool:
         """Whether there is anything to compare."""
-        return self._everything or bool(self._touched)
+        return self._everything or bool(self._touched) or bool(self._waiting)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something is left for the next pass."""
+        return self._flags_alone or bool(self._waiting)
 
     def touch(self, name: str) -> None:
         """Compare this VIP."""
@@ -86,10 +96,19 @@ class Settling:
 
     # ---- one pass
 
+    def flags(self) -> list[Effect]:
+        """What changed of reals that the maps hold, to be written before anything is computed.
+
+        A ring takes milliseconds; a real that failed is avoided with the next packet.
+        """
+        changed = [effect for vip in self._looked_at() for effect in _flags(vip)]
+        self._flags_alone = bool(changed)
+        return changed
+
     def settle(self, budget: Budget, now: float) -> list[Effect]:
         """All that is to be written so that the world is as the state says."""
         state = self._state
-        vips = self._to_settle()
+        vips = self._to_settle(budget.left)
         effects: list[Effect] = [flags for vip in vips for flags in _flags(vip)]
         effects += self._announcing.withdraw(vips)
         told = self._told is state.listed
@@ -99,7 +118,9 @@ class Settling:
             self._removals_first = False
             effects += self._remove_vips()
         for vip in vips:
-            effects += self._settle_vip(vip, budget, now)
+            effects += self._note_panic(vip)
+            effects += _new_reals(vip)
+            effects += self._place(vip, budget, now)
         for vip in vips:
             if vip.placed is not None:
                 effects += _placing(vip)
@@ -110,37 +131,43 @@ class Settling:
             effects.append(Probe(state.checks()))  # those of new VIPs go by their maps
         return effects + self._announcing.announce(vips)
 
-    def _to_settle(self) -> list[VipState]:
+    def _to_settle(self, rings: int) -> list[VipState]:
+        """Of those that only wait for their ring as many as may get one."""
         vips = self._state.vips
-        found = list(vips.values())
+        names = {*islice(self._waiting, rings), *self._touched}
         if self._everything:
             self._announcing.review_all()
-        else:
-            found = [vips[name] for name in vips if name in self._touched]
-        self._everything = False
+            names = {*vips, *self._waiting}
+        for name in names:
+            self._waiting.pop(name, None)
+        self._everything = self._flags_alone = False
         self._touched.clear()
-        return found
+        return [vip for name, vip in vips.items() if name in names]
+
+    def _looked_at(self) -> list[VipState]:
+        vips = self._state.vips
+        if self._everything:
+            return list(vips.values())
+        return [vips[name] for name in self._touched if name in vips]
 
     # ---- a VIP
 
-    def _settle_vip(self, vip: VipState, budget: Budget, now: float) -> list[Effect]:
-        effects = self._note_panic(vip)
-        effects += _new_reals(vip)
+    def _place(self, vip: VipState, budget: Budget, now: float) -> list[Effect]:
         members = vip.members
         if vip.placed == members or (vip.placed is not None and not vip.warm):
-            return effects  # while the first verdicts come in, one ring at their end, not one each
+            return []  # while the first verdicts come in, one ring at their end, not one each
         if budget.spent():
-            self._touched.add(vip.listed.name)
-            return effects
+            self._waiting[vip.listed.name] = None
+            return []
         ring = maglev.ring(members, vip.seed, fill=self._fill)
         vip.placed, vip.shares, vip.ring_digest = members, ring.counts(), ring.digest
         found, vip.found = vip.found, None
         wanted = SetRing(vip.vip_num, ring.slots, vip.numbers(ring))
-        if found is None or not np.array_equal(wanted.real_nums, found):
-            effects.append(wanted)
-            vip.ring_changes += 1
-            vip.ring_at = now
-        return effects
+        if found is not None and np.array_equal(wanted.real_nums, found):
+            return []
+        vip.ring_changes += 1
+        vip.ring_at = now
+        return [wanted]
 
     def _note_panic(self, vip: VipState) -> list[Effect]:
         was, vip.panicked = vip.panicked, vip.panicking

@@ -39,15 +39,20 @@ def settled(words: Words) -> bool:
 
 def following(words: Words, real_nums: Words) -> Words:
     """The words of a new ring behind the old one's."""
-    now, before = current(words), previous(words)
+    before = previous(words)
+    found = words & np.uint32(SLOT_EXCEPTIONS)
     # Back where it came from: what was placed meanwhile is in the table.
-    returned = (now != before) & (real_nums == before)
-    before = np.where(before == 0, real_nums, before)  # nobody's until now
-    exceptions = words & np.uint32(SLOT_EXCEPTIONS) | np.where(
-        returned, np.uint32(SLOT_EXCEPTIONS), np.uint32(0)
-    )
-    words = real_nums | before << np.uint32(SLOT_BITS) | exceptions
-    return words.astype(np.uint32)
+    returned = current(words) != before
+    returned &= real_nums == before
+    if returned.any():
+        found[returned] = SLOT_EXCEPTIONS
+    nobodys = before == 0  # until now
+    if nobodys.any():
+        before[nobodys] = real_nums[nobodys]
+    before <<= np.uint32(SLOT_BITS)
+    found |= before
+    found |= real_nums
+    return found
 
 
 def forgotten(words: Words) -> Words:

@@ -90,7 +90,7 @@ static __always_inline u32 parse_extensions(const struct ipv6 *ip, const void *e
 	return parse_ports((const void *)ip + behind, end, behind, p);
 }
 
-static __always_inline int parse_aside4(const struct ipv4 *ip, const void *end, struct packet *p)
+static __always_inline u64 parse_aside4(const struct ipv4 *ip, const void *end, struct packet *p)
 {
 	if ((const void *)(ip + 1) > end)
 		return LB_PASS;
@@ -104,7 +104,7 @@ static __always_inline int parse_aside4(const struct ipv4 *ip, const void *end, 
 	return GO_ON;
 }
 
-static __always_inline int parse_aside6(const struct ipv6 *ip, const void *end, struct packet *p)
+static __always_inline u64 parse_aside6(const struct ipv6 *ip, const void *end, struct packet *p)
 {
 	if ((const void *)(ip + 1) > end)
 		return LB_PASS;
@@ -121,7 +121,7 @@ static __always_inline int parse_aside6(const struct ipv6 *ip, const void *end, 
 	return GO_ON;
 }
 
-static __always_inline int parse_aside(struct xdp_md *ctx, struct packet *p)
+static __always_inline u64 parse_aside(struct xdp_md *ctx, struct packet *p)
 {
 	const void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	const struct ethernet *ethernet = data;

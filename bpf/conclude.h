@@ -37,7 +37,7 @@ static __always_inline void copy_head(struct xdp_md *ctx, struct lb_event *event
 
 /* Whether there was room for it. */
 static __always_inline bool write_event(struct xdp_md *ctx, const struct packet *p,
-					const struct decision *d, u32 kind, int verdict, u32 packet)
+					const struct decision *d, u32 kind, u64 verdict, u32 packet)
 {
 	struct lb_event *event = bpf_ringbuf_reserve(MAP(LB_MAP_EVENTS), sizeof(*event), 0);
 
@@ -62,7 +62,7 @@ static __always_inline bool write_event(struct xdp_md *ctx, const struct packet 
 }
 
 static __always_inline void record(struct xdp_md *ctx, const struct packet *p,
-				   const struct decision *d, int verdict, struct lb_totals *totals)
+				   const struct decision *d, u64 verdict, struct lb_totals *totals)
 {
 	if (!(CONTROL->flags & LB_TRACE_ALL) && !may_record(d)) {
 		totals->events_suppressed++;
@@ -116,9 +116,12 @@ static __always_inline void trace_entry(struct xdp_md *ctx, const struct packet 
 
 /* ---- counters */
 
-/* A lookup that was no plain hit, and whatever else is rare. */
-static __always_inline void count_rare(u64 marks, struct lb_totals *totals)
+static __always_inline void count_marks(u64 marks, struct lb_totals *totals)
 {
+	totals->flow_hits += is_marked(marks, HIT);
+	totals->flow_untracked += is_marked(marks, UNTRACKED);
+	if (!(marks & ~(1 << UNTRACKED | 1 << OPENED)))
+		return;
 	totals->flow_miss_syn += is_marked(marks, MISS_SYN);
 	totals->flow_miss_udp += is_marked(marks, MISS_UDP);
 	totals->flow_miss_other += is_marked(marks, MISS_OTHER);
@@ -143,7 +146,8 @@ static __always_inline void count_share(const struct packet *p, const struct dec
 		return;
 	share->packets++;
 	share->bytes += p->received;
-	share->flows += is_marked(d->marks, OPENED);
+	if (is_marked(d->marks, OPENED))
+		share->flows++;
 }
 
 static __always_inline void count_sent(const struct packet *p, const struct decision *d,
@@ -151,7 +155,8 @@ static __always_inline void count_sent(const struct packet *p, const struct deci
 {
 	totals->tx_packets++;
 	totals->tx_bytes += p->received;
-	totals->icmp_forwarded += p->quoted;
+	if (p->quoted)	/* another cache line */
+		totals->icmp_forwarded++;
 	count_share(p, d, vip_share(d->cpu, d->vip_num));
 	count_share(p, d, real_share(d->cpu, d->real_num));
 }
@@ -184,20 +189,19 @@ static __always_inline void count_answered(const struct packet *p, struct lb_tot
 static __always_inline void count_received(struct xdp_md *ctx, const struct packet *p,
 					   const struct decision *d, struct lb_totals *totals)
 {
-	struct lb_queue *queue = queue_of(d->cpu, ctx->rx_queue_index);
+	u64 queue = ctx->rx_queue_index;
 
 	totals->rx_packets++;
 	totals->rx_bytes += p->received;
-	if (queue)
-		queue->packets++;
+	totals->queues[queue < LB_QUEUES ? queue : LB_QUEUES - 1]++;
 	if (p->tag)
 		totals->tagged++;
 	if (p->extended && d->vip_num)
 		totals->extended++;
-	totals->flow_hits += is_marked(d->marks, HIT);
-	totals->flow_untracked += is_marked(d->marks, UNTRACKED);
-	if (d->marks & ~(1 << HIT | 1 << UNTRACKED | 1 << OPENED))
-		count_rare(d->marks, totals);
+	if (d->marks == 1 << HIT)	/* nearly all, in "track" */
+		totals->flow_hits++;
+	else if (d->marks)
+		count_marks(d->marks, totals);
 }
 
 /* ---- */
@@ -209,8 +213,8 @@ static __always_inline u64 forgotten(u64 value)
 	return value ^ CONTROL->nothing;
 }
 
-static __always_inline int conclude(struct xdp_md *ctx, const struct packet *p,
-				    struct decision *d, int verdict)
+static __always_inline u64 conclude(struct xdp_md *ctx, const struct packet *p,
+				    struct decision *d, u64 verdict)
 {
 	struct lb_totals *totals = totals_of(d->cpu);
 

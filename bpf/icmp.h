@@ -73,7 +73,7 @@ static __always_inline u32 turn_ports(const void *at, const void *end, u64 behin
 }
 
 /* An error goes to the source of what it quotes: one that does not is no router's, and not ours. */
-static __always_inline int parse_quote4(const struct ipv4 *quote, const void *end, u64 behind,
+static __always_inline u64 parse_quote4(const struct ipv4 *quote, const void *end, u64 behind,
 					struct packet *p)
 {
 	u64 header;
@@ -93,7 +93,7 @@ static __always_inline int parse_quote4(const struct ipv4 *quote, const void *en
 	return GO_ON;
 }
 
-static __always_inline int parse_quote6(const struct ipv6 *quote, const void *end, u64 behind,
+static __always_inline u64 parse_quote6(const struct ipv6 *quote, const void *end, u64 behind,
 					struct packet *p)
 {
 	u64 from[2];
@@ -121,7 +121,7 @@ static __always_inline u32 odd_icmp(const struct icmp *icmp, const void *end, u6
 }
 
 /* A ping is odd as well: the drop that it is heading for is what the limit leaves of its answer. */
-static __always_inline int parse_icmp4(const struct ipv4 *ip, const void *end, struct packet *p)
+static __always_inline u64 parse_icmp4(const struct ipv4 *ip, const void *end, struct packet *p)
 {
 	const struct icmp *icmp = (const void *)(ip + 1);
 	u64 behind = sizeof(*ip) + sizeof(*icmp);
@@ -146,7 +146,7 @@ static __always_inline int parse_icmp4(const struct ipv4 *ip, const void *end, s
 	return icmp->type == ICMP_ECHO_REQUEST ? GO_ON : LB_PASS;
 }
 
-static __always_inline int parse_icmp6(const struct ipv6 *ip, const void *end, struct packet *p)
+static __always_inline u64 parse_icmp6(const struct ipv6 *ip, const void *end, struct packet *p)
 {
 	const struct icmp *icmp = (const void *)(ip + 1);
 	u64 behind = sizeof(*ip) + sizeof(*icmp);

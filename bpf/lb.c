@@ -18,8 +18,11 @@ int lb(struct xdp_md *ctx)
 	struct packet p;
 	struct decision d;
 	const struct lb_real *real = NULL;
-	int verdict;
+	u64 verdict;
 
+	/* Keep both in memory.  Taken apart, thirty fields are ten registers' and the stack's, and every
+	 * branch copies those that it has not set yet: 170 stores per packet instead of 80. */
+	asm volatile("" : : "r"(&p), "r"(&d) : "memory");
 	begin(ctx, &p, &d, bpf_get_smp_processor_id());
 	verdict = CONTROL->flags & LB_TRACING ? ASIDE : parse(ctx, &p);
 	if (verdict == GO_ON)

@@ -6,14 +6,15 @@
  * Every map is a memory-mapped array unless it says otherwise: the agent reads and writes it with
  * numpy and without a system call.  Multi-byte network fields are kept in network byte order and
  * named `be_`; all else is in the host's order.  A change of any struct raises LB_ABI_VERSION, which
- * is part of the pin path: two versions never share a map.
+ * is part of the pin path: two versions share no map by mistake.  One takes over another's where both
+ * read it alike (agent/carry.py): who changes what a word means changes its name or constant, too.
  */
 #ifndef REMORA_LB_ABI_H
 #define REMORA_LB_ABI_H
 
 #include "reasons.h"
 
-#define LB_ABI_VERSION 4
+#define LB_ABI_VERSION 5
 
 #define LB_MAX_VIPS 512		/* vip_num 0 is none */
 #define LB_MAX_REALS 4096	/* real_num 0 is none; a real behind two VIPs has two numbers */
@@ -105,7 +106,7 @@ struct lb_vips {
 	struct lb_vip place[LB_PLACES];
 };
 
-/* Map `services`, one per vip_num. The first two words change together, by one store. */
+/* What becomes of a VIP's packets. The first two words change together, by one store. */
 struct lb_service {
 	lb_u32 ring_row;		/* the row in force: one store flips the ring */
 	lb_u32 flags;			/* enum lb_vip_flag */
@@ -113,6 +114,11 @@ struct lb_service {
 	lb_u8 quic_id_bytes;		/* of the server id in a QUIC-LB connection id: 1 to 8 */
 	lb_u8 quic_config;		/* its config rotation: 0 to 6 */
 	lb_u8 pad[2];
+};
+
+/* Map `services`, one entry of these. */
+struct lb_services {
+	struct lb_service of[LB_MAX_VIPS];	/* by vip_num */
 };
 
 enum lb_vip_flag {
@@ -134,7 +140,6 @@ struct lb_quic_id {
 	lb_u64 vip_num;
 };
 
-/* Map `reals`, one per real_num. */
 struct lb_real {
 	lb_u32 be_address[4];		/* IPv4 in the first word */
 	lb_u16 vip_num;			/* owner; 0 = the number is free */
@@ -142,6 +147,11 @@ struct lb_real {
 	lb_u8 flags;			/* enum lb_real_flag */
 	lb_u8 encap;			/* bits of enum lb_encap */
 	lb_u8 pad[3];
+};
+
+/* Map `reals`, one entry of these. */
+struct lb_reals {
+	struct lb_real of[LB_MAX_REALS];	/* by real_num */
 };
 
 /* How packets travel to a real; 0 is the inner IP packet right behind an outer IPv4 header. */
@@ -223,12 +233,8 @@ struct lb_totals {
 	lb_u64 extended;		/* of rx: to a VIP, behind IPv6 extension headers */
 	lb_u64 traced;			/* matched the filter, within its rate or not, written or lost */
 	lb_u64 drops[REASON_COUNT];	/* packets, by enum lb_reason */
+	lb_u64 queues[LB_QUEUES];	/* packets, by receive queue */
 	lb_u64 pad[7];			/* to a multiple of the cache line */
-};
-
-/* Map `queues` [cpu * LB_QUEUES + receive queue]. */
-struct lb_queue {
-	lb_u64 packets;
 };
 
 /* Maps `vip_totals` [cpu * LB_MAX_VIPS + vip_num] and `real_totals` [cpu * LB_MAX_REALS + real_num]. */
@@ -338,23 +344,27 @@ struct lb_probe_totals {
 
 /* The work of ring.c. Map `fill`, one entry. */
 #define LB_FILL_NOBODY 0xffff	/* a slot that is not taken yet */
+#define LB_FILL_REST 256	/* so many slots are left when the members stop walking */
 
 struct lb_fill_member {
 	lb_u32 next;			/* where its permutation goes on */
 	lb_u32 skip;
+	lb_u32 inverse;			/* of skip, modulo the number of slots: for the rest only */
+	lb_u32 pad;
 };
 
 struct lb_fill {
 	lb_u32 turn;			/* turns taken so far; LB_RING_SLOTS: the ring is full */
-	lb_u32 pad;
+	lb_u32 free_slots;		/* listed in `free`; 0 while the members walk */
 	struct lb_fill_member members[LB_MAX_REALS];
 	lb_u16 order[LB_RING_ROW];	/* turn -> member */
 	lb_u16 slots[LB_RING_ROW];	/* slot -> member */
+	lb_u32 free[LB_FILL_REST];
 };
 
 enum lb_fill_result {
-	LB_FILL_MORE = 0,		/* not full yet: run again */
-	LB_FILL_DONE = 1,
+	LB_FILL_MORE = 0,		/* not done yet: run again */
+	LB_FILL_DONE = 1,		/* walked till LB_FILL_REST slots were left, or full */
 	LB_FILL_BROKEN = 2,		/* a next or skip that is no slot */
 };
 
@@ -377,7 +387,6 @@ enum lb_map {
 	LB_MAP_PREFIXES = 15,		/* trie lb_prefix -> lb_address */
 	LB_MAP_QUIC_IDS = 16,		/* hash lb_quic_id -> u32 */
 	LB_MAP_TRACE = 17,
-	LB_MAP_QUEUES = 18,
 	LB_MAP_WORK = 19,
 	LB_MAP_JUMPS = 20,		/* program array */
 	LB_MAP_PROBE_TOTALS = 21,

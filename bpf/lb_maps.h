@@ -4,7 +4,8 @@
  * another size in silence, so the loader creates and checks the maps (agent/abi.py) and puts their
  * descriptors where the code carries a number.  It creates only what a program names.
  *
- * Every function here is one lookup; NULL means that the index is out of range.
+ * Every function here is one lookup; NULL means that the index is out of range.  What is small is one
+ * entry, so that its address is a constant: a lookup takes twelve instructions, this three.
  */
 #ifndef REMORA_LB_MAPS_H
 #define REMORA_LB_MAPS_H
@@ -22,6 +23,8 @@
 #define ADDRESSES ((const struct lb_addresses *)MAP_VALUE(LB_MAP_ADDRESSES))
 #define VIPS ((const struct lb_vips *)MAP_VALUE(LB_MAP_VIPS))
 #define TRACE ((const struct lb_trace *)MAP_VALUE(LB_MAP_TRACE))
+#define SERVICES ((const struct lb_services *)MAP_VALUE(LB_MAP_SERVICES))
+#define REALS ((const struct lb_reals *)MAP_VALUE(LB_MAP_REALS))
 
 /* Goes on in another program; comes back only if there is none. */
 static void (*jump)(void *ctx, void *programs, u32 number) = (void *)BPF_FUNC_tail_call;
@@ -31,14 +34,14 @@ static __always_inline void *work_of(u32 cpu)
 	return bpf_map_lookup_elem(MAP(LB_MAP_WORK), &cpu);
 }
 
-static __always_inline struct lb_service *service_of(u32 vip_num)
+static __always_inline const struct lb_service *service_of(u64 vip_num)
 {
-	return bpf_map_lookup_elem(MAP(LB_MAP_SERVICES), &vip_num);
+	return vip_num < LB_MAX_VIPS ? &SERVICES->of[vip_num] : NULL;
 }
 
-static __always_inline struct lb_real *real_of(u32 real_num)
+static __always_inline const struct lb_real *real_of(u64 real_num)
 {
-	return bpf_map_lookup_elem(MAP(LB_MAP_REALS), &real_num);
+	return real_num < LB_MAX_REALS ? &REALS->of[real_num] : NULL;
 }
 
 static __always_inline struct lb_ring *ring_of(u32 row)
@@ -70,13 +73,6 @@ static __always_inline struct lb_share *real_share(u32 cpu, u32 real_num)
 	u32 index = cpu * LB_MAX_REALS + real_num;
 
 	return bpf_map_lookup_elem(MAP(LB_MAP_REAL_TOTALS), &index);
-}
-
-static __always_inline struct lb_queue *queue_of(u32 cpu, u32 queue)
-{
-	u32 index = cpu * LB_QUEUES + (queue < LB_QUEUES ? queue : LB_QUEUES - 1);
-
-	return bpf_map_lookup_elem(MAP(LB_MAP_QUEUES), &index);
 }
 
 static __always_inline const struct lb_address *prefix_of(const u64 *be_address, u64 version)

@@ -179,7 +179,7 @@ static __always_inline u64 parse_behind_ipv4(const struct ipv4 *ip, const void *
 	return parse_ports(ip + 1, end, sizeof(*ip), p);
 }
 
-static __always_inline int parse_ipv4(const struct ipv4 *ip, const void *end, struct packet *p)
+static __always_inline u64 parse_ipv4(const struct ipv4 *ip, const void *end, struct packet *p)
 {
 	if ((const void *)(ip + 1) > end)
 		return LB_PASS;
@@ -221,7 +221,7 @@ static __always_inline void read_ipv6(const struct ipv6 *ip, struct packet *p)
 	copy_address(p->be_destination, ip->be_destination);
 }
 
-static __always_inline int parse_ipv6(const struct ipv6 *ip, const void *end, struct packet *p)
+static __always_inline u64 parse_ipv6(const struct ipv6 *ip, const void *end, struct packet *p)
 {
 	if ((const void *)(ip + 1) > end)
 		return LB_PASS;
@@ -232,7 +232,7 @@ static __always_inline int parse_ipv6(const struct ipv6 *ip, const void *end, st
 	return GO_ON;
 }
 
-static __always_inline int parse(struct xdp_md *ctx, struct packet *p)
+static __always_inline u64 parse(struct xdp_md *ctx, struct packet *p)
 {
 	const void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	const struct ethernet *ethernet = data;

@@ -66,7 +66,7 @@ static __always_inline const struct lb_real *real_of_vip(u64 real_num, u64 vip_n
 }
 
 /* How much room there is depends on the real: only now it is known. */
-static __always_inline int settle(const struct packet *p, struct decision *d, u64 encap)
+static __always_inline u64 settle(const struct packet *p, struct decision *d, u64 encap)
 {
 	d->encap = encap;
 	return fits(p, encap) ? GO_ON : drop(d, REASON_TOO_BIG);
@@ -232,7 +232,7 @@ static __always_inline void store(struct lb_flow *flow, struct lb_flow_set *set,
 		   flow_clock(d->now));
 }
 
-static __always_inline int place_by_table(const struct places *at, const struct packet *p,
+static __always_inline u64 place_by_table(const struct places *at, const struct packet *p,
 					  struct decision *d, const struct lb_real **chosen)
 {
 	struct lb_flow *flow = look_up(at->set, p, d);
@@ -292,7 +292,7 @@ static __always_inline const struct lb_real *real_by_quic(struct xdp_md *ctx,
 }
 
 /* Stored all the same: a drain counts it, and an ICMP error quotes ports, no connection id. */
-static __always_inline int place_by_quic(const struct lb_real *real, struct lb_flow_set *set,
+static __always_inline u64 place_by_quic(const struct lb_real *real, struct lb_flow_set *set,
 					 const struct packet *p, struct decision *d)
 {
 	struct lb_flow *flow = look_up(set, p, d);
@@ -334,7 +334,7 @@ static __always_inline bool prepare(const struct packet *p, struct decision *d, 
 }
 
 /* Everything but QUIC. */
-static __always_inline int place(const struct places *at, const struct packet *p,
+static __always_inline u64 place(const struct places *at, const struct packet *p,
 				 struct decision *d, const struct lb_real **chosen)
 {
 	const struct lb_real *real;
@@ -354,7 +354,7 @@ static __always_inline int place(const struct places *at, const struct packet *p
 	return settle(p, d, real->encap);
 }
 
-static __always_inline int place_plain(const struct packet *p, struct decision *d,
+static __always_inline u64 place_plain(const struct packet *p, struct decision *d,
 				       const struct lb_real **chosen)
 {
 	struct places at = {};
@@ -364,7 +364,7 @@ static __always_inline int place_plain(const struct packet *p, struct decision *
 	return d->flags & QUIC ? ASIDE : place(&at, p, d, chosen);
 }
 
-static __always_inline int place_any(struct xdp_md *ctx, const struct packet *p,
+static __always_inline u64 place_any(struct xdp_md *ctx, const struct packet *p,
 				     struct decision *d, const struct lb_real **chosen)
 {
 	struct places at = {};
@@ -379,7 +379,7 @@ static __always_inline int place_any(struct xdp_md *ctx, const struct packet *p,
 	return place(&at, p, d, chosen);
 }
 
-static __always_inline int push_encap(struct xdp_md *ctx, const struct packet *p,
+static __always_inline u64 push_encap(struct xdp_md *ctx, const struct packet *p,
 				      struct decision *d, const struct lb_real *real)
 {
 	if (!push_outer(ctx, p, CONTROL, d->hash, real, d->encap))

@@ -33,7 +33,7 @@ static __always_inline const struct lb_real *marked_real(u32 mark)
 static __always_inline bool read_packet(struct __sk_buff *skb, struct packet *p)
 {
 	const void *data, *end;
-	int verdict = LB_PASS;
+	u64 verdict = LB_PASS;
 
 	bpf_skb_pull_data(skb, skb->len < LONGEST_HEADERS ? skb->len : LONGEST_HEADERS);
 	data = (void *)(long)skb->data;

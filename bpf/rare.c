@@ -26,7 +26,7 @@ struct work {
 _Static_assert(sizeof(struct work) <= sizeof(struct lb_work), "the map has room for it");
 
 /* The inner packet is the host's if it is for a VIP: anything else would be a way around its firewall. */
-static __always_inline int unwrap(struct xdp_md *ctx, struct decision *d)
+static __always_inline u64 unwrap(struct xdp_md *ctx, struct decision *d)
 {
 	const void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	const struct lb_address *address;
@@ -51,9 +51,9 @@ static __always_inline int unwrap(struct xdp_md *ctx, struct decision *d)
 }
 
 /* "All ports" of a VIP are those of TCP and UDP: what is encapsulated for its address has none. */
-static __always_inline int find_any_vip(const struct packet *p, struct decision *d)
+static __always_inline u64 find_any_vip(const struct packet *p, struct decision *d)
 {
-	int verdict = find_vip(p, d);
+	u64 verdict = find_vip(p, d);
 
 	if (verdict != GO_ON || !is_encapsulated(p->protocol))
 		return verdict;
@@ -70,7 +70,7 @@ static __always_inline bool may_answer(struct decision *d, u32 bucket)
 	return false;
 }
 
-static __always_inline int answer_too_big(struct xdp_md *ctx, const struct packet *p,
+static __always_inline u64 answer_too_big(struct xdp_md *ctx, const struct packet *p,
 					  struct decision *d)
 {
 	u64 room = CONTROL->underlay_mtu - overhead(d->encap);
@@ -81,7 +81,7 @@ static __always_inline int answer_too_big(struct xdp_md *ctx, const struct packe
 	return write_too_big(ctx, p, CONTROL, room) ? LB_ANSWER : LB_DROP;
 }
 
-static __always_inline int answer_ping(struct xdp_md *ctx, const struct packet *p,
+static __always_inline u64 answer_ping(struct xdp_md *ctx, const struct packet *p,
 				       struct decision *d)
 {
 	if (!(CONTROL->flags & LB_ANSWER_PING) || !(d->address_flags & LB_ADDRESS_PING) ||
@@ -93,9 +93,9 @@ static __always_inline int answer_ping(struct xdp_md *ctx, const struct packet *
 }
 
 /* What would be dropped, but its sender can be told and the rate permits. */
-static __always_inline int answer(struct xdp_md *ctx, const struct packet *p, struct decision *d)
+static __always_inline u64 answer(struct xdp_md *ctx, const struct packet *p, struct decision *d)
 {
-	int verdict = LB_DROP;
+	u64 verdict = LB_DROP;
 
 	if (d->reason == REASON_TOO_BIG)
 		verdict = answer_too_big(ctx, p, d);
@@ -113,12 +113,13 @@ int rare(struct xdp_md *ctx)
 	const struct lb_real *real = NULL;
 	struct decision *d;
 	struct packet *p;
-	int verdict;
+	u64 verdict;
 
 	if (!work)
 		return XDP_ABORTED;	/* cannot be: there is one for every possible CPU */
 	p = &work->packet;
 	d = &work->decision;
+	__builtin_memset(work, 0, sizeof(*work));	/* the last packet's */
 	begin(ctx, p, d, cpu);
 	if (is_tagged(ctx))
 		untag(ctx, p);

@@ -22,7 +22,7 @@ static __always_inline const struct lb_address *address_of(const u64 *be_address
 }
 
 /* To an address of the node: encapsulated for it, if it is a real itself, or none of our business. */
-static __always_inline int is_for_us(const struct packet *p)
+static __always_inline u64 is_for_us(const struct packet *p)
 {
 	if (p->odd)
 		return LB_PASS;
@@ -31,7 +31,7 @@ static __always_inline int is_for_us(const struct packet *p)
 	return p->protocol == PROTOCOL_UDP && be_port(p) == CONTROL->be_gue_port ? UNWRAP : LB_PASS;
 }
 
-static __always_inline int find_vip(const struct packet *p, struct decision *d)
+static __always_inline u64 find_vip(const struct packet *p, struct decision *d)
 {
 	const struct lb_address *address = address_of(p->be_destination, p->version);
 	u64 number;

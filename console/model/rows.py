@@ -28,6 +28,7 @@ from console.model.records import (
     Vip,
 )
 from console.model.store import Agent, Liveness
+from console.model.underway import as_expected, explained, had_its_turn
 from shared.messages import DropRow, Emptying, NodeSnapshot, RealRow, VipRow
 from shared.model import RING_SLOTS, Admin, Health, host_port
 from shared.reasons import name_of
@@ -46,7 +47,11 @@ def nodes(agents: Iterable[Agent], now: float) -> list[Node]:
     """One record per agent, also for those that never answered."""
     found = list(agents)
     common = common_digest(found, now)
-    return [_node(agent, common, now) for agent in found]
+    known = explained(found, now)
+    return [
+        _node(agent, common, now, expected=bool(known) and as_expected(agent, found, known, now))
+        for agent in found
+    ]
 
 
 def common_digest(agents: Sequence[Agent], now: float) -> str:
@@ -56,7 +61,7 @@ def common_digest(agents: Sequence[Agent], now: float) -> str:
     return most if 2 * count > seen.total() else ""
 
 
-def _node(agent: Agent, common: str, now: float) -> Node:
+def _node(agent: Agent, common: str, now: float, *, expected: bool) -> Node:
     snapshot = agent.node
     before, span = agent.pair("node")
     liveness = agent.liveness(now)
@@ -70,6 +75,7 @@ def _node(agent: Agent, common: str, now: float) -> Node:
     hits = per_second(lambda n: n.flow_hits)
     cpu = per_second(lambda n: int(n.cpu_seconds * 1e6))
     lookups = None if misses is None or hits is None else misses + hits
+    differs = bool(snapshot and liveness is Liveness.LIVE and snapshot.ring_digest != common)
     return Node(
         key=agent.address,
         address=agent.address,
@@ -86,9 +92,8 @@ def _node(agent: Agent, common: str, now: float) -> Node:
         new_flows_per_second=per_second(lambda n: n.new_flows),
         misses=share(misses, lookups),
         cpu=None if cpu is None else cpu / 1e6,
-        ring_differs=bool(
-            snapshot and liveness is Liveness.LIVE and snapshot.ring_digest != common
-        ),
+        ring_expected=differs and expected and had_its_turn(agent),
+        ring_differs=differs and not expected,
         history=tuple(agent.history.get("node", ())),
     )
 
@@ -119,7 +124,8 @@ def vips(agents: Iterable[Agent], now: float, *, name: str = "") -> list[Vip]:
     sights = _sights(
         agents, "vip", lambda snapshot: {r.name: r for r in snapshot.vips if name in ("", r.name)}
     )
-    records = [_vip(found, views, now) for found, views in sights.items()]
+    known = explained([view[0] for views in sights.values() for view in views], now)
+    records = [_vip(found, views, now, canary=found in known) for found, views in sights.items()]
     everything = sum(r.pps.value or 0 for r in records)
     return [_with_share(record, everything) for record in records]
 
@@ -128,7 +134,7 @@ def _with_share(record: R, everything: float) -> R:
     return replace(record, share=share(record.pps.value, everything))
 
 
-def _vip(name: str, views: list[Sight], now: float) -> Vip:
+def _vip(name: str, views: list[Sight], now: float, *, canary: bool) -> Vip:
     fresh = [view for view in views if view[0].fresh(now, "vip")]
     shown = [row for _, row, _, _ in fresh or views]
     first: VipRow = shown[0]
@@ -136,7 +142,7 @@ def _vip(name: str, views: list[Sight], now: float) -> Vip:
         key=f"vip/{name}",
         name=name,
         endpoint=f"{host_port(first.address, first.port)}/{first.protocol}",
-        state=_vip_state(shown) if fresh else STALE,
+        state=_vip_state(shown, canary=canary) if fresh else STALE,
         age=_age(fresh or views, "vip", now),
         stale=not fresh,
         pps=_rates(views, "packets", "vip", now),
@@ -154,14 +160,14 @@ def _vip(name: str, views: list[Sight], now: float) -> Vip:
     )
 
 
-def _vip_state(shown: Sequence[VipRow]) -> State:
+def _vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
     fewest = min(shown, key=lambda row: row.reals_up - row.quorum)
     if fewest.reals_up == 0:
         return State("✕ no real", "bad", 8)
     if fewest.reals_up < fewest.quorum:
         return State("✕ no quorum", "bad", 8)
     if len({row.ring_digest for row in shown}) > 1:
-        return State("▲ rings differ", "warn", 5)
+        return State("◐ canary", "warn", 2) if canary else State("▲ rings differ", "warn", 5)
     if fewest.reals_up == fewest.quorum < fewest.reals:
         return State("▲ at minimum", "warn", 3)
     if fewest.reals_up < fewest.reals:

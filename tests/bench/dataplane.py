@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agent import abi, loader, maglev
+from agent import abi, loader, maglev, slots
 from agent.jiffies import HZ
 from agent.nouns import PLAIN, Encap, Traced, Tracking
 from agent.trace_feed import Feed, Names
 from shared.codec import telemetry_frames
 from shared.model import RING_SLOTS
+from tests.bench.failover import failover
 from tests.bench.restorer import measure
 from tests.bpf import frames
 from tests.bpf.rig import DNS, DNS6, SETTINGS, WEB, WEB6, Rig
@@ -120,17 +121,48 @@ def rings(rig: Rig) -> list[Figure]:
         }
         turns = maglev.turns(members, b"bench", RING_SLOTS)
 
-        def build(turns: tuple[maglev.Turn, ...] = turns) -> object:
+        def build(turns: maglev.Turns = turns) -> object:
+            maglev.forget_orders()  # nothing of an earlier ring helps
             return rig.dataplane.fill(turns, RING_SLOTS)
 
-        figures.append(Figure(f"ring of {count} reals, ring.c", _milliseconds(build), "ms"))
+        def whole(members: dict[maglev.Address, int] = members) -> object:
+            maglev.forget_orders()
+            return maglev.ring(members, b"bench", fill=rig.dataplane.fill)
+
+        figures += [
+            Figure(f"ring of {count} reals, turns and fill", _milliseconds(build), "ms"),
+            Figure(f"ring of {count} reals, with its hashes", _milliseconds(whole), "ms"),
+        ]
     reference = _milliseconds(lambda: maglev.fill(turns, RING_SLOTS), times=5)
     figures.append(Figure("ring of 1000 reals, reference in Python", reference, "ms"))
     ring = maglev.ring(members, b"bench", fill=rig.dataplane.fill)
     row = ring.real_nums({address: n for n, address in enumerate(ring.addresses, 1)})
-    flip = _milliseconds(lambda: rig.dataplane.set_ring(1, row))
-    figures.append(Figure("bring a ring into force", flip, "ms"))
-    return figures
+    rig.serve(WEB, {"10.3.1.2": 1})  # VIP number 1
+    force = _milliseconds(lambda: rig.dataplane.set_ring(1, row))
+    words = rig.dataplane._words(1).copy()
+    remember = _milliseconds(lambda: slots.following(words, row))
+    services = rig.dataplane._services["ring_row"]
+
+    def flip() -> None:
+        services[1] = services[1]
+
+    return [
+        *figures,
+        Figure("bring a ring into force", force, "ms"),
+        Figure("  of it: what its slots were before", remember, "ms"),
+        Figure("  of it: the store after which it is in force", 1000 * _milliseconds(flip), "µs"),
+    ]
+
+
+def failovers(rig: Rig) -> list[Figure]:
+    """511 VIPs of 8 reals; one, which they share, fails."""
+    rig.reset()
+    found = failover(rig.dataplane)
+    return [
+        Figure("511 VIPs, verdicts to all down flags", round(1000 * found.flags, 1), "ms"),
+        Figure("511 VIPs, verdicts to all rings flipped", round(1000 * found.rings, 1), "ms"),
+        Figure("511 VIPs, longest turn of the core", round(1000 * found.longest_turn, 1), "ms"),
+    ]
 
 
 def reads(rig: Rig) -> list[Figure]:
@@ -189,9 +221,7 @@ def figures() -> list[Figure]:
     assert place, "main() runs it in an enclosure"
     pins = loader.pins(place / "bpffs", "bench")
     started = time.perf_counter()
-    loaded = loader.load(
-        loader.Request(pins, loader.BALANCER, flows_per_cpu=FLOWS_PER_CPU, ring_rows=96)
-    )
+    loaded = loader.load(loader.Request(pins, loader.BALANCER, flows_per_cpu=FLOWS_PER_CPU))
     took = time.perf_counter() - started
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     rig = Rig(pins)
@@ -201,6 +231,7 @@ def figures() -> list[Figure]:
         *packets(rig),
         *traces(rig),
         *rings(rig),
+        *failovers(rig),
         *reads(rig),
     ]
     rig.close()

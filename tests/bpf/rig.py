@@ -116,14 +116,12 @@ class Rig:
         self.totals = self._view("totals", abi.Totals, sizes)
         self.flows = self._view("flows", abi.FlowSet, self._entries("flows"))
         self.reals = self._view("reals", abi.Real, abi.MAX_REALS)
-        self.queues = self._view("queues", abi.Queue, sizes * abi.QUEUES)
         self._counters = [
             self.totals,
             self.flows,
             self._view("vip_totals", abi.Share, sizes * abi.MAX_VIPS),
             self._view("real_totals", abi.Share, sizes * abi.MAX_REALS),
             self._view("buckets", abi.Bucket, sizes * abi.BUCKETS),
-            self.queues,
             self._view("services", abi.Service, abi.MAX_VIPS),
         ]
 
@@ -301,8 +299,7 @@ class Rig:
             if name == "drops":
                 sums |= {f"drops[{n}]": int(count) for n, count in enumerate(column)}
             elif name != "pad":
-                sums[name] = int(column)
-        sums["queues"] = int(self.queues["packets"].sum())
+                sums[name] = int(column.sum())
         return sums
 
 

@@ -13,6 +13,7 @@ from agent import bring_up, config, conformance, loader
 from agent.cli import main
 from agent.conformance import Result
 from agent.loader import LoadError
+from agent.netlink import WayOut
 
 pytestmark = pytest.mark.root
 
@@ -55,7 +56,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Sources of a program that somebody got wrong."""
     copy = tmp_path / "bpf"
     shutil.copytree(BPF, copy)
-    monkeypatch.setattr(loader, "_bpf_directory", lambda: copy)
+    monkeypatch.setattr(loader, "bpf_directory", lambda: copy)
     return copy
 
 
@@ -136,7 +137,7 @@ def test_f5_a_successor_that_fails_does_not_take_over(
     monkeypatch.setattr(conformance, "attached_tags", lambda _: {"lb": "0" * 16})
     patch(broken / "encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63")
     with pytest.raises(LoadError, match=r"left in place.*'a new flow'.*outer IPv4 header"):
-        bring_up.load(listed)
+        bring_up.load(listed, WayOut(1, 1500, bytes(6), "", bytes(6)))
     assert [request.attach for request in loads] == [None], "only the trial's"
 
 

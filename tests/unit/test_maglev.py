@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from ipaddress import IPv4Address, ip_address
 
 import numpy as np
@@ -210,10 +209,17 @@ def test_r5_nobody_is_explicit() -> None:
 @pytest.mark.parametrize("slots", [2, 251, 65537, 655373])
 def test_r6_a_permutation_visits_every_slot(slots: int) -> None:
     """655373 is where 32-bit arithmetic would wrap."""
-    for turn in maglev.turns(crowd(20), SEED, slots):
-        visited = (turn.offset + np.arange(slots, dtype=np.int64) * turn.skip) % slots
+    turns = maglev.turns(crowd(20), SEED, slots)
+    for offset, skip in zip(turns.offsets, turns.skips, strict=True):
+        visited = (offset + np.arange(slots, dtype=np.int64) * skip) % slots
         assert np.count_nonzero(np.bincount(visited, minlength=slots) == 1) == slots
     assert worst_share(crowd(20), maglev.ring(crowd(20), SEED, slots=slots)) < 1
+
+
+@pytest.mark.parametrize("slots", [3, 251, 65537, 655373])
+def test_r6_inverses_undo_a_multiplication(slots: int) -> None:
+    numbers = np.unique(np.random.default_rng(1).integers(1, slots, 300))
+    assert (maglev.inverses(numbers, slots) * numbers % slots == 1).all()
 
 
 @pytest.mark.parametrize("slots", [-7, 0, 1, 4, 65536, 65535, 1009 * 1013])
@@ -260,7 +266,7 @@ def test_real_nums_are_the_addresses_numbers() -> None:
 def test_a_given_fill_is_used() -> None:
     asked = []
 
-    def spy(turns: Sequence[maglev.Turn], slots: int) -> NDArray[np.uint16]:
+    def spy(turns: maglev.Turns, slots: int) -> NDArray[np.uint16]:
         asked.append(len(turns))
         return maglev.fill(turns, slots)
 

@@ -174,7 +174,7 @@ def test_every_counter_of_the_program_is_exposed() -> None:
     values = set(exposed.values())
     sent, too_big = (int(totals[f"icmp_{name}"][0]) for name in ("sent", "too_big"))
     assert value(exposed, "remora_icmp_sent_packets_total", kind="ping") == sent - too_big
-    for name in set(totals.dtype.names or ()) - NOT_EXPOSED - {"drops", "icmp_sent"}:
+    for name in set(totals.dtype.names or ()) - NOT_EXPOSED - {"drops", "queues", "icmp_sent"}:
         assert int(totals[name][0]) in values, name
     assert set(totals["drops"][0, [reason.number for reason in REASONS]].tolist()) <= values
     assert set(probes.values()) <= values

@@ -56,9 +56,9 @@ REALS = ("10.3.1.2", "10.3.2.2", "10.3.3.2")
 ONE_VIP = TOML + vip("web", "10.200.0.1", 80, REALS)
 
 
-def quick_fill(turns: Sequence[maglev.Turn], slots: int) -> np.ndarray:
+def quick_fill(turns: maglev.Turns, slots: int) -> np.ndarray:
     """Exact shares in blocks: what the director needs of a ring, in microseconds."""
-    counts = maglev.quotas([turn.weight for turn in turns], slots)
+    counts = maglev.quotas(turns.weights, slots)
     return np.repeat(np.arange(len(turns), dtype=np.uint16), counts)
 
 
@@ -199,7 +199,10 @@ class World:
         self.tell(b.Proposed(effect.command, effect.sender, listed, text=self.file))
 
     def tell(self, *facts: b.Fact) -> None:
+        """And what is left to do, as the runtime does it."""
         self._perform(self.director.take(facts, self.now))
+        while self.director.unsettled and self.now >= self.director._retry_at:
+            self._perform(self.director.take([b.Tick()], self.now))
 
     # ---- what is done
 
