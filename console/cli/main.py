@@ -158,6 +158,7 @@ VERBS = {
     "plan": "planned.make",
     "apply": "planned.apply",
     "undo": "undoing.undo",
+    "op": "operating.operate",
 }
 """Verb -> module of console.cli.verbs and function: only what is done is imported."""
 

@@ -22,6 +22,8 @@ class Cpu:
     misses: float | None
     """Of its flow-table lookups, as a fraction."""
     drop_pps: float | None
+    softirq: float | None
+    """Of its time, spent in soft interrupts, as a fraction; its kernel counts by the tick."""
     history: tuple[float | None, ...]
     queues: tuple[tuple[int, float], ...] = ()
     """(receive queue, fraction of the CPU's packets that came by it), busiest first."""
@@ -67,9 +69,18 @@ def _cpu(agent: Agent, number: int, pair: Pair, *, whole: float | None) -> Cpu:
         share=share(packets, whole),
         misses=share(misses, None if hits is None or misses is None else hits + misses),
         drop_pps=per_second(lambda s: s.drop_packets),
+        softirq=_softirq(number, pair),
         history=tuple(agent.history.get(f"cpu/{number}", ())),
         queues=_queues(number, pair, packets),
     )
+
+
+def _softirq(number: int, pair: Pair) -> float | None:
+    now, old, span = pair
+    if old is None or number >= min(len(old.softirq), len(now.softirq)):
+        return None
+    hundredths = rate(old.softirq[number], now.softirq[number], span)
+    return None if hundredths is None else min(1.0, hundredths / 100)
 
 
 def _queues(number: int, pair: Pair, whole: float | None) -> tuple[tuple[int, float], ...]:

@@ -48,6 +48,8 @@ class Node:
     """Of the flow-table lookups, as a fraction."""
     cpu: float | None
     """Processor share of the agent process."""
+    ring_expected: bool
+    """It differs because an operation came to this node and not to others yet."""
     ring_differs: bool
     """From that of most live nodes; where no ring has a majority, all differ."""
     history: tuple[float | None, ...]

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar, cast
 
 from console.model.rates import Sum, rate, share, total
 from console.model.records import (
@@ -27,6 +28,7 @@ from console.model.records import (
     Vip,
 )
 from console.model.store import Agent, Liveness
+from console.model.underway import as_expected, explained, had_its_turn
 from shared.messages import DropRow, Emptying, NodeSnapshot, RealRow, VipRow
 from shared.model import RING_SLOTS, Admin, Health, host_port
 from shared.reasons import name_of
@@ -45,7 +47,11 @@ def nodes(agents: Iterable[Agent], now: float) -> list[Node]:
     """One record per agent, also for those that never answered."""
     found = list(agents)
     common = common_digest(found, now)
-    return [_node(agent, common, now) for agent in found]
+    known = explained(found, now)
+    return [
+        _node(agent, common, now, expected=bool(known) and as_expected(agent, found, known, now))
+        for agent in found
+    ]
 
 
 def common_digest(agents: Sequence[Agent], now: float) -> str:
@@ -55,7 +61,7 @@ def common_digest(agents: Sequence[Agent], now: float) -> str:
     return most if 2 * count > seen.total() else ""
 
 
-def _node(agent: Agent, common: str, now: float) -> Node:
+def _node(agent: Agent, common: str, now: float, *, expected: bool) -> Node:
     snapshot = agent.node
     before, span = agent.pair("node")
     liveness = agent.liveness(now)
@@ -69,6 +75,7 @@ def _node(agent: Agent, common: str, now: float) -> Node:
     hits = per_second(lambda n: n.flow_hits)
     cpu = per_second(lambda n: int(n.cpu_seconds * 1e6))
     lookups = None if misses is None or hits is None else misses + hits
+    differs = bool(snapshot and liveness is Liveness.LIVE and snapshot.ring_digest != common)
     return Node(
         key=agent.address,
         address=agent.address,
@@ -85,9 +92,8 @@ def _node(agent: Agent, common: str, now: float) -> Node:
         new_flows_per_second=per_second(lambda n: n.new_flows),
         misses=share(misses, lookups),
         cpu=None if cpu is None else cpu / 1e6,
-        ring_differs=bool(
-            snapshot and liveness is Liveness.LIVE and snapshot.ring_digest != common
-        ),
+        ring_expected=differs and expected and had_its_turn(agent),
+        ring_differs=differs and not expected,
         history=tuple(agent.history.get("node", ())),
     )
 
@@ -118,7 +124,8 @@ def vips(agents: Iterable[Agent], now: float, *, name: str = "") -> list[Vip]:
     sights = _sights(
         agents, "vip", lambda snapshot: {r.name: r for r in snapshot.vips if name in ("", r.name)}
     )
-    records = [_vip(found, views, now) for found, views in sights.items()]
+    known = explained([view[0] for views in sights.values() for view in views], now)
+    records = [_vip(found, views, now, canary=found in known) for found, views in sights.items()]
     everything = sum(r.pps.value or 0 for r in records)
     return [_with_share(record, everything) for record in records]
 
@@ -127,7 +134,7 @@ def _with_share(record: R, everything: float) -> R:
     return replace(record, share=share(record.pps.value, everything))
 
 
-def _vip(name: str, views: list[Sight], now: float) -> Vip:
+def _vip(name: str, views: list[Sight], now: float, *, canary: bool) -> Vip:
     fresh = [view for view in views if view[0].fresh(now, "vip")]
     shown = [row for _, row, _, _ in fresh or views]
     first: VipRow = shown[0]
@@ -135,7 +142,7 @@ def _vip(name: str, views: list[Sight], now: float) -> Vip:
         key=f"vip/{name}",
         name=name,
         endpoint=f"{host_port(first.address, first.port)}/{first.protocol}",
-        state=_vip_state(shown) if fresh else STALE,
+        state=_vip_state(shown, canary=canary) if fresh else STALE,
         age=_age(fresh or views, "vip", now),
         stale=not fresh,
         pps=_rates(views, "packets", "vip", now),
@@ -153,14 +160,14 @@ def _vip(name: str, views: list[Sight], now: float) -> Vip:
     )
 
 
-def _vip_state(shown: Sequence[VipRow]) -> State:
+def _vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
     fewest = min(shown, key=lambda row: row.reals_up - row.quorum)
     if fewest.reals_up == 0:
         return State("✕ no real", "bad", 8)
     if fewest.reals_up < fewest.quorum:
         return State("✕ no quorum", "bad", 8)
     if len({row.ring_digest for row in shown}) > 1:
-        return State("▲ rings differ", "warn", 5)
+        return State("◐ canary", "warn", 2) if canary else State("▲ rings differ", "warn", 5)
     if fewest.reals_up == fewest.quorum < fewest.reals:
         return State("▲ at minimum", "warn", 3)
     if fewest.reals_up < fewest.reals:
@@ -171,14 +178,20 @@ def _vip_state(shown: Sequence[VipRow]) -> State:
 # ---- reals
 
 
-def reals(agents: Iterable[Agent], now: float, *, vip: str = "") -> list[Real]:
-    """One record per real of every VIP (or of one) over these agents."""
+def reals(agents: Iterable[Agent], now: float, *, vip: str = "", address: str = "") -> list[Real]:
+    """One record per real of every VIP (or of one; or of one address, then without shares)."""
     sights = _sights(
         agents,
         "real",
-        lambda snapshot: {(r.vip, r.address): r for r in snapshot.reals if vip in ("", r.vip)},
+        lambda snapshot: {
+            (r.vip, r.address): r
+            for r in snapshot.reals
+            if vip in ("", r.vip) and address in ("", r.address)
+        },
     )
     records = [_real(views, now) for views in sights.values()]
+    if address:
+        return records
     by_vip: dict[str, float] = {}
     for record in records:
         by_vip[record.vip] = by_vip.get(record.vip, 0.0) + (record.pps.value or 0)
@@ -311,10 +324,9 @@ def _sights(
 
 
 def _rates(views: Iterable[Sight], counter: str, topic: str, now: float) -> Sum:
+    count = attrgetter(counter)
     return total(
-        rate(getattr(old, counter), getattr(row, counter), span)
-        if old is not None and agent.fresh(now, topic)
-        else None
+        rate(count(old), count(row), span) if old is not None and agent.fresh(now, topic) else None
         for agent, row, old, span in views
     )
 
@@ -330,7 +342,5 @@ def _history(views: Iterable[Sight], key: str) -> tuple[float | None, ...]:
     longest = max((len(values) for values in kept), default=0)
     unknown: list[float | None] = [None]
     padded = [unknown * (longest - len(values)) + values for values in kept]
-    return tuple(
-        None if any(value is None for value in at) else sum(v for v in at if v is not None)
-        for at in zip(*padded, strict=True)
-    )
+    columns = cast("Iterable[tuple[float, ...]]", zip(*padded, strict=True))
+    return tuple(None if None in column else sum(column) for column in columns)

@@ -39,6 +39,7 @@ class Sender(Protocol):
         allow: tuple[str, ...] = (),
         expires: float = 0.0,
         steps: bool = False,
+        timeout: float = ...,
     ) -> str: ...
 
 
@@ -52,11 +53,23 @@ class Asking:
         """Command id -> address, of the commands whose answers are awaited."""
         self._answers: dict[str, Answer | None] = {}
 
-    def dry_run(self, orders: Sequence[Order], *, why: str = "", terms: Terms = NO_TERMS) -> None:
+    def dry_run(
+        self,
+        orders: Sequence[Order],
+        *,
+        why: str = "",
+        operation: str = "",
+        terms: Terms = NO_TERMS,
+    ) -> None:
         self._begin(orders)
         self._open = {
             self._sender.send(
-                order.address, order.action, why=why, dry_run=True, **terms._asdict()
+                order.address,
+                order.action,
+                why=why,
+                dry_run=True,
+                operation=operation,
+                **terms._asdict(),
             ): order.address
             for order in orders
         }

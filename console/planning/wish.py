@@ -94,8 +94,10 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * units[found[2]] if found else 0.0
 
 
-def undo(lines_by_node: Sequence[tuple[str, str, Sequence[str]]], title: str) -> Wish:
-    """What the agents said that takes a change back: (address, node, lines) of each.
+def as_told(
+    lines_by_node: Sequence[tuple[str, str, Sequence[str]]], title: str, verb: str = "undo"
+) -> Wish:
+    """What the agents said, that takes a change back or goes on: (address, node, lines) of each.
 
     Raises ObjectError for a line of a newer agent that means nothing here.
     """
@@ -106,7 +108,7 @@ def undo(lines_by_node: Sequence[tuple[str, str, Sequence[str]]], title: str) ->
     ]
     lines = tuple(dict.fromkeys(text for _, _, each in lines_by_node for text in each))
     names = tuple(dict.fromkeys(text.split()[1] for text in lines))
-    return Wish("undo", title, names, _orders(parts), lines)
+    return Wish(verb, title, names, _orders(parts), lines)
 
 
 def _part(text: str) -> Part:

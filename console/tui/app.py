@@ -11,35 +11,30 @@ from typing import Any, ClassVar
 from textual import on
 
 from console.exits import Exit, VerbError
-from console.model import objects
 from console.planning import arming
-from console.planning.wish import Target, Wish, undo, wish
 from console.settings import Settings
 from console.tui import command, crash
 from console.tui.files import written_to
-from console.tui.places import PlacesApp
+from console.tui.plans import PlansApp
 from console.tui.screens import asks
-from console.tui.screens.arm import ArmDialog
 from console.tui.screens.choose import ColumnsDialog, ExportDialog
 from console.tui.screens.fleet import FleetScreen
 from console.tui.screens.live import LiveScreen
 from console.tui.screens.palette import Lines
-from console.tui.screens.plan import PlanDialog
 from console.tui.widgets.terminal import Render
 from console.tui.widgets.themes import NAMES, THEMES
 from console.views.export import Format, export
-from console.views.targets import named_target
 from console.wire.client import Client
 from shared.messages import Replay
 
 
-class RemoraApp(PlacesApp):
+class RemoraApp(PlansApp):
     CSS_PATH = Path(__file__).with_name("console.tcss")
     COMMANDS: ClassVar = {Lines}
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar = []
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # PlacesApp's
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # PlansApp's
         super().__init__(*arguments, **options)
         self._history = command.History()
         self.ascii_only = False
@@ -65,69 +60,6 @@ class RemoraApp(PlacesApp):
 
     def _band(self) -> str:
         return f"-band-{self.appearance.colour or 'none'}"
-
-    # ---- plans
-
-    @on(asks.Planned)
-    def _plan(self, message: asks.Planned) -> None:
-        self._plan_for(message.verb, message.targets)
-
-    def _plan_for(
-        self, verb: objects.Verb, targets: list[Target], *, weight: int = 0, why: str = ""
-    ) -> None:
-        def make(weight: int) -> Wish:
-            return wish(verb, targets, weight)
-
-        usual = weight or targets[0].weight if verb == "weight" else None
-        self._open_plan(make, weight=usual, why=why, at_once=bool(weight) or verb != "weight")
-
-    @on(asks.UndoWanted)
-    def _undo(self, message: asks.UndoWanted) -> None:
-        """A plan too: what the nodes said that takes the change back."""
-        try:
-            made = undo(message.undo, message.title)
-        except VerbError as error:
-            self._say(str(error), "bad")
-            return
-        self._open_plan(lambda _: made)
-
-    def _open_plan(
-        self,
-        make: Callable[[int], Wish],
-        *,
-        weight: int | None = None,
-        why: str = "",
-        at_once: bool = True,
-    ) -> None:
-        dialog = PlanDialog(
-            self.source,
-            make,
-            weight=weight,
-            why=why or self.arming.reason,
-            at_once=at_once,
-            armed=lambda: self.arming.armed(self._clock()),
-        )
-        if isinstance(self.screen, LiveScreen):
-            self.screen.planned = self.screen.view
-        self.push_screen(dialog, lambda _: self._redraw_soon())
-
-    def _redraw_soon(self) -> None:
-        self.call_after_refresh(self.draw)
-
-    @on(asks.ArmWanted)
-    def _arm(self) -> None:
-        if self.arming.armed(self._clock()):
-            self.arming = self.arming.disarmed()
-            self._say("disarmed: nothing can be changed")
-            self.draw()
-        elif self.arming.never:
-            self._say(self.arming.refusal())
-        else:
-            self.push_screen(ArmDialog(self._arm_for), lambda _: self._redraw_soon())
-
-    def _arm_for(self, minutes: int, reason: str) -> None:
-        """Raises ArmingError."""
-        self.arming = self.arming.for_minutes(minutes, reason, self._clock())
 
     # ---- tables
 
@@ -199,6 +131,10 @@ class RemoraApp(PlacesApp):
             match order:
                 case command.Plan():
                     return self._do_plan(screen, order)
+                case command.Operate(wanted, name):
+                    return self._operate(screen, wanted, name)
+                case command.At(when):
+                    self._to(when)
                 case command.Arm(minutes, reason):
                     self._arm_for(minutes, reason)
                 case command.Go("disarm"):
@@ -212,17 +148,6 @@ class RemoraApp(PlacesApp):
                     self._open(asks.Opened(place, node if place == "node" else name))
         except VerbError as error:
             return str(error)
-        return ""
-
-    def _do_plan(self, screen: LiveScreen, order: command.Plan) -> str:
-        refusal = screen.refusal()
-        if refusal:
-            return refusal
-        assert screen.view is not None
-        target = named_target(screen.view, order.target)
-        if isinstance(target, str):
-            return target
-        self._plan_for(order.verb, [target], weight=order.weight or 0, why=order.reason)
         return ""
 
     @on(asks.Repaint)

@@ -14,13 +14,20 @@ from typing import NamedTuple
 from console.model import objects
 from console.model.objects import Kind, Object, ObjectError, Verb
 from console.model.store import Agent
+from console.model.underway import underway
 from console.planning import arming
+from console.planning.staging import Staging, staging
 from console.tui.appearance import THEMES
 from console.tui.keys import PLACES
 
 VERBS: tuple[Verb, ...] = ("drain", "undrain", "maint", "weight")
 NAMED: Mapping[str, Kind] = {"node": "node", "vip": "vip", "real": "real", "ring": "vip"}
-OTHER = ("node", "vip", "real", "ring", "arm", "disarm", "theme", "help", "quit")
+OTHER = (
+    "node", "vip", "real", "ring", "op", "undo", "at", "now", "arm", "disarm", "theme", "help",
+    "quit",
+)  # fmt: skip
+ORDERS = ("hold", "resume", "revert")
+FLAGS = ("--reason", "--canary", "--soak", "--batch", "--stop-on")
 LINES_KEPT = 50
 
 
@@ -46,28 +53,50 @@ class Plan(NamedTuple):
     weight: int | None
     """None: not said, or not of this verb."""
     reason: str
+    how: Staging | None = None
+    """None: all nodes at once."""
 
 
-def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Arm:
+class Operate(NamedTuple):
+    """What is wanted with an operation: `hold`, `resume`, `revert` or `undo`."""
+
+    order: str
+    operation: str
+    """As much of its name as was typed."""
+
+
+class At(NamedTuple):
+    """To another moment of the agents' last hour."""
+
+    text: str
+    """Empty: now."""
+
+
+def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Arm | Operate | At:
     """Raises ObjectError or ArmingError, whose text says what would do."""
-    words, reason = _words(text)
+    words, flags = _words(text)
+    reason = flags.get("--reason", "")
     verb = words[0] if words else ""
     if verb == "arm":
         said = reason or " ".join(words[2:])
         return Arm(arming.minutes(words[1] if len(words) > 1 else ""), said)
     if verb in VERBS:
-        return _plan(verb, words[1:], reason, agents)
-    if reason:
-        raise ObjectError(f"--reason: {verb or 'nothing'} needs none; only a plan has a reason")
+        return _plan(verb, words[1:], flags, agents)
+    if flags:
+        raise ObjectError(
+            f"{next(iter(flags))}: {verb or 'nothing'} needs none; only a plan has one"
+        )
+    if verb in ("op", "undo"):
+        return _operate(verb, words[1:])
+    if verb in ("at", "now"):
+        return At(_one(verb, words[1:]) if verb == "at" else "")
     if verb in NAMED:
         kind = NAMED[verb]
         name = _one(verb, words[1:]).removeprefix(f"{kind}/")
         found = objects.parse(f"{kind}/{name}", agents, kinds=(kind,))
         return Go(verb, str(found).partition("/")[2])
     if verb == "theme":
-        if words[1:] not in ([name] for name in THEMES):
-            raise ObjectError(f"theme: one of {', '.join(THEMES)}")
-        return Go(verb, words[1])
+        return Go(verb, _theme(words[1:]))
     if verb == "what-if":
         return Go(verb, shlex.join(words[1:]))
     if verb not in {*PLACES, *OTHER}:
@@ -78,22 +107,41 @@ def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Arm:
     return Go(verb)
 
 
-def _words(text: str) -> tuple[list[str], str]:
-    """(words, what `--reason` says)."""
+def _operate(verb: str, words: list[str]) -> Operate:
+    if verb == "op" and (len(words) != 2 or words[0] not in ORDERS):
+        raise ObjectError(f"op: takes {', '.join(ORDERS)} and an operation's name (9)")
+    order = words.pop(0) if verb == "op" else verb
+    return Operate(order, _one(verb, words).removeprefix("op/"))
+
+
+def _theme(words: list[str]) -> str:
+    if words not in ([name] for name in THEMES):
+        raise ObjectError(f"theme: one of {', '.join(THEMES)}")
+    return words[0]
+
+
+def _words(text: str) -> tuple[list[str], dict[str, str]]:
+    """(words, what the flags say)."""
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise ObjectError(f"{text}: {error}".lower()) from error
     if words[:1] == ["remora"]:
         del words[0]
-    for index, word in enumerate(words):
-        if word == "--reason" and index + 1 < len(words):
-            return words[:index] + words[index + 2 :], words[index + 1]
-        if word.startswith("--reason="):
-            return words[:index] + words[index + 1 :], word.partition("=")[2]
-        if word.startswith("-"):
-            raise ObjectError(f"{word}: here only --reason TEXT; other flags need a shell")
-    return words, ""
+    plain: list[str] = []
+    flags: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name in FLAGS:
+            flags[name] = value if equals else next(rest, "")
+            if not flags[name]:
+                raise ObjectError(f"{name}: say what it is: {name} TEXT")
+        elif word.startswith("-") and not word[1:2].isdigit():
+            raise ObjectError(f"{word}: here only {', '.join(FLAGS)}; other flags need a shell")
+        else:
+            plain.append(word)
+    return plain, flags
 
 
 def _one(verb: str, words: Sequence[str]) -> str:
@@ -102,7 +150,7 @@ def _one(verb: str, words: Sequence[str]) -> str:
     return words[0]
 
 
-def _plan(verb: Verb, words: list[str], reason: str, agents: Sequence[Agent]) -> Plan:
+def _plan(verb: Verb, words: list[str], flags: Mapping[str, str], agents: Sequence[Agent]) -> Plan:
     weight = None
     if verb == "weight":
         text = words.pop() if len(words) == 2 else ""
@@ -111,7 +159,8 @@ def _plan(verb: Verb, words: list[str], reason: str, agents: Sequence[Agent]) ->
         weight = int(text)
     target = objects.parse(_one(verb, words), agents, kinds=("real", "vip", "node"))
     objects.action(verb, target, weight or 0)
-    return Plan(verb, target, weight, reason)
+    how = staging(*(flags.get(name, "") for name in FLAGS[1:]))
+    return Plan(verb, target, weight, flags.get("--reason", ""), how)
 
 
 def completions(text: str, agents: Sequence[Agent]) -> list[str]:
@@ -139,10 +188,14 @@ def _candidates(given: Sequence[str], agents: Sequence[Agent]) -> list[str]:
             return [word for word in _candidates(rest, agents) if rest or word in VERBS]
         case ["theme"]:
             return list(THEMES)
+        case ["op"]:
+            return list(ORDERS)
+        case ["op", _] | ["undo"]:
+            return [each.operation for each in underway(agents, 0.0)]
         case ["arm"]:
             return ["15m", "30m", "1h"]
         case ["arm", _] | ["drain" | "undrain" | "maint", _] | ["weight", _, _]:
-            return ["--reason"]
+            return list(FLAGS)
     return []
 
 

@@ -28,6 +28,8 @@ from console.tui.key_order import KeyOrderApp
 from console.tui.pace import FRAME, Pace
 from console.tui.screens.live import LiveScreen
 from console.tui.screens.plan import PlanDialog
+from console.tui.scrub import Scrub
+from console.tui.steering import Steering
 from console.tui.widgets.terminal import Render
 from console.views.alerts import Watch
 from console.views.problems import Problem, problems
@@ -93,6 +95,8 @@ class FrameApp(KeyOrderApp):
         self._rings_due = 0.0
         self._found: tuple[Problem, ...] = ()
         self._judged = float("-inf")
+        self.scrub = Scrub(source, wall, self._tell)
+        self.steering = Steering(source, lambda: self.store, self._tell)
 
     def start_frames(self) -> None:
         """To be called once, when the first screen is there."""
@@ -111,8 +115,11 @@ class FrameApp(KeyOrderApp):
         now = self._clock()
         self._pace.sample(now, self.written, held=self.held_back)
         self._file()
+        self.steering.tick(now)
         if self._pace.due(now) and not self.held_back:
+            before = time.thread_time()
             self.draw()
+            self._pace.drawn(time.thread_time() - before)
 
     @on(Answered)
     def frame(self) -> None:
@@ -128,7 +135,10 @@ class FrameApp(KeyOrderApp):
         self.source.ask(self.store.take(inbox))
         self._tell_of_others(inbox)
         self._ask_for_rings()
+        now = self._clock()
         for reply in inbox.replies:
+            self.steering.take(reply, now)
+            self.scrub.take(reply)
             self._judged = float("-inf")  # a ring, or what an agent had not told before
             self.replied(reply)
         if isinstance(self.screen, PlanDialog):
@@ -144,6 +154,11 @@ class FrameApp(KeyOrderApp):
                 if body.who != self.source.who and isinstance(self.screen, LiveScreen):
                     text = f"{body.who}: {body.what}: {body.result} on {event.node}   9 has it"
                     self.screen.say(text, "hot")
+
+    def _tell(self, text: str) -> None:
+        """Of an operation that this console steers."""
+        if self.screen_stack and isinstance(self.screen, LiveScreen) and self.screen.composed:
+            self.screen.say(text, "hot")
 
     def _ask_for_rings(self) -> None:
         """Of VIPs whose rings differ, one of each digest: the alarm says from which slot on."""
@@ -171,7 +186,9 @@ class FrameApp(KeyOrderApp):
         screen = self.screen
         if not isinstance(screen, LiveScreen) or not screen.composed:
             return
-        if self._frozen is None:
+        if self.scrub.wanted:
+            screen.frame(self.scrub.view(self._view()))
+        elif self._frozen is None:
             screen.frame(self._view())
         elif screen.view is None:
             screen.frame(self._frozen)
@@ -206,5 +223,13 @@ class FrameApp(KeyOrderApp):
 
     def freeze(self) -> None:
         """Hold the display, or go on."""
+        if self.scrub.wanted:
+            self._tell("the past stands still already; t is now")
+            return
+        if self._frozen is None and self.steering.busy:
+            self._tell(
+                "this console steers an operation: its display stays live until that is over"
+            )
+            return
         self._frozen = self._held_view(self._view()) if self._frozen is None else None
         self.frame()

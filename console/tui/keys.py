@@ -100,6 +100,13 @@ KEYS = (
     Key("copy", "copy('row')", "c", "c", "copy", "the row to the clipboard", LOOK),
     Key("copy-json", "copy('json')", "y", "y", "", "the row as JSON to the clipboard", LOOK),
     Key("freeze", "freeze", "p", "p", "pause", "hold the display; data go on behind it", LOOK),
+    Key(
+        "time", "time(0)", "t", "t", "time", "a minute back in the agents' last hour, or now", LOOK
+    ),
+    Key("back", "time(-10)", "comma", ",", "", "10 s back in time", LOOK),
+    Key("on", "time(10)", "full_stop", ".", "", "10 s on", LOOK),
+    Key("minute-back", "time(-60)", "less_than_sign", "<", "", "a minute back", LOOK),
+    Key("minute-on", "time(60)", "greater_than_sign", ">", "", "a minute on", LOOK),
     Key("repaint", "repaint", "ctrl+l", "^L", "", "draw the whole screen again", LOOK),
     Key("arm", "arm", "A", "A", "arm", "plans for some minutes, with a reason; or not", PLAN),
     Key("drain", "plan('drain')", "D", "D", "drain…", "no new flows; those there are stay", PLAN),
@@ -115,6 +122,16 @@ KEYS = (
     ),
     Key("weight", "plan('weight')", "W", "W", "weight…", "another share of new flows", PLAN),
     Key("undo", "undo", "Z", "Z", "undo…", "operations: take the one under the cursor back", PLAN),
+    Key("resume", "resume", "R", "R", "go on…", "operations: go on with one that is held", PLAN),
+    Key(
+        "abort",
+        "abort",
+        "K",
+        "K",
+        "hold, back…",
+        "operations: hold one; of a held one: take back",
+        PLAN,
+    ),
     Key("help", "help", "question_mark", "?", "help", "this page", GO),
     Key("leave", "leave", "q", "q", "up, quit", "up; at the top: leave, nodes go on", GO),
 )

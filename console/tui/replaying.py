@@ -23,10 +23,6 @@ FASTEST = 32.0
 class ReplayApp(RemoraApp):
     CSS_PATH = RemoraApp.CSS_PATH
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("comma", "step(-10)", show=False),
-        Binding("full_stop", "step(10)", show=False),
-        Binding("less_than_sign", "step(-60)", show=False),
-        Binding("greater_than_sign", "step(60)", show=False),
         Binding("plus", "faster(2)", show=False),
         Binding("underscore", "faster(0.5)", show=False),
     ]
@@ -48,7 +44,7 @@ class ReplayApp(RemoraApp):
         self._title()
         super()._tick()
 
-    def action_step(self, seconds: int) -> None:
+    def to_moment(self, seconds: float) -> None:
         """Everything is read anew: a rate never spans a jump."""
         self.playback.seek(self.playback.wall() + seconds)
         self.store = Store(self.source.addresses)

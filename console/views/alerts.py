@@ -30,6 +30,7 @@ NEXT: Mapping[Kind, str] = {
     "announce": "its own node keeps it back: reals, quorum and sessions are on 6",
     "health": "Enter shows what each node's check last said",
     "mixed": "drain it on the other nodes too, or undrain it: flows that change node may break",
+    "held": "9: R goes on with it, K takes back what it did; until then nobody else may",
 }
 """What to do next, by kind of problem."""
 

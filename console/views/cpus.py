@@ -42,6 +42,7 @@ def item(row: CpuRow) -> Item:
         "rx_packets_per_s": rounded(row.cpu.pps),
         "share_of_node": row.cpu.share,
         "flow_table_miss_share": row.cpu.misses,
+        "softirq_share": row.cpu.softirq,
         "drop_packets_per_s": rounded(row.cpu.drop_pps),
         "queues": [{"queue": queue, "share": part} for queue, part in row.cpu.queues],
     }
@@ -56,6 +57,9 @@ CPUS: tuple[Column[CpuRow], ...] = (
     Column("CPU", 3, lambda r: Cell(str(r.cpu.number)), lambda r: -r.cpu.number, right=True),
     Column("PPS", 6, lambda r: Cell(fmt.si(r.cpu.pps)), lambda r: r.cpu.pps, right=True),
     Column("SHARE", 6, lambda r: Cell(fmt.percent(r.cpu.share)), lambda r: r.cpu.share, 1, True),
+    Column(
+        "SOFTIRQ", 7, lambda r: Cell(fmt.percent(r.cpu.softirq)), lambda r: r.cpu.softirq, 1, True
+    ),
     Column("MISS", 6, lambda r: Cell(fmt.percent(r.cpu.misses)), lambda r: r.cpu.misses, 1, True),
     Column("DROP/S", 6, lambda r: Cell(fmt.si(r.cpu.drop_pps)), lambda r: r.cpu.drop_pps, 1, True),
     Column("QUEUES", 20, lambda r: Cell(_queues(r), "dim"), lambda r: r.node, 2),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from console import format as fmt
 from console.model import rows
 from console.model.rates import HISTORY_SECONDS
@@ -58,10 +60,12 @@ def _xdp(snapshot: NodeSnapshot) -> Cell:
     return Cell(f"XDP {mode}", tones.get(mode, "bad"))
 
 
-def vip_lines(view: View, vip: Vip) -> list[TextLine]:
+def vip_lines(view: View, vip: Vip, room: int) -> list[TextLine]:
     """The VIP on each node: the spread should be even."""
     lines: list[TextLine] = []
-    for agent in view.agents:
+    for number, agent in enumerate(view.agents):
+        if len(lines) >= room - 1 and vip.nodes > room:
+            return [*lines, _rest(len(view.agents) - number, "remora get each")]
         for one in rows.vips([agent], view.now, name=vip.name):
             part = one.pps.value / vip.pps.value if one.pps.value and vip.pps.value else None
             lines.append(
@@ -76,24 +80,28 @@ def vip_lines(view: View, vip: Vip) -> list[TextLine]:
     return lines
 
 
-def real_lines(view: View, real: Real) -> list[TextLine]:
+def _rest(nodes: int, where: str) -> TextLine:
+    """What is not shown is said, and not computed: of five hundred nodes that is most of it."""
+    return line(f" and {nodes} more nodes: {where} has them all", "dim")
+
+
+def real_lines(view: View, real: Real, room: int) -> list[TextLine]:
     """The real as each node has it."""
     lines: list[TextLine] = []
-    for agent in view.agents:
-        for one in rows.reals([agent], view.now, vip=real.vip):
-            if one.address != real.address:
-                continue
+    for number, agent in enumerate(view.agents):
+        if len(lines) >= room - 1 and real.nodes > room:
+            return [*lines, _rest(len(view.agents) - number, "Enter")]
+        for one in rows.reals([agent], view.now, vip=real.vip, address=real.address):
             old = "?" if one.stale else ""
             lines.append(
                 (
                     Cell(f" {fmt.fit(agent.name, 10)} "),
                     Cell(fmt.fit(one.state.text, 12), one.state.tone),
                     Cell(
-                        f"w {one.weights[0]:<4} ring {fmt.percent(one.slots):>6}{old}"
-                        f"  {fmt.si(one.pps.value):>6} pps"
+                        f"w {one.weights[0]:<4} {fmt.si(one.pps.value):>6} pps"
                         f"  flows {fmt.si(one.live_flows.value):>5}"
-                        f"  check {one.check} {fmt.milliseconds(one.check_ms)} ms"
-                        f"  changed {fmt.age(one.changed)} ago"
+                        f"  {one.check}{old} {fmt.milliseconds(one.check_ms)} ms"
+                        f"  ring {fmt.percent(one.slots)}{old}  changed {fmt.age(one.changed)} ago"
                     ),
                 )
             )
@@ -115,12 +123,39 @@ def emptied_words(found: Emptied) -> str:
     return ", ".join(words)
 
 
-def reason_lines(reason: int) -> list[TextLine]:
+def reason_lines(reason: int, width: int = 10_000) -> list[TextLine]:
     known = BY_NUMBER.get(reason)
     if known is None:
         return [line(" a reason of a newer agent: this console has no words for it", "dim")]
+    said = (("means", known.meaning), ("cause", known.cause), ("remedy", known.remedy))
     return [
-        line(f" means   {known.meaning}"),
-        line(f" cause   {known.cause}"),
-        line(f" remedy  {known.remedy}"),
+        (Cell(f" {label if part == 0 else '':<8}", "dim"), Cell(text))
+        for label, words in said
+        for part, text in enumerate(wrap(words, width - 10))
     ]
+
+
+BARS_UP_TO = 60
+"""Nodes over which the fleet's screen adds VIPs up."""
+
+
+def vip_bars(view: View, room: int) -> list[TextLine]:
+    """The busiest VIPs of the fleet."""
+    if len(view.agents) > BARS_UP_TO:
+        return [line(" 3 has the VIPs", "dim")]
+    found = sorted(rows.vips(view.agents, view.now), key=lambda vip: -(vip.pps.value or 0.0))
+    lines = [_vip_bar(vip) for vip in found[:room]]
+    if len(found) > room:
+        lines[-1] = line(f" and {len(found) - room + 1} more: 3", "dim")
+    return lines or [line(" no node has told of VIPs", "dim")]
+
+
+def _vip_bar(vip: Vip) -> TextLine:
+    left = "?" if vip.pps.left_out else ""
+    return (
+        Cell(f" {fmt.fit(vip.name, 11)}"),
+        Cell(f"{fmt.si(vip.pps.value) + left:>7} {fmt.percent(vip.share):>6} "),
+        Cell(fmt.bar(vip.share, 14), "hot"),
+        Cell(f" {vip.reals_up}/{vip.reals} "),
+        Cell(vip.state.text, vip.state.tone),
+    )

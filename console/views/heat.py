@@ -35,6 +35,8 @@ class Metric(NamedTuple):
     """What the bounds are in: `busiest` of all CPUs shown, `even` share of the node, or `one`."""
     bounds: tuple[float, float, float]
     legend: str
+    always: bool = False
+    """Of CPUs that take no packet, too."""
 
 
 METRICS = (
@@ -53,6 +55,15 @@ METRICS = (
         "even",
         (0.5, 1.5, 2.5),
         "of an even share: ░ <0.5x  ▒ <1.5x  ▓ <2.5x  █ more",
+    ),
+    Metric(
+        "softirq",
+        lambda cpu: cpu.softirq,
+        fmt.percent,
+        "one",
+        (0.25, 0.5, 0.75),
+        "of its time, all that the kernel does there: ░ <25 %  ▒ <50 %  ▓ <75 %  █ more",
+        always=True,
     ),
     Metric(
         "flow-table misses",
@@ -145,7 +156,7 @@ def _cell(cpu: Cpu, metric: Metric, unit: float, *, fresh: bool) -> Cell:
     if not fresh:
         return Cell("?", "stale")
     value = metric.value(cpu)
-    if not cpu.taking:
+    if not cpu.taking and not metric.always:
         return Cell("·", "dim")
     if value is None:
         return Cell(fmt.UNKNOWN, "dim")
@@ -255,9 +266,10 @@ def _cpu_line(row: Heat, cpu: Cpu, taking: int) -> TextLine:
     even = None if cpu.share is None else cpu.share * taking
     cells: TextLine = (
         Cell(f" cpu{cpu.number:<4}", "strong"),
-        Cell(f"{fmt.si(cpu.pps) + old:>6} pps {fmt.percent(cpu.share):>6} "),
-        Cell(f"{_times(even):>5} even", "warn" if even and even >= 2.5 else "dim"),
-        Cell(f"  miss {fmt.percent(cpu.misses):>5}  drop {fmt.si(cpu.drop_pps):>5}/s "),
+        Cell(f"{fmt.si(cpu.pps) + old:>6} pps "),
+        Cell(f"{fmt.percent(cpu.share):>6}", "warn" if even and even >= 2.5 else ""),
+        Cell(f"  softirq {fmt.percent(cpu.softirq):>5}"),
+        Cell(f"  miss {fmt.percent(cpu.misses):>5}  drop {fmt.si(cpu.drop_pps):>4}/s "),
         Cell(fmt.sparkline(cpu.history, 12, HISTORY_SECONDS), "hot"),
     )
     queues = "".join(f"  q{queue} {fmt.percent(part)}" for queue, part in cpu.queues)

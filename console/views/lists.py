@@ -57,7 +57,7 @@ KINDS: Mapping[str, Kind] = {
     "check": Kind("CheckList", bgp.checks, bgp.CHECKS, bgp.check_item, _key),
     "op": Kind(
         "OperationList",
-        lambda agents, _: operations.operations(agents),
+        operations.operations,
         operations.OPERATIONS,
         operations.item,
         lambda row: f"op/{row.key}",

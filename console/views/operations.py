@@ -14,7 +14,8 @@ from typing import NamedTuple
 from console import format as fmt
 from console.model.records import State
 from console.model.store import Agent
-from console.views.cells import Cell, TextLine
+from console.model.underway import Seat, Underway, underway
+from console.views.cells import Cell, TextLine, line
 from console.views.columns import Column
 from console.views.items import Item, word
 from shared.messages import ChangeEvent
@@ -48,6 +49,8 @@ class Operation:
     state: State
     overtaken: str
     """Who changed the same object afterwards; empty: nobody."""
+    underway: Underway | None = None
+    """While it comes to its nodes one after the other."""
 
     @property
     def undo(self) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -55,8 +58,31 @@ class Operation:
         return [(s.address, s.node, s.undo) for s in self.steps if s.undo]
 
 
-def operations(agents: Sequence[Agent]) -> list[Operation]:
-    """Newest first."""
+def operations(agents: Sequence[Agent], now: float) -> list[Operation]:
+    """Those that are not over, then the newest first."""
+    going = {each.operation: each for each in underway(agents, now)}
+    found = _of_events(agents)
+    known = {made.key: made for made in found if made.key in going}
+    first = [_not_over(each, known.get(each.operation)) for each in going.values()]
+    return [*first, *(made for made in found if made.key not in going)]
+
+
+def _not_over(each: Underway, known: Operation | None) -> Operation:
+    text = f"HELD {each.count}" if each.held else f"◐ {each.count}"
+    return Operation(
+        key=each.operation,
+        wall=known.wall if known else each.wall,
+        who=each.who,
+        what=each.what,
+        why=each.why,
+        steps=known.steps if known else (),
+        state=State(text, "warn strong" if each.held else "warn", 7 if each.held else 4),
+        overtaken="",
+        underway=each,
+    )
+
+
+def _of_events(agents: Sequence[Agent]) -> list[Operation]:
     grouped: dict[str, list[tuple[Step, ChangeEvent]]] = {}
     for agent in agents:
         for event in agent.log.changes:
@@ -122,8 +148,15 @@ def _state(steps: Sequence[Step]) -> State:
     return State(f"· {steps[0].result}", "dim", 0)
 
 
+def name_of(operation: Operation) -> str:
+    """As much of its name as one types; operations of other clients have none."""
+    return "-" if " " in operation.key else operation.key[:8]
+
+
 def undoable(operation: Operation) -> str:
-    """`yes`, or why not."""
+    """`yes`, the keys that it takes, or why not."""
+    if operation.underway:
+        return "R K" if operation.underway.held else "K"
     if not operation.undo:
         return "-"
     return f"no: {operation.overtaken}" if operation.overtaken else "yes"
@@ -152,21 +185,44 @@ def item(row: Operation) -> Item:
 
 
 OPERATIONS: tuple[Column[Operation], ...] = (
+    Column("OP", 8, lambda r: Cell(name_of(r)), name_of, 2),
     Column("WHEN", 8, lambda r: Cell(fmt.clock(r.wall)), lambda r: r.wall),
     Column("WHO", 12, lambda r: Cell(r.who), lambda r: r.who, 1),
     Column("WHAT", 32, lambda r: Cell(r.what), lambda r: r.what),
     Column("RESULT", 14, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
     Column("UNDO", 4, lambda r: Cell(undoable(r).partition(":")[0]), undoable, 1),
-    Column("REASON", 40, lambda r: Cell(r.why, "dim"), lambda r: r.why, 3),
+    Column("REASON", 28, lambda r: Cell(r.why, "dim"), lambda r: r.why, 3),
 )
+
+
+def newest_lines(agents: Sequence[Agent], now: float, room: int) -> list[TextLine]:
+    """For a screen that is about something else: those under way, then the newest."""
+    found = operations(agents, now)
+    if not found:
+        return [line(" the agents remember no operation", "dim")]
+    lines: list[TextLine] = [
+        (
+            Cell(f" {fmt.clock(each.wall)} {fmt.fit(each.who, 10)} {fmt.fit(each.what, 32)} "),
+            Cell(each.state.text, each.state.tone),
+        )
+        for each in found[:room]
+    ]
+    if len(found) > room:
+        lines[-1] = line(f" and {len(found) - room + 1} more: 9", "dim")
+    return lines
 
 
 def operation_lines(operation: Operation, room: int) -> list[TextLine]:
     """The one under the cursor, node by node."""
     lines: list[TextLine] = [
         (Cell(" what     ", "dim"), Cell(operation.what, "strong")),
-        (Cell(" from     ", "dim"), Cell(f"{operation.who}   reason {operation.why or '-'}")),
+        (
+            Cell(" from     ", "dim"),
+            Cell(f"{operation.who}   reason {operation.why or '-'}   op {name_of(operation)}"),
+        ),
     ]
+    if operation.underway:
+        return [*lines, *_underway_lines(operation.underway, room - len(lines))]
     for step in operation.steps:
         tone = "ok" if step.done else "warn"
         lines.append(
@@ -178,6 +234,33 @@ def operation_lines(operation: Operation, room: int) -> list[TextLine]:
         )
     lines.append((Cell(" undo     ", "dim"), Cell(_undo_text(operation))))
     return lines[:room]
+
+
+def _underway_lines(each: Underway, room: int) -> list[TextLine]:
+    lines: list[TextLine] = [(Cell(" rollout  ", "dim"), Cell(each.terms or "-"))]
+    if each.held:
+        lines.append((Cell(" HELD     ", "warn strong"), Cell(each.said, "warn")))
+    way = "R plans to go on, K to take it back" if each.held else "K holds it"
+    end = (Cell(" next     ", "dim"), Cell(f"{way}; until then other-op keeps others off"))
+    seats = [_seat_line(seat) for seat in each.seats]
+    space = room - len(lines) - 1
+    if len(seats) > space:
+        left = len(seats) - space + 1
+        seats = [*seats[: space - 1], line(f" and {left} more nodes", "dim")]
+    return [*lines, *seats, end]
+
+
+def _seat_line(seat: Seat) -> TextLine:
+    turn = Cell(f"{'done' if seat.row.done else 'waits':<6}", "warn" if seat.row.done else "dim")
+    told = f"told {fmt.age(seat.told)} ago"
+    if not seat.fresh:
+        return (
+            Cell(f" {seat.node:<10} "),
+            Cell("?     ", "stale"),
+            Cell("its values are old", "dim"),
+        )
+    back = f"   back: {', '.join(seat.row.undo)}" if seat.row.undo else ""
+    return (Cell(f" {seat.node:<10} "), turn, Cell(f"{told}{back}", "dim"))
 
 
 def _undo_text(operation: Operation) -> str:

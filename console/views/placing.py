@@ -69,7 +69,7 @@ def lines(table: FlowTable | None) -> list[TextLine]:
     held = (
         f" table    {fmt.si(totals.occupied)}/{fmt.si(totals.capacity)} {fmt.percent(table.used)}"
         f"{old}  turnover {fmt.age(table.turnover)}{old}  hit {fmt.percent(table.hits)}{old}"
-        f"  miss/s {misses}  evicted/s {fmt.si(table.evictions)}{old}"
+        f"  evicted/s {fmt.si(table.evictions)}{old}  miss/s {misses}"
     )
     special = ", ".join(
         f"{name.replace('_', ' ')} {fmt.si(number)}"

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from console import format as fmt
 from console.model import rows
 from console.model.store import Agent, Liveness
+from console.model.underway import EXPECTED, as_expected, explained, underway
 from console.views.rings import first_difference
 from shared.messages import NodeSnapshot, Ring, VipRow
 from shared.model import Admin
@@ -30,6 +31,7 @@ Kind = Literal[
     "announce",
     "health",
     "mixed",
+    "held",
 ]
 
 
@@ -56,9 +58,11 @@ def problems(
     agents: Sequence[Agent], now: float, rings: Mapping[tuple[str, str], Ring] | None = None
 ) -> list[Problem]:
     """Critical ones first.  `rings`: those that were asked for, to say where they differ."""
+    known = explained(agents, now)
     found = [
-        *_of_nodes(agents, now, rings or {}),
-        *_of_vips(agents, now),
+        *_of_nodes(agents, now, rings or {}, known),
+        *_of_vips(agents, now, known),
+        *_of_operations(agents, now),
     ]
     return sorted(found, key=lambda problem: not problem.critical)
 
@@ -77,7 +81,10 @@ def _of_xdp(name: str, snapshot: NodeSnapshot) -> Iterator[Problem]:
 
 
 def _of_nodes(
-    agents: Sequence[Agent], now: float, rings: Mapping[tuple[str, str], Ring]
+    agents: Sequence[Agent],
+    now: float,
+    rings: Mapping[tuple[str, str], Ring],
+    known: frozenset[str],
 ) -> Iterator[Problem]:
     common = rows.common_digest(agents, now)
     for agent in agents:
@@ -92,7 +99,8 @@ def _of_nodes(
         if snapshot is None:
             continue
         yield from _of_xdp(name, snapshot)
-        if snapshot.ring_digest != common:
+        expected = bool(known) and as_expected(agent, agents, known, now)
+        if snapshot.ring_digest != common and not expected:
             where = first_difference(agent, agents, now, rings)
             text = f"ring differs from the others: {where}flows that move here break"
             yield Problem(True, name, text, "ring")
@@ -155,7 +163,15 @@ class _Seen:
             self.drained[address] = self.drained.get(address, 0) + 1
 
 
-def _of_vips(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
+def _of_operations(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
+    for each in underway(agents, now):
+        if each.held or each.left > EXPECTED:
+            word = "HELD" if each.held else "left"
+            text = f"{word} at {each.count}: {each.what}: {each.said or 'its console went'}"
+            yield Problem(False, f"op/{each.operation[:8]}", text, "held", each.left)
+
+
+def _of_vips(agents: Sequence[Agent], now: float, known: frozenset[str]) -> Iterator[Problem]:
     """From the topic that every screen follows, so that all of them count alike.
 
     Without rates and shares: this runs over the whole fleet all the time.
@@ -176,7 +192,7 @@ def _of_vips(agents: Sequence[Agent], now: float) -> Iterator[Problem]:
     for name, vip in seen.items():
         yield from _of_vip(name, vip)
     for name, vip in seen.items():
-        yield from _of_one(name, vip)
+        yield from _of_one(name, vip, canary=name in known)
 
 
 def _of_vip(name: str, vip: _Seen) -> Iterator[Problem]:
@@ -187,13 +203,13 @@ def _of_vip(name: str, vip: _Seen) -> Iterator[Problem]:
         yield Problem(False, f"vip/{name}", f"not announced by {', '.join(vip.silent)}", "announce")
 
 
-def _of_one(vip: str, seen: _Seen) -> Iterator[Problem]:
+def _of_one(vip: str, seen: _Seen, *, canary: bool) -> Iterator[Problem]:
     for address, told in seen.ailing.items():
         where = "" if len(told) == seen.nodes else f" on {len(told)} of {seen.nodes} nodes"
         text = f"not up{where}: {told[0][0]}"
         age = max(age for _, age in told)
         yield Problem(False, f"real/{address}@{vip}", text, "health", age, at_least=True)
     for address, count in seen.drained.items():
-        if count < seen.nodes and address not in seen.ailing:
+        if count < seen.nodes and address not in seen.ailing and not canary:
             text = f"drained on {count} of {seen.nodes} nodes only"
             yield Problem(False, f"real/{address}@{vip}", text, "mixed")

@@ -68,8 +68,9 @@ def _bgp(row: Node) -> Cell:
 def _ring(row: Node) -> Cell:
     if row.snapshot is None:
         return Cell(fmt.UNKNOWN, "dim")
-    mark = "!" if row.ring_differs else ("" if row.live else "?")
-    return Cell(row.snapshot.ring_digest[:6] + mark, "bad" if row.ring_differs else "")
+    mark = "!" if row.ring_differs else "*" if row.ring_expected else ("" if row.live else "?")
+    tone = "bad" if row.ring_differs else "warn" if row.ring_expected else ""
+    return Cell(row.snapshot.ring_digest[:6] + mark, tone)
 
 
 def _flows(row: Node) -> float | None:

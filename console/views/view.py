@@ -10,6 +10,7 @@ from console import format as fmt
 from console.model.rates import HISTORY_SECONDS, Sum, total
 from console.model.records import Node
 from console.model.store import Agent, Store
+from console.model.underway import underway
 from console.planning.arming import Arming
 from console.views.alerts import Alert
 from console.views.cells import Cell, TextLine, line
@@ -34,6 +35,8 @@ class View(NamedTuple):
     """The terminal cannot take more: frames are rarer."""
     arming: Arming = Arming()
     mode: str = "LIVE"
+    past: float | None = None
+    """Seconds that it is ago; None: it is not the past, as the agents kept it."""
 
     @property
     def simulated(self) -> bool:
@@ -61,6 +64,7 @@ def header(view: View, width: int) -> TextLine:
         Cell(f"stale {stale} ", "stale" if stale else ""),
         Cell("│ "),
         Cell(f"alerts {alerts} ", "bad" if alerts else ""),
+        *_operations(view),
     ]
     mode = view.mode if view.held is None else f"FROZEN {fmt.age(view.held)}"
     mode = f"SIMULATED {mode}" if view.simulated else mode
@@ -73,6 +77,16 @@ def header(view: View, width: int) -> TextLine:
         Cell(" " * max(1, gap)),
         Cell(right, "warn" if odd else "ok"),
     )
+
+
+def _operations(view: View) -> list[Cell]:
+    """Those that come to their nodes one after the other, and are not over."""
+    found = underway(view.agents, view.now)
+    if not found:
+        return []
+    held = sum(each.held for each in found)
+    text = f"ops {held} HELD " if held else f"ops {len(found)} "
+    return [Cell("│ "), Cell(text, "warn strong" if held else "warn")]
 
 
 def tiny(view: View) -> list[TextLine]:

@@ -89,13 +89,9 @@ class Playback:
         self,
         address: str,
         action: Action,
-        *,
-        why: str = "",
-        dry_run: bool = False,
-        expect_revision: int | None = None,
-        operation: str = "",
+        **options: object,
     ) -> str:
-        del why, dry_run, expect_revision, operation
+        del options
         self._sent += 1
         id_ = str(self._sent)
         question = isinstance(action, Look | Replay)

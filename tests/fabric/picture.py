@@ -33,6 +33,7 @@ async def _session(fabric: Fabric) -> None:
             await _watch(pilot, 30)
             _save(app, "fleet")
             await _drain(app, pilot)
+            await _a_canary_is_held(app, pilot, fabric)
             await _a_real_dies(app, pilot, fabric)
             await _a_ring_differs(app, pilot, fabric)
             await _drops_appear(app, pilot)
@@ -65,6 +66,27 @@ async def _confirm(app: RemoraApp, pilot: Pilot[None], picture: str = "") -> Non
     await pilot.press("tab", "tab", "enter")
     await _watch(pilot, 2)
     await pilot.press("escape")
+
+
+async def _a_canary_is_held(app: RemoraApp, pilot: Pilot[None], fabric: Fabric) -> None:
+    """A real of its VIP fails while it soaks; then it is taken back."""
+    real = t.real("r1").address
+    command = f"drain real/{real}@web --canary lb1 --soak 60s"
+    await pilot.press("1", "colon", *command, "enter")
+    await _watch(pilot, 3)
+    await _confirm(app, pilot)
+    await _watch(pilot, 6)
+    _save(app, "canary")
+    fabric.stop_service("r3")
+    await pilot.press("9")
+    await _watch(pilot, 10)
+    _save(app, "held")
+    fabric.start_service("r3")
+    await _watch(pilot, 6)
+    await pilot.press("K")
+    await _watch(pilot, 3)
+    await _confirm(app, pilot)
+    await _watch(pilot, 4)
 
 
 async def _a_real_dies(app: RemoraApp, pilot: Pilot[None], fabric: Fabric) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -59,6 +60,27 @@ class Terminal:
         self.press(row, "Enter")
         self.shows(f"filter {row}", f">{row} ")
 
+    def arm(self, why: str) -> None:
+        self.press("A")
+        self.shows("becomes the reason")
+        self.press(why, "Tab", "Tab", "Enter")
+        self.shows("ARMED 14:")
+
+    def canary(self, node: str, name: str, soak: str) -> None:
+        """The open plan comes to this node first."""
+        self.shows(f"type {name} to go on", "Tab field")
+        self.press("BTab", name)
+        self.shows(f"to go on {name}")
+        self.press("BTab", "BTab", "BTab", "C-u")
+        self.shows("soak        then")
+        self.press(soak)
+        self.shows(f"soak {soak} ")
+        self.press("BTab", node)
+        self.shows(f"canary   {node} ", f"--canary {node} --soak {soak}")
+        self.press("Tab", "Tab", "Tab", "Tab", "Tab", "Tab", "Enter")
+        self.shows("begun: 9 shows it")
+        self.press("Escape")
+
     def confirm(self, name: str, nodes: int = len(t.NODES)) -> None:
         """What the plan wants typed, then its button."""
         self.press("BTab", name)
@@ -70,10 +92,22 @@ class Terminal:
         subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
 
 
+def opened(fabric: Fabric, name: str = "") -> Terminal:
+    addresses = [word for agent in fabric.agents.values() for word in ("-a", agent.address)]
+    return Terminal(f"{fabric.place.name}{name}", shlex.join([*REMORA, *addresses]))
+
+
 @pytest.fixture
 def terminal(fabric: Fabric) -> Iterator[Terminal]:
-    addresses = [word for agent in fabric.agents.values() for word in ("-a", agent.address)]
-    terminal = Terminal(fabric.place.name, shlex.join([*REMORA, *addresses]))
+    terminal = opened(fabric)
+    yield terminal
+    terminal.close()
+
+
+@pytest.fixture
+def another(fabric: Fabric) -> Iterator[Terminal]:
+    """A second operator's."""
+    terminal = opened(fabric, "-2")
     yield terminal
     terminal.close()
 
@@ -94,10 +128,7 @@ def test_a_real_is_drained_and_undrained_by_keys(fabric: Fabric, terminal: Termi
 
         terminal.press("D")
         terminal.shows("VIEW", "A arms the console")
-        terminal.press("A")
-        terminal.shows("becomes the reason")
-        terminal.press("INC-7", "Tab", "Tab", "Enter")
-        terminal.shows("ARMED 14:")
+        terminal.arm("INC-7")
         terminal.press("D")
         terminal.shows(f"Plan: drain real/{address}@web", "flows now", "guards", "Cancel", "Drain")
         terminal.shows(f"type {address} to go on", "Tab field")
@@ -147,10 +178,7 @@ def test_a_drain_on_one_node_is_an_alarm_and_undone_by_keys(
         # What the agent tells of the drain's end is an entry too.
         terminal.press("ok 1/1", "Enter")
         terminal.shows("one node only", "Z plans: undrain")
-        terminal.press("A")
-        terminal.shows("becomes the reason")
-        terminal.press("INC-8", "Tab", "Tab", "Enter")
-        terminal.shows("ARMED 14:")
+        terminal.arm("INC-8")
         terminal.press("Z")
         terminal.shows(f"Plan: undo drain {real}", f"type {address} to go on", "Tab field")
         terminal.confirm(address, nodes=1)
@@ -160,6 +188,97 @@ def test_a_drain_on_one_node_is_an_alarm_and_undone_by_keys(
         fabric.cli("undrain", real, "--yes")
 
 
+def test_a_canary_comes_to_its_node_first_and_its_ring_is_no_alarm(
+    fabric: Fabric, terminal: Terminal, another: Terminal
+) -> None:
+    """One node, a soak, then the other; meanwhile two rings, marked and expected, and no flow lost;
+    a second console sees the same, and the past shows how it was."""
+    address = t.real("r2").address
+    real = f"real/{address}@web"
+    with fabric.load(rate=100, downloads=1) as running:
+        terminal.shows("Fleet", "LIVE", "nodes 2/2")
+        another.shows("Fleet", "LIVE", "nodes 2/2")
+        terminal.arm("INC-9")
+        terminal.press(":")
+        terminal.shows("Tab completes")
+        terminal.press(f"drain {real}", "Enter")
+        terminal.shows(f"Plan: drain {real}", "ok on 2 nodes")
+        before = time.monotonic()
+        terminal.canary("lb1", address, "8s")
+        until(lambda: admin(fabric, "lb1", address) is Admin.DRAINING, 5, "the canary is drained")
+        assert admin(fabric, "lb2", address) is Admin.ENABLED
+        for console in (terminal, another):
+            console.shows("* ", "ops 1", "alerts 0", "nothing is wrong")
+        assert len(fabric.routes(t.WEB)) == len(t.NODES), "both stay in the router's ECMP"
+        other = fabric.cli("drain", f"real/{t.real('r3').address}@web", "--yes")
+        assert other.returncode == 4, "other-op keeps others off"
+        assert "other-op" in other.stdout + other.stderr
+        until(lambda: admins(fabric, address) == {Admin.DRAINING}, 20, "then the other")
+        another.shows("alerts 0", "LIVE", seconds=20)
+        until(lambda: fabric.cli("diff", "ring", "web").returncode == 0, 10, "rings are equal")
+        another.press("9")
+        another.shows(f"drain {real}", "ok 2/2", "INC-9")
+
+        another.press("3")
+        another.find("web")
+        another.press("Enter")
+        another.find(address)
+        another.shows("drain", "0.0%")
+        another.press(":")
+        another.shows("Tab completes")
+        another.press(f"at {time.monotonic() - before:.0f}s", "Enter")
+        past = another.shows("PAST", "t is now", f">{address}", "● up")
+        assert "LIVE" not in past
+        another.press("D")
+        another.shows("this is the past")
+        another.press("t")
+        another.shows("LIVE", "drain")
+        records = running.stop()
+    assert load.failures(records) == []
+    until(lambda: not fabric.look("lb1").node.rollouts, 15, "it is over")
+    assert fabric.cli("undo", "--yes").returncode == 0
+    until(lambda: admins(fabric, address) == {Admin.ENABLED}, 10, "as before on both nodes")
+
+
+def test_a_held_operation_is_on_every_console_and_taken_back_by_another(
+    fabric: Fabric, terminal: Terminal, another: Terminal
+) -> None:
+    """A real fails in the soak: HELD; who began it is gone; the other one plans the way back."""
+    address = t.real("r2").address
+    terminal.shows("Fleet", "LIVE", "nodes 2/2")
+    another.shows("Fleet", "LIVE", "nodes 2/2")
+    terminal.arm("INC-10")
+    terminal.press(":")
+    terminal.shows("Tab completes")
+    terminal.press(f"drain real/{address}@web", "Enter")
+    terminal.shows("Plan: drain", "ok on 2 nodes")
+    terminal.canary("lb1", address, "90s")
+    until(lambda: admin(fabric, "lb1", address) is Admin.DRAINING, 5, "the canary is drained")
+    fabric.stop_service("r3")
+    try:
+        another.shows("ops 1 HELD", "HELD at 1/2", seconds=20)
+    finally:
+        fabric.start_service("r3")
+    terminal.close()
+    assert admin(fabric, "lb2", address) is Admin.ENABLED, "nothing more was sent"
+    assert len(fabric.routes(t.WEB)) == len(t.NODES)
+    another.press("9")
+    another.shows("HELD 1/2", "went down on", "R plans to go on", "INC-10")
+    another.arm("INC-10")
+    another.press("K")
+    another.shows("Plan: take back drain", f"type {address} to go on", "Tab field", "ok on 1 node")
+    another.confirm(address, nodes=1)
+    until(lambda: admins(fabric, address) == {Admin.ENABLED}, 10, "as before on both nodes")
+    another.press("Escape")
+    another.shows("LIVE")
+    until(lambda: "ops" not in another.screen().splitlines()[0], 10, "it is over")
+    until(lambda: fabric.cli("diff", "ring", "web").returncode == 0, 15, "rings are equal")
+
+
+def admin(fabric: Fabric, node: str, address: str) -> Admin:
+    return fabric.look(node).reals["web", address].admin
+
+
 def admins(fabric: Fabric, address: str) -> set[Admin]:
     """What the nodes say of the real in VIP `web`."""
-    return {fabric.look(node).reals["web", address].admin for node in t.NODES}
+    return {admin(fabric, node, address) for node in t.NODES}

@@ -15,6 +15,9 @@ from types import TracebackType
 import msgspec
 import zmq
 
+from agent import rollouts
+from agent.commands import in_words
+from agent.nouns import Part
 from shared.codec import command_frames, command_of, telemetry_frames
 from shared.messages import (
     Action,
@@ -30,6 +33,7 @@ from shared.messages import (
     Replay,
     Ring,
     RingOf,
+    Rollout,
     Snapshot,
     Undrain,
     Weight,
@@ -68,6 +72,7 @@ class FakeAgent:
         """Called after every dry run: what another operator does meanwhile."""
         self.failure: BaseException | None = None
         self._answers: dict[str, Answer] = {}
+        self._parts: tuple[Part, ...] = ()
         self._outbox: list[Snapshot | Event] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -171,10 +176,31 @@ class FakeAgent:
             first = command.action.sequence
             known = tuple(e for e in self.events if e.sequence >= first)
             return self._made(command, "ok", events=known)
+        if isinstance(command.action, Rollout):
+            return self._told(command, command.action)
         answer = self._answers[command.id] = self._decided(command)
+        if answer.status == "applied" and not command.dry_run:
+            self._took_turn(command)
         if command.dry_run:
             self.interfere()
         return answer
+
+    def _told(self, command: Command, told: Rollout) -> Answer:
+        """As an agent keeps its part of an operation."""
+        lines = (in_words(told.action),) if told.action else ()
+        self._parts = rollouts.told(
+            self._parts, command, told, lines=lines, vips=(), now=5000 + self.second
+        )
+        self._show_parts()
+        return self._made(command, "applied")
+
+    def _took_turn(self, command: Command) -> None:
+        back = ("undrain real/10.3.1.2@web",) if isinstance(command.action, Drain) else ()
+        self._parts = rollouts.after(self._parts, command, back) or self._parts
+        self._show_parts()
+
+    def _show_parts(self) -> None:
+        self.fleet.rollouts = tuple(rollouts.row(part) for part in self._parts)
 
     def _decided(self, command: Command) -> Answer:
         if command.expect_revision not in (None, self.fleet.revision):
@@ -263,7 +289,7 @@ class FakeAgent:
         slots = self.fleet.slots(vip)
         parts = [n.to_bytes(2, "little") * count for n, count in enumerate(slots.values())]
         whole = b"".join(parts).ljust(2 * RING_SLOTS, b"\xff")
-        return Ring(vip, self.fleet.digest(), tuple(slots), whole)
+        return Ring(vip, self.fleet.digest(vip), tuple(slots), whole)
 
     def _made(self, command: Command, status: str, **more: object) -> Answer:
         return Answer(

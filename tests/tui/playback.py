@@ -46,9 +46,10 @@ class Playback:
         operation: str = "",
         allow: tuple[str, ...] = (),
         expires: float = 0.0,
+        timeout: float = 0.0,
     ) -> str:
         assert address in self.addresses
-        del why, expect_revision, operation, allow, expires
+        del why, expect_revision, operation, allow, expires, timeout
         self.sent.append((address, action, dry_run))
         return f"playback-{len(self.sent)}"
 

@@ -28,6 +28,7 @@ from shared.messages import (
     PeerEvent,
     RealRow,
     RealSnapshot,
+    RolloutRow,
     RouteEvent,
     Snapshot,
     VipRow,
@@ -64,6 +65,7 @@ class Fleet:
     cpus: tuple[int, ...] = (1, 1)
     """Parts of the packets that each CPU takes; 0: none ever."""
     empty: bool = False
+    rollouts: tuple[RolloutRow, ...] = ()
 
     def at(self, second: float) -> tuple[Snapshot, ...]:
         return (
@@ -95,8 +97,10 @@ class Fleet:
         whole = sum(self.weight.get((vip, r), WEIGHTS[r]) for r in serving)
         return {r: RING_SLOTS * self.weight.get((vip, r), WEIGHTS[r]) // whole for r in serving}
 
-    def digest(self) -> str:
-        state = sorted((v, r, s) for v in (WEB, DNS) for r, s in self.slots(v).items())
+    def digest(self, vip: str = "") -> str:
+        """Of one VIP's ring, or of all."""
+        vips = (vip,) if vip else (WEB, DNS)
+        state = sorted((v, r, s) for v in vips for r, s in self.slots(v).items())
         return f"{sum(hash_of(str(part)) for part in state) % 16**12:012x}"
 
     def _packets(self, vip: str, second: float) -> int:
@@ -135,6 +139,7 @@ class Fleet:
             ),
             cpu_seconds=12.0 + second * 0.01,
             rss_bytes=48_000_000,
+            rollouts=self.rollouts,
             phase=self.phase,
         )
 
@@ -158,7 +163,7 @@ class Fleet:
                     reals_up=len(self._serving(name)),
                     quorum=1,
                     announced=self.node_admin is Admin.ENABLED,
-                    ring_digest=self.digest(),
+                    ring_digest=self.digest(name),
                     ring_changes=self.revision,
                     phase=self.phase,
                     ailing=tuple(
@@ -226,6 +231,7 @@ class Fleet:
             flow_misses=Counters(
                 t // 10 if number % 4 == 1 else 0 for number, t in enumerate(taken)
             ),
+            softirq=Counters(int(second * (2 + 4 * part)) for part in self.cpus),
         )
         flowtable = FlowtableSnapshot(
             **self._head(second),  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 
 from console.tui.app import RemoraApp
 from console.tui.screens.plan import PlanDialog
-from shared.messages import Drain, Weight
+from shared.messages import Drain, RolloutRow, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.playback import SECONDS, recorded
@@ -93,6 +93,37 @@ def drained() -> RemoraApp:
     )
 
 
+def canary(held: str = "") -> RemoraApp:
+    """Drained on lb1, which is the canary; held or still soaking."""
+    nodes = {
+        address: Fleet(address[-3:], rollouts=(_part(held=held, done=address == LB1),))
+        for address in (LB1, LB2)
+    }
+    nodes[LB1].admin[WEB1] = Admin.DRAINING
+    return recorded(nodes, armed=True)
+
+
+def _part(*, held: str, done: bool) -> RolloutRow:
+    real = "real/10.3.1.2@web"
+    return RolloutRow(
+        operation="4182c0ffee00",
+        who="ak@jump01",
+        lines=(f"drain {real}",),
+        state="held" if held else "running",
+        since=5000.0 + SECONDS - 11,
+        until=0.0 if held else 5000.0 + SECONDS + 30,
+        done=done,
+        undo=(f"undrain {real}",) if done else (),
+        why="INC-2290 kernel",
+        terms="--canary lb1 --soak 30s --batch 1 --stop-on drops=+50/s,hc,ack=5s",
+        said=held,
+    )
+
+
+def held() -> RemoraApp:
+    return canary("drops +81/s (limit +50/s)")
+
+
 STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
     "fleet": (plain, ()),
     "node": (plain, ("enter",)),
@@ -101,7 +132,7 @@ STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
     "drops": (plain, ("4",)),
     "heat": (skewed, ("5", "j")),
     "heat_share": (skewed, ("5", "m")),
-    "heat_misses": (skewed, ("5", "m", "m")),
+    "heat_misses": (skewed, ("5", "m", "m", "m")),
     "heat_many": (lambda: skewed(64), ("5", "j")),
     "heat_folded": (lambda: skewed(256), ("5", "j")),
     "heat_lost": (lost, ("5",)),
@@ -122,6 +153,13 @@ STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
     "ring_lost": (lost, ("3", "d")),
     "operations": (plain, ("9",)),
     "operations_nobody": (nobody, ("9",)),
+    "operations_canary": (canary, ("9",)),
+    "operations_held": (held, ("9",)),
+    "fleet_canary": (canary, ()),
+    "fleet_held": (held, ()),
+    "alerts_held": (held, ("8",)),
+    "vip_canary": (canary, ("3", "enter")),
+    "heat_softirq": (skewed, ("5", "m", "m")),
     "what_if": (plain, ("7",)),
     "packet": (plain, ("4", "enter", "enter")),
     "tail": (plain, ("4", "tab")),
@@ -180,6 +218,9 @@ SMALL_ONLY = (
     "node_empty",
     "heat_share",
     "heat_misses",
+    "heat_softirq",
+    "alerts_held",
+    "vip_canary",
     "heat_nobody",
     "bgp_checks",
     "bgp_nobody",
@@ -300,12 +341,13 @@ async def test_heat_shows_every_metric_and_what_is_hot() -> None:
     async with app.run_test(size=(140, 40)) as pilot:
         await keys("5", "j")(pilot)
         seen = []
-        for _ in range(5):
+        for _ in range(6):
             seen.append(painted(app, "#crumb").split("sort")[0].strip())
-            assert "· " in painted(app, "LineTable"), "the CPU that takes nothing"
+            if "softirq" not in seen[-1]:
+                assert "· " in painted(app, "LineTable"), "the CPU that takes nothing"
             await keys("m")(pilot)
-        assert seen[0] == seen[4] == "Heat › packets/s"
-        assert len(set(seen)) == 4
+        assert seen[0] == seen[5] == "Heat › packets/s"
+        assert len(set(seen)) == 5
         lines = painted(app, "#cpus").splitlines()
         assert lines[0].startswith(" cpu3"), "the busiest first"
         assert "1 took no packet" in lines[-1]

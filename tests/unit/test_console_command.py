@@ -11,7 +11,7 @@ from console.exits import VerbError
 from console.model.objects import Object
 from console.model.recording import inbox
 from console.model.store import Agent, Store
-from console.tui.command import Go, History, Plan, completions, parse
+from console.tui.command import FLAGS, Go, History, Plan, completions, parse
 from tests.tui.recorded import LB1, LB2, Fleet, records
 
 
@@ -58,9 +58,9 @@ def test_what_a_line_means(text: str, order: Go | Plan, agents: list[Agent]) -> 
         ("weight 10.3.1.2@web", "a number from 1 to 1000"),
         ("weight 10.3.1.2@web 0", "a number from 1 to 1000"),
         ("weight lb1 5", "a node has no weight"),
-        ("drain lb1 --yes", "--yes: here only --reason TEXT"),
-        ("drain lb1 --reason", "--reason: here only --reason TEXT"),
-        ("fleet --reason x", "only a plan has a reason"),
+        ("drain lb1 --yes", "--yes: here only --reason, --canary"),
+        ("drain lb1 --reason", "--reason: say what it is"),
+        ("fleet --reason x", "only a plan has one"),
         ("fleet now", "fleet takes nothing more"),
         ("vip smtp", "there is none; there is vip/dns, vip/web"),
         ("drain 'lb1", "no closing quotation"),
@@ -80,7 +80,7 @@ def test_what_cannot_be_done_says_what_would(text: str, says: str, agents: list[
         ("drain real/10.3.1.2@", ["drain real/10.3.1.2@dns", "drain real/10.3.1.2@web"]),
         ("weight node", []),
         ("vip ", ["vip dns", "vip web"]),
-        ("drain node/lb1 ", ["drain node/lb1 --reason"]),
+        ("drain node/lb1 ", [f"drain node/lb1 {flag}" for flag in FLAGS]),
         ("fleet x", []),
         ("remora al", ["remora alerts"]),
     ],

@@ -11,7 +11,7 @@ from console.views.columns import fitting
 from console.views.heat import METRICS, SHADES, Metric, columns, cpu_lines, heat
 from tests.tui.recorded import LB1, LB2, Fleet, records
 
-PPS, SHARE, MISS, DROP = METRICS
+PPS, SHARE, SOFTIRQ, MISS, DROP = METRICS
 
 
 def agents(*nodes: Fleet, seconds: range = range(4)) -> list[Agent]:
@@ -35,8 +35,8 @@ def test_rates_shares_and_skew() -> None:
 
 @pytest.mark.parametrize(
     ("metric", "shades"),
-    [(PPS, "▓█·"), (SHARE, "▒▒·"), (MISS, "░▓·"), (DROP, "░█·")],
-    ids=["packets", "share", "misses", "drops"],
+    [(PPS, "▓█·"), (SHARE, "▒▒·"), (SOFTIRQ, "░░░"), (MISS, "░▓·"), (DROP, "░█·")],
+    ids=["packets", "share", "softirq", "misses", "drops"],
 )
 def test_shades(metric: Metric, shades: str) -> None:
     node = heat(agents(Fleet("lb1", cpus=(2, 3, 0))), 3.1, metric)[0]

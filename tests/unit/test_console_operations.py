@@ -53,7 +53,8 @@ def two(one: Fleet, other: Fleet) -> Store:
 def test_only_rings_that_differ_are_asked_for_and_the_alarm_says_where() -> None:
     same = two(Fleet("lb1"), Fleet("lb2"))
     assert wanted(list(same.agents.values()), 2.5, same.rings) == []
-    store = two(Fleet("lb1"), Fleet("lb2", admin={("web", A): Admin.DRAINING}))
+    both = {("web", A): Admin.DRAINING, ("dns", A): Admin.DRAINING}
+    store = two(Fleet("lb1"), Fleet("lb2", admin=both))
     agents = list(store.agents.values())
     missing = wanted(agents, 2.5, store.rings)
     assert {vip for _, vip in missing} == {"web", "dns"}
@@ -107,7 +108,7 @@ def drain(operation: str, result: str = "applied", who: str = "ann@jump") -> Cha
 
 def test_one_operation_on_two_nodes_is_one_row() -> None:
     store = changes((LB1, 1.0, drain("x")), (LB2, 1.1, drain("x")))
-    (one,) = operations(list(store.agents.values()))
+    (one,) = operations(list(store.agents.values()), 1.0)
     assert one.state.text == "● ok 2/2"
     assert [step.node for step in one.steps] == ["lb1", "lb2"]
     assert one.undo == [(LB1, "lb1", UNDRAIN), (LB2, "lb2", UNDRAIN)]
@@ -120,17 +121,17 @@ def test_one_operation_on_two_nodes_is_one_row() -> None:
 def test_partial_refused_and_failed_are_words() -> None:
     refused = drain("y", "refused: web would have no real")
     store = changes((LB1, 1.0, drain("x")), (LB2, 1.1, drain("x", "failed: disk")))
-    assert operations(list(store.agents.values()))[0].state.text == "▲ partial 1/2"
+    assert operations(list(store.agents.values()), 1.0)[0].state.text == "▲ partial 1/2"
     store = changes((LB1, 1.0, refused), (LB2, 1.1, refused))
-    (one,) = operations(list(store.agents.values()))
+    (one,) = operations(list(store.agents.values()), 1.0)
     assert (one.state.text, undoable(one)) == ("✕ refused", "-")
     store = changes((LB1, 1.0, drain("z", "failed: disk")))
-    assert operations(list(store.agents.values()))[0].state.text == "✕ failed"
+    assert operations(list(store.agents.values()), 1.0)[0].state.text == "✕ failed"
 
 
 def test_what_an_agent_tells_of_itself_is_no_failure() -> None:
     ended = ChangeEvent("agent", f"drain real/{A}@web", "drained, 0 flows", 8)
-    (one,) = operations(list(changes((LB1, 1.0, ended)).agents.values()))
+    (one,) = operations(list(changes((LB1, 1.0, ended)).agents.values()), 1.0)
     assert one.state.text == "· drained, 0 flows"
 
 
@@ -138,7 +139,7 @@ def test_what_was_changed_again_cannot_be_taken_back() -> None:
     back = ChangeEvent("mo@jump", f"undrain real/{A}@web", "applied", 9, "", "y",
                        (f"drain real/{A}@web",))  # fmt: skip
     store = changes((LB1, 1.0, drain("x")), (LB1, 5.0, back))
-    newest, oldest = operations(list(store.agents.values()))
+    newest, oldest = operations(list(store.agents.values()), 1.0)
     assert newest.who == "mo@jump"
     assert undoable(newest) == "yes"
     assert undoable(oldest).startswith("no: mo@jump at")
@@ -153,7 +154,7 @@ def test_dropped_packets_do_not_push_operations_out() -> None:
     for sequence in range(1, 3000):
         event = node.event(sequence, 1 + sequence / 1000, dropped())
         store.take(Inbox((Arrived(LB1, event, 2.0),)))
-    assert len(operations(list(store.agents.values()))) == 1
+    assert len(operations(list(store.agents.values()), 1.0)) == 1
 
 
 # ---- plans

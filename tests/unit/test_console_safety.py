@@ -91,13 +91,13 @@ def test_a_node_has_no_weight() -> None:
 
 def test_undo_is_what_each_node_said() -> None:
     lines = ("undrain real/10.3.1.2@web", "weight real/10.3.2.2@web 100")
-    made = wish.undo([(*NODES[0], lines), (*NODES[1], lines[:1])], "undo drain")
+    made = wish.as_told([(*NODES[0], lines), (*NODES[1], lines[:1])], "undo drain")
     back = Undrain("10.3.1.2", "web")
     both = Batch((back, Weight("10.3.2.2", 100, "web")))
     assert made.orders == (Order(*NODES[0], both), Order(*NODES[1], back))
     assert made.objects == ("real/10.3.1.2@web", "real/10.3.2.2@web")
     with pytest.raises(ObjectError, match="upgrade"):
-        wish.undo([(*NODES[0], ("disable real/10.3.1.2@web",))], "undo")
+        wish.as_told([(*NODES[0], ("disable real/10.3.1.2@web",))], "undo")
 
 
 # ---- places

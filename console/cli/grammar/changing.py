@@ -24,7 +24,13 @@ def add(verbs: Verbs) -> None:
     undo.add_argument(
         "operation", nargs="?", default="", metavar="OPERATION", help="its name; else your last"
     )
+    _add_staging(undo)
     _add_conditions(undo)
+    op = add_verb(verbs, "op", "an operation under way: hold it, go on with it, or take it back")
+    op.add_argument("order", choices=("hold", "resume", "revert"))
+    op.add_argument("operation", metavar="OPERATION", help="its name, or the start of it: get op")
+    _add_staging(op)
+    _add_conditions(op)
     confirm = add_verb(verbs, "confirm", "what you did with --confirm-within stays")
     confirm.add_argument(
         "operation", nargs="?", default="", metavar="OPERATION", help="else all of yours"
@@ -75,8 +81,23 @@ def _add_changing(verbs: Verbs, name: str, text: str) -> None:
     verb.add_argument(
         "--node", action="append", default=[], metavar="NAME", help="lb1 or 'lb*'; repeatable"
     )
+    _add_staging(verb)
     _add_wait(verb)
     _add_conditions(verb)
+
+
+def _add_staging(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--canary", default="", metavar="NODE", help="first there, or on so many; else all at once"
+    )
+    verb.add_argument("--soak", default="", metavar="TIME", help="after the canary (30s)")
+    verb.add_argument("--batch", default="", metavar="N", help="nodes at a time after that (1)")
+    verb.add_argument(
+        "--stop-on",
+        default="",
+        metavar="WHAT",
+        help="then it is HELD: drops=+50/s,hc,ack=5s (hc: a real's health changes)",
+    )
 
 
 def _add_wait(verb: argparse.ArgumentParser) -> None:

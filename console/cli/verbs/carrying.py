@@ -10,19 +10,35 @@ from __future__ import annotations
 import uuid
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from msgspec.structs import replace
 
-from console.cli.verbs import telling, waiting
+from console.cli.verbs import rolling, telling, waiting
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model.objects import Object
 from console.planning import plan
+from console.planning.asking import Terms
 from console.planning.plan import Answered
+from console.planning.rollout import Start
+from console.planning.staging import Staging
 from console.planning.wish import Wish
 from console.wire.client import ANSWER_TIMEOUT
 from shared.messages import Answer
+
+
+class Part(NamedTuple):
+    """Of an operation that is there already."""
+
+    name: str = ""
+    how: Staging | None = None
+    go_on: bool = False
+    others: tuple[str, ...] = ()
+    """Addresses of its nodes that are not in it."""
+
+
+ALL = Part()
 
 
 class Conditions(TypedDict):
@@ -40,15 +56,34 @@ def carry_out(
     targets: Sequence[Object] = (),
     *,
     planned: list[Answered] | None = None,
+    part: Part = ALL,
 ) -> int:
     """Plan (or take the one that was `planned`), show, ask, apply, tell; then wait for the targets
-    if that was asked for.  Raises VerbError."""
+    if that was asked for.  `part`: of which operation it is.  Raises VerbError."""
     _permit(session, arguments)
-    planned = ask(session, wanted, arguments) if planned is None else planned
+    planned = ask(session, wanted, arguments, part.name) if planned is None else planned
     telling.show(session, wanted, planned, arguments)
     code, done = _verdict(session, wanted, planned, arguments), planned
     if code is None:
-        operation = uuid.uuid4().hex[:12]
+        operation = part.name or uuid.uuid4().hex[:12]
+        how = part.how or rolling.how(arguments)
+        if how is not None:
+            start = Start(
+                operation,
+                wanted.lines,
+                tuple(
+                    o
+                    for o in wanted.orders
+                    if o.address in {a.address for a in plan.to_do(planned)}
+                ),
+                plan.revisions(planned),
+                how,
+                arguments.reason,
+                Terms(tuple(arguments.allow), getattr(arguments, "expires", None) or 0.0),
+                part.go_on,
+                part.others,
+            )
+            return rolling.roll(session, start, arguments)
         done = _apply(session, wanted, planned, arguments, operation)
         undoable = arguments.verb not in ("reload", "rollback")
         telling.report(session, planned, done, arguments, operation if undoable else "")
@@ -74,13 +109,16 @@ def _permit(session: Session, arguments: Namespace) -> None:
         raise VerbError(f"{session.cluster} wants a --reason (require_reason in the config file)")
 
 
-def ask(session: Session, wanted: Wish, arguments: Namespace) -> list[Answered]:
+def ask(
+    session: Session, wanted: Wish, arguments: Namespace, operation: str = ""
+) -> list[Answered]:
     """One action per node: several objects are one change there, planned and guarded as such."""
     absent = session.absent()
     answers = session.ask(
         {o.address: o.action for o in wanted.orders if o.address not in absent},
         timeout=session.connect_timeout,
         dry_run=True,
+        operation=operation,
         why=arguments.reason,
         expect_revision=arguments.expect_revision,
         **_conditions(arguments),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from collections.abc import Sequence
 
@@ -20,13 +21,13 @@ def undo(session: Session, arguments: Namespace) -> int:
     there = session.look()
     asked = dict.fromkeys([agent.address for agent in there], Replay(0))
     session.ask(asked, timeout=session.connect_timeout)
-    found = _named(operations(session.agents), arguments.operation, session.who)
+    found = _named(operations(session.agents, time.monotonic()), arguments.operation, session.who)
     if found.overtaken:
         raise VerbError(
             f"op/{found.key}: {found.what}: the same was changed again by {found.overtaken}",
             Exit.CONFLICT,
         )
-    wanted = wish.undo(found.undo, f"undo {found.what}")
+    wanted = wish.as_told(found.undo, f"undo {found.what}")
     return carrying.carry_out(session, wanted, arguments)
 
 

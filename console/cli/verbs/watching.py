@@ -167,8 +167,8 @@ VIEWS: Mapping[str, Callable[[list[Agent], float, Watch], Rows]] = {
     "checks": lambda agents, now, _: (bgp.checks(agents, now), bgp.CHECKS),
     "heat": lambda agents, now, _: (cpus.every(agents, now), cpus.CPUS),
     "alerts": _alerts,
-    "operations": lambda agents, _, __: (
-        operations.operations(agents),
+    "operations": lambda agents, now, _: (
+        operations.operations(agents, now),
         operations.OPERATIONS,
     ),
 }

@@ -45,5 +45,7 @@ class AlertsScreen(LiveScreen):
                 return asks.Opened("vip", vip, alert.problem.subject)
             case "vip":
                 return asks.Opened("vip", name)
+            case "op":
+                return asks.Opened("operations")
         address = next((a.address for a in self.view.agents if a.name == name), None)
         return asks.Opened("node", address) if address else None

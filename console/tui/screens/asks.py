@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from textual.message import Message
 
 from console.model.objects import Verb
+from console.model.underway import Underway
 from console.planning.wish import Target
 
 
@@ -50,6 +53,15 @@ class UndoWanted(Message):
         self.title = title
 
 
+class Steer(Message):
+    """What is wanted with an operation that comes to its nodes one after the other."""
+
+    def __init__(self, order: Literal["hold", "resume", "revert"], each: Underway) -> None:
+        super().__init__()
+        self.order = order
+        self.each = each
+
+
 class ArmWanted(Message):
     """Plans are wanted for a while, or no more."""
 
@@ -72,6 +84,15 @@ class ColumnsWanted(Message):
 
 class ExportWanted(Message):
     """The table into a file."""
+
+
+class Scrubbed(Message):
+    """Another moment of the agents' last hour: so many seconds on, negative: back; 0: now, or from
+    now a minute back."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
 
 
 class Freeze(Message):

@@ -40,7 +40,7 @@ class DropsScreen(LiveScreen):
         tail = self.query_one("#tail", LineTable)
         reasons.show(rows.drops(view.agents, view.now))
         drop: Drop | None = reasons.current
-        self.pane("reason", reason_lines(drop.reason) if drop else [])
+        self.pane("reason", reason_lines(drop.reason, self.size.width) if drop else [])
         tail.use(tail_columns(self.size.width))
         tail.show(tail_rows(view.agents))
         self.pane("tail_rule", [rule(self._title(view, following=tail.following), self.size.width)])

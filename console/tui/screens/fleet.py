@@ -16,8 +16,13 @@ from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import tables
 from console.views.cells import rule
+from console.views.details import vip_bars
+from console.views.operations import newest_lines
 from console.views.targets import node_target
 from console.views.view import View, alerts, totals
+
+MORE = 6
+"""Lines of VIPs and operations."""
 
 
 class FleetScreen(LiveScreen):
@@ -48,15 +53,31 @@ class FleetScreen(LiveScreen):
             with Vertical(classes="pane", id="right"):
                 yield Painted(id="alerts_rule", classes="section")
                 yield Painted(id="alerts")
+        with Container(classes="panes wide"):
+            with Vertical(classes="pane", id="left_more"):
+                yield Painted(id="bars_rule", classes="section")
+                yield Painted(id="bars")
+            with Vertical(classes="pane"):
+                yield Painted(id="newest_rule", classes="section")
+                yield Painted(id="newest")
 
     def draw(self, view: View) -> None:
-        found = rows.nodes(view.agents, view.now)
+        found = self.rows(view, lambda: rows.nodes(view.agents, view.now))
         self.table.show(found)
         self.pane("totals_rule", [rule("cluster", self.size.width)])
         self.pane("alerts_rule", [rule("what is wrong", self.size.width)])
         large = self.size.width >= LARGE
         self.pane("totals", totals(found, large=large))
         self.pane("alerts", alerts(view, 6 if large else 4))
+        if large:
+            self._draw_more(view)
+
+    def _draw_more(self, view: View) -> None:
+        """On wide screens only: VIPs and operations, of which others need a key."""
+        self.pane("bars_rule", [rule("VIPs", self.size.width)])
+        self.pane("bars", vip_bars(view, MORE))
+        self.pane("newest_rule", [rule("operations", self.size.width)])
+        self.pane("newest", newest_lines(view.agents, view.now, MORE))
 
     def target(self, view: View) -> Target | str:
         node: Node | None = self.table.current

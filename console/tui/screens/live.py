@@ -99,6 +99,12 @@ class LiveScreen(BandedScreen):
     def action_undo(self) -> None:
         self.say("operations (9) say what can be taken back")
 
+    def action_resume(self) -> None:
+        self.say("operations (9) say what can go on")
+
+    def action_abort(self) -> None:
+        self.say("operations (9) say what can be held or taken back")
+
     def action_walk(self, by: int) -> None:
         self.post_message(asks.Walked(by))
 
@@ -132,6 +138,9 @@ class LiveScreen(BandedScreen):
         self.app.copy_to_clipboard(as_json or export.text(row, columns))
         self.say(f"{'JSON' if as_json else 'row'} to the clipboard, if your terminal allows it")
 
+    def action_time(self, seconds: int) -> None:
+        self.post_message(asks.Scrubbed(seconds))
+
     def action_freeze(self) -> None:
         self.post_message(asks.Freeze())
 
@@ -163,6 +172,8 @@ class LiveScreen(BandedScreen):
         """Why no plan can be opened now; empty: one can."""
         if self.view is None:
             return "nothing is known yet"
+        if self.view.past is not None:
+            return "this is the past: t is now, then plan"
         if self.view.held is not None:
             return "the display is held: p goes on, then plan"
         return "" if self.view.arming.armed(self.view.now) else self.view.arming.refusal()

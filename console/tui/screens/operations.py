@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from textual.app import ComposeResult
 
 from console.tui.screens import asks
@@ -21,7 +23,7 @@ from console.views.view import View
 
 
 class OperationsScreen(LiveScreen):
-    FOOTER = ("up", "undo", "fleet", "vips", "drops", "filter", "sort", "freeze")
+    FOOTER = ("up", "undo", "resume", "abort", "fleet", "vips", "drops", "filter", "sort", "freeze")
 
     def crumb(self) -> str:
         return "Operations, newest first"
@@ -34,7 +36,7 @@ class OperationsScreen(LiveScreen):
         yield Painted(id="operation")
 
     def draw(self, view: View) -> None:
-        self.table.show(operations(view.agents))
+        self.table.show(operations(view.agents, view.now))
         row: Operation | None = self.table.current
         self.pane("detail_rule", [rule("node by node" if row else "-", self.size.width)])
         room = self.query_one("#operation", Painted).size.height
@@ -45,8 +47,30 @@ class OperationsScreen(LiveScreen):
         wrong = self.refusal()
         if wrong or row is None:
             self.say(wrong or "no operation under the cursor")
+        elif row.underway is not None:
+            self.say("it is not over: R goes on, K holds it, or takes a held one back")
         elif undoable(row) != "yes":
             why = f": changed again by {row.overtaken}" if row.overtaken else ""
             self.say(f"{row.what} cannot be taken back{why or ': it changed nothing'}")
         else:
             self.post_message(asks.UndoWanted(row.undo, f"undo {row.what}"))
+
+    def action_resume(self) -> None:
+        row: Operation | None = self.table.current
+        wrong = self.refusal()
+        if wrong or row is None or row.underway is None:
+            self.say(wrong or "nothing is under way there")
+        elif not row.underway.held:
+            self.say("it goes on already; K holds it")
+        else:
+            self.post_message(asks.Steer("resume", row.underway))
+
+    def action_abort(self) -> None:
+        """Holding changes nothing on any node, and every second counts: it needs no plan."""
+        row: Operation | None = self.table.current
+        wrong = self.refusal()
+        if wrong or row is None or row.underway is None:
+            self.say(wrong or "nothing is under way there")
+        else:
+            order: Literal["hold", "revert"] = "revert" if row.underway.held else "hold"
+            self.post_message(asks.Steer(order, row.underway))

@@ -24,13 +24,18 @@ from console.model.store import Reply
 from console.planning import plan
 from console.planning.asking import NO_TERMS, Asking, Sender, Terms
 from console.planning.plan import Answered
-from console.planning.wish import Wish, seconds_of, weight_of
+from console.planning.rollout import Start
+from console.planning.staging import STOP, Staging, staging
+from console.planning.wish import Order, Wish, seconds_of, weight_of
 from console.tui.screens.bands import LARGE
 from console.tui.widgets.fields import DIALOG_KEYS
 from console.tui.widgets.painted import Painted
 from console.views.cells import TextLine, line
 from console.views.plan_lines import plan_lines, result_lines, verdict_lines
 
+Begin = Callable[[Start], None]
+"""Begins a change that comes to its nodes one after the other.  Raises ObjectError."""
+STAGING = ("canary", "soak", "batch", "stop")
 VALID = 60.0
 """Seconds after which a plan is too old to be sent: much may have changed that no revision says."""
 
@@ -50,8 +55,17 @@ class PlanDialog(ModalScreen[None]):
         weight: int | None = None,
         why: str = "",
         at_once: bool = True,
+        operation: str = "",
+        begin: Begin | None = None,
+        how: Staging | None = None,
+        seats: tuple[str, ...] = (),
+        go_on: bool = False,
+        finished: Callable[[list[Answered]], None] = lambda answered: None,
     ) -> None:
-        """`weight`: the usual one, where one is asked for; `at_once`: it was said already."""
+        """`weight`: the usual one, where one is asked for; `at_once`: it was said already.
+        `operation`: that it is a part of.  `begin`: starts it node after node, as `how` is or as is
+        typed; `seats`: addresses of all its nodes, if there are more; `go_on`: some had their
+        turn.  `finished`: is told what became of it at once."""
         super().__init__()
         self.wish = make(weight or 0)
         self._make = make
@@ -59,12 +73,22 @@ class PlanDialog(ModalScreen[None]):
         self._weight = weight
         self._why = why
         self._at_once = at_once
+        self._operation = operation
+        self._begin = begin
+        self._how = how
+        self._seats = seats
+        self._go_on = go_on
+        self._finished = finished
         self._asking = Asking(client)
         self._terms = NO_TERMS
         self._planned: list[Answered] = []
+        self._lines: list[TextLine] = []
+        """On show."""
         self._ready = False
         self._round = 0
         self._sent = False
+        self._begun = False
+        """It comes to its nodes one after the other, without this dialog."""
         self._deaf = True
 
     def compose(self) -> ComposeResult:
@@ -84,6 +108,16 @@ class PlanDialog(ModalScreen[None]):
                 yield Label("allow")
                 yield Input(id="allow", placeholder="guards by name")
                 yield Button(Content("[ Plan ]"), id="replan", compact=True)
+            with Horizontal(classes="field" if self._in_turn else "field hidden", id="staging"):
+                how = self._how
+                yield Label("canary")
+                yield Input(how.canary if how else "", id="canary", placeholder="all at once")
+                yield Label("soak")
+                yield Input(f"{how.soak:g}s" if how else "30s", id="soak")
+                yield Label("then")
+                yield Input(str(how.batch if how else 1), id="batch", type="integer")
+                yield Label("stop on")
+                yield Input(str(how.stop if how else STOP), id="stop")
             with Horizontal(classes="field hidden", id="confirming"):
                 yield Label(id="wanted")
                 yield Input(id="confirm")
@@ -93,6 +127,18 @@ class PlanDialog(ModalScreen[None]):
                 label = Content(f"[ {self.wish.verb.capitalize()} ]")
                 yield Button(label, id="go", variant="warning", compact=True, disabled=True)
             yield Painted(id="keys")
+
+    @property
+    def _in_turn(self) -> bool:
+        """Its nodes may have their turn one after the other."""
+        return self._begin is not None and (self._go_on or len(self.wish.orders) > 1)
+
+    def _staging(self) -> Staging | None:
+        """As typed; None: all at once.  Raises ObjectError."""
+        if not self._in_turn:
+            return None
+        typed = [self.query_one(f"#{name}", Input).value for name in STAGING]
+        return staging(*typed)
 
     def on_mount(self) -> None:
         self.set_class(self.app.size.width >= LARGE, "large")
@@ -154,7 +200,11 @@ class PlanDialog(ModalScreen[None]):
             self._unready()
 
     @on(Input.Changed, "#why")
-    def _other_reason(self) -> None:
+    @on(Input.Changed, "#canary")
+    @on(Input.Changed, "#soak")
+    @on(Input.Changed, "#batch")
+    @on(Input.Changed, "#stop")
+    def _other_words(self) -> None:
         self._show_cli()
 
     @on(Input.Changed, "#confirm")
@@ -167,7 +217,9 @@ class PlanDialog(ModalScreen[None]):
         self._show([line(f" asking {', '.join(o.node for o in self.wish.orders)} …", "dim")])
         self._show_cli()
         why = self.query_one("#why", Input).value
-        self._asking.dry_run(self.wish.orders, why=why, terms=self._terms)
+        self._asking.dry_run(
+            self.wish.orders, why=why, operation=self._operation, terms=self._terms
+        )
         self.set_timer(VALID, lambda planned=self._round: self._expire(planned))
 
     def _expire(self, planned: int) -> None:
@@ -176,10 +228,14 @@ class PlanDialog(ModalScreen[None]):
             self._show([line(" this plan is a minute old: Esc, then plan again", "warn")])
 
     def take(self, reply: Reply) -> None:
+        if self._begun:
+            return  # the answers are the operation's, not ours
         all_answered = self._asking.take(reply)
         answered = self._asking.answered()
         if self._sent and answered:
             self._show_result(answered)
+        if self._sent and all_answered:
+            self._finished(answered)
         if self._sent or not all_answered:
             return
         self._planned = answered
@@ -200,20 +256,52 @@ class PlanDialog(ModalScreen[None]):
             self._unready()
             self._show([line(" no longer armed, nothing was sent: Esc, A, then again", "bad")])
             return
+        try:
+            how = self._staging()
+            if how is not None:
+                self._start(how)
+        except ObjectError as error:
+            self._show([*self._lines, line(f" {error}", "bad")])
+            return
         self._sent = True
         self.query_one("#go", Button).disabled = True
         self.query_one("#replan", Button).disabled = True
         self.query_one("#cancel", Button).label = Content("[ Close ]")
         self.query_one("#cancel", Button).focus()
+        if how is not None:
+            self._begun = True
+            text = " begun: 9 shows it, node by node; it goes on when this is closed"
+            self._show([line(text, "ok")])
+            return
         self._show([line(" sent, waiting for the nodes …", "dim")])
-        revisions = plan.revisions(self._planned)
-        todo = {answered.address for answered in plan.to_do(self._planned)}
         self._asking.change(
-            [order for order in self.wish.orders if order.address in todo],
-            revisions,
+            self._todo,
+            plan.revisions(self._planned),
             why=self.query_one("#why", Input).value,
-            operation=uuid.uuid4().hex[:12],
+            operation=self._operation or uuid.uuid4().hex[:12],
             terms=self._terms,
+        )
+
+    @property
+    def _todo(self) -> list[Order]:
+        todo = {answered.address for answered in plan.to_do(self._planned)}
+        return [order for order in self.wish.orders if order.address in todo]
+
+    def _start(self, how: Staging) -> None:
+        """Raises ObjectError."""
+        assert self._begin is not None
+        self._begin(
+            Start(
+                self._operation or uuid.uuid4().hex[:12],
+                self.wish.lines,
+                tuple(self._todo),
+                plan.revisions(self._planned),
+                how,
+                self.query_one("#why", Input).value,
+                self._terms,
+                self._go_on,
+                tuple(set(self._seats) - {order.address for order in self._todo}),
+            )
         )
 
     def _show_result(self, answered: list[Answered]) -> None:
@@ -231,18 +319,27 @@ class PlanDialog(ModalScreen[None]):
     # ---- drawing
 
     def _show(self, lines: list[TextLine]) -> None:
+        self._lines = lines
         pane = self.query_one("#plan", Painted)
         pane.styles.height = max(2, len(lines))
         pane.paint(lines)
 
     def _show_cli(self) -> None:
         reason = self.query_one("#why", Input).value
-        why = "".join(f" --allow {guard}" for guard in self._terms.allow)
+        why = self._in_turn_text()
+        why += "".join(f" --allow {guard}" for guard in self._terms.allow)
         why += f" --for {self._terms.expires:.0f}s" if self._terms.expires else ""
         why += f" --reason {_quoted(reason)}" if reason else ""
         first, *more = [f"as CLI   remora {text}{why}" for text in self.wish.lines]
         first += f"   and {len(more)} more" if more else ""
         self.query_one("#cli", Painted).paint([line(first, "dim")])
+
+    def _in_turn_text(self) -> str:
+        try:
+            how = self._staging()
+        except ObjectError as error:
+            return f"   {error}"
+        return f" {how.short}" if how else ""
 
     @property
     def wanted(self) -> str:

@@ -75,6 +75,9 @@ class WhatIfScreen(LiveScreen):
 
     def _ask(self, view: View, text: str) -> bool:
         """Asks the nodes, or says why that is no question."""
+        if view.past is not None:
+            self.say("this is the past: nobody can be asked what if; t is now")
+            return False
         try:
             order = command.parse(text, view.agents)
             if not isinstance(order, command.Plan):
