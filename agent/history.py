@@ -2,8 +2,8 @@
 """The agent's own recording: the last hour of what it published, in a bounded directory.
 
 Segments of SEGMENT seconds (shared/recording.py each), the oldest removed past SPAN or the limit.
-A block is written every BLOCK seconds by a thread: a kill costs at most that.  Disk that refuses
-costs history, which is counted, nothing else.
+A block is written every BLOCK seconds, of a large node sooner, by a thread: a kill costs at most
+that.  Disk that refuses costs history, which is counted, nothing else.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ log = logging.getLogger("remora.history")
 SPAN = 3600.0
 SEGMENT = 300.0
 BLOCK = 5.0
+FULL = 256 << 10
+"""Bytes, raw, at which a block is written at once: what waits is memory, and a block that is longer
+than this compresses no better (zlib looks back by 32 KiB)."""
 LARGEST_ANSWER = 4 << 20
 """Bytes of blocks in one answer; a first block that is larger goes alone."""
 
@@ -36,6 +39,7 @@ class History:
         self._directory = directory
         self.limit = limit
         self._pending: list[Record] = []
+        self._size = 0
         self._began: float | None = None
         """Unix time of the present segment's first record."""
         self.failed = 0
@@ -44,10 +48,12 @@ class History:
     def add(self, record: Record) -> bool:
         """Keeps a record for the next block; True when it is time for `write(take())`."""
         self._pending.append(record)
-        return abs(record.at - self._pending[0].at) >= BLOCK  # a clock may jump back
+        self._size += sum(map(len, record.frames))
+        # A clock may jump back.
+        return self._size >= FULL or abs(record.at - self._pending[0].at) >= BLOCK
 
     def take(self) -> tuple[Record, ...]:
-        taken, self._pending = tuple(self._pending), []
+        taken, self._pending, self._size = tuple(self._pending), [], 0
         return taken
 
     def write(self, records: tuple[Record, ...]) -> None:

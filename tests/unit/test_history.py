@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import history as module
-from agent.history import History
+from agent.history import FULL, History
 from shared import recording
 from shared.recording import Record
 
@@ -82,3 +82,12 @@ def test_a_disk_that_refuses_costs_history_only() -> None:
     history = filled(Path("/proc/no/such"), range(20))
     assert history.failed >= 2
     assert seconds_of(history.blocks(START, START + 100)), "what is not written yet"
+
+
+def test_a_large_node_waits_for_no_block(tmp_path: Path) -> None:
+    """What is not written yet is memory: never much more than FULL."""
+    history = History(tmp_path, 1 << 30)
+    large = Record(START, "lb1", (b"real", b"\1", bytes(FULL)))
+    assert history.add(large)
+    assert history.take() == (large,)
+    assert not history.add(Record(START, "lb1", (b"node", b"\1", bytes(100)))), "counted anew"
