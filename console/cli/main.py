@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import itertools
 import os
 import socket
 import sys
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _with_wait(given: Sequence[str]) -> list[str]:
     """A bare `--wait` must not take the object behind it for what to wait for."""
-    pairs = zip(given, [*given[1:], ""], strict=True)
+    pairs = itertools.zip_longest(given, given[1:], fillvalue="")
     return ["--wait=verified" if a == "--wait" and not UNTIL.fullmatch(b) else a for a, b in pairs]
 
 
