@@ -98,10 +98,10 @@ def real_lines(view: View, real: Real, room: int) -> list[TextLine]:
                     Cell(f" {fmt.fit(agent.name, 10)} "),
                     Cell(fmt.fit(one.state.text, 12), one.state.tone),
                     Cell(
-                        f"w {one.weights[0]:<4} {fmt.si(one.pps.value):>6} pps"
-                        f"  flows {fmt.si(one.live_flows.value):>5}"
-                        f"  {one.check}{old} {fmt.milliseconds(one.check_ms)} ms"
-                        f"  ring {fmt.percent(one.slots)}{old}  changed {fmt.age(one.changed)} ago"
+                        f"w {one.weights[0]:<4} ring {fmt.percent(one.slots):>6}{old}"
+                        f" {fmt.si(one.pps.value):>6} pps {fmt.si(one.live_flows.value):>5} flows"
+                        f"  {one.check} {fmt.milliseconds(one.check_ms)} ms"
+                        f"  changed {fmt.age(one.changed)} ago"
                     ),
                 )
             )
