@@ -92,7 +92,7 @@ class Director:
         self._retry_at = 0.0
         self._owed: list[Effect] = []
         """Journal entries of the agent's own doing that could not be written yet."""
-        self._undo: list[commands.Undo | reconfigure.Before] = []
+        self._undo: list[tuple[str, commands.Undo | reconfigure.Before]] = []
         """Of the commands in the last batch, should one of its effects fail."""
 
     @property
@@ -198,7 +198,7 @@ class Director:
         back: tuple[str, ...] = ()
         if outcome.overrides:
             undo = commands.apply(self.state, outcome.overrides, now)
-            self._undo.append(undo)
+            self._undo.append((command.id, undo))
             back = commands.inverse(self.state, undo, outcome.overrides)
             answer = commands.revised(answer, self.state.revision)
             entry = self._arm(replace(entry, revision=answer.revision), undo, now)
@@ -231,7 +231,7 @@ class Director:
         self._remember_answer(answer)
         if after is not None:
             before = (self.state.revision, (), tuple(self.state.pending), self.state.rollouts)
-            self._undo.append(commands.Undo((), *before))
+            self._undo.append((command.id, commands.Undo((), *before)))
             self.state.rollouts = after
         # No event: what became of it is in the node's telemetry until it is over.
         entry = Remember(command, _result(answer), answer.revision, rollouts=after)
@@ -257,7 +257,7 @@ class Director:
             entry = replace(entry, result=answer.status, settled=settled)
         if mine and not command.dry_run:
             before = (state.revision, (), tuple(state.pending), state.rollouts)
-            self._undo.append(commands.Undo((), *before))
+            self._undo.append((command.id, commands.Undo((), *before)))
             state.pending = [due for due in state.pending if due not in mine]
         return self._answered(command, sender, answer, entry)
 
@@ -274,7 +274,7 @@ class Director:
             entry = Remember(command, _result(answer), answer.revision)
             return [], self._answered(command, fact.sender, answer, entry)
         self._settling.touch_all()
-        self._undo.append(reconfigure.install(self.state, following))
+        self._undo.append((command.id, reconfigure.install(self.state, following)))
         answer = commands.revised(answer, self.state.revision)
         entry = Remember(
             command,
@@ -366,9 +366,11 @@ class Director:
         replies = [effect for effect in fact.dropped if isinstance(effect, Reply)]
         if isinstance(fact.effect, Reply):
             replies = []
-        if replies and self._undo:
+        unanswered = {reply.answer.id for reply in replies}
+        taken_back = [undo for id_, undo in self._undo if id_ in unanswered]
+        if taken_back:
             self._retry_at = now  # the old state is put back at once
-            for undo in reversed(self._undo):
+            for undo in reversed(taken_back):
                 if isinstance(undo, reconfigure.Before):
                     reconfigure.restore(self.state, undo)
                 else:

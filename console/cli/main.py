@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import itertools
 import os
 import socket
 import sys
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _with_wait(given: Sequence[str]) -> list[str]:
     """A bare `--wait` must not take the object behind it for what to wait for."""
-    pairs = zip(given, [*given[1:], ""], strict=True)
+    pairs = itertools.zip_longest(given, given[1:], fillvalue="")
     return ["--wait=verified" if a == "--wait" and not UNTIL.fullmatch(b) else a for a, b in pairs]
 
 
@@ -130,12 +131,12 @@ def _alone(arguments: argparse.Namespace) -> int | None:
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # 40 ms
-
-    try:
-        return version("remora")
-    except PackageNotFoundError:
-        return "(not installed)"
+    """As the installation has it: the name of its directory says so, and importlib.metadata takes
+    as long as all the rest of a verb."""
+    for place in sys.path:
+        for found in Path(place or ".").glob("remora-*.dist-info"):
+            return found.name.removeprefix("remora-").removesuffix(".dist-info")
+    return "(not installed)"
 
 
 VERBS = {

@@ -50,13 +50,9 @@ def share(part: float | None, whole: float | None) -> float | None:
 
 def total(values: Iterable[float | None]) -> Sum:
     """The sum of what is known; unknown values are counted, not taken as 0."""
-    known, unknown = [], 0
-    for value in values:
-        if value is None:
-            unknown += 1
-        else:
-            known.append(value)
-    return Sum(sum(known) if known else None, unknown)
+    all_ = list(values)
+    known = [value for value in all_ if value is not None]
+    return Sum(sum(known) if known else None, len(all_) - len(known))
 
 
 class Samples(Generic[S]):

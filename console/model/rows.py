@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any, TypeVar, cast
 
 from console.model.rates import Sum, rate, share, total
 from console.model.records import (
@@ -177,14 +178,20 @@ def _vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
 # ---- reals
 
 
-def reals(agents: Iterable[Agent], now: float, *, vip: str = "") -> list[Real]:
-    """One record per real of every VIP (or of one) over these agents."""
+def reals(agents: Iterable[Agent], now: float, *, vip: str = "", address: str = "") -> list[Real]:
+    """One record per real of every VIP (or of one; or of one address, then without shares)."""
     sights = _sights(
         agents,
         "real",
-        lambda snapshot: {(r.vip, r.address): r for r in snapshot.reals if vip in ("", r.vip)},
+        lambda snapshot: {
+            (r.vip, r.address): r
+            for r in snapshot.reals
+            if vip in ("", r.vip) and address in ("", r.address)
+        },
     )
     records = [_real(views, now) for views in sights.values()]
+    if address:
+        return records
     by_vip: dict[str, float] = {}
     for record in records:
         by_vip[record.vip] = by_vip.get(record.vip, 0.0) + (record.pps.value or 0)
@@ -317,10 +324,9 @@ def _sights(
 
 
 def _rates(views: Iterable[Sight], counter: str, topic: str, now: float) -> Sum:
+    count = attrgetter(counter)
     return total(
-        rate(getattr(old, counter), getattr(row, counter), span)
-        if old is not None and agent.fresh(now, topic)
-        else None
+        rate(count(old), count(row), span) if old is not None and agent.fresh(now, topic) else None
         for agent, row, old, span in views
     )
 
@@ -336,7 +342,5 @@ def _history(views: Iterable[Sight], key: str) -> tuple[float | None, ...]:
     longest = max((len(values) for values in kept), default=0)
     unknown: list[float | None] = [None]
     padded = [unknown * (longest - len(values)) + values for values in kept]
-    return tuple(
-        None if any(value is None for value in at) else sum(v for v in at if v is not None)
-        for at in zip(*padded, strict=True)
-    )
+    columns = cast("Iterable[tuple[float, ...]]", zip(*padded, strict=True))
+    return tuple(None if None in column else sum(column) for column in columns)

@@ -117,7 +117,9 @@ class FrameApp(KeyOrderApp):
         self._file()
         self.steering.tick(now)
         if self._pace.due(now) and not self.held_back:
+            before = time.thread_time()
             self.draw()
+            self._pace.drawn(time.thread_time() - before)
 
     @on(Answered)
     def frame(self) -> None:

@@ -9,6 +9,8 @@ FRAME = 0.5
 """Seconds between frames."""
 SLOW_FRAME = 2.0
 """The same on a slow link."""
+MOST_OF_A_CORE = 0.1
+"""Share of a core that frames may take: where one is dear (500 nodes), they become rarer."""
 WINDOW = 10.0
 """Seconds over which what is written is averaged."""
 MOST = 20_000
@@ -25,6 +27,7 @@ class Pace:
         self._samples: deque[tuple[float, int]] = deque()
         self._held = float("-inf")
         self._drawn = float("-inf")
+        self._took = 0.0
 
     def sample(self, now: float, written: int, *, held: bool) -> None:
         """`written`: bytes since the start; `held`: the terminal is not reading."""
@@ -43,10 +46,15 @@ class Pace:
         """Over the whole window, also before that much time has passed."""
         return (self._samples[-1][1] - self._samples[0][1]) / WINDOW if self._samples else 0.0
 
+    def drawn(self, took: float) -> None:
+        """What a frame cost, in seconds of processor time."""
+        self._took = max(took, 0.8 * self._took)
+
     def due(self, now: float) -> bool:
         """True once per frame."""
         # The clock that asks is not exact: a tick that comes a little early is taken.
-        if self.slow and now - self._drawn < SLOW_FRAME - FRAME / 2:
+        dear = min(SLOW_FRAME, self._took / MOST_OF_A_CORE)
+        if now - self._drawn < (SLOW_FRAME if self.slow else dear) - FRAME / 2:
             return False
         self._drawn = now
         return True

@@ -60,10 +60,12 @@ def _xdp(snapshot: NodeSnapshot) -> Cell:
     return Cell(f"XDP {mode}", tones.get(mode, "bad"))
 
 
-def vip_lines(view: View, vip: Vip) -> list[TextLine]:
+def vip_lines(view: View, vip: Vip, room: int) -> list[TextLine]:
     """The VIP on each node: the spread should be even."""
     lines: list[TextLine] = []
-    for agent in view.agents:
+    for number, agent in enumerate(view.agents):
+        if len(lines) >= room - 1 and vip.nodes > room:
+            return [*lines, _rest(len(view.agents) - number, "remora get each")]
         for one in rows.vips([agent], view.now, name=vip.name):
             part = one.pps.value / vip.pps.value if one.pps.value and vip.pps.value else None
             lines.append(
@@ -78,23 +80,28 @@ def vip_lines(view: View, vip: Vip) -> list[TextLine]:
     return lines
 
 
-def real_lines(view: View, real: Real) -> list[TextLine]:
+def _rest(nodes: int, where: str) -> TextLine:
+    """What is not shown is said, and not computed: of five hundred nodes that is most of it."""
+    return line(f" and {nodes} more nodes: {where} has them all", "dim")
+
+
+def real_lines(view: View, real: Real, room: int) -> list[TextLine]:
     """The real as each node has it."""
     lines: list[TextLine] = []
-    for agent in view.agents:
-        for one in rows.reals([agent], view.now, vip=real.vip):
-            if one.address != real.address:
-                continue
+    for number, agent in enumerate(view.agents):
+        if len(lines) >= room - 1 and real.nodes > room:
+            return [*lines, _rest(len(view.agents) - number, "Enter")]
+        for one in rows.reals([agent], view.now, vip=real.vip, address=real.address):
             old = "?" if one.stale else ""
             lines.append(
                 (
                     Cell(f" {fmt.fit(agent.name, 10)} "),
                     Cell(fmt.fit(one.state.text, 12), one.state.tone),
                     Cell(
-                        f"w {one.weights[0]:<4} {fmt.si(one.pps.value):>6} pps"
-                        f"  flows {fmt.si(one.live_flows.value):>5}"
-                        f"  {one.check}{old} {fmt.milliseconds(one.check_ms)} ms"
-                        f"  ring {fmt.percent(one.slots)}{old}  changed {fmt.age(one.changed)} ago"
+                        f"w {one.weights[0]:<4} ring {fmt.percent(one.slots):>6}{old}"
+                        f" {fmt.si(one.pps.value):>6} pps {fmt.si(one.live_flows.value):>5} flows"
+                        f"  {one.check} {fmt.milliseconds(one.check_ms)} ms"
+                        f"  changed {fmt.age(one.changed)} ago"
                     ),
                 )
             )

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from agent import loader
 from agent.dataplane import DataPlane
+from agent.nouns import OwnedReal
 from tests.bench.agent import _network
 from tests.fabric import enclosure
 
@@ -124,25 +125,28 @@ async def _all_up(dataplane: DataPlane) -> float:
 
 
 async def _flip(site: Site, dataplane: DataPlane) -> tuple[dict[str, float], dict[str, float]]:
-    owned = dataplane.owned()
-    victim = next(real for real in owned.reals if str(real.address) == VICTIM)
+    victim = next(real for real in dataplane.owned().reals if str(real.address) == VICTIM)
     taken: dict[int, list[float]] = {200: [], 500: []}
     for _ in range(FLIPS):
         for status in (500, 200):
+            before = _shown(dataplane, victim)
             site.wrote = asyncio.get_running_loop().create_future()
             site.status = status
             wrote = await asyncio.wait_for(site.wrote, 5)
-            taken[status].append(1e3 * (_seen(dataplane, victim.vip_num, victim.real_num) - wrote))
+            taken[status].append(1e3 * (_seen(dataplane, victim, before) - wrote))
     return _summary(taken[500]), _summary(taken[200])
 
 
-def _seen(dataplane: DataPlane, vip_num: int, real_num: int) -> float:
-    """When flag and ring are both in the maps.  Looks all the time: nothing else runs here."""
-    flags = dataplane._reals["flags"]
-    rows = dataplane._services["ring_row"]
-    was, row = int(flags[real_num]), int(rows[vip_num])
+def _shown(dataplane: DataPlane, real: OwnedReal) -> tuple[int, int]:
+    """(flags of the real, ring row of its VIP), as the program reads them."""
+    flags, rows = dataplane._reals["flags"], dataplane._services["ring_row"]
+    return int(flags[real.real_num]), int(rows[real.vip_num])
+
+
+def _seen(dataplane: DataPlane, real: OwnedReal, before: tuple[int, int]) -> float:
+    """When flag and ring are both others.  Looks all the time: nothing else runs here."""
     deadline = time.perf_counter() + DEADLINE
-    while flags[real_num] == was or rows[vip_num] == row:
+    while any(now == was for now, was in zip(_shown(dataplane, real), before, strict=True)):
         if time.perf_counter() > deadline:
             raise AssertionError(f"the map does not show it after {DEADLINE} s")
     return time.perf_counter()

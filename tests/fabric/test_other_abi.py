@@ -110,7 +110,7 @@ def test_maps_that_are_read_otherwise_are_not_taken_over(
         assert f"v{ABI_VERSION}: the data plane of another version serves here" in refused.stderr
         assert "this version reads LB_FLOW_CLOSING otherwise" in refused.stderr
         assert program_on(NODE) == before
-        assert {fabric.request() for _ in range(9)} == set(t.REALS)
+        assert all(fabric.request() in t.REALS for _ in range(9))
     finally:
         agent.start()
     until(lambda: fabric.routes() == set(t.NODES), 10, "both nodes")

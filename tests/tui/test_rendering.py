@@ -7,6 +7,7 @@ be equal in characters, colours and attributes.
 
 from __future__ import annotations
 
+import itertools
 import queue
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -298,6 +299,22 @@ async def test_frames_are_passed_over_while_nobody_reads_and_made_up_for() -> No
 
 
 # ---- how often
+
+
+@pytest.mark.parametrize(("took", "every"), [(0.01, 0.5), (0.1, 1.0), (0.16, 1.5), (5.0, 2.0)])
+def test_frames_that_are_dear_are_rarer(took: float, every: float) -> None:
+    """A tenth of a core and no more; but never so rare that the screen seems to stand."""
+    pace = Pace()
+    due = []
+    for tick in range(60):
+        now = tick * FRAME
+        pace.sample(now, 0, held=False)
+        if pace.due(now):
+            due.append(now)
+            pace.drawn(took)
+    gaps = {later - sooner for sooner, later in itertools.pairwise(due)}
+    assert gaps == {every}
+    assert not pace.slow, "the link is not to blame, and the header does not say so"
 
 
 def test_pace_halves_twice_on_a_slow_link_and_comes_back() -> None:

@@ -369,6 +369,14 @@ def test_dumb_terminal_is_sent_to_the_cli(capsys: Capture, monkeypatch: pytest.M
     assert "remora status" in capsys.readouterr().err
 
 
+def test_no_word_at_all_is_the_console(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here without a terminal: it says so, and does not fall."""
+    monkeypatch.setenv("REMORA_AGENTS", "ipc:///run/remora/lb1")
+    monkeypatch.setattr("sys.argv", ["remora"])
+    assert cli.main() == Exit.USAGE
+    assert "the console needs a terminal" in capsys.readouterr().err
+
+
 def test_verbs_do_not_import_textual() -> None:
     """Verbs answer in hundredths of a second; textual alone takes 200 ms."""
     verbs = Path(cli.__file__).parent / "verbs"

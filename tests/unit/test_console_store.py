@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from console.model import objects, recording, rows
 from console.model.eventlog import EventLog
 from console.model.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, Store
-from console.views import columns, tables
+from console.views import columns, details, tables
 from console.views.columns import Column
 from console.views.problems import problems
+from console.views.view import View
 from shared import recording as store_format
 from shared.codec import topic_of
 from shared.messages import Answer, Event, LostEvent, NodeSnapshot
@@ -325,3 +326,19 @@ def test_recorded_garbage_is_a_fault() -> None:
         f.absence for f in recording.inbox([Record(0.0, LB1, (b"node", b"\x63", b""))]).faults
     ] == [Liveness.FOREIGN]
     assert len(events(Fleet("lb1"))) == 6
+
+
+def test_of_many_nodes_those_that_have_no_room_are_counted() -> None:
+    many = {f"ipc:///run/remora/lb{n}": Fleet(f"lb{n}") for n in range(9)}
+    store = Store(list(many))
+    store.take(recording.inbox(records(many, range(3))))
+    view = View(store, 2.0, 0.0, "lab")
+    vip = rows.vips(view.agents, 2.0, name="web")[0]
+    real = rows.reals(view.agents, 2.0, vip="web")[0]
+    for lines in (details.vip_lines(view, vip, 4), details.real_lines(view, real, 4)):
+        texts = ["".join(cell.text for cell in one) for one in lines]
+        assert len(texts) == 4
+        assert texts[3].startswith(" and 6 more nodes: ")
+    assert len(details.vip_lines(view, vip, 9)) == 9
+    (alone,) = rows.reals(view.agents, 2.0, vip="web", address=real.address)
+    assert (alone.pps, alone.share) == (real.pps, None)

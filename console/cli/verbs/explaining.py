@@ -6,14 +6,15 @@ from __future__ import annotations
 import json
 
 from console import format as fmt
-from console.views.items import listing
-from console.views.written import now_text
 from shared.reasons import REASONS
 
 
 def reasons(output: str) -> str:
     """The table of drop reasons; needs no agent."""
     if output == "json":
+        from console.views.items import listing  # with all that travels on the wire: 40 ms
+        from console.views.written import now_text
+
         found = [reason._asdict() for reason in REASONS]
         return json.dumps(listing("ReasonList", found, at=now_text(), missing=()), indent=2)
     return "\n".join(

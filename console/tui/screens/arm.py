@@ -51,6 +51,7 @@ class ArmDialog(ModalScreen[None]):
     def _say(self, text: str, tone: str) -> None:
         self.query_one("#arm_about", Painted).paint([line(f" {text}", tone)])
 
+    @on(Input.Submitted)
     @on(Button.Pressed, "#go")
     def _go(self) -> None:
         try:

@@ -6,8 +6,8 @@ A screen computes nothing: `frame` gets a view, the pure modules make rows and l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -26,6 +26,7 @@ from console.tui.widgets.table import LineTable
 from console.views.cells import Cell, line
 from console.views.view import View, header, tiny
 
+R = TypeVar("R")
 LARGE = 140
 """Columns from which a screen shows two panes side by side."""
 SMALLEST = (60, 16)
@@ -46,6 +47,7 @@ class BandedScreen(Screen[None]):
         self.place = START[0]
         """Set by whoever puts it on show."""
         self.view: View | None = None
+        self._rows: tuple[View, Any] | None = None
         self.planned: View | None = None
         """What was on show when a plan was opened: it stays while the dialog is there."""
 
@@ -108,6 +110,17 @@ class BandedScreen(Screen[None]):
 
     def pane(self, name: str, lines: Sequence[Any]) -> None:
         self.query_one(f"#{name}", Painted).paint(lines)
+
+    def rows(self, view: View, make: Callable[[], list[R]]) -> list[R]:
+        """Made once of a view: a key that moves the cursor draws the same rows again."""
+        if self._rows is None or self._rows[0] is not view:
+            self._rows = view, make()
+        found: list[R] = self._rows[1]
+        return found
+
+    def room(self, name: str) -> int:
+        """Lines of a pane; before the first layout one."""
+        return self.query_one(f"#{name}", Painted).size.height or 1
 
     def _draw_crumb(self) -> None:
         summary = f"{self.table.summary} " if self.table.titles else ""

@@ -62,7 +62,7 @@ class FleetScreen(LiveScreen):
                 yield Painted(id="newest")
 
     def draw(self, view: View) -> None:
-        found = rows.nodes(view.agents, view.now)
+        found = self.rows(view, lambda: rows.nodes(view.agents, view.now))
         self.table.show(found)
         self.pane("totals_rule", [rule("cluster", self.size.width)])
         self.pane("alerts_rule", [rule("what is wrong", self.size.width)])

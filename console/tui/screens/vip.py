@@ -46,7 +46,7 @@ class VipScreen(LiveScreen):
         yield Painted(id="detail")
 
     def draw(self, view: View) -> None:
-        found = rows.reals(view.agents, view.now, vip=self.vip)
+        found = self.rows(view, lambda: rows.reals(view.agents, view.now, vip=self.vip))
         if self._row and found:
             self.table.select(self._row)
             self._row = ""
@@ -54,7 +54,7 @@ class VipScreen(LiveScreen):
         real: Real | None = self.table.current
         title = f"{real.address} per node" if real else "-"
         self.pane("detail_rule", [rule(title, self.size.width)])
-        self.pane("detail", real_lines(view, real) if real else [])
+        self.pane("detail", real_lines(view, real, self.room("detail")) if real else [])
 
     def target(self, view: View) -> Target | str:
         real: Real | None = self.table.current

@@ -42,10 +42,10 @@ class VipsScreen(LiveScreen):
         yield Painted(id="detail")
 
     def draw(self, view: View) -> None:
-        self.table.show(rows.vips(view.agents, view.now))
+        self.table.show(self.rows(view, lambda: rows.vips(view.agents, view.now)))
         vip: Vip | None = self.table.current
         self.pane("detail_rule", [rule(f"{vip.name} per node" if vip else "-", self.size.width)])
-        self.pane("detail", vip_lines(view, vip) if vip else [])
+        self.pane("detail", vip_lines(view, vip, self.room("detail")) if vip else [])
 
     def target(self, view: View) -> Target | str:
         vip: Vip | None = self.table.current
