@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.host_seen import HostSeen
-from agent.maglev import Address
+from agent.core.maglev import Address
+from agent.host.host_seen import HostSeen
 from agent.nouns import (
     PLAIN,
     Asking,
@@ -32,7 +32,7 @@ from agent.nouns import (
 from shared.messages import Answer, Command, EventBody
 
 if TYPE_CHECKING:
-    from agent.config import Config
+    from agent.config.file import Config
 
 
 class EffectError(Exception):

@@ -8,12 +8,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from agent import attach, carry, conformance, egress, loader, netlink, pinned
-from agent import bpf_syscall as bpf
 from agent.boundary import EffectError
-from agent.config import Config, Node
-from agent.dataplane import DataPlane
-from agent.packing import Control
+from agent.config.file import Config, Node
+from agent.conformance import check as conformance
+from agent.dataplane import attach, carry, egress, loader, pinned
+from agent.dataplane import bpf_syscall as bpf
+from agent.dataplane.maps import DataPlane
+from agent.dataplane.packing import Control
+from agent.host import netlink
 
 log = logging.getLogger("remora")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 
-from agent import maglev
-from agent.bgp import Speaker
+from agent.bgp.speaker import Speaker
 from agent.boundary import EffectError, Held, ReadBack
-from agent.dataplane import DataPlane
+from agent.core import maglev
+from agent.dataplane.maps import DataPlane
 
 
 async def held(effect: ReadBack, dataplane: DataPlane, speaker: Speaker | None) -> Held:

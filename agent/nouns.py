@@ -10,8 +10,8 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, NamedTuple
 
-from agent.check_table import Check
-from agent.maglev import Address
+from agent.config.check_table import Check
+from agent.core.maglev import Address
 from shared.model import Admin, Protocol, host_port
 
 

@@ -19,29 +19,31 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from agent import boundary as b
-from agent import generations, netlink, verify
-from agent.audit import Audit, audit_path
-from agent.bgp import Speaker
+from agent.bgp.speaker import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
 from agent.bring_up import control, load, pins
-from agent.config import Config
-from agent.dataplane import DataPlane
-from agent.director import Director
-from agent.events import EventRing
-from agent.generations import InForce
+from agent.checks.prober import Prober
+from agent.config.file import Config
+from agent.core import verify
+from agent.core.director import Director
+from agent.core.maglev import Address
+from agent.dataplane.events import EventRing
+from agent.dataplane.maps import DataPlane
+from agent.dataplane.tunnel import Tunnel
 from agent.holdings import held
-from agent.journal import Journal, journal_path, recall
-from agent.logline import in_fields
-from agent.maglev import Address
+from agent.host import netlink
+from agent.host.logline import in_fields
+from agent.host.one_agent import HAND_OVER, only_one
+from agent.host.supervisor import notify, watchdog
+from agent.host.surroundings import Surroundings
 from agent.nouns import Route
-from agent.one_agent import HAND_OVER, only_one
-from agent.prober import Prober
-from agent.questions import Questions, is_question
-from agent.server import Server
-from agent.supervisor import notify, watchdog
-from agent.surroundings import Surroundings
-from agent.telemetry import Telemetry
-from agent.tunnel import Tunnel
+from agent.records import generations
+from agent.records.audit import Audit, audit_path
+from agent.records.generations import InForce
+from agent.records.journal import Journal, journal_path, recall
+from agent.wire.questions import Questions, is_question
+from agent.wire.server import Server
+from agent.wire.telemetry import Telemetry
 from shared.messages import (
     Answer,
     Command,

@@ -2,7 +2,7 @@
 /*
  * Where an address and a VIP stand in their tables; touches no map.
  *
- * Cuckoo hashing (Pagh and Rodler 2004): two places each, and the agent (agent/places.py) moves others out
+ * Cuckoo hashing (Pagh and Rodler 2004): two places each, and the agent (agent/dataplane/places.py) moves others out
  * of the way when it writes.  Not keyed: only the operator decides what is in the tables.
  */
 #ifndef REMORA_ADDRESS_H

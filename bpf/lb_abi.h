@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The map ABI: what the program and the agent both read and write.  Plain C types only, so that the
- * unit test can compile it with the host's C compiler and compare it with agent/abi.py, field by field.
+ * unit test can compile it with the host's C compiler and compare it with agent/dataplane/abi.py, field by field.
  *
  * Every map is a memory-mapped array unless it says otherwise: the agent reads and writes it with
  * numpy and without a system call.  Multi-byte network fields are kept in network byte order and
  * named `be_`; all else is in the host's order.  A change of any struct raises LB_ABI_VERSION, which
  * is part of the pin path: two versions share no map by mistake.  One takes over another's where both
- * read it alike (agent/carry.py): who changes what a word means changes its name or constant, too.
+ * read it alike (agent/dataplane/carry.py): who changes what a word means changes its name or constant, too.
  */
 #ifndef REMORA_LB_ABI_H
 #define REMORA_LB_ABI_H

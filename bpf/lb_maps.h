@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The maps, by number.  BCC's own map syntax works only in the main file and adopts a pinned map of
- * another size in silence, so the loader creates and checks the maps (agent/abi.py) and puts their
+ * another size in silence, so the loader creates and checks the maps (agent/dataplane/abi.py) and puts their
  * descriptors where the code carries a number.  It creates only what a program names.
  *
  * Every function here is one lookup; NULL means that the index is out of range.  What is small is one
@@ -14,7 +14,7 @@
 #include "lb_abi.h"
 #include "packet.h"
 
-#define MAP_MARK 0x4c420000	/* agent/loader.py looks for it */
+#define MAP_MARK 0x4c420000	/* agent/dataplane/loader.py looks for it */
 #define MAP(number) ((void *)bpf_pseudo_fd(1, MAP_MARK + (number)))
 /* The value of a one-entry array: an address, no lookup. */
 #define MAP_VALUE(number) ((void *)bpf_pseudo_fd(2, MAP_MARK + (number)))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Fills a Maglev ring: the members take their turns, each the next free slot of its permutation
- * (agent/maglev.py says who has which turn and is the reference; both must give the same bytes).
+ * (agent/core/maglev.py says who has which turn and is the reference; both must give the same bytes).
  *
  * They walk until few slots are free. The last ones would take more than half of all steps, so there each
  * member computes how far each free slot is along its permutation, and takes the nearest.

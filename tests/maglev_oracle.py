@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ring a second time, straight from the paper: slow, exact, and without agent/maglev.py's code.
+"""The ring a second time, straight from the paper: slow, exact, and without core/maglev.py's code.
 
 Maglev (NSDI 2016), section 3.4: offset and skip by two hashes, permutation[i][j] =
 (offset + j * skip) mod M, and members taking turns.  Turns by weight: exact rational arithmetic.

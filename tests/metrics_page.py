@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.exposition import FAMILIES
+from agent.wire.exposition import FAMILIES
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 TAIL = Path(__file__).with_name("metrics_page_tail.md")

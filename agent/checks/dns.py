@@ -10,8 +10,8 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from agent.check_table import Check
 from agent.checks.way import Said, Way, connect, pattern, receive, send, unexpected
+from agent.config.check_table import Check
 
 if TYPE_CHECKING:
     import dns.message

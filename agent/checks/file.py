@@ -7,8 +7,8 @@ import asyncio
 import os
 from pathlib import Path
 
-from agent.check_table import Check
 from agent.checks.way import Said, Way, percent
+from agent.config.check_table import Check
 
 
 async def ask(check: Check, way: Way) -> Said:

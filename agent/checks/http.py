@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 
 import h11
 
-from agent.check_table import Check
 from agent.checks.tls import encrypted, refused
 from agent.checks.way import MOST, Said, Way, connect, pattern, percent, receive, send, unexpected
+from agent.config.check_table import Check
 
 _HEAD = 16384
 """Bytes of status line and headers."""

@@ -12,8 +12,8 @@ import contextlib
 import os
 import signal
 
-from agent.check_table import Check
 from agent.checks.way import Said, Way, percent
+from agent.config.check_table import Check
 
 _MOST = 4096
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
 
-from agent.check_table import Check
 from agent.checks.way import Said, Way, connect
+from agent.config.check_table import Check
 
 
 async def ask(check: Check, way: Way) -> Said:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import socket
 
-from agent.check_table import Check
 from agent.checks.way import Said, Way, connect, pattern, receive, send, unexpected
+from agent.config.check_table import Check
 
 
 async def ask(check: Check, way: Way) -> Said:

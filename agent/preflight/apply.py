@@ -8,7 +8,7 @@ import os
 import socket
 from pathlib import Path
 
-from agent.attach import attached
+from agent.dataplane.attach import attached
 from agent.preflight import ethtool
 from agent.preflight.read_network import network, set_address
 from agent.preflight.settings import ABSENT, PRESENT, RESETS, Change, Kind, Setting

@@ -13,9 +13,9 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from agent import bpf_syscall as bpf
-from agent.abi import MapSpec
-from agent.attach import MODES
+from agent.dataplane import bpf_syscall as bpf
+from agent.dataplane.abi import MapSpec
+from agent.dataplane.attach import MODES
 from agent.preflight.surveyed import Kernel
 
 _ARRAY, _RING_BUFFER, _XDP = 2, 27, 6

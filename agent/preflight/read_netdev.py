@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from agent.rtnetlink import attribute, attributes
+from agent.host.rtnetlink import attribute, attributes
 
 _GENERIC, _CONTROL, _REQUEST, _ERROR = 16, 16, 1, 2
 _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 3, 1, 2

@@ -18,12 +18,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from agent.config import Node, Real
-from agent.maglev import Address
+from agent.config.file import Node, Real
+from agent.conformance.vectors import icmp, ipv4, ipv6, udp
+from agent.core.maglev import Address
 from agent.nouns import Encap
 from agent.preflight.rules_network import CLIENT_MTU
 from agent.preflight.surveyed import Reached
-from agent.vectors import icmp, ipv4, ipv6, udp
 
 PATIENCE, AGAIN = 1.2, 0.4
 """Seconds that a kind of ping has in all, and after which it is sent again."""

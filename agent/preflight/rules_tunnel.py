@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_interface
 
-from agent.check_contradictions import ON_WIRE
-from agent.config import Config, Node, Real, Vip
-from agent.maglev import Address
+from agent.config.check_contradictions import ON_WIRE
+from agent.config.file import Config, Node, Real, Vip
+from agent.core.maglev import Address
 from agent.preflight import settings
 from agent.preflight.findings import Finding, Level, mended, ok
 from agent.preflight.surveyed import Device, Network, Reached, WayTo

@@ -17,11 +17,13 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 
-from agent import loader, netlink, pinned
-from agent.attach import attached
-from agent.bgp_table import Bgp, BgpPeer
 from agent.boundary import EffectError
-from agent.config import Config, Node
+from agent.checks.probe import probe as check_once
+from agent.config.bgp_table import Bgp, BgpPeer
+from agent.config.file import Config, Node
+from agent.dataplane import loader, pinned
+from agent.dataplane.attach import attached
+from agent.host import netlink
 from agent.nouns import Asking, Target
 from agent.preflight import (
     ethtool,
@@ -43,7 +45,6 @@ from agent.preflight.surveyed import (
     Pins,
     RealSurvey,
 )
-from agent.probe import probe as check_once
 
 AT_ONCE = 256
 """Checks under way together."""

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from agent import loader
+from agent.dataplane import loader
 from tests.bench import yardstick
 from tests.bench.restorer import measure
 from tests.bpf import frames

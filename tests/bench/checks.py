@@ -20,8 +20,8 @@ import time
 from multiprocessing import Process
 from pathlib import Path
 
-from agent import bpf_syscall
-from agent.loader import Request, load
+from agent.dataplane import bpf_syscall
+from agent.dataplane.loader import Request, load
 from tests.bench.agent import _cpu, _rss
 from tests.fabric import enclosure, netns
 from tests.fabric.waiting import until

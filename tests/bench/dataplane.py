@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agent import abi, loader, maglev, slots
-from agent.jiffies import HZ
+from agent.core import maglev
+from agent.dataplane import abi, loader, slots
+from agent.dataplane.jiffies import HZ
 from agent.nouns import PLAIN, Encap, Traced, Tracking
-from agent.trace_feed import Feed, Names
+from agent.wire.trace_feed import Feed, Names
 from shared.codec import telemetry_frames
 from shared.model import RING_SLOTS
 from tests.bench.failover import failover

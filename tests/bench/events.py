@@ -3,7 +3,7 @@
 
 `python -m tests.bench.events [--json]` (root).  A child sends fragments into the program on another
 CPU, in four bursts a second; the data plane's own limit on events is set out of reach.  This
-process does with the ring what the agent does (agent/telemetry.py): drained by a timer, some events
+process does with the ring what the agent does (wire/telemetry.py): drained by a timer, some events
 told, all others a number.  At the end packets, events, and those lost on the way must agree to the
 last one.
 """
@@ -20,10 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent import bpf_syscall as bpf
-from agent import loader
-from agent.drop_feed import drop_events
-from agent.telemetry import DRAIN_EVERY
+from agent.dataplane import bpf_syscall as bpf
+from agent.dataplane import loader
+from agent.wire.drop_feed import drop_events
+from agent.wire.telemetry import DRAIN_EVERY
 from shared.codec import telemetry_frames
 from shared.messages import Event, LostEvent
 from tests.bpf import frames

@@ -13,9 +13,10 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from agent import boundary as b
-from agent import config, nouns
-from agent.dataplane import DataPlane
-from agent.director import Director
+from agent import nouns
+from agent.config import file as config
+from agent.core.director import Director
+from agent.dataplane.maps import DataPlane
 
 VIPS = 511
 """All that there can be."""

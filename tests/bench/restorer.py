@@ -18,8 +18,8 @@ import statistics
 import struct
 from typing import NamedTuple
 
-from agent import bpf_syscall as bpf
-from agent.abi import ARRAY, MapSpec
+from agent.dataplane import bpf_syscall as bpf
+from agent.dataplane.abi import ARRAY, MapSpec
 
 _PROG_ARRAY, _PROG_LOAD, _XDP, _ATTACH_XDP = 3, 5, 6, 37
 _TAIL_CALL, _ADJUST_HEAD, _STORE_BYTES = 12, 44, 190

@@ -22,8 +22,8 @@ import sys
 import time
 from pathlib import Path
 
-from agent import loader
-from agent.dataplane import DataPlane
+from agent.dataplane import loader
+from agent.dataplane.maps import DataPlane
 from agent.nouns import OwnedReal
 from tests.bench.agent import _network
 from tests.fabric import enclosure

@@ -31,9 +31,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent import bpf_syscall as bpf
-from agent import loader
-from agent.attach import MODES
+from agent.dataplane import bpf_syscall as bpf
+from agent.dataplane import loader
+from agent.dataplane.attach import MODES
 from tests.bench.restorer import instruction
 from tests.bpf import frames
 from tests.bpf.rig import SETTINGS, WEB, Rig

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the wire costs: bytes, the agent's publish path, a client of 500 agents, a stopped reader.
 
-`python -m tests.bench.wire --json`; no root.  Agents are simulated (agent/fleet.py) but for the
+`python -m tests.bench.wire --json`; no root.  Agents are simulated (wire/fleet.py) but for the
 publish path, which is the real one with counters of 16 CPUs.  Three minutes.
 """
 
@@ -22,11 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from agent import abi
-from agent.pace import EVERY
-from agent.server import Server
-from agent.snapshot import Origin, Reading, Snapshots
-from agent.state import NodeState
+from agent.core.state import NodeState
+from agent.dataplane import abi
+from agent.wire.pace import EVERY
+from agent.wire.server import Server
+from agent.wire.snapshot import Origin, Reading, Snapshots
 from console.model.store import Store
 from console.wire.client import Client
 from console.wire.trust import Trust

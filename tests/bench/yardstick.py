@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agent import bpf_syscall as bpf
-from agent.loader import PYTHON
+from agent.dataplane import bpf_syscall as bpf
+from agent.dataplane.loader import PYTHON
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]

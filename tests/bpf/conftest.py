@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import loader
+from agent.dataplane import loader
 from tests.bpf.rig import Rig
 from tests.fabric import enclosure
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames by the hundred thousand through the program: one outcome each, checked singly and in sum.
 
-A run by agent/bpf_syscall.py costs more in Python than in the kernel.  Here buffers and request
+A run by bpf_syscall.py costs more in Python than in the kernel.  Here buffers and request
 stay, and counters are read once per batch.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import bpf_syscall
+from agent.dataplane import bpf_syscall
 from tests.bpf.rig import DROP, PASS, TX, Rig
 
 _ROOM = 8192

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from agent import bpf_syscall, loader
+from agent.dataplane import bpf_syscall, loader
 from tests.fabric import enclosure
 
 

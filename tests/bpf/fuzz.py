@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent import abi, loader
+from agent.dataplane import abi, loader
 from agent.nouns import Encap, Hashed, Placing, Quic, Tracking, VipKey, WhenDown
 from shared import reasons
 from shared.model import Protocol

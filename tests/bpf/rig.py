@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import abi, bpf_syscall, flowtable, maglev, mapped
-from agent.dataplane import DataPlane
-from agent.events import EventRing
-from agent.jiffies import HZ, Jiffies
+from agent.core import maglev
+from agent.dataplane import abi, bpf_syscall, flowtable, mapped
+from agent.dataplane.events import EventRing
+from agent.dataplane.jiffies import HZ, Jiffies
+from agent.dataplane.maps import DataPlane
+from agent.dataplane.packing import Control
 from agent.nouns import PLAIN, Encap, OwnedReal, Placing, VipKey
-from agent.packing import Control
 from shared import reasons
 from shared.model import Protocol
 from tests.bpf import frames, oracle

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from agent import bring_up, config, conformance, loader
-from agent.cli import main
-from agent.conformance import Result
-from agent.loader import LoadError
-from agent.netlink import WayOut
+from agent import bring_up
+from agent.cli.main import main
+from agent.config import file as config
+from agent.conformance import check as conformance
+from agent.conformance.check import Result
+from agent.dataplane import loader
+from agent.dataplane.loader import LoadError
+from agent.host.netlink import WayOut
 
 pytestmark = pytest.mark.root
 

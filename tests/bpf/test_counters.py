@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from agent import abi, bpf_syscall
+from agent.dataplane import abi, bpf_syscall
 from shared import reasons
 from tests.bpf import frames
 from tests.bpf.rig import DNS, TX, WEB, Rig

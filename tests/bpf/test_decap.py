@@ -17,7 +17,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import GRE, Ether
 from scapy.packet import Packet, Raw
 
-from agent import abi, bpf_syscall, loader, mapped
+from agent.dataplane import abi, bpf_syscall, loader, mapped
 from agent.nouns import Encap, VipKey
 from tests.bpf import frames
 from tests.bpf.rig import DROP, PASS, TX, WEB, WEB6, Rig

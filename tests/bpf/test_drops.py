@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent import abi
+from agent.dataplane import abi
 from tests.bpf import frames
 from tests.bpf.rig import DNS, DROP, PASS, TX, WEB, Rig
 

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from agent import abi
+from agent.dataplane import abi
 from agent.nouns import Encap
 from tests.bpf import frames, icmp_frames, oracle
 from tests.bpf.rig import DNS, DNS6, DROP, PASS, TX, WEB, WEB6, Rig

@@ -18,7 +18,7 @@ from scapy.layers.inet6 import (
     PadN,
 )
 
-from agent import abi
+from agent.dataplane import abi
 from agent.nouns import Encap
 from tests.bpf import frames, oracle
 from tests.bpf.rig import DNS6, DROP, GUE_PORT, KEY, OUTER, OUTER6, PASS, TX, WEB6, Rig

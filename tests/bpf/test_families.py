@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 import numpy as np
 import pytest
 
-from agent import maglev
+from agent.core import maglev
 from agent.nouns import Encap, VipKey
 from shared.model import Protocol
 from tests.bpf import frames, oracle

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from agent import abi
+from agent.dataplane import abi
 from agent.nouns import PLAIN
 from tests.bpf import frames, oracle
 from tests.bpf.conftest import FLOWS_PER_CPU

@@ -10,7 +10,7 @@ import pytest
 from scapy.layers.inet import ICMP
 from scapy.packet import Packet
 
-from agent import abi
+from agent.dataplane import abi
 from agent.nouns import Encap, VipKey
 from tests.bpf import frames, icmp_frames, oracle
 from tests.bpf.icmp_frames import ERRORS4, ERRORS6, answer, error

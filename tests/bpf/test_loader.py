@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import attach, bpf_syscall, egress, loader
-from agent.dataplane import DataPlane
+from agent.dataplane import attach, bpf_syscall, egress, loader
+from agent.dataplane.maps import DataPlane
 from tests.bpf import frames
 from tests.bpf.rig import WEB, Rig
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent import abi
+from agent.dataplane import abi
 from tests.bpf import frames
 from tests.bpf.rig import DNS, WEB, Outcome, Rig
 

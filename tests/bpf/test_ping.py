@@ -11,7 +11,7 @@ from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from agent import abi
+from agent.dataplane import abi
 from agent.nouns import VipKey
 from tests.bpf import frames, icmp_frames
 from tests.bpf.rig import DROP, PASS, TX, WEB, WEB6, Rig

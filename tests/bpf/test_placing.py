@@ -8,8 +8,8 @@ import random
 import numpy as np
 import pytest
 
-from agent import abi
-from agent.maglev import Address
+from agent.core.maglev import Address
+from agent.dataplane import abi
 from agent.nouns import Hashed, Placing, Tracking, VipKey, WhenDown
 from shared.model import Protocol
 from tests.bpf import frames, icmp_frames, oracle

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scapy.layers.inet import ICMP
 
-from agent import abi, bpf_syscall, loader, mapped
+from agent.dataplane import abi, bpf_syscall, loader, mapped
 from agent.nouns import Encap, VipKey
 from shared.model import Protocol
 from tests.bpf import conftest, frames

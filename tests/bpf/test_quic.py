@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from agent import abi
+from agent.dataplane import abi
 from agent.nouns import Placing, Quic, Tracking, VipKey, WhenDown
 from shared.model import Protocol
 from tests.bpf import frames, icmp_frames

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent import abi, loader, maglev
 from agent.boundary import EffectError
-from agent.dataplane import QUARANTINE, DataPlane
+from agent.core import maglev
+from agent.dataplane import abi, loader
+from agent.dataplane.maps import QUARANTINE, DataPlane
 from shared.model import RING_SLOTS
 from tests.bpf import frames
 from tests.bpf.conftest import RING_ROWS

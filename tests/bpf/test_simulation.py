@@ -9,9 +9,10 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP
 from scapy.packet import Raw
 
-from agent import config, simulation
 from agent.boundary import EffectError
-from agent.loader import LoadError
+from agent.config import file as config
+from agent.conformance import simulation
+from agent.dataplane.loader import LoadError
 from tests.bpf import frames, oracle
 from tests.bpf.rig import WEB, Rig
 

@@ -10,9 +10,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from agent import abi, bpf_syscall
+from agent.dataplane import abi, bpf_syscall
+from agent.dataplane.places import address_places
 from agent.nouns import VipKey
-from agent.places import address_places
 from shared.model import Protocol
 from tests.bpf import frames
 from tests.bpf.rig import DROP, PASS, WEB, Rig

@@ -12,7 +12,7 @@ from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from agent import abi
+from agent.dataplane import abi
 from agent.nouns import Encap, VipKey
 from tests.bpf import frames, icmp_frames, oracle
 from tests.bpf.rig import DROP, TX, WEB, WEB6, Rig

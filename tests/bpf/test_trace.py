@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from scapy.layers.l2 import Dot1Q, Ether
 
-from agent import abi, bpf_syscall
+from agent.dataplane import abi, bpf_syscall
 from agent.nouns import Traced
 from tests.bpf import frames, icmp_frames
 from tests.bpf.rig import DNS, PASS, TX, WEB, WEB6, Rig, Service

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent import abi, mapped
+from agent.dataplane import abi, mapped
 from tests.bpf import frames
 from tests.bpf.rig import WEB, Rig
 

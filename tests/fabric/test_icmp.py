@@ -10,8 +10,8 @@ from contextlib import closing
 
 import pytest
 
-from agent import loader
-from agent.dataplane import DataPlane
+from agent.dataplane import loader
+from agent.dataplane.maps import DataPlane
 from tests.fabric import netns
 from tests.fabric import topology as t
 from tests.fabric.fabric import Fabric

@@ -11,7 +11,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.utils import rdpcap
 
-from agent import rtnetlink
+from agent.host import rtnetlink
 from shared.messages import Drain, Undrain
 from tests.fabric import netns, wire
 from tests.fabric import topology as t

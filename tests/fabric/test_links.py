@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import bpf_syscall, loader
-from agent.attach import MODES
+from agent.dataplane import bpf_syscall, loader
+from agent.dataplane.attach import MODES
 from agent.preflight.read_kernel import PASS
 from shared.model import Health
 from tests.fabric import bird, load, netns

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from agent import bpf_syscall
-from agent.attach import MODES
+from agent.dataplane import bpf_syscall
+from agent.dataplane.attach import MODES
 from agent.preflight import apply, settings
 from agent.preflight.read_kernel import PASS
 from agent.preflight.settings import Change, Kind, Setting

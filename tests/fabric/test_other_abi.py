@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.abi import ABI_VERSION
+from agent.dataplane.abi import ABI_VERSION
 from tests.fabric import bird, load
 from tests.fabric import topology as t
 from tests.fabric.agents import REMORA_AGENT
@@ -35,7 +35,7 @@ def next_version(tmp_path: Path) -> Path:
     place = tmp_path / "next"
     for part in ("agent", "bpf", "shared"):
         shutil.copytree(ROOT / part, place / part, ignore=shutil.ignore_patterns("__pycache__"))
-    header, mirror = place / "bpf" / "lb_abi.h", place / "agent" / "abi.py"
+    header, mirror = place / "bpf" / "lb_abi.h", place / "agent" / "dataplane" / "abi.py"
     change(header, f"LB_ABI_VERSION {ABI_VERSION}", f"LB_ABI_VERSION {NEXT}")
     change(mirror, f"ABI_VERSION = {ABI_VERSION}", f"ABI_VERSION = {NEXT}")
     change(header, "lb_u64 pad[7];", "lb_u64 novel;\n\tlb_u64 pad[6];")
@@ -92,7 +92,7 @@ def test_maps_that_are_read_otherwise_are_not_taken_over(
 ) -> None:
     """The old program serves on, and the error names what differs and the way out."""
     change(next_version / "bpf" / "lb_abi.h", "LB_FLOW_CLOSING = 2", "LB_FLOW_CLOSING = 3")
-    change(next_version / "agent" / "abi.py", "FLOW_CLOSING = 2", "FLOW_CLOSING = 3")
+    change(next_version / "agent" / "dataplane" / "abi.py", "FLOW_CLOSING = 2", "FLOW_CLOSING = 3")
     agent = fabric.agents[NODE]
     before = program_on(NODE)
     assert agent.ask("stop", "--keep-dataplane").returncode == 0

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from agent import config
+from agent.config import file as config
 from agent.nouns import Encap
 from agent.preflight import apply, read_tunnel, settings
 from tests.fabric import netns, xdp

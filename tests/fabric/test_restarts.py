@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from agent import bpf_syscall, loader
+from agent.dataplane import bpf_syscall, loader
 from tests.fabric import bird, load
 from tests.fabric import topology as t
 from tests.fabric.agents import REMORA_AGENT

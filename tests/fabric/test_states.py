@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from agent.health import MOST_CHANGES
+from agent.core.health import MOST_CHANGES
 from shared.messages import RealRow
 from shared.model import Health
 from tests.fabric import load

@@ -17,7 +17,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.packet import Packet
 from scapy.utils import PcapNgReader
 
-from agent import abi, bpf_syscall, loader, mapped
+from agent.dataplane import abi, bpf_syscall, loader, mapped
 from tests.fabric import topology as t
 from tests.fabric import wire
 from tests.fabric.fabric import REMORA, Fabric

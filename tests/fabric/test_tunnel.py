@@ -12,12 +12,12 @@ from ipaddress import ip_address
 
 import pytest
 
-from agent import loader
 from agent.boundary import Probed
-from agent.check_table import Check
+from agent.checks.probe import probe
+from agent.config.check_table import Check
+from agent.dataplane import loader
+from agent.dataplane.tunnel import Tunnel
 from agent.nouns import Asking, Target, VipKey
-from agent.probe import probe
-from agent.tunnel import Tunnel
 from shared.model import Health, Protocol
 from tests.fabric import load, netns, xdp
 from tests.fabric import topology as t

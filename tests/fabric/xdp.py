@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent import bpf_syscall
-from agent.loader import Request, load
+from agent.dataplane import bpf_syscall
+from agent.dataplane.loader import Request, load
 from tests.fabric import netns
 from tests.fabric import topology as t
 

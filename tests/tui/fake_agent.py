@@ -15,8 +15,8 @@ from types import TracebackType
 import msgspec
 import zmq
 
-from agent import rollouts
-from agent.commands import in_words
+from agent.core import rollouts
+from agent.core.commands import in_words
 from agent.nouns import Part
 from shared.codec import command_frames, command_of, telemetry_frames
 from shared.messages import (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bpf/lb_abi.h as a C compiler sees it against agent/abi.py, field by field."""
+"""bpf/lb_abi.h as a C compiler sees it against agent/dataplane/abi.py, field by field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent import abi
+from agent.dataplane import abi
 from shared import model, reasons
 
 BPF = Path(__file__).resolve().parents[2] / "bpf"

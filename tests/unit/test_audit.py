@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import audit as module
-from agent.audit import Audit, Given
 from agent.boundary import EffectError
-from agent.gate import Refusal
+from agent.records import audit as module
+from agent.records.audit import Audit, Given
+from agent.wire.gate import Refusal
 from shared import chain
 from shared.grants import LOCAL
 from shared.messages import Answer, Change, Command, Drain

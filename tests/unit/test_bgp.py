@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from agent import bgp_pipe
-from agent.bgp import Speaker
-from agent.bgp_table import Bgp, BgpPeer
-from agent.bgp_text import attributes, config, prefix
-from agent.exabgp_child import LARGEST_LOG
+from agent.bgp import pipe as bgp_pipe
+from agent.bgp.exabgp_child import LARGEST_LOG
+from agent.bgp.speaker import Speaker
+from agent.bgp.text import attributes, config, prefix
+from agent.config.bgp_table import Bgp, BgpPeer
 from agent.nouns import Route
 
 UP = {"type": "state", "neighbor": {"address": {"peer": "10.2.1.1"}, "state": "up"}}

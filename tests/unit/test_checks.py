@@ -21,12 +21,12 @@ import dns.rrset
 import pytest
 
 from agent.boundary import Probed
-from agent.check_contradictions import USED_BY
-from agent.check_table import Check
+from agent.checks.probe import KINDS, both, probe
 from agent.checks.way import Said, percent
-from agent.config import ConfigError, parse
+from agent.config.check_contradictions import USED_BY
+from agent.config.check_table import Check
+from agent.config.file import ConfigError, parse
 from agent.nouns import Asking, Target, VipKey
-from agent.probe import KINDS, both, probe
 from shared.model import Protocol
 from tests.unit import world
 

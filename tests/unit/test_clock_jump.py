@@ -12,10 +12,10 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from agent.audit import Audit
 from agent.boundary import Asked
-from agent.history import History
-from agent.server import Server
+from agent.records.audit import Audit
+from agent.records.history import History
+from agent.wire.server import Server
 from console.model.store import Arrived, Inbox, Liveness, Reply, Store
 from shared import recording
 from shared.codec import answer_of, command_frames

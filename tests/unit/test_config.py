@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import config
-from agent.bgp_table import Announce, Bgp, BgpPeer
-from agent.check_table import Check
-from agent.cli import main
-from agent.drain_table import DrainTable
-from agent.guard import Limits
+from agent.cli.main import main
+from agent.config import file as config
+from agent.config.bgp_table import Announce, Bgp, BgpPeer
+from agent.config.check_table import Check
+from agent.config.drain_table import DrainTable
+from agent.core.guard import Limits
 
 SAMPLE = Path(__file__).parents[2] / "configs" / "agent.toml"
 TEXT = SAMPLE.read_text()

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent import history
-from agent.audit import Audit, Given
+from agent.records import history
+from agent.records.audit import Audit, Given
 from console.cli import main as cli
 from console.exits import Exit, VerbError
 from console.format import clock

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import boundary as b
-from agent.abi import REAL_DOWN, REAL_DRAINING
+from agent.dataplane.abi import REAL_DOWN, REAL_DRAINING
 from agent.nouns import Override, Target, VipKey
 from shared.messages import (
     Batch,

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import boundary as b
-from agent import emptying, journal, recollection
-from agent.abi import REAL_DOWN, REAL_DRAINING
-from agent.journal import Journal
+from agent.core import emptying
+from agent.core.rib import GRACEFUL_SHUTDOWN
+from agent.dataplane.abi import REAL_DOWN, REAL_DRAINING
 from agent.nouns import Override, Pending
-from agent.rib import GRACEFUL_SHUTDOWN
+from agent.records import journal, recollection
+from agent.records.journal import Journal
 from shared.messages import (
     Action,
     Batch,

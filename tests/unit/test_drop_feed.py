@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.drop_feed import MOST, drop_events
-from agent.events import EVENT
+from agent.dataplane.events import EVENT
+from agent.wire.drop_feed import MOST, drop_events
 from shared.messages import DropEvent, LostEvent
 
 

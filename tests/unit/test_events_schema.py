@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.eventlog import EventLog
+from agent.wire.eventlog import EventLog
 from shared.messages import Event
 from tests import events_schema
 from tests.unit import test_codec as golden

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.fleet import Plan
-from agent.invented import Invented
+from agent.wire.fleet import Plan
+from agent.wire.invented import Invented
 from console.model.store import Store
 from console.wire.client import Client
 from shared.messages import TOPICS, Answer, Drain, NodeSnapshot, VipSnapshot

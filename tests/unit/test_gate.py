@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import access, gate
-from agent.gate import Gate
+from agent.wire import access, gate
+from agent.wire.gate import Gate
 from shared import curve, grants
 from shared.grants import AccessError, Grant
 from shared.messages import Action, Command, Drain, Look

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import cli_change, config, generations
 from agent.boundary import EffectError, Remember
-from agent.generations import KEPT, in_force, keep, numbers, propose, read
-from agent.journal import Journal, journal_path
+from agent.cli import change as cli_change
+from agent.config import file as config
+from agent.records import generations
+from agent.records.generations import KEPT, in_force, keep, numbers, propose, read
+from agent.records.journal import Journal, journal_path
 from shared.messages import Action, Answer, Change, Command, Reload, Rollback
 from tests.unit.world import ONE_VIP, REALS, TOML, vip
 

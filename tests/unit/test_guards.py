@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent import maglev
+from agent.core import maglev
 from shared.messages import Answer, Batch, Drain, Undrain, Weight
 from tests.unit.world import REALS, TOML, World, vip
 

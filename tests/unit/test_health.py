@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import guard
-from agent.health import (
+from agent.core import guard
+from agent.core.health import (
     MOST_CHANGES,
     RAMP_STEPS,
     Streak,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import history as module
-from agent.history import FULL, History
+from agent.records import history as module
+from agent.records.history import FULL, History
 from shared import recording
 from shared.recording import Record
 

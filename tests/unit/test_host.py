@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import config
+from agent.config import file as config
 from agent.preflight import ethtool, read_host, read_netdev, read_tunnel
 from agent.preflight.surveyed import Listener
 from tests.unit.world import ONE_VIP

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from agent import config, rtnetlink
 from agent.boundary import Follow, Looked
-from agent.host_seen import HostSeen, LinkSeen, Neighbour
-from agent.host_watch import changes
+from agent.config import file as config
+from agent.core.host_watch import changes
+from agent.host import rtnetlink
+from agent.host.host_seen import HostSeen, LinkSeen, Neighbour
 from shared.messages import ChangeEvent, RouteEvent
 from tests.unit.world import ONE_VIP, VIP_ADDRESS, World
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from agent.boundary import EffectError, Remember
-from agent.journal import Journal, recall
 from agent.nouns import Override
-from agent.recollection import Recalled
+from agent.records.journal import Journal, recall
+from agent.records.recollection import Recalled
 from shared.messages import Command, Drain
 from shared.model import Admin
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent import maglev
+from agent.core import maglev
 from shared.model import RING_SLOTS
 from tests.maglev_oracle import lookup_table
 

@@ -19,13 +19,13 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from agent import abi
 from agent.boundary import EffectError
-from agent.config import Metrics
-from agent.exposition import FAMILIES, Seen, seen
-from agent.metrics import Exporter, metric
-from agent.snapshot import snapshots
-from agent.tunnel import Counts
+from agent.config.file import Metrics
+from agent.dataplane import abi
+from agent.dataplane.tunnel import Counts
+from agent.wire.exposition import FAMILIES, Seen, seen
+from agent.wire.metrics import Exporter, metric
+from agent.wire.snapshot import snapshots
 from shared.codec import telemetry_frames
 from shared.messages import Drain, Snapshot
 from shared.reasons import REASONS

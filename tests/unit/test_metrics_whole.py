@@ -10,8 +10,8 @@ from enum import Enum
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 
-from agent.exposition import FAMILIES, Seen
-from agent.metrics import metric
+from agent.wire.exposition import FAMILIES, Seen
+from agent.wire.metrics import metric
 from shared.messages import (
     Counters,
     CpuSnapshot,

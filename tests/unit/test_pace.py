@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.pace import BUDGET, EVERY, SLOWEST, Pace
+from agent.wire.pace import BUDGET, EVERY, SLOWEST, Pace
 
 Times = dict[str, list[float]]
 

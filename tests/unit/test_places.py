@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent import abi
-from agent.places import Places, make_room, vip_places
+from agent.dataplane import abi
+from agent.dataplane.places import Places, make_room, vip_places
 
 Table = NDArray[np.uint64]
 
@@ -26,7 +26,7 @@ def found(table: Table, key: int) -> bool:
 
 
 def put(table: Table, key: int, present: set[int]) -> None:
-    """As agent/vip_tables.py puts; after every single store everybody is still there."""
+    """As agent/dataplane/vip_tables.py puts; after every single store everybody is still there."""
 
     def move(place: int, to: int) -> None:
         table[to] = table[place]

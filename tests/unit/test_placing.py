@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import boundary as b
-from agent import config, packing, pressure, slots
-from agent.abi import RING_SLOTS, SLOT_EXCEPTIONS
-from agent.bgp_text import prefix
+from agent.bgp.text import prefix
+from agent.config import file as config
+from agent.core import pressure
+from agent.dataplane import packing, slots
+from agent.dataplane.abi import RING_SLOTS, SLOT_EXCEPTIONS
 from agent.nouns import Tracking, VipKey
 from shared.messages import ChangeEvent
 from shared.model import Protocol

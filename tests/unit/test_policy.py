@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import policy
+from agent.core import policy
 
 
 @pytest.mark.parametrize(

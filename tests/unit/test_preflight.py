@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agent import config
-from agent.cli import main
+from agent.cli.main import main
+from agent.config import file as config
 from agent.preflight.findings import Finding, Level, as_json, as_text, exit_code
 from agent.preflight.rules import judge_node, judge_real, service
 from agent.preflight.rules_device import receives

@@ -15,10 +15,10 @@ from typing import Literal
 import pytest
 
 from agent.boundary import Probed
-from agent.check_table import Check
+from agent.checks.probe import probe
+from agent.checks.prober import Prober
+from agent.config.check_table import Check
 from agent.nouns import Asking, Target, VipKey
-from agent.probe import probe
-from agent.prober import Prober
 from shared.model import Protocol
 
 VIP = IPv4Address("10.200.0.1")

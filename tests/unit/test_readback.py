@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from agent import boundary as b
-from agent import maglev
-from agent.readback import AGAIN, WITHIN
+from agent.core import maglev
+from agent.core.readback import AGAIN, WITHIN
 from shared.messages import (
     Answer,
     Batch,

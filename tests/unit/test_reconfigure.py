@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import boundary as b
-from agent import config
+from agent.config import file as config
 from agent.nouns import Override, Target, VipKey
 from shared.messages import Answer, Drain, Undrain, Weight
 from shared.model import Admin, Health, Protocol

@@ -7,11 +7,12 @@ from ipaddress import ip_address
 
 import pytest
 
-from agent import config, rib
-from agent.bgp_table import Announce
-from agent.bgp_text import attributes
-from agent.bgp_text import config as exabgp_config
-from agent.maglev import Address
+from agent.bgp.text import attributes
+from agent.bgp.text import config as exabgp_config
+from agent.config import file as config
+from agent.config.bgp_table import Announce
+from agent.core import rib
+from agent.core.maglev import Address
 from agent.nouns import Route
 from tests.unit.world import REALS, TOML, VIP_ADDRESS, World, vip
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent import rollouts
-from agent.softirq import by_cpu
+from agent.core import rollouts
+from agent.host.softirq import by_cpu
 from shared.messages import Answer, Drain, Reload, Rollout, Undrain
 from tests.unit.world import World
 

@@ -17,10 +17,10 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from agent.audit import Audit
 from agent.boundary import Asked
-from agent.config import Wire
-from agent.server import Server
+from agent.config.file import Wire
+from agent.records.audit import Audit
+from agent.wire.server import Server
 from shared import chain, curve
 from shared.codec import LARGEST_COMMAND, answer_of, command_frames
 from shared.messages import Answer, Command, Drain, Event, Look, LostEvent, Packets, Replay
@@ -477,7 +477,7 @@ def test_keys_are_read_again_without_a_restart(
 ) -> None:
     """A key that is taken away loses what it had, one that is added gets in; a file with a
     mistake changes nothing."""
-    monkeypatch.setattr("agent.remote_door.REREAD_KEYS", 0.05)
+    monkeypatch.setattr("agent.wire.remote_door.REREAD_KEYS", 0.05)
 
     async def story() -> None:
         remote = Remote(tmp_path)

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import abi
 from agent.boundary import Counted, Probed
+from agent.dataplane import abi
 from agent.nouns import Target
-from agent.pace import EVERY
-from agent.snapshot import Origin, Reading, Snapshots, ring_digest, snapshots
+from agent.wire.pace import EVERY
+from agent.wire.snapshot import Origin, Reading, Snapshots, ring_digest, snapshots
 from shared import messages as m
 from shared.capture import Ends, ends
 from shared.codec import telemetry_frames, telemetry_of

@@ -8,9 +8,9 @@ from ipaddress import IPv4Address
 import pytest
 
 from agent import boundary as b
-from agent.abi import REAL_DOWN
+from agent.core.state import RealState
+from agent.dataplane.abi import REAL_DOWN
 from agent.nouns import Target
-from agent.state import RealState
 from shared.messages import ChangeEvent, Drain
 from shared.model import Health
 from tests.unit.world import REALS, SLOTS, TOML, VIP_ADDRESS, World, vip

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from agent import boundary as b
-from agent import supervisor
-from agent.logline import in_fields, in_line
+from agent.host import supervisor
+from agent.host.logline import in_fields, in_line
 from agent.runtime import Agent
 from shared.messages import ChangeEvent, DropEvent, EventBody, HealthEvent, PeerEvent
 from shared.model import Health
@@ -147,7 +147,7 @@ def test_every_line_is_fields_only(message: str, line: str) -> None:
 def test_log_lines(*, journal: bool) -> None:
     """One line is one line, and the journal learns how grave it is."""
     script = (
-        "import logging\nfrom agent import supervisor\n"
+        "import logging\nfrom agent.host import supervisor\n"
         "supervisor.log_to_stderr(logging.INFO)\n"
         "logging.getLogger('remora').info('ready node=%s', 'lb1')\n"
         "logging.getLogger('remora.bgp').warning('two\\nlines')\n"

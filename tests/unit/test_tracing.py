@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import abi, tracing
 from agent import boundary as b
-from agent.commands import Refused
-from agent.events import EVENT
-from agent.jiffies import TICKS
+from agent.core import tracing
+from agent.core.commands import Refused
+from agent.dataplane import abi
+from agent.dataplane.events import EVENT
+from agent.dataplane.jiffies import TICKS
+from agent.dataplane.packing import packed_trace
 from agent.nouns import Traced
-from agent.packing import packed_trace
-from agent.trace_feed import Feed, Names
+from agent.wire.trace_feed import Feed, Names
 from shared.messages import ChangeEvent, Drain, Trace, Untrace
 from tests.unit.world import ONE_VIP, REALS, TOML, World, vip
 

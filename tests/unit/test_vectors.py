@@ -12,10 +12,10 @@ from scapy.layers.inet6 import IPv6, _ICMPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from agent import judge
-from agent.maglev import Address
+from agent.conformance import judge
+from agent.conformance.vectors import Expect, Vector, vectors
+from agent.core.maglev import Address
 from agent.nouns import Encap, VipKey
-from agent.vectors import Expect, Vector, vectors
 from shared import reasons
 from shared.model import Protocol
 

@@ -8,9 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from agent import abi
-from agent.pace import BUDGET, EVERY
-from agent.snapshot import Origin, Reading, snapshots
+from agent.dataplane import abi
+from agent.wire.pace import BUDGET, EVERY
+from agent.wire.snapshot import Origin, Reading, snapshots
 from shared.codec import telemetry_frames, topic_of
 from tests.unit.world import TOML, World, vip
 from tests.wire_page import HEAD

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.server import Server
+from agent.wire.server import Server
 from console.model import recording as recorded
 from console.model import rows
 from console.model.store import Arrived, Inbox, Reply, Store

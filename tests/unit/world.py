@@ -14,11 +14,13 @@ from ipaddress import IPv4Address, ip_address
 import numpy as np
 
 from agent import boundary as b
-from agent import config, maglev, recollection
-from agent.director import Director
-from agent.journal import line_of
+from agent.config import file as config
+from agent.core import maglev
+from agent.core.director import Director
 from agent.nouns import Asking, OwnedReal, Placing, Route, Target, VipKey
-from agent.recollection import Recalled
+from agent.records import recollection
+from agent.records.journal import line_of
+from agent.records.recollection import Recalled
 from shared.messages import Action, Answer, Command, EventBody, Reload
 from shared.model import Protocol
 

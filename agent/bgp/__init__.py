@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ExaBGP: the child, the bridge to it, and what it is told."""

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's BGP: ExaBGP (exabgp_child.py), steered through its bridge (bgp_pipe.py).
+
+The set of routes is declared; this side knows what ExaBGP holds (the bridge tells it on every
+connection) and sends the difference, so nothing is announced twice and nothing is forgotten after a
+restart of either side.  So are the peers: a changed config is reloaded, and only the sessions that
+it changes begin anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agent.bgp import pipe as bgp_pipe
+from agent.bgp import text as bgp_text
+from agent.bgp.exabgp_child import RESPAWN, Child
+from agent.boundary import EffectError, PeerChanged
+from agent.config.bgp_table import Bgp, BgpPeer
+from agent.core.maglev import Address
+from agent.host.logline import quoted
+from agent.nouns import Route
+
+log = logging.getLogger("remora.bgp")
+
+WITHDRAW = 2.0
+"""Seconds that a clean stop gives ExaBGP to acknowledge the withdrawals."""
+RELOAD = 5.0
+"""Seconds within which ExaBGP must have taken a changed config."""
+LOOK_AGAIN = 0.05
+LONGEST_LINE = 1 << 20
+
+OnAnswer = Callable[[bool], None]
+"""Told whether ExaBGP said `done`."""
+
+
+class Speaker:
+    """advertise() may be called at any time; it is sent as soon as it can be."""
+
+    def __init__(self, listed: Bgp, run_dir: Path, tell: Callable[[PeerChanged], None]) -> None:
+        self._listed = listed
+        self._socket = run_dir / "bgp.sock"
+        self._tell = tell
+        self._routes: Mapping[Address, Route] = {}
+        self._wanted: dict[str, str] = {}
+        """Prefix -> attributes, as ExaBGP's commands have them."""
+        self._standing: dict[str, str] | None = None
+        """What ExaBGP holds; None: no bridge is connected."""
+        self._bridge: asyncio.StreamWriter | None = None
+        self._unanswered: deque[OnAnswer] = deque()
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
+        self._in_force = ""
+        """Mark of the config that ExaBGP showed last."""
+        self._server: asyncio.Server | None = None
+        self._child = Child(run_dir, self._on_death)
+        self.trim_log = self._child.trim_log
+
+    async def start(self) -> None:
+        """Adopt the ExaBGP that a former agent left, or start one.  Raises EffectError."""
+        self._socket.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(
+            self._on_bridge, self._socket, limit=LONGEST_LINE
+        )
+        await self._child.start(self._config())
+
+    def advertise(self, routes: Mapping[Address, Route]) -> None:
+        """From now on these, and no others."""
+        self._routes = routes
+        self._wanted = {
+            bgp_text.prefix(address, route.length): bgp_text.attributes(
+                self._listed, route, address.version
+            )
+            for address, route in sorted(routes.items(), key=lambda item: _order(item[0]))
+        }
+        self._send_difference()
+
+    def difference(self) -> str:
+        """How what ExaBGP has taken differs from what was declared; empty: not at all."""
+        if self._standing is None:
+            return "routes: ExaBGP is not there"
+        if self._standing != self._wanted:
+            prefixes = {p for p, _ in self._standing.items() ^ self._wanted.items()}
+            return f"routes: ExaBGP did not take {', '.join(sorted(prefixes))}"
+        return "" if self._all_answered.is_set() else "routes: ExaBGP has not answered yet"
+
+    async def stop(self) -> None:
+        """Withdraw everything, then end ExaBGP."""
+        self.advertise({})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_answered.wait(), WITHDRAW)
+        await self._child.end()
+        self._hang_up()
+
+    async def leave(self) -> None:
+        """Let go of ExaBGP, which announces on: the next agent adopts it."""
+        self._child.leave()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        if self._bridge is not None:
+            self._bridge.close()
+
+    def _on_death(self) -> None:
+        for peer in self._listed.peers:
+            self._tell(PeerChanged(str(peer.address), "down", "exabgp died", "exabgp died"))
+
+    # ---- another config
+
+    async def reconfigure(self, listed: Bgp) -> None:
+        """Other peers or settings.  Sessions that are as they were go on.
+
+        Raises EffectError when ExaBGP does not take the config.
+        """
+        if listed == self._listed:
+            return
+        before, self._listed = self._listed, listed
+        text = self._config()
+        self._child.write_config(text)
+        self._send_dead_man()
+        if self._child.lives:
+            try:
+                await asyncio.wait_for(self._taken(bgp_text.mark(text)), RELOAD)
+            except TimeoutError:
+                raise EffectError(
+                    f"bgp: exabgp did not take the changed peers within {RELOAD:g} s; "
+                    f"see {self._child.log}"
+                ) from None
+        log.info("exabgp reconfigured peers=%d", len(listed.peers))
+        self.advertise(self._routes)  # by the next hops of now
+        for peer in listed.peers:
+            if bgp_text.session(listed, peer) not in _sessions(before):
+                self._acquaint(peer)
+
+    async def _taken(self, mark: str) -> None:
+        """Until ExaBGP shows the config of this mark.
+
+        It says `done` before it reloads, and forgets a reload when it is busy: so ask, and again.
+        """
+        while await self._shown() != mark and self._child.lives:
+            if self._bridge is not None:
+                await self._command("reload")
+            await asyncio.sleep(LOOK_AGAIN)
+
+    async def _shown(self) -> str:
+        self._in_force = ""
+        await self._command("show neighbor configuration")
+        return self._in_force
+
+    async def _command(self, line: str) -> None:
+        """Sends a line and waits for its answer; a bridge that leaves is one, too."""
+        if self._bridge is None:
+            return
+        answered = asyncio.Event()
+        self._say(line, lambda ok: answered.set())
+        await answered.wait()
+
+    def _acquaint(self, peer: BgpPeer) -> None:
+        """ExaBGP tells a new session nothing of what was announced before it was there."""
+        if self._bridge is None:
+            return
+        whom = bgp_text.session(self._listed, peer).selector
+        for prefix, attributes in (self._standing or {}).items():
+            line = f"{whom} announce route {prefix} {attributes}"
+            self._say(line, partial(_complain, line))
+        log.info("all routes told to peer=%s", peer.address)
+
+    def _config(self) -> str:
+        bridge = f"{sys.executable} -I {bgp_pipe.__file__} {self._socket} {self._listed.dead_man:g}"
+        return bgp_text.config(self._listed, bridge)
+
+    def _send_dead_man(self) -> None:
+        """To the bridge itself, which ExaBGP does not start anew."""
+        if self._bridge is not None:
+            self._bridge.write(f"dead_man {self._listed.dead_man:g}\n".encode("ascii"))
+
+    # ---- the bridge
+
+    async def _on_bridge(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._bridge is not None:
+            self._bridge.close()
+        self._bridge, self._standing = writer, None
+        self._forget_unanswered()
+        try:
+            while line := await reader.readline():
+                self._on_line(line)
+        except (OSError, ValueError) as error:
+            log.warning("bridge: %s", error)
+        finally:
+            writer.close()
+            if self._bridge is writer:
+                self._bridge, self._standing = None, None
+                self._forget_unanswered()
+
+    def _forget_unanswered(self) -> None:
+        forgotten = tuple(self._unanswered)
+        self._unanswered.clear()
+        self._all_answered.set()
+        for told in forgotten:
+            told(True)  # nothing is known, and all is told anew to the next bridge
+
+    def _on_line(self, line: bytes) -> None:
+        if line.strip() in (b"done", b"error"):
+            self._on_acknowledged(ok=line.strip() == b"done")
+        elif line.startswith(b"{"):
+            self._on_event(line)
+        elif mark := bgp_text.mark(line.decode("utf-8", "replace")):
+            self._in_force = mark  # the rest of what is shown holds passwords: no word of it
+
+    def _on_event(self, line: bytes) -> None:
+        try:
+            event: dict[str, Any] = json.loads(line)
+            if "bridge" in event:
+                self._on_hello(event)
+            elif event.get("type") == "state":
+                neighbor = event["neighbor"]
+                self._on_peer(neighbor["address"]["peer"], neighbor["state"], neighbor)
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("bridge: unexpected line %r: %s", line[:200], error)
+
+    def _on_hello(self, hello: dict[str, object]) -> None:
+        routes, peers = hello["routes"], hello["peers"]
+        if not isinstance(routes, dict | list) or not isinstance(peers, dict):
+            raise TypeError("hello")
+        # The bridge of an older agent tells prefixes only: their attributes are declared anew.
+        self._standing = dict(routes) if isinstance(routes, dict) else dict.fromkeys(routes, "")
+        for peer, state in peers.items():
+            self._on_peer(peer, state, {})
+        self._send_difference()
+
+    def _on_peer(self, peer: str, state: str, neighbor: dict[str, str]) -> None:
+        reason = neighbor.get("reason", "")
+        detail = reason or ("established" if state == "up" else state)
+        self._tell(PeerChanged(peer, "up" if state == "up" else "down", detail, reason))
+
+    def _send_difference(self) -> None:
+        if self._bridge is None or self._standing is None:
+            return
+        # Withdrawals first, sorted, so that logs and tests read alike.
+        for prefix in self._standing:
+            if prefix not in self._wanted:
+                self._send("withdraw", prefix, self._standing[prefix])
+        for prefix, attributes in self._wanted.items():
+            if self._standing.get(prefix) != attributes:
+                self._send("announce", prefix, attributes)  # in place of what stands
+        self._standing = dict(self._wanted)
+
+    def _send(self, verb: str, prefix: str, attributes: str) -> None:
+        self._say(
+            f"{verb} route {prefix} {attributes}".rstrip(),
+            lambda ok: None if ok else self._on_refused(verb, prefix),
+        )
+        log.info("%s route=%s attributes=%s", verb, prefix, quoted(attributes))
+
+    def _say(self, line: str, told: OnAnswer) -> None:
+        assert self._bridge is not None
+        self._bridge.write(line.encode("ascii") + b"\n")
+        self._unanswered.append(told)
+        self._all_answered.clear()
+
+    def _on_acknowledged(self, *, ok: bool) -> None:
+        if not self._unanswered:
+            return
+        told = self._unanswered.popleft()
+        if not self._unanswered:
+            self._all_answered.set()
+        told(ok)
+
+    def _on_refused(self, verb: str, prefix: str) -> None:
+        log.error("exabgp refused to %s %s; see %s", verb, prefix, self._child.log)
+        if self._standing is not None and verb == "announce":
+            self._standing.pop(prefix, None)
+        elif self._standing is not None:
+            self._standing[prefix] = ""
+        asyncio.get_running_loop().call_later(RESPAWN, self._send_difference)
+
+
+def _complain(line: str, ok: bool) -> None:  # an OnAnswer
+    if not ok:
+        log.error("exabgp refused %r", line)
+
+
+def _sessions(listed: Bgp) -> set[bgp_text.Session]:
+    return {bgp_text.session(listed, peer) for peer in listed.peers}
+
+
+def _order(address: Address) -> tuple[int, int]:
+    return address.version, int(address)

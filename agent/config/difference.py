@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What differs between two configs, key by key, apart from the VIPs.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from agent.config.file import SECRETS, Config
+
+RESTART = (
+    "node.name",
+    "node.interface",
+    "node.xdp_mode",
+    "node.gateway",
+    "node.hash_key",
+    "node.flows_per_cpu",
+    "node.bpffs",
+    "node.run_dir",
+    "node.state_dir",
+)
+"""Keys that come into force with a restart only: what they are about (maps, their place, who this
+node is) is made once.  A restart of the agent moves no packet (F5)."""
+
+
+class Setting(NamedTuple):
+    """A key whose value changes; values as text."""
+
+    key: str
+    was: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.was} -> {self.now}"
+
+
+def settings(old: Config, new: Config) -> tuple[Setting, ...]:
+    """Every key outside of [[vips]] whose value differs."""
+    return tuple(
+        found
+        for table in ("node", "telemetry", "wire", "metrics", "bgp")
+        for found in differences(table, getattr(old, table), getattr(new, table))
+    )
+
+
+def needs_restart(setting: Setting) -> bool:
+    return setting.key in RESTART
+
+
+def differences(key: str, old: object, new: object) -> Iterator[Setting]:
+    """By key; lists of tables are compared as a whole."""
+    if old == new:
+        return
+    if isinstance(old, msgspec.Struct) and type(old) is type(new):
+        for field in old.__struct_fields__:
+            yield from differences(f"{key}.{field}", getattr(old, field), getattr(new, field))
+        return
+    yield Setting(key, *_shown(key, old, new))
+
+
+def _shown(key: str, old: object, new: object) -> tuple[str, str]:
+    name = key.rpartition(".")[2]
+    if name in SECRETS:
+        return "(secret)", "(another)"
+    return _text(old), _text(new)
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "absent"
+        case msgspec.Struct():
+            return "a table"
+        case tuple() if any(isinstance(each, msgspec.Struct) for each in value):
+            return f"{len(value)} tables"
+        case tuple():
+            return "[" + ", ".join(str(each) for each in value) + "]"
+        case bool():
+            return str(value).lower()
+    return str(value)

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a change would do: the lines of a plan, and what the guards are asked about.  Pure.
+
+The same state and the same rings as the change itself makes, so what was planned is what happens
+(K3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import NamedTuple
+
+import numpy as np
+
+from agent.config import difference
+from agent.core import maglev
+from agent.core.guard import Impact
+from agent.core.reconfigure import Next
+from agent.core.state import NodeState, RealState, VipState
+from agent.nouns import Override
+from shared.messages import Change
+from shared.model import RING_SLOTS, Admin
+
+RINGS = 16
+"""VIPs whose rings are built for one plan: the checks that wait meanwhile must not time out."""
+ABSENT = "absent"
+
+Members = Mapping[maglev.Address, int]
+
+
+class Forecast(NamedTuple):
+    changes: tuple[Change, ...]
+    impacts: tuple[Impact, ...]
+
+
+def of_overrides(
+    state: NodeState, overrides: tuple[Override, ...], fill: maglev.Fill | None
+) -> Forecast:
+    """What becomes of each real."""
+    if not overrides[0].real:
+        return Forecast(tuple(_of_whole(state, override) for override in overrides), ())
+    by_vip: dict[str, list[Override]] = {}
+    for override in overrides:
+        by_vip.setdefault(override.vip, []).append(override)
+    made = [_of_vip_overrides(state, state.vips[name], of, fill) for name, of in by_vip.items()]
+    changes = tuple(change for found, _ in made for change in found)
+    return Forecast(changes, tuple(impact for _, impact in made))
+
+
+def _of_whole(state: NodeState, override: Override) -> Change:
+    """Of the node, or of a VIP on it."""
+    vips = [state.vips[override.vip]] if override.vip else list(state.vips.values())
+    was = vips[0].admin if override.vip else state.admin
+    live = sum(_live(vip.reals.values()) for vip in vips)
+    left = vips[0].serving if override.vip else 0
+    return Change(override.vip, "", was, override.admin, 0, 0, 0, live, left)
+
+
+def impacts(state: NodeState, overrides: tuple[Override, ...]) -> tuple[Impact, ...]:
+    """What the guards are asked about a change of reals, without building a ring."""
+    reals = tuple(override for override in overrides if override.real)
+    return of_overrides(state, reals, None).impacts if reals else ()
+
+
+def _of_vip_overrides(
+    state: NodeState, vip: VipState, overrides: list[Override], fill: maglev.Fill | None
+) -> tuple[list[Change], Impact]:
+    """All overrides of a VIP together."""
+    reals = {o: vip.reals[ip_address(o.real)] for o in overrides}
+    was = {o: (str(real), real.admin, real.override) for o, real in reals.items()}
+    serving_before = vip.serving
+    for override, real in reals.items():
+        real.admin, real.override = override.admin, override.weight
+    try:
+        now, members, serving = {o: str(r) for o, r in reals.items()}, vip.members, vip.serving
+    finally:
+        for override, real in reals.items():
+            _, real.admin, real.override = was[override]
+    after = _shares(members)
+    moved = _moved(vip.placed or {}, members, vip.seed, fill)
+    changes = [
+        Change(
+            vip=override.vip,
+            real=override.real,
+            was=was[override][0],
+            now=now[override],
+            slots_before=vip.shares.get(real.listed.address, 0),
+            slots_after=after.get(real.listed.address, 0),
+            slots_moved=moved,
+            live_flows=real.live_flows,
+            reals_left=serving,
+        )
+        for override, real in reals.items()
+    ]
+    quorum = vip.listed.leaves_below
+    cut = _live(r for o, r in reals.items() if o.admin is Admin.DISABLED is not r.admin)
+    return changes, Impact(
+        vip.listed.name,
+        serving_before,
+        serving,
+        quorum,
+        quorum,
+        cut,
+        _hands(vip, moved),
+        _overloaded(state, vip, vip.shares, after),
+        tuple(map(str, after)),
+    )
+
+
+def of_config(state: NodeState, following: Next, fill: maglev.Fill) -> Forecast:
+    """What becomes of settings, VIPs and reals under another config."""
+    changes = [
+        Change("", "", setting.was, setting.now, 0, 0, 0, 0, 0, what=setting.key)
+        for setting in difference.settings(state.listed, following.listed)
+    ]
+    impacts = []
+    present = {vip.listed.key: vip for vip in state.vips.values()}
+    rings = RINGS
+    for vip in following.vips.values():
+        old = present.pop(vip.listed.key, None)
+        if old is vip:
+            continue
+        if old is None:
+            changes.append(_vip_change(vip, ABSENT, _in_words(vip)))
+            continue
+        rings -= 1
+        found, impact = _of_vip(state, old, vip, fill if rings >= 0 else None)
+        changes += found
+        impacts.append(impact)
+    for old in present.values():
+        changes.append(_vip_change(old, _in_words(old), ABSENT))
+        live = _live(old.reals.values())
+        impacts.append(Impact(old.listed.name, 0, 0, 0, 0, cut_flows=live))
+    return Forecast(tuple(changes), tuple(impacts))
+
+
+def _vip_change(vip: VipState, was: str, now: str) -> Change:
+    left = vip.serving if now != ABSENT else 0
+    return Change(
+        vip.listed.name, "", was, now, 0, 0, 0, _live(vip.reals.values()), left, what="vips"
+    )
+
+
+def _in_words(vip: VipState) -> str:
+    count = len(vip.reals)
+    return f"{vip.listed.key}, {count} real{'' if count == 1 else 's'}"
+
+
+def _of_vip(
+    state: NodeState, old: VipState, new: VipState, fill: maglev.Fill | None
+) -> tuple[list[Change], Impact]:
+    """Of a VIP that stays; without `fill` the movement is a lower bound."""
+    name = new.listed.name
+    after, members = _shares(new.members), new.members
+    moved = _moved(old.placed or {}, members, new.seed, fill)
+    changes = [
+        Change(name, "", s.was, s.now, 0, 0, 0, 0, new.serving, what=s.key)
+        for key in new.listed.__struct_fields__
+        if key != "reals"
+        for s in difference.differences(
+            f"vips.{key}", getattr(old.listed, key), getattr(new.listed, key)
+        )
+    ]
+    gone = [real for address, real in old.reals.items() if address not in new.reals]
+    for address in [*old.reals, *(a for a in new.reals if a not in old.reals)]:
+        was, now = old.reals.get(address), new.reals.get(address)
+        if was is now:
+            continue
+        real = now or was
+        assert real is not None
+        changes.append(
+            Change(
+                vip=name,
+                real=real.name,
+                was=_real_in_words(was),
+                now=_real_in_words(now),
+                slots_before=old.shares.get(address, 0),
+                slots_after=after.get(address, 0),
+                slots_moved=moved,
+                live_flows=real.live_flows,
+                reals_left=new.serving,
+                slots_at_least=fill is None,
+            )
+        )
+    return changes, Impact(
+        name,
+        old.serving,
+        new.serving,
+        old.listed.leaves_below,
+        new.listed.leaves_below,
+        _live(gone),
+        _hands(old, moved),
+        _overloaded(state, new, old.shares, after),
+        tuple(map(str, after)),
+    )
+
+
+def _hands(vip: VipState, moved: int) -> float:
+    """Share of the ring that changes hands; a ring of nobody has none."""
+    return moved / RING_SLOTS if vip.placed else 0.0
+
+
+def _overloaded(
+    state: NodeState, vip: VipState, before: Members, after: Members
+) -> tuple[str, ...]:
+    """Reals that get more than before and more than their `capacity`, at the VIP's present rate."""
+    if state.rates is None:
+        return ()
+    rate = float(state.rates[vip.vip_num])
+    found = []
+    for address, slots in after.items():
+        limit = vip.reals[address].listed.capacity
+        expected = rate * slots / RING_SLOTS
+        if limit and expected > limit and slots > before.get(address, 0):
+            found.append(f"{address} ({expected:.0f} packets/s, capacity {limit})")
+    return tuple(found)
+
+
+def _real_in_words(real: RealState | None) -> str:
+    return ABSENT if real is None else f"{real}, {real.listed.encap}"
+
+
+def _live(reals: Iterable[RealState]) -> int:
+    return sum(real.live_flows for real in reals)
+
+
+def _shares(members: Members) -> dict[maglev.Address, int]:
+    """{address: slots} of a ring, without building it."""
+    turns = sorted((a for a in members if members[a]), key=lambda a: (a.version, a.packed))
+    if not turns:
+        return {}
+    counts = maglev.quotas([members[a] for a in turns], RING_SLOTS)
+    return dict(zip(turns, np.asarray(counts).tolist(), strict=True))
+
+
+def _moved(before: Members, after: Members, seed: bytes, fill: maglev.Fill | None) -> int:
+    if before == after:
+        return 0
+    if fill is not None:
+        rings = [maglev.ring(members, seed, fill=fill) for members in (before, after)]
+        return maglev.moved(*rings)
+    old, new = _shares(before), _shares(after)
+    gained = sum(max(0, slots - old.get(a, 0)) for a, slots in new.items())
+    return gained if new else RING_SLOTS * bool(old)

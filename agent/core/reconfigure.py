@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another config while the agent runs: the state that it makes, and what that changes.  Pure.
+
+prepare() makes the next state beside the present one and touches nothing; install() swaps it in,
+restore() swaps it back.  Who stays keeps number, generation, health, drain and ring: the director
+then writes only what differs (F5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from agent.config.file import Config, Real, Vip
+from agent.core.numbers import RealNumbers, VipNumbers
+from agent.core.state import NodeState, PeerState, RealState, VipState
+from agent.nouns import Override, VipKey
+from shared.model import Admin
+
+
+class Next(NamedTuple):
+    """The state under another config."""
+
+    listed: Config
+    generation: int
+    vips: dict[str, VipState]
+    numbers: RealNumbers
+    vip_numbers: VipNumbers
+    peers: dict[str, PeerState]
+    gone_vips: frozenset[VipKey]
+    gone_reals: frozenset[int]
+    overrides: tuple[Override, ...]
+    """For the journal: what it must forget, and what goes on under another VIP's name."""
+
+
+class Before(NamedTuple):
+    """How it was before install()."""
+
+    listed: Config
+    generation: int
+    revision: int
+    vips: dict[str, VipState]
+    numbers: RealNumbers
+    vip_numbers: VipNumbers
+    peers: dict[str, PeerState]
+
+
+def prepare(state: NodeState, listed: Config, now: float) -> Next:
+    """Raises IndexError when the maps have no number left for a VIP or real."""
+    numbers, vip_numbers = state.numbers.copy(), state.vip_numbers.copy()
+    present = {vip.listed.key: vip for vip in state.vips.values()}
+    vips = {}
+    for vip in listed.vips:
+        old = present.get(vip.key)
+        if old is not None and old.listed == vip:
+            vips[vip.name] = old
+            continue
+        bare = VipState(vip, vip_numbers.take(), {}) if old is None else old
+        vips[vip.name] = _relist(bare, vip, numbers, now)
+    wanted = {vip.listed.key for vip in vips.values()}
+    gone_vips = tuple(key for key in present if key not in wanted)
+    kept = {real.number.real_num for vip in vips.values() for real in vip.reals.values()}
+    gone_reals = frozenset(
+        real.number.real_num
+        for vip in state.vips.values()
+        for real in vip.reals.values()
+        if real.number.real_num not in kept
+    )
+    for number in sorted(gone_reals):
+        numbers.give_back(number)
+    for key in gone_vips:
+        vip_numbers.give_back(present[key].vip_num)
+    overrides = _overrides(state.vips, vips)
+    generation = state.newest_generation + 1
+    return Next(
+        listed=listed,
+        generation=generation,
+        vips=vips,
+        numbers=numbers,
+        vip_numbers=vip_numbers,
+        peers=_peers(state, listed, now),
+        gone_vips=frozenset(gone_vips),
+        gone_reals=gone_reals,
+        overrides=overrides,
+    )
+
+
+def install(state: NodeState, following: Next) -> Before:
+    """The next state is the present one; what it has not any more is to be removed."""
+    before = Before(
+        state.listed,
+        state.generation,
+        state.revision,
+        state.vips,
+        state.numbers,
+        state.vip_numbers,
+        state.peers,
+    )
+    _put(state, before._replace(**{f: getattr(following, f) for f in _SAME}))
+    state.revision += 1
+    state.newest_generation = following.generation
+    state.leftover_vips |= following.gone_vips
+    state.leftover_reals |= following.gone_reals
+    return before
+
+
+_SAME = ("listed", "generation", "vips", "numbers", "vip_numbers", "peers")
+
+
+def restore(state: NodeState, before: Before) -> None:
+    """As it was before install(); what was written meanwhile is to be removed."""
+    written = list(state.vips.values())
+    state.leftover_vips |= {vip.listed.key for vip in written}
+    state.leftover_reals |= {r.number.real_num for vip in written for r in vip.reals.values()}
+    _put(state, before)
+
+
+def _put(state: NodeState, fields: Before) -> None:
+    # In place: what snapshots are made from holds on to the dictionary's owner, the state.
+    state.listed, state.generation, state.revision = fields[:3]
+    state.vips, state.numbers, state.vip_numbers, state.peers = fields[3:]
+
+
+def _peers(state: NodeState, listed: Config, now: float) -> dict[str, PeerState]:
+    """Those who stay with what is known of them."""
+    return {
+        str(peer.address): found
+        if (found := state.peers.get(str(peer.address))) and found.asn == peer.asn
+        else PeerState(peer.asn, since=now)
+        for peer in (listed.bgp.peers if listed.bgp else ())
+    }
+
+
+def _relist(old: VipState, vip: Vip, numbers: RealNumbers, now: float) -> VipState:
+    """A VIP as the config has it now, with what is known of it and of the reals that stay."""
+    reals = {real.address: _relist_real(old, real, numbers, now) for real in vip.reals}
+    ring_stands = all(address in reals for address in old.placed or ())
+    return replace(old, listed=vip, reals=reals, placed=old.placed if ring_stands else None)
+
+
+def _relist_real(old: VipState, listed: Real, numbers: RealNumbers, now: float) -> RealState:
+    real = old.reals.get(listed.address)
+    if real is None:
+        number = numbers.take(old.vip_num, listed.address, listed.encap)
+        return RealState(listed, number, str(listed.address), changed=now, added=bool(old.reals))
+    if real.listed == listed:
+        return real
+    return replace(
+        real,
+        listed=listed,
+        number=real.number._replace(encap=listed.encap),
+        changed=now,
+        written=real.written if real.listed.encap is listed.encap else None,
+    )
+
+
+_AS_LISTED = (Admin.ENABLED, None)
+
+
+def _overrides(old: dict[str, VipState], new: dict[str, VipState]) -> tuple[Override, ...]:
+    """What the journal must learn, so that a restart finds what is in force now: a real that is
+    gone is forgotten, one whose VIP has another name goes on under that."""
+    before, after = _overridden(old), _overridden(new)
+    return tuple(
+        Override(*whose, *after.get(whose, _AS_LISTED))
+        for whose in [*before, *(whose for whose in after if whose not in before)]
+        if before.get(whose) != after.get(whose)
+    )
+
+
+def _overridden(vips: dict[str, VipState]) -> dict[tuple[str, str], tuple[Admin, int | None]]:
+    reals = {
+        (name, real.name): (real.admin, real.override)
+        for name, vip in vips.items()
+        for real in vip.reals.values()
+    }
+    whole = {(name, ""): (vip.admin, None) for name, vip in vips.items()}
+    return {whose: said for whose, said in (reals | whole).items() if said != _AS_LISTED}

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent knows: one tree that the director changes and snapshots are made from.
+
+Pure data and what follows from it.  `admin` and `health` are two facts about a real and are never
+merged; what it may receive is computed from both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.config import file as config
+from agent.core import maglev, policy
+from agent.core.emptying import Emptying
+from agent.core.health import RAMP_STEPS, Verdict, share
+from agent.core.numbers import RealNumbers, VipNumbers
+from agent.core.pending import Due
+from agent.core.pressure import Pressure
+from agent.core.shutdown import Shutdown
+from agent.dataplane.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
+from agent.nouns import (
+    Asking,
+    OwnedReal,
+    Part,
+    Placing,
+    Route,
+    Target,
+    Traced,
+    VipKey,
+)
+from shared.model import Admin, Health
+
+NOT_JUDGED = Verdict(Health.UNKNOWN)
+CALM = Pressure()
+
+
+@dataclass(slots=True)
+class RealState:
+    """A real of one VIP."""
+
+    listed: config.Real
+    number: OwnedReal
+    name: str
+    """The address as text: asked for every second."""
+    verdict: Verdict = NOT_JUDGED
+    admin: Admin = Admin.ENABLED
+    override: int | None = None
+    """Weight set by an operator; None: as configured."""
+    changed: float = 0.0
+    added: bool = False
+    """While its VIP was served already: its first rise is a slow start too."""
+    ramp_from: float = 0.0
+    step: int = RAMP_STEPS
+    """Of a slow start; RAMP_STEPS: none."""
+    percent: int = 100
+    """Of its weight, as its own answers ask for."""
+    percent_from: float = 0.0
+    check: str = "not checked yet"
+    checked: float = 0.0
+    """When."""
+    check_ms: float = 0.0
+    live_flows: int = 0
+    emptying: Emptying | None = None
+    """While it drains."""
+    written: int | None = None
+    """Flags in the map, None: not known."""
+
+    @property
+    def weight(self) -> int:
+        return self.listed.weight if self.override is None else self.override
+
+    @property
+    def serving(self) -> bool:
+        """Whether it takes new flows."""
+        return self.admin is Admin.ENABLED and self.verdict.health is Health.UP
+
+    @property
+    def effective_weight(self) -> int:
+        # Asked of every real every second: no call that is not needed.
+        if self.admin is not Admin.ENABLED or self.verdict.health is not Health.UP:
+            return 0
+        if self.step == RAMP_STEPS and self.percent == 100:
+            return self.weight
+        return share(self.weight, step=self.step, percent=self.percent)
+
+    @property
+    def flags(self) -> int:
+        """What the data plane must know of it (enum lb_real_flag).
+
+        A disabled real is DOWN to the data plane: it gets no packet at all.  An unknown one is not
+        DOWN: after a restart its flows go on until there is a verdict.
+        """
+        down = self.verdict.health is Health.DOWN or self.admin is Admin.DISABLED
+        draining = self.admin is Admin.DRAINING
+        return (REAL_DOWN if down else 0) | (REAL_DRAINING if draining else 0)
+
+    def __str__(self) -> str:
+        return f"{self.admin}, weight {self.weight}"
+
+
+@dataclass(slots=True)
+class VipState:
+    """A VIP, its reals in the config's order, and what is known of the ring in force."""
+
+    listed: config.Vip
+    vip_num: int
+    reals: dict[maglev.Address, RealState]
+    found: NDArray[np.uint32] | None = None
+    """The row that the maps held at start, until it was compared with the first ring."""
+    placed: dict[maglev.Address, int] | None = None
+    """The members of the ring in force; None: what the data plane has is not known.  The ring
+    itself is not kept (128 KiB): it can be made again from this."""
+    shares: dict[maglev.Address, int] = field(default_factory=dict)
+    """Slots of each address in the ring in force."""
+    ring_digest: str = ""
+    ring_changes: int = 0
+    admin: Admin = Admin.ENABLED
+    shutdown: Shutdown | None = None
+    """While it drains."""
+    written: Placing | None = None
+    """How the data plane places it, under this number; None: not known."""
+    quic_ids_written: dict[int, int] | None = None
+    """Server id -> real_num in the map; None: not known."""
+    ring_at: float | None = None
+    """When the ring changed last; None: its slots remember no earlier real."""
+    pressure: Pressure = CALM
+    panicked: bool = False
+    """Whether `all_down` was in force when the ring was last looked at."""
+
+    touched: int = 0
+    """As the node's, of what only this VIP heard."""
+    _slots: tuple[object, list[maglev.Address], list[int]] | None = None
+    """(`shares` and reals that it was made of, slots of each real)."""
+
+    @property
+    def slots(self) -> list[int]:
+        """Slots of each real, in the order of `reals`.  Asked for every second, and addresses are
+        slow to hash: made anew only when ring or reals changed; a drained real goes without the
+        ring changing."""
+        reals = list(self.reals)
+        if self._slots is None or self._slots[0] is not self.shares or self._slots[1] != reals:
+            slots = [self.shares.get(address, 0) for address in reals]
+            self._slots = self.shares, reals, slots
+        return self._slots[2]
+
+    @property
+    def serving(self) -> int:
+        enabled, up = Admin.ENABLED, Health.UP
+        reals = self.reals.values()
+        return sum([real.admin is enabled and real.verdict.health is up for real in reals])
+
+    @property
+    def warm(self) -> bool:
+        """Every real that is checked was judged at least once."""
+        return all(
+            real.verdict.health is not Health.UNKNOWN or real.admin is Admin.DISABLED
+            for real in self.reals.values()
+        )
+
+    @property
+    def panicking(self) -> bool:
+        """Whether `all_down` is in force.  Not before every real was judged."""
+        enabled = [real for real in self.reals.values() if real.admin is Admin.ENABLED]
+        return self.warm and policy.panics(
+            healthy=sum(real.weight for real in enabled if real.serving),
+            listed=sum(real.weight for real in enabled),
+            threshold=self.listed.panic,
+            panicking=self.panicked,
+        )
+
+    @property
+    def fails_open(self) -> bool:
+        """Whether all enabled reals take packets, up or not."""
+        return self.listed.all_down == "fail-open" and self.panicking
+
+    @property
+    def members(self) -> dict[maglev.Address, int]:
+        """{address: weight} of the reals that the ring should hold."""
+        if self.fails_open:
+            enabled = ((a, r) for a, r in self.reals.items() if r.admin is Admin.ENABLED)
+            return {address: real.weight for address, real in enabled}
+        return {a: real.effective_weight for a, real in self.reals.items() if real.serving}
+
+    def flags_of(self, real: RealState, *, fails_open: bool) -> int:
+        """What the data plane must know of it (enum lb_real_flag)."""
+        return real.flags & ~REAL_DOWN if fails_open and real.admin is Admin.ENABLED else real.flags
+
+    @property
+    def seed(self) -> bytes:
+        """Rings of different VIPs with the same reals must differ: else one real's neighbours in
+        every ring are the same, and so is who inherits its load."""
+        return str(self.listed.key).encode()
+
+    @property
+    def placing(self) -> Placing:
+        return self.listed.placing._replace(pressure=self.pressure.on)
+
+    @property
+    def quic_ids(self) -> dict[int, int]:
+        """QUIC server id -> real_num."""
+        reals = self.reals.values()
+        return {i: real.number.real_num for real in reals for i in real.listed.quic_ids}
+
+    def numbers(self, ring: maglev.Ring) -> NDArray[np.uint32]:
+        """The real numbers of a ring's addresses, in its order."""
+        return np.array([self.reals[a].number.real_num for a in ring.addresses], np.uint32)
+
+
+@dataclass(slots=True)
+class PeerState:
+    asn: int
+    state: Literal["up", "down"] = "down"
+    since: float = 0.0
+    detail: str = "not connected yet"
+    error: str = ""
+    """Why it went down last, or could not come up."""
+    failed: float = 0.0
+    """When."""
+
+
+class Running(NamedTuple):
+    """A trace at work."""
+
+    trace: str
+    id: str
+    """Of the command that started it."""
+    who: str
+    until: float
+    wanted: Traced
+    listed: config.Config
+    """In force when it began: by another one its numbers may mean other VIPs and reals."""
+
+
+@dataclass(slots=True)
+class NodeState:
+    """Everything the agent knows."""
+
+    listed: config.Config
+    touched: int = 0
+    """Goes up whenever something about VIPs and reals may have changed: what others keep of it must
+    be looked at again."""
+    vips: dict[str, VipState] = field(default_factory=dict)
+    peers: dict[str, PeerState] = field(default_factory=dict)
+    admin: Admin = Admin.ENABLED
+    shutdown: Shutdown | None = None
+    """While it drains."""
+    pending: list[Due] = field(default_factory=list)
+    """Changes that end by themselves."""
+    rollouts: tuple[Part, ...] = ()
+    """Operations over several nodes that are not over."""
+    packets: NDArray[np.uint64] | None = None
+    """By vip_num, when counted last."""
+    packets_at: float = 0.0
+    rates: NDArray[np.float64] | None = None
+    """Packets per second by vip_num; None: not known yet."""
+    revision: int = 0
+    generation: int = 0
+    """Number of the config in force; 0: not kept (agent/records/generations.py)."""
+    newest_generation: int = 0
+    attached: bool = True
+    """Our program is on the interface: else nothing is announced."""
+    announced: dict[maglev.Address, Route] = field(default_factory=dict)
+    numbers: RealNumbers = field(default_factory=lambda: RealNumbers((), MAX_REALS))
+    vip_numbers: VipNumbers = field(default_factory=lambda: VipNumbers((), MAX_VIPS))
+    trace: Running | None = None
+    leftover_vips: set[VipKey] = field(default_factory=set)
+    """In the maps, as far as is known, but not in the config any more."""
+    leftover_reals: set[int] = field(default_factory=set)
+    """Numbers whose owners are not in the config any more."""
+
+    def emptying(self) -> list[int]:
+        """Numbers of the reals that drain."""
+        reals = (real for vip in self.vips.values() for real in vip.reals.values())
+        return [real.number.real_num for real in reals if real.emptying is not None]
+
+    def checks(self) -> frozenset[Asking]:
+        """Every check that should be running: a disabled real is left alone."""
+        return frozenset(
+            Asking(
+                Target(name, address),
+                vip.listed.key,
+                vip.listed.check,
+                real.number.real_num,
+                real.number.generation,
+            )
+            for name, vip in self.vips.items()
+            for address, real in vip.reals.items()
+            if real.admin is not Admin.DISABLED
+        )

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rings filled by bpf/ring.c: the same bytes as `maglev.fill`, thirty times faster.
+
+Knows one pinned program and the map it works in, and nothing of packets, VIPs or real numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.boundary import EffectError
+from agent.core import maglev
+from agent.dataplane import abi, bpf_syscall
+
+RUNS_PER_CALL = 1024
+"""About 0.2 ms in the kernel: 6 calls for a ring."""
+MAX_CALLS = 2000
+"""300 times what the longest fill was seen to need."""
+FRAME = bytes(14)
+"""The shortest that a test run takes; the program does not look at it."""
+
+
+def fill_ring(
+    program: int, work: NDArray[np.void], turns: maglev.Turns, slots: int
+) -> NDArray[np.uint16]:
+    """slot -> index into turns, by the program (its fd) in the memory of map `fill` (one abi.Fill).
+
+    Raises EffectError if the program is not what this version expects, or the kernel refuses.
+    """
+    if slots != abi.RING_SLOTS:
+        raise EffectError(f"ring.c fills rings of {abi.RING_SLOTS} slots, not {slots}")
+    members = work["members"][: len(turns)]
+    members["next"] = turns.offsets
+    members["skip"] = turns.skips
+    order = maglev.order(turns.weights, slots)
+    work["order"][:slots] = order
+    work["slots"] = abi.FILL_NOBODY
+    work["turn"] = work["free_slots"] = 0
+    _run(program, work)
+    last = np.unique(order[-abi.FILL_REST :])
+    members["inverse"][last] = maglev.inverses(turns.skips[last], slots)
+    work["free"] = np.flatnonzero(work["slots"][:slots] == abi.FILL_NOBODY)
+    work["free_slots"] = abi.FILL_REST
+    _run(program, work)
+    filled: NDArray[np.uint16] = work["slots"][:slots].copy()
+    return filled
+
+
+def _run(program: int, work: NDArray[np.void]) -> None:
+    for _ in range(MAX_CALLS):
+        result = _some_runs(program)
+        if result == abi.FILL_DONE:
+            return
+        if result != abi.FILL_MORE:
+            break
+    raise EffectError(
+        f"ring.c stopped after {work['turn']} of {abi.RING_SLOTS} turns: "
+        "program and agent disagree; restart the agent"
+    )
+
+
+def _some_runs(program: int) -> int:
+    try:
+        return bpf_syscall.run_program(program, FRAME, RUNS_PER_CALL).result
+    except InterruptedError:
+        return abi.FILL_MORE  # a signal; the program goes on where it was
+    except OSError as error:
+        raise EffectError(f"test run of ring.c: {error.strerror}") from error

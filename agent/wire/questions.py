@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions from the wire: they ask for what is known and change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from agent.boundary import Asked
+from agent.core import maglev
+from agent.core.state import NodeState
+from agent.records.audit import Audit
+from agent.wire.server import Server
+from agent.wire.telemetry import Telemetry
+from shared.messages import Answer, Look, Question, ReadAudit, ReadHistory, Replay, Ring, RingOf
+
+
+def is_question(fact: Asked) -> bool:
+    return isinstance(fact.command.action, Question)
+
+
+class Questions:
+    """Answers them, each by the door that it came through."""
+
+    def __init__(
+        self,
+        state: NodeState,
+        telemetry: Telemetry,
+        server: Server,
+        audit: Audit,
+        fill: maglev.Fill,
+    ) -> None:
+        self._state = state
+        self._telemetry = telemetry
+        self._server = server
+        self._audit = audit
+        self._fill = fill
+        self._reading: set[asyncio.Task[None]] = set()
+
+    async def answer(self, question: Asked) -> None:
+        """Now, or from a task of its own where a disk is to be read."""
+        action = question.command.action
+        if isinstance(action, ReadAudit | ReadHistory):
+            task = asyncio.create_task(self._answer_from_disk(question, action))
+            self._reading.add(task)
+            task.add_done_callback(self._reading.discard)
+            return
+        answer = self._blank(question)
+        match action:
+            case Look():
+                answer = msgspec.structs.replace(answer, snapshots=self._telemetry.snapshots())
+            case Replay(sequence):
+                answer = msgspec.structs.replace(answer, events=self._telemetry.since(sequence))
+            case RingOf():
+                answer = msgspec.structs.replace(answer, ring=self._ring(action))
+        await self._server.reply(question.sender, answer)
+
+    def _blank(self, question: Asked) -> Answer:
+        return Answer(
+            id=question.command.id,
+            node=self._state.listed.node.name,
+            status="ok",
+            revision=self._state.revision,
+        )
+
+    async def _answer_from_disk(self, question: Asked, action: ReadAudit | ReadHistory) -> None:
+        answer = self._blank(question)
+        match action:
+            case ReadAudit(first, count):
+                part = await asyncio.to_thread(self._audit.part, first, count)
+                answer = msgspec.structs.replace(answer, audit=part)
+            case ReadHistory(since, until):
+                kept = self._telemetry.history
+                blocks = await asyncio.to_thread(kept.blocks, since, until)
+                answer = msgspec.structs.replace(
+                    answer, history=blocks, kept_from=await asyncio.to_thread(kept.kept_from)
+                )
+        await self._server.reply(question.sender, answer)
+
+    def _ring(self, wanted: RingOf) -> Ring | None:
+        """Made again from its members, as it is not kept; None: there is no such VIP."""
+        vip = self._state.vips.get(wanted.vip)
+        if vip is None:
+            return None
+        ring = maglev.ring(vip.placed or {}, vip.seed, fill=self._fill)
+        return Ring(
+            vip=wanted.vip,
+            digest=ring.digest,
+            addresses=tuple(str(address) for address in ring.addresses),
+            slots=ring.slots.astype("<u2").tobytes(),
+        )

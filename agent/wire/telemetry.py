@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent tells the world: snapshots at their rate, events as they come, both over ZeroMQ.
+
+Reads counters and the event ring, keeps the last events for those who missed some, and decides
+nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import resource
+import time
+from collections import deque
+from collections.abc import Callable, Container, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.boundary import Counted, StartTrace
+from agent.config.file import Config, Metrics
+from agent.core.state import NodeState
+from agent.dataplane import abi
+from agent.dataplane.attach import how_attached
+from agent.dataplane.events import EVENT, EventRing
+from agent.dataplane.maps import DataPlane
+from agent.dataplane.tunnel import Tunnel
+from agent.host.softirq import softirq
+from agent.records.history import History, history_path
+from agent.wire.drop_feed import drop_events
+from agent.wire.eventlog import EventLog
+from agent.wire.pace import EVERY, Pace
+from agent.wire.server import Server
+from agent.wire.snapshot import FLOWS, PACKETS, Origin, Reading, Snapshots
+from agent.wire.trace_feed import Feed, Names, names_of
+from shared.codec import telemetry_of
+from shared.messages import Event, EventBody, LostEvent, Snapshot
+from shared.recording import Record
+
+if TYPE_CHECKING:
+    from agent.wire.metrics import Exporter
+
+log = logging.getLogger("remora")
+
+KEPT_EVENTS = 4096
+DRAIN_EVERY = 0.1
+"""Seconds between two looks into the event ring; the data plane never wakes us (it costs 6 us)."""
+LOOK_EVERY = 1.0
+"""Seconds, at the least, between two counts of the flows, and between two snapshots that the
+history keeps: what takes milliseconds does not become dear when snapshots come more often."""
+PAGE = resource.getpagesize()
+_NOTHING: NDArray[Any] = np.empty(0, EVENT)
+
+
+class Looked(NamedTuple):
+    """What is read once a second: fields of a Reading."""
+
+    capacity: int
+    occupied: int
+    live: int
+    rss_bytes: int
+    attached: str
+
+
+class Telemetry:
+    """The node's voice.  publish() and drain() run until they are cancelled."""
+
+    def __init__(
+        self,
+        state: NodeState,
+        dataplane: DataPlane,
+        ring: EventRing,
+        server: Server,
+        *,
+        tunnel: Tunnel,
+        tell: Callable[[Counted], None],
+    ) -> None:
+        self._state = state
+        self._dataplane = dataplane
+        self._ring = ring
+        self._server = server
+        self._tunnel = tunnel
+        self._tell = tell
+        settings = state.listed.telemetry
+        self._metrics = state.listed.metrics
+        self._exporter = _exporter(self._metrics)
+        self._event_log = settings.event_log
+        self._log = EventLog(settings.event_log) if settings.event_log else None
+        place = history_path(state.listed.node.state_dir)
+        self.history = History(place, settings.history_mib << 20)
+        self._writing: set[asyncio.Task[None]] = set()
+        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._next_event = 0
+        self._pace = Pace()
+        self._feed: Feed | None = None
+        self._next_packets = 0
+        self._draining = asyncio.Lock()
+        version = importlib.metadata.version("remora")
+        self._snapshots = Snapshots(
+            Origin(dataplane.boot, version, time.monotonic(), dataplane.program_tag)
+        )
+        self._looked = self._look()
+        self._look_at = 0.0
+
+    async def configure(self, listed: Config) -> None:
+        """The tables `telemetry` and `metrics`; what is as it was goes on.  Raises EffectError."""
+        self.history.limit = listed.telemetry.history_mib << 20
+        if listed.telemetry.event_log != self._event_log:
+            fresh = EventLog(listed.telemetry.event_log) if listed.telemetry.event_log else None
+            if self._log:
+                self._log.close()
+            self._log, self._event_log = fresh, listed.telemetry.event_log
+        if listed.metrics != self._metrics:
+            old, self._exporter, self._metrics = self._exporter, None, None
+            if old:  # first: the new address may contain the old one
+                await asyncio.to_thread(old.close)
+            self._exporter = _exporter(listed.metrics)
+            self._metrics = listed.metrics
+            if self._exporter:
+                self._exporter.show(self._make(EVERY))
+
+    async def close(self) -> None:
+        await self._drain()
+        if self._exporter:
+            await asyncio.to_thread(self._exporter.close)
+        self._ring.close()
+        if self._log:
+            self._log.close()
+        await asyncio.gather(*self._writing)
+        await asyncio.to_thread(self.history.write, self.history.take())
+
+    # ---- snapshots
+
+    async def publish(self) -> None:
+        while True:
+            now, settings = time.monotonic(), self._state.listed.telemetry
+            kept = now >= self._look_at
+            if kept:
+                self._look_at = max(self._look_at, now - LOOK_EVERY / 2) + LOOK_EVERY
+                self._looked = self._look()
+                self._tell(self._count())
+            due = self._pace.take(now, settings.rates)
+            everything = self._exporter or (kept and settings.history_mib)
+            made = self._make(EVERY if everything else due & self._server.wanted)
+            if self._exporter:
+                self._exporter.show(made)
+            await self._send([frames for frames in made if frames[0].decode() in due], now)
+            if kept:
+                self._keep(made)
+            await asyncio.sleep(self._rest(time.monotonic(), settings.rates))
+
+    async def _send(self, due: list[list[bytes]], now: float) -> None:
+        for frames in due:
+            self._pace.cost(frames[0].decode(), sum(map(len, frames)), now)
+        await self._server.send(due)
+
+    def _rest(self, now: float, rates: Mapping[str, float]) -> float:
+        """Until a topic is due, or it is time to look though none is."""
+        return min(self._pace.wait(now, rates), max(0.0, self._look_at + LOOK_EVERY / 2 - now))
+
+    def _count(self) -> Counted:
+        dataplane = self._dataplane
+        idle = self._state.listed.node.flow_idle
+        dataplane.watch(self._state.emptying())
+        live, silence = dataplane.live_flows(idle), dataplane.silence(idle)
+        totals = dataplane.vip_totals()
+        return Counted(live, totals[:, FLOWS], dataplane.flow_entries, totals[:, PACKETS], silence)
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """One of every topic, as of now."""
+        return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
+
+    def _make(self, topics: Container[str]) -> list[list[bytes]]:
+        return self._snapshots.published(self._state, self._read(), self._pace.sequences, topics)
+
+    def _look(self) -> Looked:
+        node = self._state.listed.node
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+        attached = how_attached(node.interface, self._dataplane.program_id)
+        return Looked(*self._dataplane.occupancy(node.flow_idle), resident, attached)
+
+    def _read(self) -> Reading:
+        return Reading(
+            at=time.monotonic(),
+            wall=time.time(),
+            totals=self._dataplane.totals(),
+            vips=self._dataplane.vip_totals(),
+            reals=self._dataplane.real_totals(),
+            cpu_seconds=time.process_time(),
+            queues=self._dataplane.queue_totals(),
+            probes=self._tunnel.counts()._asdict(),
+            softirq=softirq(),
+            **self._looked._asdict(),
+        )
+
+    # ---- events
+
+    async def drain(self) -> None:
+        """The data plane's events, by a timer."""
+        while True:
+            await self._drain()
+            await asyncio.sleep(DRAIN_EVERY)
+
+    async def _drain(self) -> None:
+        async with self._draining:
+            await self._tell_records()
+
+    async def _tell_records(self) -> None:
+        ended = self._feed.ending if self._feed else ""  # first: all of it is in the ring by now
+        records = self._ring.drain()
+        if records is None:
+            records = _NOTHING
+        drops = records[records["kind"] == abi.EVENT_CONCLUSION]
+        if len(drops):
+            names = {vip.vip_num: name for name, vip in self._state.vips.items()}
+            for body in drop_events(drops, names):
+                await self.emit(body)
+        await self._tell_packets(records[records["kind"] != abi.EVENT_CONCLUSION], ended)
+
+    async def emit(self, body: EventBody) -> None:
+        event = self._event(body, self._next_event)
+        self._next_event += 1
+        self._events.append(event)
+        if self._log:
+            self._log.write(event)
+        self._keep(await self._server.publish(event))
+
+    def _keep(self, sent: list[list[bytes]]) -> None:
+        """What was published, into the node's own history."""
+        settings = self._state.listed.telemetry
+        now, name = time.time(), self._state.listed.node.name
+        due = False
+        for frames in sent if settings.history_mib else ():
+            due = self.history.add(Record(now, name, tuple(frames))) or due
+        if due:
+            task = asyncio.create_task(asyncio.to_thread(self.history.write, self.history.take()))
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+
+    def since(self, sequence: int) -> tuple[Event, ...]:
+        """The events from a number on; what is not kept any more is one LostEvent in front."""
+        kept = tuple(event for event in self._events if event.sequence >= sequence)
+        first = kept[0].sequence if kept else self._next_event
+        missing = first - sequence
+        if missing <= 0:
+            return kept
+        lost = LostEvent(missing, "older than what the agent keeps")
+        return (self._event(lost, first - 1), *kept)
+
+    # ---- trace
+
+    async def _tell_packets(self, records: NDArray[Any], ended: str) -> None:
+        """Those that a trace saw.  Without a trace they are what one left behind: nobody's."""
+        feed = self._feed
+        if feed is None:
+            return
+        if ended:
+            self._feed = None
+        message = feed.message(
+            records,
+            names_of(self._state) if len(records) else Names({}, {}),
+            self._head(self._next_packets),
+            matched=self._dataplane.traced,
+            ended=ended,
+        )
+        if message is not None:
+            self._next_packets += 1
+            await self._server.publish(message)
+
+    async def start_trace(self, effect: StartTrace) -> None:
+        self.stop_trace("another one begins")
+        await self._drain()  # what the last one left, before this one is fed
+        matched = self._dataplane.traced
+        offset = time.time_ns() - time.monotonic_ns()
+        self._feed = Feed(effect.trace, offset=offset, matched=matched)
+        self._dataplane.start_trace(effect.wanted)
+
+    def stop_trace(self, why: str) -> None:
+        """Its last message follows when the ring is looked at next."""
+        self._dataplane.stop_trace()
+        if self._feed is not None:
+            self._feed.ending = self._feed.ending or why
+
+    def _event(self, body: EventBody, sequence: int) -> Event:
+        return Event(**self._head(sequence), wall=time.time(), body=body)
+
+    def _head(self, sequence: int) -> dict[str, Any]:
+        return {
+            "node": self._state.listed.node.name,
+            "boot": self._dataplane.boot,
+            "sequence": sequence,
+            "at": time.monotonic(),
+        }
+
+
+def _exporter(listed: Metrics | None) -> Exporter | None:
+    if listed is None:
+        return None
+    from agent.wire.metrics import Exporter  # noqa: PLC0415  # 5 MB for those who want it
+
+    exporter = Exporter(listed)
+    log.info("metrics listen=%s", listed.listen)
+    return exporter
