@@ -171,6 +171,7 @@ class Telemetry:
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""
+        self._looked = self._look()
         return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
 
     def _make(self, topics: Container[str]) -> list[list[bytes]]:

@@ -53,7 +53,7 @@ def test_the_agent_loads_its_data_plane_from_the_wheel(fabric: Fabric, installed
     """Compiled from the wheel's own C sources, and placing as the checkout's does."""
     config = fabric.agents["lb1"].config
     asked = ("simulate", "-c", str(config), "--json", "--hex", syn(20001).hex())
-    where = "import agent, agent.dataplane.loader as l; print(agent.__file__, l._bpf_directory())"
+    where = "import agent, agent.dataplane.loader as l; print(agent.__file__, l.bpf_directory())"
     assert from_wheel(installed, "-c", where).split() == [
         str(installed / "agent" / "__init__.py"),
         str(installed / "agent" / "bpf"),
