@@ -104,10 +104,12 @@ def in_words(action: Action) -> str:  # one line per action
 
 
 def _lines(action: Action, node: str) -> tuple[str, ...]:
-    """As in_words, a line each and with the node's name: what the CLI takes."""
+    """As in_words, a line each, with the node's name and a drain's deadline: what the CLI takes."""
     if isinstance(action, Batch):
         return tuple(line for each in action.actions for line in _lines(each, node))
     words = in_words(action)
+    if isinstance(action, Drain) and action.real and action.deadline:
+        return (f"{words} --deadline {action.deadline:.12g}s --then {action.then}",)
     return (f"{words}/{node}" if isinstance(action, Drain | Undrain) and action.node else words,)
 
 
