@@ -106,20 +106,18 @@ def real_lines(view: View, real: Real, room: int) -> list[TextLine]:
                 )
             )
             if one.emptied and one.live_flows.value:
-                lines.append(line(f"{'':12}{emptied_words(one.emptied)}", "warn"))
+                lines.append(line(f"  {emptied_words(one.emptied)}", "warn"))
     return lines
 
 
 def emptied_words(found: Emptied) -> str:
     """How the drain of a real goes that has flows left: what is left is older than the drain."""
-    words = [f"drains for {fmt.age(found.seconds)}, began with {found.at_start} flows"]
-    left = "no estimate yet" if found.left is None else f"empty in about {fmt.age(found.left)}"
+    words = [f"began {fmt.age(found.seconds)} ago with {found.at_start} flows"]
+    left = "no estimate yet" if found.left is None else f"empty in {fmt.age(found.left)}"
     words.append(left)
     if found.heard is not None and found.silent is not None:
-        words.append(
-            f"of those left one was heard of {fmt.age(found.heard)} ago, "
-            f"the quietest {fmt.age(found.silent)} ago"
-        )
+        words.append(f"last packet {fmt.age(found.heard)} ago")
+        words.append(f"quietest {fmt.age(found.silent)}")
     return ", ".join(words)
 
 
