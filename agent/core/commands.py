@@ -17,7 +17,7 @@ from agent.bgp import text as bgp_text
 from agent.boundary import Proposed
 from agent.config import difference
 from agent.config.drain_table import DrainTable
-from agent.config.file import Config
+from agent.config.tree import Config
 from agent.core import emptying, forecast, guard, maglev, pending, reconfigure, rollouts, shutdown
 from agent.core.pending import Due
 from agent.core.shutdown import Shutdown
