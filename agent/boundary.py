@@ -32,7 +32,7 @@ from agent.nouns import (
 from shared.messages import Answer, Command, EventBody
 
 if TYPE_CHECKING:
-    from agent.config.file import Config
+    from agent.config.tree import Config
 
 
 class EffectError(Exception):

@@ -29,7 +29,7 @@ from agent.boundary import (
     SetFlags,
     SetRing,
 )
-from agent.config.file import Config
+from agent.config.tree import Config
 from agent.core import maglev
 from agent.core.announcing import Announcing
 from agent.core.state import NodeState, VipState

@@ -43,7 +43,8 @@ class Pace:
     def cost(self, topic: str, size: int, now: float) -> None:
         """It was published, `size` bytes long."""
         if topic == "node":
-            self._due[topic] = max(self._due[topic], now + min(size / BUDGET, SLOWEST))
+            afforded = now + min(size / BUDGET + EARLY, SLOWEST)
+            self._due[topic] = max(self._due[topic], afforded)
 
     def wait(self, now: float, rates: Mapping[str, float]) -> float:
         """Seconds until one is due; a rate that was raised meanwhile counts from now."""
