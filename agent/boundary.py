@@ -32,7 +32,7 @@ from agent.nouns import (
 from shared.messages import Answer, Command, EventBody
 
 if TYPE_CHECKING:
-    from agent.config.file import Config
+    from agent.config.tree import Config
 
 
 class EffectError(Exception):
@@ -228,7 +228,8 @@ class SetRing:
         """slot -> real_num, 0 where nobody serves.  Made when asked for: 256 KiB."""
         if not len(self.numbers):
             return np.zeros(len(self.slots), np.uint32)
-        return self.numbers[self.slots]
+        # Twice as fast as [slots]; an index that is none would be the last, and a ring has none.
+        return self.numbers.take(self.slots, mode="clip")
 
 
 @dataclass(frozen=True, slots=True)

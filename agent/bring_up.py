@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.boundary import EffectError
-from agent.config.file import Config, Node
+from agent.config.tree import Config, Node
 from agent.conformance import check as conformance
 from agent.dataplane import attach, carry, egress, loader, pinned
 from agent.dataplane import bpf_syscall as bpf

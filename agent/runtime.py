@@ -23,7 +23,7 @@ from agent.bgp.speaker import Speaker
 from agent.boundary import Asked, Effect, EffectError, Fact
 from agent.bring_up import control, load, pins
 from agent.checks.prober import Prober
-from agent.config.file import Config
+from agent.config.tree import Config
 from agent.core import verify
 from agent.core.director import Director
 from agent.core.maglev import Address

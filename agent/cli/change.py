@@ -17,6 +17,7 @@ import msgspec
 
 from agent.boundary import EffectError
 from agent.config import file as config
+from agent.config import tree
 from shared.messages import Action, Answer, Change, Reload, Rollback
 
 FAILED, REFUSED, NO_AGENT, CONFLICT = 1, 4, 6, 7
@@ -73,7 +74,7 @@ def _rollback(options: argparse.Namespace) -> int:
     return _change(options, config.read(options.config), Rollback(options.generation))
 
 
-def _change(options: argparse.Namespace, listed: config.Config, action: Action) -> int:
+def _change(options: argparse.Namespace, listed: tree.Config, action: Action) -> int:
     from agent.cli.ask import ask
 
     try:

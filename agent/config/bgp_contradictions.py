@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from agent.config.bgp_table import Announce, Bgp, BgpPeer
-    from agent.config.file import Config
+from agent.config.bgp_table import Announce, Bgp, BgpPeer
+from agent.config.tree import Config
 
 
 def contradictions(config: Config) -> Iterator[str]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from agent.config.check_table import Check
-
-if TYPE_CHECKING:
-    from agent.config.file import Vip
+from agent.config.tree import Vip
 
 HTTP, TLS = ("http", "https"), ("https", "tls")
 ON_WIRE = ("tcp", "http", "https", "tls", "dns", "udp")

@@ -9,17 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 from agent.config import bgp_contradictions
 from agent.config.check_contradictions import check_problems
+from agent.config.tree import Config, Vip
 from agent.config.vip_contradictions import overlap_problems, vip_option_problems
 from agent.core.health import RAMP_STEPS
 from agent.core.maglev import Address
 from shared.model import host_and_port, is_loopback
-
-if TYPE_CHECKING:
-    from agent.config.file import Config, Vip
 
 MAX_REALS = 4095
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.config.file import SECRETS, Config
+from agent.config.file import SECRETS
+from agent.config.tree import Config
 
 RESTART = (
     "node.name",

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
 
+from agent.config.tree import Config, Vip
 from agent.nouns import Hashed, Tracking, WhenDown
 from shared.model import Protocol
-
-if TYPE_CHECKING:
-    from agent.config.file import Config, Vip
 
 _HASHES_PORTS = (Hashed.PORT,)
 

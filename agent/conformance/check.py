@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agent.boundary import EffectError
-from agent.config.file import Config, Vip
+from agent.config.tree import Config, Vip
 from agent.conformance import judge, simulation
 from agent.conformance.simulation import Scratch
 from agent.conformance.vectors import GATEWAY_MAC, OWN_MAC, Expect, Vector, vectors

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from agent import boundary as b
 from agent.boundary import Effect, EffectError, Fact
-from agent.config.file import Config
+from agent.config.tree import Config
 from agent.core.director import Director
 from agent.core.maglev import Address
 from agent.dataplane import abi, loader, pinned

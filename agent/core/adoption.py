@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.boundary import Adopted
-from agent.config.file import Vip
+from agent.config.tree import Vip
 from agent.core import commands, maglev, rollouts
 from agent.core.health import Verdict
 from agent.core.numbers import RealNumbers, VipNumbers

@@ -17,7 +17,7 @@ from agent.bgp import text as bgp_text
 from agent.boundary import Proposed
 from agent.config import difference
 from agent.config.drain_table import DrainTable
-from agent.config.file import Config
+from agent.config.tree import Config
 from agent.core import emptying, forecast, guard, maglev, pending, reconfigure, rollouts, shutdown
 from agent.core.pending import Due
 from agent.core.shutdown import Shutdown
@@ -104,10 +104,12 @@ def in_words(action: Action) -> str:  # one line per action
 
 
 def _lines(action: Action, node: str) -> tuple[str, ...]:
-    """As in_words, a line each and with the node's name: what the CLI takes."""
+    """As in_words, a line each, with the node's name and a drain's deadline: what the CLI takes."""
     if isinstance(action, Batch):
         return tuple(line for each in action.actions for line in _lines(each, node))
     words = in_words(action)
+    if isinstance(action, Drain) and action.real and action.deadline:
+        return (f"{words} --deadline {action.deadline:.12g}s --then {action.then}",)
     return (f"{words}/{node}" if isinstance(action, Drain | Undrain) and action.node else words,)
 
 

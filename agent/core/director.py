@@ -45,7 +45,7 @@ from agent.boundary import (
     Tick,
     Verify,
 )
-from agent.config.file import Config
+from agent.config.tree import Config
 from agent.core import clockwork, commands, maglev, pending, reconfigure, rollouts, tracing
 from agent.core.adoption import adopt
 from agent.core.host_watch import Watching

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address, ip_interface
 
 from agent.boundary import Attach, Effect, Emit, Follow, Looked
-from agent.config.file import Config
+from agent.config.tree import Config
 from agent.core.state import NodeState
 from agent.host.host_seen import HostSeen, LinkSeen
 from shared.messages import ChangeEvent

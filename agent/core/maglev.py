@@ -29,6 +29,8 @@ Address = IPv4Address | IPv6Address
 MAX_MEMBERS = 4096
 MAX_WEIGHT = 4096
 """Up to here the order of turns is exact: two turns' times differ by more than 2**-24."""
+_FEW = 128
+"""Members whose turns are sorted faster one by one than by weight."""
 _VERSIONS = {4: b"\4", 6: b"\6"}
 NOBODY = 0xFFFF
 """A slot of the ring that has no members."""
@@ -69,7 +71,7 @@ class Ring:
     def counts(self) -> dict[Address, int]:
         """How many slots each address has."""
         counts = np.bincount(self.slots, minlength=len(self.addresses))
-        return {address: int(counts[i]) for i, address in enumerate(self.addresses)}
+        return dict(zip(self.addresses, counts[: len(self.addresses)].tolist(), strict=True))
 
     def real_nums(self, numbers: Mapping[Address, int]) -> NDArray[np.uint32]:
         """slot -> real_num, by each address's number; 0 (no real) everywhere if nobody is there."""
@@ -132,8 +134,7 @@ def turns(members: Mapping[Address, int], seed: bytes, slots: int) -> Turns:
         if not 0 <= weight <= MAX_WEIGHT:
             raise ValueError(f"weight of {address}: must be 0 to {MAX_WEIGHT}, got {weight}")
     usable = sorted([(_name(a), weight, a) for a, weight in members.items() if weight])
-    blank = hashlib.blake2b(key=hashlib.blake2b(seed, digest_size=32).digest(), digest_size=16)
-    hashed = b"".join([_continued(blank, name[1:]) for name, _, _ in usable])
+    hashed = b"".join([_hashed(seed, name) for name, _, _ in usable])
     words = np.frombuffer(hashed, "<u8").reshape(-1, 2)
     return Turns(
         addresses=tuple([address for _, _, address in usable]),
@@ -172,14 +173,19 @@ def order(weights: NDArray[np.int64], slots: int) -> NDArray[np.uint16]:
 @lru_cache(maxsize=4)
 def _order(packed: bytes, slots: int) -> NDArray[np.uint16]:
     weights = np.frombuffer(packed, np.int64)
-    who, keys = _runs(weights, quotas(weights, slots))
+    counts = quotas(weights, slots)
     # ((2n+1) / weight, member), below 2**60: 2n+1 < 2**20, the time is scaled by 2**24.
     # In place: a fresh array of this size costs more page faults than arithmetic.
+    keys = np.arange(slots)
+    keys -= np.repeat(np.cumsum(counts) - counts, counts)
+    arranged = _arranged(weights, counts, keys)
     keys *= 2 << 24
     keys += 1 << 24
-    keys //= weights[who]
+    keys //= np.repeat(weights, counts)
     keys <<= 16
-    keys |= who
+    keys |= np.repeat(np.arange(len(weights)), counts)
+    if arranged is not None:
+        keys = keys.take(arranged, mode="clip")
     keys.sort(kind="stable")  # of few ascending runs this is a merge, three times faster
     found = keys.astype(np.uint16)
     found.setflags(write=False)
@@ -191,27 +197,24 @@ def forget_orders() -> None:
     _order.cache_clear()
 
 
-def _runs(
-    weights: NDArray[np.int64], quotas: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Member and number of each turn, ascending in time per member, or per weight if many share it.
+def _arranged(
+    weights: NDArray[np.int64], counts: NDArray[np.int64], nth: NDArray[np.int64]
+) -> NDArray[np.intp] | None:
+    """The turns, given member by member, such that they ascend in time per weight.
 
-    The arrangement is for speed alone: the turns are sorted by time afterwards.
+    For speed alone: all are sorted by time afterwards.  None: it would not pay.
     """
-    by_weight = np.argsort(weights, kind="stable")
-    counts = quotas[by_weight]
-    who = np.repeat(by_weight, counts)
-    nth = np.arange(len(who))
-    nth -= np.repeat(np.cumsum(counts) - counts, counts)
-    _, starts, sizes = np.unique(weights[by_weight], return_index=True, return_counts=True)
-    if len(weights) < 4 * len(starts):
-        return who, nth
-    rounds = np.maximum.reduceat(counts, starts)
-    nth_round = np.repeat(np.repeat(np.cumsum(rounds) - rounds, sizes), counts)
-    nth_round += nth
+    if len(weights) < _FEW:
+        return None
+    different, first, which = np.unique(weights, return_index=True, return_inverse=True)
+    if len(weights) < 4 * len(different):
+        return None
+    rounds = counts[first] + 1  # members of one weight are at most one turn apart
+    before = np.cumsum(rounds) - rounds
+    nth_round = np.repeat(before[which].astype(np.uint16), counts)
+    nth_round += nth.astype(np.uint16)
     # 16 bits: a radix sort, which leaves members of one weight and round as they are.
-    together = np.argsort(nth_round.astype(np.uint16), kind="stable")
-    return who[together], nth[together]
+    return np.argsort(nth_round, kind="stable")
 
 
 def inverses(numbers: NDArray[np.int64], modulus: int) -> NDArray[np.int64]:
@@ -245,10 +248,17 @@ def _name(address: Address) -> bytes:
     return _VERSIONS[address.version] + address.packed
 
 
-def _continued(hash_: hashlib.blake2b, more: bytes) -> bytes:
-    hash_ = hash_.copy()
-    hash_.update(more)
+@lru_cache(maxsize=MAX_MEMBERS)  # as many as a node has reals; 0.3 KiB each
+def _hashed(seed: bytes, name: bytes) -> bytes:
+    """Where a member's permutation comes from: it is the same in every ring of its VIP."""
+    hash_ = _keyed(seed).copy()
+    hash_.update(name[1:])
     return hash_.digest()
+
+
+@lru_cache(maxsize=1)
+def _keyed(seed: bytes) -> hashlib.blake2b:
+    return hashlib.blake2b(key=hashlib.blake2b(seed, digest_size=32).digest(), digest_size=16)
 
 
 def _digest(names: bytes, slots: NDArray[np.uint16]) -> str:

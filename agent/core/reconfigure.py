@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from agent.config.file import Config, Real, Vip
+from agent.config.tree import Config, Real, Vip
 from agent.core.numbers import RealNumbers, VipNumbers
 from agent.core.state import NodeState, PeerState, RealState, VipState
 from agent.nouns import Override, VipKey

@@ -29,7 +29,7 @@ from agent.boundary import (
     SetFlags,
     SetRing,
 )
-from agent.config.file import Config
+from agent.config.tree import Config
 from agent.core import maglev
 from agent.core.announcing import Announcing
 from agent.core.state import NodeState, VipState
@@ -232,8 +232,8 @@ def _flags(vip: VipState) -> list[Effect]:
     effects: list[Effect] = []
     fails_open = vip.fails_open
     for real in vip.reals.values():
-        flags = vip.flags_of(real, fails_open=fails_open)
-        if real.written not in (None, flags):
+        flags = vip.flags_of(real, fails_open=True) if fails_open else real.flags
+        if real.written != flags and real.written is not None:
             effects.append(SetFlags(real.number.real_num, flags))
             real.written = flags
     return effects

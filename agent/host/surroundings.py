@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.boundary import EffectError, Follow, Looked
-from agent.config.file import Node
+from agent.config.tree import Node
 from agent.dataplane import bpf_syscall, egress
 from agent.dataplane.attach import attach
 from agent.dataplane.pinned import LoadError

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from agent.config.file import Node, Real
+from agent.config.tree import Node, Real
 from agent.conformance.vectors import icmp, ipv4, ipv6, udp
 from agent.core.maglev import Address
 from agent.nouns import Encap

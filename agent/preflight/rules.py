@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
-from agent.config.file import Config
+from agent.config.tree import Config
 from agent.preflight import rules_network, rules_service, rules_tunnel
 from agent.preflight.findings import Finding
 from agent.preflight.rules_host import host

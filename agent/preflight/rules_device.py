@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from itertools import cycle
 
-from agent.config.file import Node
+from agent.config.tree import Node
 from agent.preflight import settings
 from agent.preflight.findings import Finding, Level, mended, ok
 from agent.preflight.settings import Change

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_interface, ip_network
 
-from agent.config.file import Config, Node
+from agent.config.tree import Config, Node
 from agent.nouns import Encap
 from agent.preflight import settings
 from agent.preflight.findings import Finding, Level, mended, ok

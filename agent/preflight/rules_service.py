@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from agent.config.file import Config, Vip
+from agent.config.tree import Config, Vip
 from agent.preflight.findings import Finding, Level, ok
 from agent.preflight.surveyed import Checked, PeerAnswer, WayTo
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_interface
 
 from agent.config.check_contradictions import ON_WIRE
-from agent.config.file import Config, Node, Real, Vip
+from agent.config.tree import Config, Node, Real, Vip
 from agent.core.maglev import Address
 from agent.preflight import settings
 from agent.preflight.findings import Finding, Level, mended, ok

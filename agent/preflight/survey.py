@@ -20,7 +20,7 @@ from pathlib import Path
 from agent.boundary import EffectError
 from agent.checks.probe import probe as check_once
 from agent.config.bgp_table import Bgp, BgpPeer
-from agent.config.file import Config, Node
+from agent.config.tree import Config, Node
 from agent.dataplane import loader, pinned
 from agent.dataplane.attach import attached
 from agent.host import netlink

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from agent.boundary import EffectError, Proposed
 from agent.config import file as config
+from agent.config import tree
 from agent.records.journal import journal_path, recall
 from shared.messages import Command, Reload, Rollback
 
@@ -26,7 +27,7 @@ KEPT = 20
 class InForce(NamedTuple):
     """The config that a starting agent has to serve."""
 
-    listed: config.Config
+    listed: tree.Config
     text: str
     generation: int
     """Its number; if `fresh` the one that it gets when it is kept."""

@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.samples import Sample
 
 from agent.boundary import EffectError
-from agent.config.file import Metrics
+from agent.config.tree import Metrics
 from agent.wire.exposition import FAMILIES, Family, Seen, seen
 from shared.codec import telemetry_of
 

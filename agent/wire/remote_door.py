@@ -15,7 +15,7 @@ from typing import NamedTuple
 from zmq.auth.asyncio import AsyncioAuthenticator
 
 from agent.boundary import EffectError
-from agent.config.file import Wire
+from agent.config.tree import Wire
 from agent.wire import doors
 from shared import curve
 from shared.grants import AccessError

@@ -20,7 +20,7 @@ import msgspec
 import zmq
 
 from agent.boundary import Asked
-from agent.config.file import Wire
+from agent.config.tree import Wire
 from agent.records.audit import Audit, Given
 from agent.wire import doors
 from agent.wire.gate import Gate, Refusal

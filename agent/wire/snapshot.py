@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.config.file import Wire
+from agent.config.tree import Wire
 from agent.core import rollouts
 from agent.core.pending import Due
 from agent.core.state import NodeState, VipState

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.boundary import Counted, StartTrace
-from agent.config.file import Config, Metrics
+from agent.config.tree import Config, Metrics
 from agent.core.state import NodeState
 from agent.dataplane import abi
 from agent.dataplane.attach import how_attached

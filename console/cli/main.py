@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complete(given[1:])
     arguments = parser().parse_args(given)
     arguments.agents += getattr(arguments, "agents_after", [])
+    arguments.quiet |= getattr(arguments, "quiet_after", False)
     try:
         return _run(arguments)
     except VerbError as error:
@@ -203,6 +204,7 @@ def _with_session(
         err=sys.stderr,
         questions=_questions(no_input=arguments.no_input),
         connect_timeout=arguments.connect_timeout,
+        quiet=arguments.quiet,
         view_only=settings.view_only,
         require_reason=settings.require_reason,
         paint=coloured if _in_colour(arguments.color) else plain,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from console.model import objects
 from console.model.objects import Kind, Object, ObjectError, Verb
@@ -118,7 +120,22 @@ def _part(text: str) -> Part:
     if verb not in ("drain", "undrain", "maint", "weight") or kind not in ("real", "vip", "node"):
         raise ObjectError(f"{text}: this console cannot do that; upgrade it")
     weight = int(more[0]) if more and more[0].isdecimal() else 0
-    return objects.action(verb, Object(kind, name, vip), weight)  # type: ignore[arg-type]
+    action = objects.action(verb, Object(kind, name, vip), weight)  # type: ignore[arg-type]
+    return _by(action, more, text) if isinstance(action, Drain) and more else action
+
+
+def _by(drain: Drain, flags: Sequence[str], text: str) -> Drain:
+    """With `--deadline 600s --then kill`.  Raises ObjectError for any other flag or value."""
+    given: dict[str, Any] = dict(zip(flags[::2], flags[1::2], strict=False))
+    try:
+        left = float(given.pop("--deadline").removesuffix("s"))
+        fields = {"deadline": left, "then": given.pop("--then", "wait")}
+        timed = msgspec.convert({**msgspec.to_builtins(drain), **fields}, Drain)
+    except (KeyError, ValueError, msgspec.ValidationError):
+        left = 0.0
+    if given or len(flags) % 2 or not 0 < left < float("inf"):
+        raise ObjectError(f"{text}: this console cannot do that; upgrade it")
+    return timed
 
 
 def _orders(parts: Iterable[tuple[Sequence[tuple[str, str]], Part]]) -> tuple[Order, ...]:

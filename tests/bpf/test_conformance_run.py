@@ -12,6 +12,7 @@ import pytest
 from agent import bring_up
 from agent.cli.main import main
 from agent.config import file as config
+from agent.config import tree
 from agent.conformance import check as conformance
 from agent.conformance.check import Result
 from agent.dataplane import loader
@@ -151,7 +152,7 @@ def test_the_code_that_runs_already_is_not_tried(
     listed = config.read(file)
     tried = []
 
-    def passes(_: config.Config) -> tuple[list[Result], dict[str, str]]:
+    def passes(_: tree.Config) -> tuple[list[Result], dict[str, str]]:
         tried.append(1)
         return [Result("web", "a new flow", "P1", "", "")], {}
 

@@ -11,6 +11,7 @@ from scapy.packet import Raw
 
 from agent.boundary import EffectError
 from agent.config import file as config
+from agent.config import tree
 from agent.conformance import simulation
 from agent.dataplane.loader import LoadError
 from tests.bpf import frames, oracle
@@ -23,12 +24,12 @@ REALS = ("10.3.1.2", "10.3.2.2", "10.3.3.2")
 
 
 @pytest.fixture
-def listed(bpffs: Path) -> config.Config:
+def listed(bpffs: Path) -> tree.Config:
     text = SAMPLE.read_text().replace("/sys/fs/bpf", str(bpffs))
     return config.parse(text, "agent.toml")
 
 
-def test_it_says_verdict_reason_slot_real_and_output(listed: config.Config) -> None:
+def test_it_says_verdict_reason_slot_real_and_output(listed: tree.Config) -> None:
     asked = [
         frames.tcp(),
         frames.tcp(flags="A"),
@@ -56,7 +57,7 @@ def test_it_says_verdict_reason_slot_real_and_output(listed: config.Config) -> N
     assert (large.verdict, large.reason, large.output) == ("drop", "too_big", asked[4])
 
 
-def test_what_the_node_would_say_itself(listed: config.Config) -> None:
+def test_what_the_node_would_say_itself(listed: tree.Config) -> None:
     ip = IP(src=frames.CLIENT, dst=frames.VIP, flags="DF")
     large = frames.framed(ip / TCP(dport=80) / Raw(bytes(1460)))
     ping = frames.framed(ip / ICMP(type=8) / Raw(bytes(56)))
@@ -84,7 +85,7 @@ def test_ipv6_and_gue(bpffs: Path) -> None:
         assert said.output[12:14] == (b"\x86\xdd" if gue else b"\x08\x00")
 
 
-def test_a_real_that_is_down_gets_nothing(listed: config.Config) -> None:
+def test_a_real_that_is_down_gets_nothing(listed: tree.Config) -> None:
     asked = [frames.tcp(port=port) for port in range(2000, 2040)]
     all_up = simulation.simulate(listed, asked)
     one_down = simulation.simulate(listed, asked, down=[REALS[0]])
@@ -98,7 +99,7 @@ def test_a_real_that_is_down_gets_nothing(listed: config.Config) -> None:
 
 
 def test_no_live_map_is_touched_and_nothing_stays(
-    rig: Rig, listed: config.Config, bpffs: Path
+    rig: Rig, listed: tree.Config, bpffs: Path
 ) -> None:
     service = rig.serve(WEB, dict.fromkeys(REALS, 1))
     rig.run(frames.tcp())
@@ -112,14 +113,14 @@ def test_no_live_map_is_touched_and_nothing_stays(
     assert set(bpffs.rglob("*")) == before
 
 
-def test_nothing_stays_after_an_error(listed: config.Config, bpffs: Path) -> None:
+def test_nothing_stays_after_an_error(listed: tree.Config, bpffs: Path) -> None:
     before = set(bpffs.rglob("*"))
     with pytest.raises(EffectError, match="frame of 13 bytes"):
         simulation.simulate(listed, [bytes(13)])
     assert set(bpffs.rglob("*")) == before
 
 
-def test_no_bpffs_is_said_plainly(listed: config.Config, tmp_path: Path) -> None:
+def test_no_bpffs_is_said_plainly(listed: tree.Config, tmp_path: Path) -> None:
     text = SAMPLE.read_text().replace("/sys/fs/bpf", str(tmp_path))
     with pytest.raises(LoadError, match="mount -t bpf"):
         simulation.simulate(config.parse(text, "agent.toml"), [frames.tcp()])

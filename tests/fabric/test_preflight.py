@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from agent.config import file as config
+from agent.config import tree
 from agent.nouns import Encap
 from agent.preflight import apply, read_tunnel, settings
 from tests.fabric import netns, xdp
@@ -271,7 +272,7 @@ def test_pings_go_the_way_of_every_encapsulation(fabric: Fabric, encap: Encap) -
     node = config.read(fabric.agents["lb1"].config).node
     real = t.real("r1")
     pairs = [
-        (ip_address(vip), config.Real(address=ip_address(to), encap=encap))
+        (ip_address(vip), tree.Real(address=ip_address(to), encap=encap))
         for vip in (t.WEB, t.WEB6)
         for to in (real.address, real.address6)
     ]

@@ -11,6 +11,7 @@ import pytest
 
 from agent.cli.main import main
 from agent.config import file as config
+from agent.config import tree
 from agent.config.bgp_table import Announce, Bgp, BgpPeer
 from agent.config.check_table import Check
 from agent.config.drain_table import DrainTable
@@ -30,23 +31,23 @@ def test_sample_shows_every_key_and_its_default() -> None:
     """What the sample says of a default is what the code does."""
     raw = tomllib.loads(TEXT)
     tables = [
-        (config.Node, raw["node"]),
-        (config.Telemetry, raw["telemetry"]),
-        (config.Wire, raw["wire"]),
-        (config.Metrics, raw["metrics"]),
+        (tree.Node, raw["node"]),
+        (tree.Telemetry, raw["telemetry"]),
+        (tree.Wire, raw["wire"]),
+        (tree.Metrics, raw["metrics"]),
         (Bgp, raw["bgp"]),
         (Announce, raw["bgp"]["announce"]),
         (BgpPeer, raw["bgp"]["peers"][0]),
         (DrainTable, raw["drain"]),
         (Limits, raw["guards"]),
-        (config.Vip, raw["vips"][0] | {"quic": raw["vips"][1]["quic"]}),
-        (config.QuicCid, raw["vips"][1]["quic"]),
+        (tree.Vip, raw["vips"][0] | {"quic": raw["vips"][1]["quic"]}),
+        (tree.QuicCid, raw["vips"][1]["quic"]),
         (Check, raw["vips"][0]["check"]),
-        (config.Real, raw["vips"][0]["reals"][0]),
+        (tree.Real, raw["vips"][0]["reals"][0]),
     ]
     for table, shown in tables:
         assert set(table.__struct_fields__) == set(shown), table.__name__
-    assert config.Metrics().listen == raw["metrics"]["listen"]
+    assert tree.Metrics().listen == raw["metrics"]["listen"]
     shown_node = raw["node"]
     required = {"name", "interface", "hash_key", "run_dir", "state_dir"}
     minimal = {key: shown_node[key] for key in required}

@@ -14,7 +14,7 @@ import pytest
 
 from console.cli import main as cli
 from console.exits import Exit
-from shared.messages import Drain, Undrain, Weight
+from shared.messages import Drain, RolloutRow, Undrain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import DNS, REALS, WEB, Fleet, events
@@ -226,6 +226,38 @@ def test_applied_is_all_that_was_waited_for(two: Pair, capsys: Capture) -> None:
     assert "applied 2/2   undo" in said
 
 
+def test_no_wait_ends_as_soon_as_it_is_written(two: Pair, capsys: Capture) -> None:
+    two[0].silent_about = "verified"
+    assert remora("drain", TARGET, "--yes", "--no-wait", agents=two) == Exit.DONE
+    assert "lb1: applied, revision 8" in capsys.readouterr().out
+
+
+def test_quiet_keeps_progress_back_and_no_error(two: Pair, capsys: Capture) -> None:
+    """Before the verb and behind it; what is piped on stays as it is."""
+    for agent in two:
+        agent.fleet.flows[KEY] = 0
+    words = ("drain", TARGET, "--yes", "--wait=drained", "--timeout", "5", "-o", "json")
+    assert remora("-q", *words, agents=two) == Exit.DONE
+    said = capsys.readouterr()
+    assert (len(json.loads(said.out)["items"]), said.err) == (2, "")
+    assert remora(*words, "--quiet", agents=two) == Exit.DONE, "already so"
+    assert capsys.readouterr().err == ""
+    two[1].guard = "last-healthy"
+    assert remora("undrain", TARGET, "--yes", "-q", agents=two) == Exit.REFUSED
+    assert "last-healthy" in capsys.readouterr().err
+
+
+def test_an_operation_that_goes_on_keeps_its_deadline(two: Pair) -> None:
+    line = "drain real/10.3.1.2@web --deadline 600s --then kill"
+    for agent in two:
+        agent.fleet.rollouts = (
+            RolloutRow("op1", "ann@jump", (line,), "held", 0.0, terms="--canary lb1", said="drops"),
+        )
+    assert remora("op", "resume", "op1", "--dry-run", agents=two) == Exit.DONE
+    wanted = Drain("10.3.1.2", "web", deadline=600.0, then="kill")
+    assert [c.action for agent in two for c in agent.changes] == [wanted, wanted]
+
+
 def test_what_is_not_found_again_is_no_success(two: Pair, capsys: Capture) -> None:
     """K1: the result is always known, and an unverified one is not taken for a verified one."""
     two[0].unverified = "ring of web: digest c0ffee, expected 5bd3f1"
@@ -334,6 +366,7 @@ def test_json_of_a_change(two: Pair, capsys: Capture) -> None:
         ("get", "cheese"),
         ("weight", TARGET, "many"),
         ("--connect-timeout", "-1", "status"),
+        ("drain", TARGET, "--wait=drained", "--no-wait"),
         ("cheese",),
     ],
 )

@@ -100,6 +100,26 @@ def test_undo_is_what_each_node_said() -> None:
         wish.as_told([(*NODES[0], ("disable real/10.3.1.2@web",))], "undo")
 
 
+@pytest.mark.parametrize(
+    ("flags", "left", "then"),
+    [("--deadline 600s --then kill", 600.0, "kill"), ("--deadline 90.5", 90.5, "wait")],
+)
+def test_a_drain_that_goes_on_keeps_its_deadline(flags: str, left: float, then: str) -> None:
+    (order,) = wish.as_told([(*NODES[0], (f"drain real/10.3.1.2@web {flags}",))], "go on").orders
+    assert order.action == Drain("10.3.1.2", "web", deadline=left, then=then)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--deadline", "--deadline soon", "--deadline -5s", "--deadline nan", "--deadline inf",
+     "--deadline 5s --then flee", "--then kill", "--deadline 5s --gently yes", "5"],
+)  # fmt: skip
+def test_what_a_line_says_besides_is_not_passed_over(flags: str) -> None:
+    """A newer agent's flag that means nothing here may be what matters."""
+    with pytest.raises(ObjectError, match="upgrade it"):
+        wish.as_told([(*NODES[0], (f"drain real/10.3.1.2@web {flags}",))], "go on")
+
+
 # ---- places
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import file as config
+from agent.config import tree
 from agent.preflight import ethtool, read_host, read_netdev, read_tunnel
 from agent.preflight.surveyed import Listener
 from tests.unit.world import ONE_VIP
@@ -107,8 +108,8 @@ def test_nothing_is_left_open() -> None:
 def test_pings_are_left_out_where_they_cannot_be_tried() -> None:
     """Of this machine itself, without a route, without the interface, without the right to."""
     node = config.parse(ONE_VIP.replace('"eth0"', '"no-such-device"'), "test").node
-    real = config.Real(address=IPv4Address("127.0.0.1"))
+    real = tree.Real(address=IPv4Address("127.0.0.1"))
     assert read_tunnel.pings(node, [(IPv4Address("127.0.0.2"), real)]) == (), "ourselves"
-    stranger = config.Real(address=IPv4Address("127.1.2.3"))
+    stranger = tree.Real(address=IPv4Address("127.1.2.3"))
     assert read_tunnel.pings(node, [(IPv4Address("127.1.2.4"), stranger)]) == ()
     assert read_tunnel.pings(node, []) == ()

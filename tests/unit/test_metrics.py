@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from agent.boundary import EffectError
-from agent.config.file import Metrics
+from agent.config.tree import Metrics
 from agent.dataplane import abi
 from agent.dataplane.tunnel import Counts
 from agent.wire.exposition import FAMILIES, Seen, seen

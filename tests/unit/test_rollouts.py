@@ -42,6 +42,14 @@ def test_a_node_remembers_what_it_was_told_until_it_is_over(world: World) -> Non
     assert world.director.state.rollouts == ()
 
 
+def test_it_remembers_the_deadlines_of_its_drains(world: World) -> None:
+    """Who goes on with it sends what was meant, not a drain without an end."""
+    told = Rollout("running", Drain("10.3.1.2", "web", deadline=600.0, then="kill"))
+    assert world.ask(told, id="t1", operation="op1").status == "applied"
+    (part,) = world.director.state.rollouts
+    assert part.lines == ("drain real/10.3.1.2@web --deadline 600s --then kill",)
+
+
 def test_its_turn_comes_with_the_change_and_goes_with_the_way_back(world: World) -> None:
     begun(world)
     assert world.ask(DRAIN, id="c1", operation="op1").status == "applied"

@@ -18,7 +18,7 @@ import zmq
 import zmq.asyncio
 
 from agent.boundary import Asked
-from agent.config.file import Wire
+from agent.config.tree import Wire
 from agent.records.audit import Audit
 from agent.wire.server import Server
 from shared import chain, curve

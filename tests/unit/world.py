@@ -15,6 +15,7 @@ import numpy as np
 
 from agent import boundary as b
 from agent.config import file as config
+from agent.config import tree
 from agent.core import maglev
 from agent.core.director import Director
 from agent.nouns import Asking, OwnedReal, Placing, Route, Target, VipKey
@@ -101,7 +102,7 @@ class World:
         """The config file, as the next reload reads it."""
         self.kept: dict[int, str] = {}
         self._packets = np.zeros(512, np.uint64)
-        self.control: config.Config | None = self.config
+        self.control: tree.Config | None = self.config
         self.asked: frozenset[Asking] = frozenset()
 
     # ---- what happens

@@ -101,12 +101,20 @@ def _add_staging(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_wait(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
+    waits = verb.add_mutually_exclusive_group()
+    waits.add_argument(
         "--wait",
         type=until,
         default="verified",
         metavar="UNTIL",
         help="applied, verified (read back; else this), drained, or quiet:N live flows at most",
+    )
+    waits.add_argument(
+        "--no-wait",
+        action="store_const",
+        dest="wait",
+        const="applied",
+        help="as --wait=applied: end when it is written, before it is read back",
     )
     verb.add_argument(
         "--timeout",

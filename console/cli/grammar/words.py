@@ -22,6 +22,13 @@ def add_connection(to: argparse.ArgumentParser, *, suffix: str) -> None:
         dest=f"agents{suffix}",
         help="an agent's address, ipc:///run/remora/NODE; repeatable",
     )
+    to.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        dest=f"quiet{suffix}",
+        help="no progress on stderr: errors and questions only",
+    )
     if not suffix:
         to.add_argument("-C", "--context", default="", metavar="NAME", help="of the config file")
         to.add_argument("--config", metavar="FILE", help="instead of the default config file")

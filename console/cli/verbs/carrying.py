@@ -150,7 +150,7 @@ def _verdict(
         if nobody:
             session.say("remora: no agent answered the plan")
             return Exit.NO_AGENT
-        session.say(f"{', '.join(wanted.objects)}: {_already(arguments)}")
+        session.tell(f"{', '.join(wanted.objects)}: {_already(arguments)}")
         return Exit.DONE if all(a.answer for a in planned) else Exit.PARTIAL
     if arguments.dry_run:
         telling.as_json(session, planned, arguments)

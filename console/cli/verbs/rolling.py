@@ -36,7 +36,7 @@ def roll(session: Session, start: Start, arguments: Namespace) -> int:
     rollout = Rollout(
         session.client,
         start,
-        lambda text: session.say(f"  {fmt.clock(time.time())} {text}"),
+        lambda text: session.tell(f"  {fmt.clock(time.time())} {text}"),
     )
     _pass(session, rollout, until=time.monotonic() + 1.1)  # rates, to compare with
     rollout.begin(time.monotonic(), session.store.agents)
@@ -74,6 +74,8 @@ def _part(session: Session, rollout: Rollout) -> None:
 def _told(session: Session, rollout: Rollout, start: Start, arguments: Namespace) -> int:
     done = [Answered(o.address, o.node, rollout.answers.get(o.address)) for o in start.orders]
     telling.as_json(session, done, arguments)
+    if rollout.said and session.quiet:
+        session.say(f"remora: op/{start.operation}: {rollout.said}")
     if rollout.phase is Phase.HELD:
         session.say(_how_to_go_on(start))
         return Exit.PARTIAL

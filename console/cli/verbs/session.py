@@ -30,13 +30,20 @@ class Session:
     """Where answers to questions come from; None: nobody is there to ask."""
     connect_timeout: float
     paint: Paint = plain
+    quiet: bool = False
+    """Nobody wants to be told of progress."""
     view_only: bool = False
     """Nothing may be changed: the config file says so of this cluster, as the next."""
     require_reason: bool = False
 
     def say(self, text: str) -> None:
-        """Progress and errors: never mixed with what is piped on."""
+        """What went wrong or is still to be done: never mixed with what is piped on."""
         print(text, file=self.err, flush=True)
+
+    def tell(self, text: str) -> None:
+        """Progress, or that all is well: the exit code says as much."""
+        if not self.quiet:
+            self.say(text)
 
     def write(self, text: str) -> None:
         print(text, file=self.out, flush=True)

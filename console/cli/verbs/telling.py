@@ -19,7 +19,7 @@ def show(session: Session, wanted: Wish, planned: list[Answered], arguments: Nam
     heading = f"plan: {wanted.lines[0]}"
     text = "\n".join([heading, *(f"  {label:<11} {line}" for label, line in plan.lines(planned))])
     if arguments.output == "json":
-        session.say(text)
+        session.tell(text)
     else:
         session.write(text)
 
@@ -58,7 +58,7 @@ def report(
 def step(session: Session, answered: Answered) -> None:
     """Progress: for somebody who looks on."""
     if answered.answer is not None and session.err.isatty():
-        session.say(f"  {answered.node}: {plan.step(answered.answer)}")
+        session.tell(f"  {answered.node}: {plan.step(answered.answer)}")
 
 
 def _way(answer: Answer) -> str:

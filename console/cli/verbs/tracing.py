@@ -165,7 +165,7 @@ class _Tracing:
         if self._file:
             self._write_opening(action)
         names = ", ".join(node.agent.name for node in self._nodes.values())
-        session.say(f"tracing on {names} for {action.seconds:g} s; Ctrl-C ends it")
+        session.tell(f"tracing on {names} for {action.seconds:g} s; Ctrl-C ends it")
         self._take(early)
         return plan.outcome(answers)
 

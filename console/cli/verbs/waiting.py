@@ -60,10 +60,10 @@ def _wait(
         reached = [progress(target, agents, quiet) for target in targets]
         told, before = ", ".join(p.said for p in reached), told
         if all(p.done for p in reached):
-            session.say(f"{named}: {told}, after {time.monotonic() - started:.0f} s")
+            session.tell(f"{named}: {told}, after {time.monotonic() - started:.0f} s")
             return None
         if told != before:
-            session.say(f"{named}: {told}")
+            session.tell(f"{named}: {told}")
         session.client.wait(STEP)
     session.say(
         f"remora: {named}: {told or 'no look'} when the time was over; "
