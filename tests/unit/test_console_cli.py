@@ -247,6 +247,14 @@ def test_quiet_keeps_progress_back_and_no_error(two: Pair, capsys: Capture) -> N
     assert "last-healthy" in capsys.readouterr().err
 
 
+def test_what_must_be_confirmed_comes_to_all_nodes_at_once(two: Pair, capsys: Capture) -> None:
+    """A node that was never told to go back by itself would not."""
+    words = ("drain", TARGET, "--yes", "--canary", "lb1", "--confirm-within", "5m")
+    assert remora(*words, agents=two) == Exit.USAGE
+    assert "with --canary take --for" in capsys.readouterr().err
+    assert [agent.changes for agent in two] == [[], []]
+
+
 def test_an_operation_that_goes_on_keeps_its_deadline(two: Pair) -> None:
     line = "drain real/10.3.1.2@web --deadline 600s --then kill"
     for agent in two:

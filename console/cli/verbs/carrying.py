@@ -61,12 +61,12 @@ def carry_out(
     """Plan (or take the one that was `planned`), show, ask, apply, tell; then wait for the targets
     if that was asked for.  `part`: of which operation it is.  Raises VerbError."""
     _permit(session, arguments)
+    how = part.how or rolling.how(arguments)
     planned = ask(session, wanted, arguments, part.name) if planned is None else planned
     telling.show(session, wanted, planned, arguments)
     code, done = _verdict(session, wanted, planned, arguments), planned
     if code is None:
         operation = part.name or uuid.uuid4().hex[:12]
-        how = part.how or rolling.how(arguments)
         if how is not None:
             start = Start(
                 operation,

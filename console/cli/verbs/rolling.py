@@ -12,7 +12,7 @@ from argparse import Namespace
 from console import format as fmt
 from console.cli.verbs import telling
 from console.cli.verbs.session import Session
-from console.exits import Exit
+from console.exits import Exit, VerbError
 from console.planning.plan import Answered
 from console.planning.rollout import Phase, Rollout, Start
 from console.planning.staging import Staging, staging
@@ -25,9 +25,15 @@ FOLLOWED = frozenset({"node", "vip"})
 
 
 def how(arguments: Namespace) -> Staging | None:
-    """None: all nodes at once.  Raises ObjectError."""
+    """None: all nodes at once.  Raises ObjectError and VerbError."""
     names = ("canary", "soak", "batch", "stop_on")
-    return staging(*(getattr(arguments, name, "") for name in names))
+    found = staging(*(getattr(arguments, name, "") for name in names))
+    if found is not None and getattr(arguments, "confirm", None):
+        raise VerbError(
+            "--confirm-within is of a change that comes to all its nodes at once: with --canary "
+            "take --for (and --stop-on)"
+        )
+    return found
 
 
 def roll(session: Session, start: Start, arguments: Namespace) -> int:
