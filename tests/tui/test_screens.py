@@ -193,13 +193,25 @@ STATES: dict[str, tuple[Callable[[], RemoraApp], tuple[str, ...]]] = {
     "fleet_mixed": (mixed, ()),
     "vip_mixed": (mixed, ("3", "enter")),
     "vip_drained": (drained, ("3", "enter")),
+    "fleet_empty": (empty, ()),
+    "node_nobody": (nobody, ("enter",)),
+    "tail_nobody": (nobody, ("4", "tab")),
+    "alerts_empty": (empty, ("8",)),
+    "real_mixed": (mixed, ("3", "enter", "enter")),
+    "operations_lost": (lost, ("9",)),
+    "what_if_lost": (lost, ("7",)),
 }
 
 
 SMALL_ONLY = (
     "filter",
     "tail",
-    "drops_lost",
+    "node_nobody",
+    "tail_nobody",
+    "alerts_empty",
+    "real_mixed",
+    "operations_lost",
+    "what_if_lost",
     "what_if_nobody",
     "vips_empty",
     "drops_empty",

@@ -12,6 +12,7 @@ from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import tables
+from console.views.blank import why_empty
 from console.views.cells import rule
 from console.views.details import reason_lines
 from console.views.tail_rows import TailRow, opens, tail_rows
@@ -28,21 +29,21 @@ class DropsScreen(LiveScreen):
         return f"Drops and events › {self.chosen}"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Drop](tables.DROPS, empty="no packet was dropped", id="reasons")
+        yield LineTable[Drop](tables.DROPS, empty="", id="reasons")
         yield Painted(id="reason")
         yield Painted(id="tail_rule", classes="section")
-        yield LineTable[TailRow](
-            (), empty="nothing has happened", id="tail", by_urgency=False, follows=True
-        )
+        yield LineTable[TailRow]((), empty="", id="tail", by_urgency=False, follows=True)
 
     def draw(self, view: View) -> None:
         reasons = self.query_one("#reasons", LineTable)
         tail = self.query_one("#tail", LineTable)
-        reasons.show(rows.drops(view.agents, view.now))
+        none = why_empty(view.agents, view.now, lambda agent: agent.drops, "no packet was dropped")
+        reasons.show(rows.drops(view.agents, view.now), none)
         drop: Drop | None = reasons.current
         self.pane("reason", reason_lines(drop.reason, self.size.width) if drop else [])
         tail.use(tail_columns(self.size.width))
-        tail.show(tail_rows(view.agents))
+        none = why_empty(view.agents, view.now, lambda agent: agent.node, "nothing has happened")
+        tail.show(tail_rows(view.agents), none)
         self.pane("tail_rule", [rule(self._title(view, following=tail.following), self.size.width)])
 
     def _title(self, view: View, *, following: bool) -> str:

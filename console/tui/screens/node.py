@@ -13,6 +13,7 @@ from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import placing, tables
+from console.views.blank import why_empty
 from console.views.cells import rule
 from console.views.details import node_lines
 from console.views.targets import node_target_of
@@ -34,7 +35,7 @@ class NodeScreen(LiveScreen):
     def body(self) -> ComposeResult:
         yield Painted(id="about")
         yield Painted(id="vips_rule", classes="section")
-        yield LineTable[Vip](tables.VIPS, empty="this node has no VIPs")
+        yield LineTable[Vip](tables.VIPS, empty="")
 
     def draw(self, view: View) -> None:
         agent = view.store.agents[self.address]
@@ -43,7 +44,8 @@ class NodeScreen(LiveScreen):
         table = placing.lines(placing.flow_table(agent, view.now))
         self.pane("about", [*node_lines(node), *table])
         self.pane("vips_rule", [rule(f"VIPs on {agent.name}", self.size.width)])
-        self.table.show(rows.vips([agent], view.now))
+        none = why_empty([agent], view.now, lambda agent: agent.vips, "this node has no VIPs")
+        self.table.show(rows.vips([agent], view.now), none)
 
     def target(self, view: View) -> Target | str:
         return node_target_of(view, self.address)

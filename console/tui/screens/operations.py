@@ -11,6 +11,7 @@ from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.blank import why_empty
 from console.views.cells import rule
 from console.views.operations import (
     OPERATIONS,
@@ -21,6 +22,8 @@ from console.views.operations import (
 )
 from console.views.view import View
 
+NONE = "the agents remember no operation"
+
 
 class OperationsScreen(LiveScreen):
     FOOTER = ("up", "undo", "resume", "abort", "fleet", "vips", "drops", "filter", "sort", "freeze")
@@ -29,14 +32,13 @@ class OperationsScreen(LiveScreen):
         return "Operations, newest first"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Operation](
-            OPERATIONS, empty="the agents remember no operation", by_urgency=False
-        )
+        yield LineTable[Operation](OPERATIONS, empty="", by_urgency=False)
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="operation")
 
     def draw(self, view: View) -> None:
-        self.table.show(operations(view.agents, view.now))
+        none = why_empty(view.agents, view.now, lambda agent: agent.node, NONE)
+        self.table.show(operations(view.agents, view.now), none)
         row: Operation | None = self.table.current
         self.pane("detail_rule", [rule("node by node" if row else "-", self.size.width)])
         room = self.query_one("#operation", Painted).size.height

@@ -93,8 +93,10 @@ class LineTable(Painted, Generic[R]):
         """The cursor to this row, now or when it appears."""
         self._key = key
 
-    def show(self, records: Sequence[R]) -> None:
+    def show(self, records: Sequence[R], empty: str = "") -> None:
+        """`empty`: what stands there without rows, where that depends on what is known."""
         self._records = records
+        self._empty = empty or self._empty
         self._arrange()
 
     @property
