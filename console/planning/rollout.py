@@ -17,7 +17,7 @@ from console.model.store import Agent, Reply
 from console.model.underway import touches
 from console.planning import plan
 from console.planning.asking import NO_TERMS, Sender, Terms
-from console.planning.staging import Staging, batches
+from console.planning.staging import Staging, batches, terms_of
 from console.planning.wish import Order
 from shared.messages import Action, Answer, Batch, Disable, Drain, Undrain, Weight
 from shared.messages import Rollout as Told
@@ -161,10 +161,15 @@ class Rollout:
         self.phase, self.said = Phase.HELD, said
         self._open.clear()
         for order in self._orders:
-            told = Told("held", _change(order.action), str(self._how), said)
+            told = Told("held", _change(order.action), self._terms, said)
             self._parting.add(self._say(order.address, told))
         self._parting |= self._say_others(Told("held", said=said))
         self._tell(f"HELD at {self.count}: {said}")
+
+    @property
+    def _terms(self) -> str:
+        """What whoever goes on with it must know.  Guards are not in it: they are passed anew."""
+        return terms_of(self._how, self._start.terms.expires)
 
     # ---- step by step
 
@@ -180,7 +185,7 @@ class Rollout:
         self.phase, self._until = Phase.TELLING, now + self._how.stop.ack
         within = min(LONGEST, within + SLACK)
         for order in self._orders:
-            told = Told("running", _change(order.action), str(self._how), within=within)
+            told = Told("running", _change(order.action), self._terms, within=within)
             self._open[self._say(order.address, told)] = order
         self._say_others(Told("running", within=within))
 

@@ -95,13 +95,27 @@ def stop_of(text: str) -> Stop:
     return found
 
 
+def terms_of(how: Staging, expires: float) -> str:
+    """What the nodes keep of it; `expires`: seconds after which each goes back, 0: never."""
+    return f"{how} --for {expires:g}s" if expires else str(how)
+
+
 def of_terms(text: str) -> Staging | None:
     """From what the nodes keep; None: it is not of this kind.  Raises ObjectError."""
-    words = text.split()
-    given = dict(zip(words[::2], words[1::2], strict=False))
+    given = _flags(text)
     wanted = ("--canary", "--soak", "--batch", "--stop-on")
     canary, soak, batch, stop = (given.get(name, "") for name in wanted)
     return staging(canary, soak, batch, stop)
+
+
+def expires_of(text: str) -> float:
+    """Seconds, of the same words; 0: never.  Raises ObjectError."""
+    return seconds_of(_flags(text).get("--for", ""))
+
+
+def _flags(text: str) -> dict[str, str]:
+    words = text.split()
+    return dict(zip(words[::2], words[1::2], strict=False))
 
 
 def batches(orders: Sequence[Order], how: Staging, *, go_on: bool = False) -> list[list[Order]]:

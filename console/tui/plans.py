@@ -14,7 +14,7 @@ from console.model.underway import Underway
 from console.planning.operating import going_on, taking_back
 from console.planning.plan import Answered
 from console.planning.rollout import Start
-from console.planning.staging import Staging, of_terms
+from console.planning.staging import Staging, expires_of, of_terms
 from console.planning.wish import Target, Wish, as_told, wish
 from console.tui import command
 from console.tui.places import PlacesApp
@@ -71,6 +71,7 @@ class PlansApp(PlacesApp):
         how: Staging | None = None,
         seats: tuple[str, ...] = (),
         go_on: bool = False,
+        expires: float = 0.0,
         finished: Callable[[list[Answered]], None] = lambda answered: None,
     ) -> None:
         dialog = PlanDialog(
@@ -85,6 +86,7 @@ class PlansApp(PlacesApp):
             how=how,
             seats=seats,
             go_on=go_on,
+            expires=expires,
             finished=finished,
         )
         if isinstance(self.screen, LiveScreen):
@@ -116,6 +118,7 @@ class PlansApp(PlacesApp):
             how=how,
             seats=tuple(seat.address for seat in each.seats),
             go_on=bool(each.done),
+            expires=expires_of(each.terms),
         )
 
     def _take_back(self, each: Underway) -> None:

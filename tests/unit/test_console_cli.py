@@ -255,15 +255,21 @@ def test_what_must_be_confirmed_comes_to_all_nodes_at_once(two: Pair, capsys: Ca
     assert [agent.changes for agent in two] == [[], []]
 
 
-def test_an_operation_that_goes_on_keeps_its_deadline(two: Pair) -> None:
+@pytest.mark.parametrize(("span", "expires"), [("", 0.0), (" --for 7200s", 7200.0)])
+def test_an_operation_that_goes_on_keeps_its_deadline_and_its_end(
+    two: Pair, span: str, expires: float
+) -> None:
     line = "drain real/10.3.1.2@web --deadline 600s --then kill"
     for agent in two:
         agent.fleet.rollouts = (
-            RolloutRow("op1", "ann@jump", (line,), "held", 0.0, terms="--canary lb1", said="drops"),
+            RolloutRow(
+                "op1", "ann@jump", (line,), "held", 0.0, terms=f"--canary lb1{span}", said="drops"
+            ),
         )
     assert remora("op", "resume", "op1", "--dry-run", agents=two) == Exit.DONE
     wanted = Drain("10.3.1.2", "web", deadline=600.0, then="kill")
     assert [c.action for agent in two for c in agent.changes] == [wanted, wanted]
+    assert {c.expires for agent in two for c in agent.changes} == {expires}
 
 
 def test_what_is_not_found_again_is_no_success(two: Pair, capsys: Capture) -> None:

@@ -15,7 +15,7 @@ from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model.underway import Underway, underway
 from console.planning.operating import going_on, taking_back
-from console.planning.staging import Staging, of_terms
+from console.planning.staging import Staging, expires_of, of_terms
 from shared.messages import Action
 from shared.messages import Rollout as Told
 
@@ -52,6 +52,7 @@ def _resume(session: Session, each: Underway, arguments: Namespace) -> int:
         raise VerbError(f"op/{each.operation} is not held: it goes on already", Exit.CONFLICT)
     wanted = going_on(each)
     how = rolling.how(arguments) or of_terms(each.terms) or Staging("1")
+    arguments.expires = expires_of(each.terms)
     todo = {order.address for order in wanted.orders}
     others = tuple(seat.address for seat in each.seats if seat.address not in todo)
     part = Part(each.operation, how, bool(each.done), others)

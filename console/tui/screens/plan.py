@@ -60,12 +60,14 @@ class PlanDialog(ModalScreen[None]):
         how: Staging | None = None,
         seats: tuple[str, ...] = (),
         go_on: bool = False,
+        expires: float = 0.0,
         finished: Callable[[list[Answered]], None] = lambda answered: None,
     ) -> None:
         """`weight`: the usual one, where one is asked for; `at_once`: it was said already.
         `operation`: that it is a part of.  `begin`: starts it node after node, as `how` is or as is
         typed; `seats`: addresses of all its nodes, if there are more; `go_on`: some had their
-        turn.  `finished`: is told what became of it at once."""
+        turn; `expires`: seconds after which it goes back.  `finished`: is told what became of it at
+        once."""
         super().__init__()
         self.wish = make(weight or 0)
         self._make = make
@@ -80,7 +82,7 @@ class PlanDialog(ModalScreen[None]):
         self._go_on = go_on
         self._finished = finished
         self._asking = Asking(client)
-        self._terms = NO_TERMS
+        self._terms = Terms(expires=expires)
         self._planned: list[Answered] = []
         self._lines: list[TextLine] = []
         """On show."""
@@ -104,7 +106,7 @@ class PlanDialog(ModalScreen[None]):
                 yield Input(self._why, id="why", placeholder="for the nodes' journals")
             with Horizontal(classes="field", id="terms"):
                 yield Label("for")
-                yield Input(id="for", placeholder="until undone; 30m")
+                yield Input(self._span, id="for", placeholder="until undone; 30m")
                 yield Label("allow")
                 yield Input(id="allow", placeholder="guards by name")
                 yield Button(Content("[ Plan ]"), id="replan", compact=True)
@@ -170,6 +172,10 @@ class PlanDialog(ModalScreen[None]):
     def key_pagedown(self) -> None:
         self.query_one("#scroll", VerticalScroll).scroll_page_down(animate=False)
 
+    @property
+    def _span(self) -> str:
+        return f"{self._terms.expires:g}s" if self._terms.expires else ""
+
     # ---- the dry run
 
     @on(Button.Pressed, "#replan")
@@ -195,7 +201,9 @@ class PlanDialog(ModalScreen[None]):
 
     @on(Input.Changed, "#for")
     @on(Input.Changed, "#allow")
-    def _other_terms(self) -> None:
+    def _other_terms(self, event: Input.Changed) -> None:
+        if event.input.id == "for" and event.value == self._span:
+            return
         if self.is_mounted and (self._ready or self._terms != NO_TERMS):
             self._unready()
 
