@@ -105,15 +105,17 @@ def _together(operation: str, seats: Sequence[Seat]) -> Underway:
 
 
 def touches(lines: Iterable[str], vip: str) -> bool:
-    """Whether what these lines do is about the VIP, too."""
-    for line in lines:
-        kind, _, name = line.split()[1].partition("/") if len(line.split()) > 1 else ("", "", "")
-        whose = name.partition("@")[2]
-        if kind == "node" or (kind == "vip" and name == vip) or (kind == "real" and whose == vip):
-            return True
-        if kind == "real" and not whose:
-            return True
-    return False
+    """Whether what these lines do is about the VIP, too; a line may name several objects."""
+    return any(_is_about(word, vip) for line in lines for word in line.split()[1:])
+
+
+def _is_about(word: str, vip: str) -> bool:
+    kind, _, name = word.partition("/")
+    return (
+        kind == "node"
+        or (kind == "vip" and name == vip)
+        or (kind == "real" and name.partition("@")[2] in ("", vip))
+    )
 
 
 def explained(agents: Sequence[Agent], now: float) -> frozenset[str]:

@@ -316,3 +316,4 @@ def test_which_vips_it_is_about() -> None:
     assert touches(("drain node/lb1",), "dns")
     assert touches(("drain vip/dns",), "dns")
     assert not touches(("drain vip/dns", "?"), "web")
+    assert touches(("drain real/10.3.1.2@web real/10.3.2.2@dns --deadline 600s",), "dns")
