@@ -106,6 +106,12 @@ class FakeAgent:
         self.publish(*self.fleet.at(self.second))
 
     @property
+    def said_all(self) -> bool:
+        """Nothing waits to be published."""
+        with self._lock:
+            return not self._outbox
+
+    @property
     def changes(self) -> list[Command]:
         return [c for c in self.received if not isinstance(c.action, Replay)]
 

@@ -201,7 +201,9 @@ def test_many_agents_at_once_and_none_is_overlooked(tmp_path: Path) -> None:
             deadline = time.monotonic() + 10
             while len(heard) + len(answered) < 50 and time.monotonic() < deadline:
                 for each in agents:
-                    each.tick()
+                    # No faster than they come to say it: 25 threads share one interpreter.
+                    if each.address not in heard and each.said_all:
+                        each.tick()
                 inbox = client.wait(0.1)
                 heard |= {arrived.address for arrived in inbox.arrived}
                 answered |= {ids[r.id] for r in inbox.replies if r.id in ids and r.answer}
