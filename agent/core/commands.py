@@ -314,15 +314,19 @@ def inverse(state: NodeState, undo: Undo, done: Iterable[Override]) -> tuple[str
     """Lines of the CLI that take a change back; none where a line could not."""
     lines: list[str] = []
     for before, after in zip(undo.overrides, done, strict=True):
-        name = f"vip/{before.vip}" if before.vip else f"node/{_node(state)}"
-        if before.real:
-            name = f"real/{before.real}@{before.vip}"
+        name = _named(state, before)
         if before.admin is not after.admin:
             lines.append(f"{_VERBS[before.admin]} {name}")
         if before.weight != after.weight:
             listed = state.vips[before.vip].reals[ip_address(before.real)].listed.weight
             lines.append(f"weight {name} {listed if before.weight is None else before.weight}")
     return tuple(lines)
+
+
+def _named(state: NodeState, override: Override) -> str:
+    if override.real:
+        return f"real/{override.real}@{override.vip}"
+    return f"vip/{override.vip}" if override.vip else f"node/{_node(state)}"
 
 
 _VERBS = {Admin.ENABLED: "undrain", Admin.DRAINING: "drain", Admin.DISABLED: "maint"}
@@ -385,16 +389,20 @@ def _wanted(state: NodeState, action: Action) -> list[Override]:
 def _wanted_together(
     state: NodeState, actions: Iterable[Drain | Undrain | Disable | Weight]
 ) -> list[Override]:
-    found: dict[tuple[str, str], Override] = {}
+    """A real may be named twice: once for its state and once for its weight.  Raises Refused."""
+    states: dict[tuple[str, str], Override] = {}
+    weights: dict[tuple[str, str], Override] = {}
     for action in actions:
+        found = weights if isinstance(action, Weight) else states
         for override in _wanted(state, action):
             key = override.vip, override.real
-            if not override.real:
-                raise Refused("a node or VIP is drained by a command of its own, not among reals")
             if key in found:
-                raise Refused(f"real/{override.real}@{override.vip} is named twice; once will do")
+                raise Refused(f"{_named(state, override)} is named twice; once will do")
             found[key] = override
-    return list(found.values())
+    both = {
+        key: states[key]._replace(weight=o.weight) for key, o in weights.items() if key in states
+    }
+    return list({**states, **weights, **both}.values())
 
 
 def _weight(real: RealState, weight: int) -> int | None:

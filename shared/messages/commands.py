@@ -77,7 +77,8 @@ class Replay(msgspec.Struct, frozen=True, tag="replay"):
 
 
 class Batch(msgspec.Struct, frozen=True, tag="batch"):
-    """Several changes of reals as one: planned, guarded and applied together, or not at all."""
+    """Several changes as one: planned, guarded and applied together, or not at all.  A real
+    may be in it twice, for its state and for its weight."""
 
     actions: tuple[Drain | Undrain | Disable | Weight, ...]
 

@@ -14,12 +14,17 @@ def add(verbs: Verbs) -> None:
     plan = verbs.add_parser("plan", help=text, description=f"{text.capitalize()}.")
     _add_planned(plan.add_subparsers(dest="verb", metavar="VERB", required=True))
     plan.set_defaults(made="plan")
-    apply = add_verb(verbs, "apply", "carries out a plan that is not older than a minute")
-    apply.add_argument("file", metavar="FILE", help="of plan -o json; - is the input")
-    apply.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
-    apply.add_argument("--reason", default="", metavar="TEXT", help="instead of the plan's")
+    apply = add_verb(
+        verbs, "apply", "makes things as a file says: a plan (not older than a minute), or states"
+    )
+    apply.add_argument(
+        "file",
+        metavar="FILE",
+        help="of plan -o json, or desired states (configs/state.toml is a sample); - is the input",
+    )
+    _add_staging(apply)
     _add_wait(apply)
-    _add_output(apply)
+    _add_conditions(apply)
     undo = add_verb(verbs, "undo", "takes an operation back, as a plan of its own")
     undo.add_argument(
         "operation", nargs="?", default="", metavar="OPERATION", help="its name; else your last"
