@@ -50,6 +50,7 @@ from agent.core import clockwork, commands, maglev, pending, reconfigure, rollou
 from agent.core.adoption import adopt
 from agent.core.host_watch import Watching
 from agent.core.observing import Observing
+from agent.core.once import Once
 from agent.core.readback import ReadingBack
 from agent.core.settling import Budget, Settling
 from agent.core.state import NodeState
@@ -87,6 +88,7 @@ class Director:
         self._reading_back = ReadingBack(self.state)
         self._watching = Watching(self.state, self._settling.touch_all)
         self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._once = Once()
         self._adopted = False
         self._stopping = False
         self._retry_at = 0.0
@@ -154,6 +156,7 @@ class Director:
             case Adopted():
                 adopt(self.state, fact, now)
                 self._adopted = True
+                self._once.adopted(fact.keyed, now)
                 self._settling.adopted()
                 return [Probe(self.state.checks())]
             case Proposed():
@@ -183,6 +186,9 @@ class Director:
             self._remember_answer(answer)
             self._reading_back.begin(fact.sender, answer)
             return [Reply(fact.sender, answer)]
+        before = self._once.answer(command, self.state.listed.node.name, now)
+        if before is not None:
+            return [Reply(fact.sender, before)]
         if isinstance(command.action, Reload | Rollback):
             return [ReadConfig(command, fact.sender)]
         if isinstance(command.action, Trace | Untrace):
@@ -191,7 +197,7 @@ class Director:
             return self._on_rollout(command, command.action, fact.sender, now)
         self._settling.touch_all()
         if isinstance(command.action, Confirm):
-            return self._on_confirmed(command, command.action, fact.sender)
+            return self._on_confirmed(command, command.action, fact.sender, now)
         outcome = commands.decide(self.state, command, self._fill, now)
         answer = outcome.answer
         entry = Remember(command, _result(answer), answer.revision, outcome.overrides)
@@ -204,7 +210,7 @@ class Director:
             entry = self._arm(replace(entry, revision=answer.revision), undo, now)
         if answer.status in ("applied", "unchanged") and not command.dry_run:
             entry = self._took_turn(entry, back)
-        return self._answered(command, fact.sender, answer, entry, back)
+        return self._answered(command, fact.sender, answer, entry, now=now, back=back)
 
     def _arm(self, entry: Remember, undo: commands.Undo, now: float) -> Remember:
         """What the change leaves pending, and what it takes out of what was."""
@@ -237,7 +243,9 @@ class Director:
         entry = Remember(command, _result(answer), answer.revision, rollouts=after)
         return [entry, Reply(sender, answer)]
 
-    def _on_confirmed(self, command: Command, action: Confirm, sender: bytes) -> list[Effect]:
+    def _on_confirmed(
+        self, command: Command, action: Confirm, sender: bytes, now: float
+    ) -> list[Effect]:
         state = self.state
         mine = [
             due
@@ -247,7 +255,11 @@ class Director:
                  else due.pending.who == command.who)
         ]  # fmt: skip
         answer = Answer(
-            id=command.id, node=state.listed.node.name, status="unchanged", revision=state.revision
+            id=command.id,
+            node=state.listed.node.name,
+            status="unchanged",
+            revision=state.revision,
+            keyed=bool(command.idempotency_key),
         )
         entry = Remember(command, answer.status, answer.revision)
         if mine:
@@ -259,7 +271,7 @@ class Director:
             before = (state.revision, (), tuple(state.pending), state.rollouts)
             self._undo.append((command.id, commands.Undo((), *before)))
             state.pending = [due for due in state.pending if due not in mine]
-        return self._answered(command, sender, answer, entry)
+        return self._answered(command, sender, answer, entry, now=now)
 
     def _on_proposed(self, fact: Proposed, now: float) -> tuple[list[Effect], list[Effect]]:
         """(ahead of what is settled, behind it).  The config's text is kept first: a full disk is
@@ -268,11 +280,13 @@ class Director:
         known = self._answers.get(command.id)
         if known is not None:
             return [], self._said_again(fact.sender, known)
+        if before := self._once.answer(command, self.state.listed.node.name, now):
+            return [], [Reply(fact.sender, before)]
         outcome = commands.decide_config(self.state, fact, self._fill, now)
         answer, following = outcome.answer, outcome.following
         if following is None:
             entry = Remember(command, _result(answer), answer.revision)
-            return [], self._answered(command, fact.sender, answer, entry)
+            return [], self._answered(command, fact.sender, answer, entry, now=now)
         self._settling.touch_all()
         self._undo.append((command.id, reconfigure.install(self.state, following)))
         answer = commands.revised(answer, self.state.revision)
@@ -288,7 +302,7 @@ class Director:
             {vip.listed.key: vip.vip_num for vip in following.vips.values()},
             tuple(r.number for vip in following.vips.values() for r in vip.reals.values()),
         )
-        behind = [verify, *self._answered(command, fact.sender, answer, entry)]
+        behind = [verify, *self._answered(command, fact.sender, answer, entry, now=now)]
         return [KeepConfig(following.generation, fact.text)], behind
 
     def _on_trace(self, fact: Asked, now: float) -> list[Effect]:
@@ -296,7 +310,10 @@ class Director:
         self.state.trace = outcome.running
         answer = outcome.answer
         entry = Remember(fact.command, _result(answer), answer.revision)
-        return [*outcome.effects, *self._answered(fact.command, fact.sender, answer, entry)]
+        return [
+            *outcome.effects,
+            *self._answered(fact.command, fact.sender, answer, entry, now=now),
+        ]
 
     def _end_trace(self, now: float) -> list[Effect]:
         why = tracing.over(self.state, now)
@@ -314,11 +331,14 @@ class Director:
         sender: bytes,
         answer: Answer,
         entry: Remember,
+        *,
+        now: float,
         back: tuple[str, ...] = (),
     ) -> list[Effect]:
         """Journal, event and answer, in this order; a plan leaves no trace."""
         if command.dry_run:
             return [Reply(sender, answer)]
+        entry = replace(entry, keyed=self._once.kept(command, answer, now))
         if command.steps and answer.status == "applied" and not isinstance(command.action, _BRIEF):
             answer = msgspec.structs.replace(answer, more=True)
             vips = [change.vip for change in answer.changes]
@@ -391,6 +411,7 @@ class Director:
         waiting = [effect for effect in fact.dropped if isinstance(effect, ReadBack)]
         for reply in replies:
             self._answers.pop(reply.answer.id, None)
+            self._once.forget(reply.answer.id)
             self._reading_back.forget(reply.answer.id)
             answer = Answer(
                 id=reply.answer.id,

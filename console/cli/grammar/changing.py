@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from console.cli.grammar.words import Verbs, add_verb, duration, patience, until, weight
+from console.cli.grammar.words import Verbs, add_verb, duration, key, patience, until, weight
 
 
 def add(verbs: Verbs) -> None:
@@ -138,6 +138,12 @@ def _add_conditions(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
     verb.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
     verb.add_argument("--expect-revision", type=int, metavar="N", help="else exit 7")
+    verb.add_argument(
+        "--idempotency-key",
+        type=key,
+        metavar="KEY",
+        help="again with the same KEY within a day: done once, answered as the first time",
+    )
     _add_output(verb)
 
 
