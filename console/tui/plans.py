@@ -193,11 +193,8 @@ class PlansApp(PlacesApp):
     def _scrub(self, message: asks.Scrubbed) -> None:
         if message.seconds:
             self.to_moment(message.seconds)
-            if not self.scrub.wanted and self._frozen is None:
-                self._say("", "ok")
         elif self.scrub.wanted:
             self.scrub.leave()
-            self._say("", "ok")
         else:
             self.to_moment(-FIRST_STEP)
         self.draw()

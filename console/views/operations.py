@@ -241,7 +241,7 @@ def _underway_lines(each: Underway, room: int) -> list[TextLine]:
     if each.held:
         lines.append((Cell(" HELD     ", "warn strong"), Cell(each.said, "warn")))
     way = "R plans to go on, K to take it back" if each.held else "K holds it"
-    end = (Cell(" next     ", "dim"), Cell(f"{way}; until then other-op keeps others off"))
+    end = (Cell(" next     ", "dim"), Cell(f"{way}; other-op keeps others off"))
     seats = [_seat_line(seat) for seat in each.seats]
     space = room - len(lines) - 1
     if len(seats) > space:
