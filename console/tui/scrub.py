@@ -98,7 +98,8 @@ class Scrub:
         store = Store(tuple(live.store.agents))
         if self._recall is None:
             store.take(inbox(r for r in self._past.records if at - BEFORE <= r.at <= at))
-        found = tuple(problems(list(store.agents.values()), at))
+        store.rings = live.store.rings  # a digest says which ring it is, then as now
+        found = tuple(problems(list(store.agents.values()), at, store.rings))
         return live._replace(
             store=store,
             now=at,

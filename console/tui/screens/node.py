@@ -19,6 +19,8 @@ from console.views.details import node_lines
 from console.views.targets import node_target_of
 from console.views.view import View
 
+NO_VIP = ("this node has no VIP", "[[vips]] of its agent's config")
+
 
 class NodeScreen(LiveScreen):
     TOPICS = frozenset({"flowtable"})
@@ -44,7 +46,7 @@ class NodeScreen(LiveScreen):
         table = placing.lines(placing.flow_table(agent, view.now))
         self.pane("about", [*node_lines(node), *table])
         self.pane("vips_rule", [rule(f"VIPs on {agent.name}", self.size.width)])
-        none = why_empty([agent], view.now, lambda agent: agent.vips, "this node has no VIPs")
+        none = why_empty([agent], view.now, lambda agent: agent.vips, *NO_VIP)
         self.table.show(rows.vips([agent], view.now), none)
 
     def target(self, view: View) -> Target | str:

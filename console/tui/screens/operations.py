@@ -11,7 +11,7 @@ from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views.blank import why_empty
+from console.views.blank import NO_OPERATION, why_empty
 from console.views.cells import TextLine, line, rule
 from console.views.operations import (
     OPERATIONS,
@@ -22,8 +22,6 @@ from console.views.operations import (
 )
 from console.views.standing import maybe_missing
 from console.views.view import View
-
-NONE = "the agents remember no operation"
 
 
 class OperationsScreen(LiveScreen):
@@ -38,7 +36,7 @@ class OperationsScreen(LiveScreen):
         yield Painted(id="operation")
 
     def draw(self, view: View) -> None:
-        none = why_empty(view.agents, view.now, lambda agent: agent.node, NONE)
+        none = why_empty(view.agents, view.now, lambda agent: agent.node, *NO_OPERATION)
         self.table.show(operations(view.agents, view.now), none)
         row: Operation | None = self.table.current
         self.pane("detail_rule", [rule("node by node" if row else "-", self.size.width)])
