@@ -49,6 +49,10 @@ class PlansApp(PlacesApp):
             make, weight=usual, why=why, at_once=bool(weight) or verb != "weight", how=how
         )
 
+    @on(asks.Wished)
+    def _plan_wish(self, message: asks.Wished) -> None:
+        self._open_plan(lambda _: message.wish)
+
     @on(asks.UndoWanted)
     def _undo(self, message: asks.UndoWanted) -> None:
         """A plan too: what the nodes said that takes the change back."""

@@ -71,12 +71,12 @@ class Scrub:
 
     def _what_is_there(self, at: float) -> str:
         if self._recall is not None:
-            return f"asking the agents for {fmt.clock(at)}Z …"
+            return f"asking the agents for {fmt.stamp(at)} …"
         past = self._past
         if not any(at - BEFORE <= record.at <= at for record in past.records):
             oldest = max(min(past.kept_from.values(), default=0.0), self._oldest())
-            since = f"; the oldest is {fmt.clock(oldest)}Z" if oldest else ""
-            return f"no agent has kept {fmt.clock(at)}Z{since}   t is now"
+            since = f"; the oldest is {fmt.stamp(oldest)}" if oldest else ""
+            return f"no agent has kept {fmt.stamp(at)}{since}   t is now"
         silent = f"{', '.join(past.silent)} did not say what it kept   " if past.silent else ""
         return f"{silent}, . 10 s   < > a minute   t is now: nothing here can be a target"
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
-from console.planning.wish import Target
+from console.planning import routes
+from console.planning.wish import Target, Wish
 from console.tui.screens import asks
 from console.tui.screens.bands import LARGE
 from console.tui.screens.live import LiveScreen
@@ -70,6 +71,14 @@ class BgpScreen(LiveScreen):
         if isinstance(row, Check):
             return real_target(view, row.real)
         return node_target_of(view, row.agent)
+
+    def routed(self, view: View) -> Wish | str:
+        agent = view.store.agents.get(self.node())
+        return routes.of_node(agent, view.now) if agent else super().routed(view)
+
+    def vip_name(self) -> str:
+        row: Session | Check | None = self.table.current
+        return row.real.vip if isinstance(row, Check) else ""
 
     def node(self) -> str:
         row: Session | Check | None = self.table.current

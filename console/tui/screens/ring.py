@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
+from console.planning import routes
+from console.planning.wish import Wish
 from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
@@ -39,6 +41,12 @@ class RingScreen(LiveScreen):
         self.pane("detail_rule", [rule(title, self.size.width)])
         room = self.query_one("#moved", Painted).size.height
         self.pane("moved", moved_lines(row, room, past=view.past is not None) if row else [])
+
+    def routed(self, view: View) -> Wish | str:
+        """On the node under the cursor."""
+        if not self.node():
+            return "no node under the cursor"
+        return routes.of_vip(self.vip, view.agents, view.now, (self.node(),))
 
     def node(self) -> str:
         row: NodeRing | None = self.table.current

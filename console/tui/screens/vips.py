@@ -27,6 +27,7 @@ class VipsScreen(LiveScreen):
         "ring",
         "drain",
         "undrain",
+        "route",
         "fleet",
         "drops",
         "filter",
