@@ -439,6 +439,8 @@ UP, DOWN = Said(True, "http 200"), Said(False, "no answer within 1 s", silent=Tr
             r"answers \(http 200\), the tunnel path does not \(no answer",
         ),
         (UP, Said(False, "connection refused"), True, "^http 200; not at its own address: conn"),
+        (Said(False, "too many open files", unasked=True), UP, False, "^too many open files$"),
+        (DOWN, Said(False, "too many open files", unasked=True), False, "^no answer within 1 s$"),
     ],
 )
 def test_both_ways_are_a_diagnosis(tunnel: Said, direct: Said, *, ok: bool, pattern: str) -> None:
