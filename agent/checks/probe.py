@@ -92,6 +92,8 @@ async def _through(asking: Asking, tunnel: Tunnel) -> Said:
     before = tunnel.sent()
     said = await _said(check, way)
     missing = "" if tunnel.sent() != before else tunnel.why_not(before)
+    if said.unasked:
+        return said
     # An answer to what we did not send is somebody else's
     return said._replace(ok=False, detail=f"{said.detail}: {missing}") if missing else said
 
