@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -385,6 +386,31 @@ def test_exec_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
         state = Path(f"/proc/{pid}/stat")
         # reaped, or a zombie that init (here maybe nobody) will reap
         assert not state.exists() or ") Z " in state.read_text()
+
+
+def test_exec_that_leaves_a_daemon_behind_has_ended(tmp_path: Path) -> None:
+    """A daemon holds the pipe for ever: it is no reason to wait, and no descriptor stays for it."""
+    check = program(tmp_path, f"setsid sleep 600 & echo $! >> {tmp_path}/pids; echo up 40%")
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    async def story() -> list[Probed]:
+        await probe(asking(Check(kind="exec", command=("/bin/true",))), None)
+        before = descriptors()
+        told = [await probe(asking(check), None) for _ in range(3)]
+        await asyncio.sleep(0)  # what was closed is closed in the loop's next turn
+        assert descriptors() == before
+        return told
+
+    try:
+        told = asyncio.run(story())
+        assert [(said.ok, said.detail, said.weight) for said in told] == [
+            (True, "exit 0: up 40%", 40)
+        ] * 3
+    finally:
+        for pid in (tmp_path / "pids").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def test_exec_without_a_program() -> None:
