@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from agent.boundary import EffectError
-from agent.core.commands import in_words
+from agent.core.wording import in_words
 from agent.wire.access import tag
 from agent.wire.gate import MAX_AGE, Refusal, Settled
 from shared import chain

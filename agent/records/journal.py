@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from agent.boundary import EffectError, Remember
-from agent.core.commands import in_words
+from agent.core.wording import in_words
 from agent.records import recollection
 from agent.records.recollection import Recalled
 
