@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,6 +19,8 @@ from agent.config.check_table import Check, Kind
 from agent.dataplane import abi
 from agent.dataplane.tunnel import Tunnel
 from agent.nouns import Asking
+
+log = logging.getLogger("remora")
 
 LOCAL: tuple[Kind, ...] = ("exec", "file")
 """Kinds that send nothing themselves."""
@@ -110,6 +113,9 @@ async def _said(check: Check, way: Way) -> Said:
         return Said(False, detail, unasked=error.errno in SHORT)
     except ValueError as error:  # a name that no certificate or query can have
         return Said(False, str(error))
+    except Exception as error:  # a check that ends would leave its real as it is, for ever
+        log.exception("check of %s:%d failed", way.address, way.port)
+        return Said(False, f"{type(error).__name__}: {error}")
 
 
 def _direct(asking: Asking) -> Way:

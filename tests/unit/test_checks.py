@@ -23,7 +23,7 @@ import pytest
 
 from agent.boundary import Probed
 from agent.checks.probe import KINDS, both, probe
-from agent.checks.way import Said, percent
+from agent.checks.way import Said, Way, percent
 from agent.config.check_contradictions import USED_BY
 from agent.config.check_table import Check
 from agent.config.file import ConfigError, parse
@@ -509,6 +509,8 @@ def test_every_kind_has_an_owner() -> None:
         ('kind = "file"\nfile = "x"', "check.file: must be an absolute path, got 'x'"),
         ('kind = "https"', "check.sni: the name that the certificate must have is missing"),
         ('expect = "("', "check.expect: not a regular expression"),
+        ('expect = "a{99999999999}"', "check.expect: not a regular expression"),
+        (f'expect = "{"(" * 3000}{")" * 3000}"', "check.expect: not a regular expression"),
         ('send = "\\u20ac"', "check.send: must be bytes"),
         ('kind = "http"\nstatus = ["299-200"]', "check.status: 299-200 ends before it begins"),
         ('kind = "http"\nstatus = ["2xx"]', "check.status[0]: expected codes and ranges"),
@@ -560,6 +562,17 @@ def test_mistakes_in_a_policy_name_key_value_and_remedy(keys: str, says: str) ->
     with pytest.raises(ConfigError) as caught:
         parse(text, "test.toml")
     assert says in str(caught.value)
+
+
+def test_a_check_that_fails_in_a_way_of_its_own_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made again: a check that ended would leave its real up, whatever becomes of it."""
+
+    async def ask(check: Check, way: Way) -> Said:
+        raise ZeroDivisionError("here")
+
+    monkeypatch.setitem(KINDS, "tcp", ask)
+    said = run(Check())
+    assert (said.ok, said.unasked, said.detail) == (False, False, "ZeroDivisionError: here")
 
 
 def test_sockets_are_given_back() -> None:
