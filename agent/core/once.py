@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from agent.core.commands import in_words
+from agent.core.wording import in_words
 from agent.nouns import Keyed
 from shared.messages import Action, Answer, Batch, Command, Weight
 
