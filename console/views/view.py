@@ -37,6 +37,8 @@ class View(NamedTuple):
     mode: str = "LIVE"
     past: float | None = None
     """Seconds that it is ago; None: it is not the past, as the agents kept it."""
+    note: str = ""
+    """Of the past: what there is of it."""
 
     @property
     def simulated(self) -> bool:
@@ -70,7 +72,7 @@ def header(view: View, width: int) -> TextLine:
     mode = f"SIMULATED {mode}" if view.simulated else mode
     odd = view.slow or view.held is not None or view.mode != "LIVE" or view.simulated
     pace = "0.5 Hz slow link  " if view.slow else ""
-    right = f"{pace}{mode} {fmt.clock(view.wall)}Z "
+    right = f"{pace}{mode} {fmt.stamp(view.wall)} "
     gap = width - sum(len(cell.text) for cell in left) - len(right)
     return (
         *left,
