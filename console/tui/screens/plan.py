@@ -22,7 +22,7 @@ from textual.widgets import Button, Input, Label
 from console.model.objects import ObjectError
 from console.model.store import Reply
 from console.planning import plan
-from console.planning.asking import NO_TERMS, Asking, Sender, Terms
+from console.planning.asking import Asking, Sender, Terms
 from console.planning.plan import Answered
 from console.planning.rollout import Start
 from console.planning.staging import STOP, Staging, staging
@@ -87,6 +87,7 @@ class PlanDialog(ModalScreen[None]):
         self._lines: list[TextLine] = []
         """On show."""
         self._ready = False
+        self._as_planned: tuple[str, ...] = ()
         self._round = 0
         self._sent = False
         self._begun = False
@@ -194,18 +195,16 @@ class PlanDialog(ModalScreen[None]):
         self._plan()
 
     @on(Input.Changed, "#weight")
-    def _other_weight(self, event: Input.Changed) -> None:
-        """The button always does what the plan on show says."""
-        if event.value != str(self._weight):
-            self._unready()
-
     @on(Input.Changed, "#for")
     @on(Input.Changed, "#allow")
-    def _other_terms(self, event: Input.Changed) -> None:
-        if event.input.id == "for" and event.value == self._span:
-            return
-        if self.is_mounted and (self._ready or self._terms != NO_TERMS):
-            self._unready()
+    def _other_terms(self) -> None:
+        """The button always does what the plan on show says, and what the fields say."""
+        self._show_go()
+
+    @property
+    def _typed(self) -> tuple[str, ...]:
+        """All that a plan is made of."""
+        return tuple(self.query_one(f"#{name}", Input).value for name in ("weight", "for", "allow"))
 
     @on(Input.Changed, "#why")
     @on(Input.Changed, "#canary")
@@ -221,6 +220,7 @@ class PlanDialog(ModalScreen[None]):
 
     def _plan(self) -> None:
         self._unready()
+        self._as_planned = self._typed
         self._round += 1
         self._show([line(f" asking {', '.join(o.node for o in self.wish.orders)} …", "dim")])
         self._show_cli()
@@ -365,7 +365,8 @@ class PlanDialog(ModalScreen[None]):
 
     def _show_go(self) -> None:
         typed = self.query_one("#confirm", Input).value.strip()
-        enabled = self._ready and not self._sent and (not self.wanted or typed == self.wanted)
+        said = not self.wanted or typed == self.wanted
+        enabled = self._ready and not self._sent and said and self._typed == self._as_planned
         self.query_one("#go", Button).disabled = not enabled
 
     def _width(self) -> int:
