@@ -25,7 +25,7 @@ from console.planning import plan
 from console.planning.asking import Asking, Sender, Terms
 from console.planning.plan import Answered
 from console.planning.rollout import Start
-from console.planning.staging import STOP, Staging, staging
+from console.planning.staging import Staging, staging
 from console.planning.wish import Order, Wish, seconds_of, weight_of
 from console.tui.screens.bands import LARGE
 from console.tui.widgets.fields import DIALOG_KEYS
@@ -112,15 +112,15 @@ class PlanDialog(ModalScreen[None]):
                 yield Input(id="allow", placeholder="guards by name")
                 yield Button(Content("[ Plan ]"), id="replan", compact=True)
             with Horizontal(classes="field" if self._in_turn else "field hidden", id="staging"):
-                how = self._how
+                canary, soak, batch, stop = self._usual
                 yield Label("canary")
-                yield Input(how.canary if how else "", id="canary", placeholder="all at once")
+                yield Input(canary, id="canary", placeholder="all at once")
                 yield Label("soak")
-                yield Input(f"{how.soak:g}s" if how else "30s", id="soak")
+                yield Input(soak, id="soak")
                 yield Label("then")
-                yield Input(str(how.batch if how else 1), id="batch", type="integer")
+                yield Input(batch, id="batch", type="integer")
                 yield Label("stop on")
-                yield Input(str(how.stop if how else STOP), id="stop")
+                yield Input(stop, id="stop")
             with Horizontal(classes="field hidden", id="confirming"):
                 yield Label(id="wanted")
                 yield Input(id="confirm")
@@ -136,12 +136,19 @@ class PlanDialog(ModalScreen[None]):
         """Its nodes may have their turn one after the other."""
         return self._begin is not None and (self._go_on or len(self.wish.orders) > 1)
 
+    @property
+    def _usual(self) -> tuple[str, str, str, str]:
+        """What stands in the fields of STAGING at first."""
+        return (self._how or Staging("")).words
+
     def _staging(self) -> Staging | None:
         """As typed; None: all at once.  Raises ObjectError."""
         if not self._in_turn:
             return None
-        typed = [self.query_one(f"#{name}", Input).value for name in STAGING]
-        return staging(*typed)
+        canary, *rest = (self.query_one(f"#{name}", Input).value for name in STAGING)
+        if not canary.strip() and tuple(rest) == self._usual[1:]:
+            return None
+        return staging(canary, *rest)
 
     def on_mount(self) -> None:
         self.set_class(self.app.size.width >= LARGE, "large")
