@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from console.cli import main as cli
 from console.exits import Exit
-from shared.messages import Drain, RolloutRow, Undrain, Weight
+from shared.messages import ChangeEvent, Drain, RolloutRow, Undrain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import DNS, REALS, WEB, Fleet, events
@@ -296,6 +297,34 @@ def test_an_order_that_was_refused_is_no_success(
     two[1].only_looks = False
     if words[0] == "op":
         assert remora(*words, agents=two) == Exit.PARTIAL
+
+
+def test_no_text_of_others_steers_the_terminal(two: Pair, capsys: Capture) -> None:
+    """K4: names, reasons and error texts are those of agents and of other operators."""
+    hostile = "\x1b]52;c;aGk=\x07\x9b2J\u202e"
+    under_way(*two)
+    for agent in two:
+        row = agent.fleet.rollouts[0]
+        agent.fleet.rollouts = (msgspec.structs.replace(row, who=f"ann{hostile}", why=hostile),)
+        agent.guard = f"last{hostile}"
+        body = ChangeEvent(f"mo{hostile}", f"drain{hostile}", "applied\nlb9: refused", 7)
+        agent.events = [agent.fleet.event(0, 1.0, body)]
+    for words in (
+        ("get", "op", "-o", "wide"),
+        ("get", "op", "-o", "csv"),
+        ("drain", TARGET, "-y"),
+        ("events",),
+        ("--color", "always", "status"),
+        ("watch", "operations", "--count", "1", "--every", "0.1"),
+    ):
+        remora(*words, agents=two)
+        said = "".join(capsys.readouterr())
+        assert said
+        assert not re.search(r"\x1b(?!\[(31;1|32|33|36|1|2)?m)|[\x07\x9b\u202e]", said), words
+        if words == ("events",):
+            assert "\nlb9" not in said, "one line of a log is one event"
+        if "always" in words:
+            assert "\x1b[" in said, "colours are ours"
 
 
 def test_stages_want_a_canary(two: Pair, capsys: Capture) -> None:

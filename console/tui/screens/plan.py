@@ -19,6 +19,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
+from console.format import shown
 from console.model.objects import ObjectError
 from console.model.store import Reply
 from console.planning import plan
@@ -96,7 +97,7 @@ class PlanDialog(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
-            box.border_title = f"Plan: {self.wish.title}"
+            box.border_title = Content(f"Plan: {shown(self.wish.title)}")  # no markup
             with Horizontal(classes="field" if self._weight is not None else "field hidden"):
                 yield Label("weight")
                 yield Input(str(self._weight or ""), id="weight", type="integer", max_length=4)
@@ -364,7 +365,7 @@ class PlanDialog(ModalScreen[None]):
     def _show_confirm(self) -> None:
         wanted = self.wanted if self._ready else ""
         self.query_one("#confirming").set_class(not wanted, "hidden")
-        self.query_one("#wanted", Label).update(Content(f"type {wanted} to go on "))
+        self.query_one("#wanted", Label).update(Content(f"type {shown(wanted)} to go on "))
 
     def _unready(self) -> None:
         self._ready = False
