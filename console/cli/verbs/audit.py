@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import json
-import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from console import format as fmt
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
-from console.format import shown
 from shared import chain
 from shared.messages import AuditPart, ReadAudit
 
@@ -59,7 +58,7 @@ def of_file(arguments: Namespace) -> int:
 
 
 def _print(text: str) -> None:
-    print(shown(text))
+    print(fmt.shown(text))
 
 
 def _records(session: Session, address: str, first: int) -> AuditPart | None:
@@ -128,7 +127,7 @@ def _at(record: dict[str, Any]) -> float:
 
 
 def _in_words(record: dict[str, Any]) -> str:
-    at = time.strftime("%m-%d %H:%M:%SZ", time.gmtime(_at(record)))
+    at = fmt.dated(_at(record))[len("2026-") :]
     key, who = str(record.get("key", "?")), str(record.get("who", ""))
     result = str(record.get("result", ""))
     if record.get("guard"):
@@ -139,4 +138,4 @@ def _in_words(record: dict[str, Any]) -> str:
         result += f" (and {record['also']} more)"
     why = f"  why: {record['why']}" if record.get("why") else ""
     node, what = str(record.get("node", "?")), record.get("what", "-")
-    return shown(f"{at}  {node:<8} {f'{key}/{who}' if who else key:<24} {what}: {result}{why}")
+    return fmt.shown(f"{at}  {node:<8} {f'{key}/{who}' if who else key:<24} {what}: {result}{why}")
