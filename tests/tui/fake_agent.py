@@ -70,6 +70,8 @@ class FakeAgent:
         self.knows_keys = True
         """Idempotency keys; an older agent does not."""
         self._keyed = Once()
+        self.only_looks = False
+        """This console's key is a viewer's there: every order is refused."""
         self.steps = True
         """It knows of them; those of 0.1.0 answer once."""
         self.interfere: Callable[[], None] = lambda: None
@@ -182,6 +184,9 @@ class FakeAgent:
         if command.id in self._answers:
             return self._answers[command.id]
         self.received.append(command)
+        if self.only_looks and not isinstance(command.action, Replay):
+            error = "the key of viewer may look only"
+            return self._made(command, "refused", guard="role", error=error)
         if isinstance(command.action, Replay):
             first = command.action.sequence
             known = tuple(e for e in self.events if e.sequence >= first)

@@ -62,7 +62,7 @@ def carry_out(
 ) -> int:
     """Plan (or take the one that was `planned`), show, ask, apply, tell; then wait for the targets
     if that was asked for.  `part`: of which operation it is.  Raises VerbError."""
-    _permit(session, arguments)
+    permit(session, arguments)
     how = part.how or rolling.how(arguments)
     planned = ask(session, wanted, arguments, part.name) if planned is None else planned
     telling.show(session, wanted, planned, arguments)
@@ -110,16 +110,17 @@ def _terms(arguments: Namespace) -> Terms:
     return Terms(given["allow"], given["expires"], given["idempotency_key"])
 
 
-def _permit(session: Session, arguments: Namespace) -> None:
-    """What the config file says of its cluster holds for verbs as it does for the console."""
-    if arguments.dry_run:
+def permit(session: Session, arguments: Namespace, *, reason: bool = True) -> None:
+    """What the config file says of its cluster holds for verbs as it does for the console; not
+    `reason`: of an order about a change that has one.  Raises VerbError."""
+    if getattr(arguments, "dry_run", False):
         return
     if session.view_only:
         raise VerbError(
             f"{session.cluster} is view_only in the config file: --dry-run shows the plan",
             Exit.NOT_ALLOWED,
         )
-    if session.require_reason and not arguments.reason:
+    if reason and session.require_reason and not arguments.reason:
         raise VerbError(f"{session.cluster} wants a --reason (require_reason in the config file)")
 
 
