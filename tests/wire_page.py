@@ -41,7 +41,7 @@ TRACES = ("Packets", "TracedPacket")
 ACTIONS = tuple(
     kind.__name__ for kind in messages.Action.__args__
 )  # fmt: skip
-ANSWERS = ("Answer", "Change", "Ring", "AuditPart")
+ANSWERS = ("Answer", "Change", "Ring", "Configured", "AuditPart")
 
 
 COUNTED = "total since `boot`"
