@@ -17,6 +17,8 @@ from shared.messages import Snapshot
 SHORTEST_SPAN = 0.45
 """Seconds between the samples of a rate: a fast agent's totals are taken further apart, or one
 packet more or less would look like a jump."""
+UNKNOWN = float("nan")
+"""In a row of numbers without room for None."""
 HISTORY_SECONDS = 60
 """What sparklines show: one rate per second."""
 LARGEST_STEP_BACK = 5.0
@@ -34,7 +36,7 @@ class Sum(NamedTuple):
     """Agents whose value is unknown or too old."""
 
 
-def rate(before: int | None, after: int, seconds: float) -> float | None:
+def rate(before: float | None, after: float, seconds: float) -> float | None:
     """Per second, or None when it cannot be known."""
     if before is None or after < before or seconds <= 0:
         return None
@@ -48,11 +50,14 @@ def share(part: float | None, whole: float | None) -> float | None:
     return part / whole
 
 
-def total(values: Iterable[float | None]) -> Sum:
-    """The sum of what is known; unknown values are counted, not taken as 0."""
+def total(values: Iterable[float | None], left_out: int = 0) -> Sum:
+    """The sum of what is known; unknown values are counted, not taken as 0.
+
+    `left_out`: how many more there are that are too old.
+    """
     all_ = list(values)
     known = [value for value in all_ if value is not None]
-    return Sum(sum(known) if known else None, len(all_) - len(known))
+    return Sum(sum(known) if known else None, len(all_) - len(known) + left_out)
 
 
 class Samples(Generic[S]):

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ class Console:
 
     def rates(self) -> list[float]:
         """Packets per second that a screen would have shown, where it knew them."""
-        return [rate for rate in self.seen.history.get("node", ()) if rate is not None]
+        return [rate for rate in self.seen.track("node") if isfinite(rate)]
 
     def command(self, action: Drain | Undrain) -> Answer | None:
         id_ = self.client.send(self.address, action)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from math import isfinite
 from pathlib import Path
 
 import msgspec
@@ -49,7 +50,7 @@ def test_the_console_shows_what_is_true_all_along(jump: float) -> None:
         assert not store.take(Inbox(arrived)), "no event is missed for a clock"
         assert store.agents[LB1].liveness(100.0 + second) is Liveness.LIVE
     agent = store.agents[LB1]
-    rates = {rate for rate in agent.history["node"] if rate is not None}
+    rates = {rate for rate in agent.track("node") if isfinite(rate)}
     assert len(rates) == 1, "one steady rate: before, over and after the jump"
     everything = tuple(told(second, jump)[1] for second in range(2 * AT))
     again = Answer(id="1", node="lb1", status="ok", revision=1, events=everything)

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 
 import msgspec
@@ -259,6 +260,6 @@ def test_a_clock_that_jumps_an_hour_changes_no_rate() -> None:
         assert isinstance(node, NodeSnapshot)
         jumped = msgspec.structs.replace(node, wall=node.wall + (3600.0 if second > 9 else 0.0))
         store.take(Inbox([Arrived(LB1, jumped, 100.0 + second)]))
-    rates = {rate for rate in store.agents[LB1].history["node"] if rate is not None}
+    rates = {rate for rate in store.agents[LB1].track("node") if isfinite(rate)}
     assert len(rates) == 1, "one steady rate, before, over and after the jump"
     assert store.agents[LB1].liveness(120.0) is Liveness.LIVE

@@ -121,7 +121,7 @@ def test_never_heard_and_foreign() -> None:
 
 def test_sparklines_remember_a_minute() -> None:
     store = store_of(Fleet("lb1"), seconds=100)
-    history = store.agents[LB1].history["vip/web"]
+    history = store.agents[LB1].track("vip", "web")
     assert len(history) == 60
     assert set(history) == {1000}
 
