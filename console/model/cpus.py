@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from console.model.rates import rate, share
-from console.model.sights import Track
 from console.model.store import Agent
+from console.model.tracks import Track
 from shared.messages import CpuSnapshot
 
 

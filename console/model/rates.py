@@ -9,7 +9,7 @@ spike.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from shared.messages import Snapshot
@@ -17,8 +17,6 @@ from shared.messages import Snapshot
 SHORTEST_SPAN = 0.45
 """Seconds between the samples of a rate: a fast agent's totals are taken further apart, or one
 packet more or less would look like a jump."""
-UNKNOWN = float("nan")
-"""In a row of numbers without room for None."""
 HISTORY_SECONDS = 60
 """What sparklines show: one rate per second."""
 LARGEST_STEP_BACK = 5.0
@@ -41,6 +39,17 @@ def rate(before: float | None, after: float, seconds: float) -> float | None:
     if before is None or after < before or seconds <= 0:
         return None
     return (after - before) / seconds
+
+
+def rates(
+    before: Sequence[float] | None, after: Sequence[float], seconds: float
+) -> tuple[float | None, ...]:
+    """As `rate`, of several counters."""
+    if before is None or seconds <= 0:
+        return (None,) * len(after)
+    return tuple(
+        [(b - a) / seconds if b >= a else None for a, b in zip(before, after, strict=True)]
+    )
 
 
 def share(part: float | None, whole: float | None) -> float | None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from console.model.rates import Sum
-from console.model.sights import Track
 from console.model.store import Liveness
+from console.model.tracks import Track
 from shared.messages import NodeSnapshot
 
 

@@ -32,9 +32,9 @@ from console.model.sights import (
     VIP_COUNTERS,
     Rates,
     Sight,
-    Track,
 )
 from console.model.store import Agent, Liveness
+from console.model.tracks import Track
 from console.model.underway import as_expected, explained, had_its_turn
 from shared.messages import Emptying, NodeSnapshot, RealRow, VipRow
 from shared.model import RING_SLOTS, Admin, Health, host_port

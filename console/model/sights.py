@@ -7,13 +7,15 @@ snapshot of five hundred agents, only add up.
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from console.model.rates import HISTORY_SECONDS, UNKNOWN, rate
+import msgspec
+
+from console.model.rates import rates
+from console.model.tracks import EMPTY, Track, recorded
 from shared.messages import (
     CpuSnapshot,
     DropSnapshot,
@@ -23,14 +25,12 @@ from shared.messages import (
     VipSnapshot,
 )
 
-Track: TypeAlias = "array[float]"
-"""Packets per second, one value a second, the newest last; UNKNOWN (NaN) where that is unknown."""
 Rates = tuple[float | None, ...]
 STEP = 0.9
 """Seconds of the agent's clock from one value of a track to the next, at least."""
 
 
-class Sight(NamedTuple):
+class Sight(msgspec.Struct, frozen=True, gc=False):
     """One agent's newest row of an object."""
 
     address: str
@@ -89,17 +89,17 @@ class Sights:
         totals = {name: kind.counters(row) for name, row in rows.items()}
         old = self._totals_of(before, kind)
         self._totals.append((new, totals))
-        recorded = not 0 <= new.at - self._recorded < STEP
-        if recorded:
+        due = not 0 <= new.at - self._recorded < STEP
+        if due:
             self._recorded = new.at
         newest = {}
         for name, row in rows.items():
-            rates = _rates(old.get(name), totals[name], span)
+            told = rates(old.get(name), totals[name], span)
             last = self.newest.get(name)
-            track = last.track if last is not None else array("d")
-            if recorded:
-                _record(track, rates[0])
-            newest[name] = Sight(self._address, new.node, row, new.at, seen, rates, track)
+            track = last.track if last is not None else EMPTY
+            if due:
+                track = recorded(track, told[0])
+            newest[name] = Sight(self._address, new.node, row, new.at, seen, told, track)
         self.newest = newest
 
     def _totals_of(
@@ -115,22 +115,3 @@ class Sights:
                 return totals
             self._totals.popleft()
         return {name: kind.counters(row) for name, row in kind.rows(before).items()}
-
-
-def _rates(before: tuple[float, ...] | None, after: tuple[float, ...], span: float) -> Rates:
-    if before is None:
-        return (None,) * len(after)
-    return tuple([rate(b, a, span) for b, a in zip(before, after, strict=True)])
-
-
-def _record(track: Track, packets: float | None) -> None:
-    track.append(UNKNOWN if packets is None else packets)
-    if len(track) > HISTORY_SECONDS:
-        del track[0]
-
-
-def added(tracks: Iterable[Track]) -> Sequence[float]:
-    """Added up second by second from the newest back, as far as all reach; unknown where one is."""
-    kept = [track for track in tracks if track]
-    shortest = min(map(len, kept), default=0)
-    return list(map(sum, zip(*(track[-shortest:] for track in kept), strict=True)))

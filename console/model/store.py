@@ -7,7 +7,6 @@ for (missing events).  Nothing here is ever guessed: a value that is too old say
 
 from __future__ import annotations
 
-from array import array
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -15,7 +14,8 @@ from typing import Any, NamedTuple
 
 from console.model.eventlog import EventLog, Line
 from console.model.rates import Samples
-from console.model.sights import Sight, Sights, Track
+from console.model.sights import Sight, Sights
+from console.model.tracks import EMPTY, Track
 from shared.codec import WireError, WireVersionError
 from shared.messages import (
     Answer,
@@ -137,7 +137,7 @@ class Agent:
     def track(self, topic: str, name: object = "") -> Track:
         """Packets per second of an object, one value a second."""
         sight = self.sights(topic).get(name)
-        return sight.track if sight is not None else array("d")
+        return sight.track if sight is not None else EMPTY
 
     def pair(self, topic: str) -> tuple[Any, float]:
         """(the snapshot to subtract from the latest, or None; seconds between them)."""

@@ -9,7 +9,7 @@ from console import format as fmt
 from console.model import rows
 from console.model.rates import HISTORY_SECONDS
 from console.model.records import Emptied, Node, Real, Vip
-from console.model.sights import added
+from console.model.tracks import added
 from console.views.cells import Cell, TextLine, line
 from console.views.view import View
 from shared.messages import NodeSnapshot

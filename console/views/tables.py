@@ -9,7 +9,7 @@ from typing import Any
 from console import format as fmt
 from console.model.rates import HISTORY_SECONDS, Sum
 from console.model.records import Drop, Node, Real, State, Vip
-from console.model.sights import Track, added
+from console.model.tracks import Track, added
 from console.views.cells import Cell
 from console.views.columns import Column
 from shared.reasons import BY_NUMBER

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from console import format as fmt
 from console.model.rates import HISTORY_SECONDS, Sum, total
 from console.model.records import Node
-from console.model.sights import added
 from console.model.store import Agent, Store
+from console.model.tracks import added
 from console.model.underway import underway
 from console.planning.arming import Arming
 from console.views.alerts import Alert
@@ -126,7 +126,9 @@ def totals(found: Sequence[Node], *, large: bool) -> list[TextLine]:
     flows = _sum([n.snapshot.live_flows if n.snapshot else None for n in live], gone)
     dropped = _sum([n.drop_pps for n in live], gone)
     spark = fmt.sparkline(
-        added(track for node in live for track in node.tracks), 40 if large else 30, HISTORY_SECONDS
+        added([track for node in live for track in node.tracks]),
+        40 if large else 30,
+        HISTORY_SECONDS,
     )
     if not large:
         return [

@@ -8,13 +8,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite
 from pathlib import Path
 
 import pytest
 
 from console.model.store import Agent as Seen
 from console.model.store import Liveness, Store
+from console.model.tracks import added
 from console.wire.client import Client
 from console.wire.trust import Trust
 from shared import curve
@@ -99,7 +99,7 @@ class Console:
 
     def rates(self) -> list[float]:
         """Packets per second that a screen would have shown, where it knew them."""
-        return [rate for rate in self.seen.track("node") if isfinite(rate)]
+        return [rate for rate in added([self.seen.track("node")]) if rate is not None]
 
     def command(self, action: Drain | Undrain) -> Answer | None:
         id_ = self.client.send(self.address, action)
