@@ -73,6 +73,8 @@ class Probed:
     """Percent of the configured weight that the real asked for; None: it did not say."""
     silent: bool = False
     """Nothing came in time: if we were late ourselves, that says nothing."""
+    unasked: bool = False
+    """This machine was out of descriptors or memory: no result at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,24 +8,48 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Literal, NamedTuple
 
 UNKNOWN = "-"
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+Units = Literal["si", "iec", "raw"]
+
+
+class Style(NamedTuple):
+    """What the operator chose, for all that is written."""
+
+    units: Units = "si"
+    offset: Callable[[float], float] | None = None
+    """Unix time -> seconds that the zone of shown and typed times is ahead of UTC; None: UTC."""
+
+
+_style = Style()
+
+
+def write_in(style: Style) -> None:
+    """From now on; for who starts the program."""
+    global _style  # noqa: PLW0603  # one choice per process, not an argument of every cell
+    _style = style
 
 
 def si(value: float | None) -> str:
-    """Three significant digits and a decimal prefix, at most five characters: `1.31M`, `21.4k`."""
+    """Three significant digits and a decimal prefix, at most five characters: `1.31M`, `21.4k`.
+    In other units (`--units`): `1.25Mi` of powers of 1024, or the plain number `1312345`."""
     if value is None:
         return UNKNOWN
+    if _style.units == "raw":
+        return f"{value:.0f}" if value == int(value) or abs(value) >= 99.95 else f"{value:.1f}"
+    base = 1024 if _style.units == "iec" else 1000
     size, prefix = abs(value), 0
-    while size >= 999.5 and prefix < len(_PREFIXES) - 1:
-        size, prefix = size / 1000, prefix + 1
+    while size >= base - 0.5 and prefix < len(_PREFIXES) - 1:
+        size, prefix = size / base, prefix + 1
     sign = "-" if value < 0 else ""
-    return (
-        f"{sign}{_three_digits(size, whole=prefix == 0 and value == int(value))}{_PREFIXES[prefix]}"
-    )
+    letter = _PREFIXES[prefix]
+    unit = f"{letter.upper()}i" if base == 1024 and letter else letter
+    return f"{sign}{_three_digits(size, whole=prefix == 0 and value == int(value))}{unit}"
 
 
 def _three_digits(size: float, *, whole: bool) -> str:
@@ -45,7 +69,9 @@ def percent(fraction: float | None, *, digits: int = 1) -> str:
 
 def count(value: int | None) -> str:
     """A whole number with thin groups, for plans: `65 537`."""
-    return UNKNOWN if value is None else f"{value:,}".replace(",", " ")
+    if value is None:
+        return UNKNOWN
+    return f"{value}" if _style.units == "raw" else f"{value:,}".replace(",", " ")
 
 
 def age(seconds: float | None) -> str:
@@ -66,11 +92,37 @@ def milliseconds(value: float | None) -> str:
 
 
 def clock(unix: float, *, digits: int = 0) -> str:
-    """`14:03:22` in UTC (with hundredths: `14:03:22.07`)."""
-    hundredths = int(unix * 100)
+    """`14:03:22` (with hundredths: `14:03:22.07`), in UTC unless `--local` says otherwise."""
+    hundredths = int((unix + offset(unix)) * 100)
     seconds = hundredths // 100 % 86400
     text = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     return f"{text}.{hundredths % 100:02}" if digits else text
+
+
+def stamp(unix: float, *, digits: int = 0) -> str:
+    """A clock that says of which zone it is: `14:03:22Z`, `15:03:22+01:00`."""
+    return clock(unix, digits=digits) + _zone_mark(unix)
+
+
+def dated(unix: float) -> str:
+    """`2026-11-23 14:03:22Z`."""
+    return f"{datetime.fromtimestamp(unix, zone(unix)):%Y-%m-%d %H:%M:%S}{_zone_mark(unix)}"
+
+
+def offset(unix: float) -> float:
+    """Seconds that shown and typed times are ahead of UTC then."""
+    return _style.offset(unix) if _style.offset else 0.0
+
+
+def zone(unix: float) -> timezone:
+    return timezone(timedelta(seconds=offset(unix))) if _style.offset else UTC
+
+
+def _zone_mark(unix: float) -> str:
+    if _style.offset is None:
+        return "Z"
+    ahead = int(offset(unix)) // 60
+    return f"{'-' if ahead < 0 else '+'}{abs(ahead) // 60:02}:{abs(ahead) % 60:02}"
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:

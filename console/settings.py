@@ -45,6 +45,8 @@ class Settings(NamedTuple):
     relay: str = ""
     """Where telemetry comes from instead of from the agents: tcp://HOST:PORT."""
     appearance: Appearance = Appearance()
+    max_age: float | None = None
+    """Seconds after which values are stale, instead of what each agent's rhythm says."""
 
 
 def default_path(environment: Mapping[str, str]) -> Path:

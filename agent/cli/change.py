@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from agent.boundary import EffectError
+from agent.cli import verb
 from agent.config import file as config
 from agent.config import tree
 from shared.messages import Action, Answer, Change, Reload, Rollback
@@ -23,28 +24,23 @@ from shared.messages import Action, Answer, Change, Reload, Rollback
 FAILED, REFUSED, NO_AGENT, CONFLICT = 1, 4, 6, 7
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_verbs(verbs: verb.Verbs) -> None:
     plan = verbs.add_parser("plan", help="what would this config file change? changes nothing")
     plan.add_argument("file", type=Path, metavar="FILE")
     plan.set_defaults(verb=_plan)
     _options(plan)
-    reload = _verb(verbs, "reload", "bring the config file into force, all of it or nothing")
-    reload.set_defaults(verb=_reload)
-    rollback = _verb(verbs, "rollback", "bring an earlier config into force")
+    _verb(verbs, "reload", _reload, "bring the config file into force, all of it or nothing")
+    rollback = _verb(verbs, "rollback", _rollback, "bring an earlier config into force")
     rollback.add_argument(
         "generation", type=int, nargs="?", default=0, metavar="N", help="default: the one before"
     )
-    rollback.set_defaults(verb=_rollback)
-    listing = verbs.add_parser("generations", help="list the configs that were in force")
-    listing.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
-    listing.set_defaults(verb=_generations)
+    verb.add(verbs, "generations", _generations, "list the configs that were in force")
 
 
 def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+    verbs: verb.Verbs, name: str, call: Callable[[argparse.Namespace], int], text: str
 ) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=text)
-    parser.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
+    parser = verb.add(verbs, name, call, text)
     parser.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
     parser.add_argument("--reason", default="", metavar="TEXT", help="for the journal")
     parser.add_argument(
@@ -87,8 +83,7 @@ def _change(options: argparse.Namespace, listed: tree.Config, action: Action) ->
             expect_revision=options.expect_revision,
         )
     except EffectError as error:
-        print(f"remora-agent: {error}", file=sys.stderr)
-        return NO_AGENT
+        return verb.fail(error, NO_AGENT)
     if options.json:
         print(json.dumps(msgspec.to_builtins(answer), indent=1))
     else:

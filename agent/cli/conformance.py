@@ -9,15 +9,19 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from agent.cli import verb
 from agent.config import file as config
 
 
-def conformance(options: argparse.Namespace) -> int:
-    """The verb.  Raises ConfigError."""
+def add_verb(verbs: verb.Verbs) -> None:
+    parser = verb.add(verbs, "conformance", _conformance, "try packets of all kinds, off the wire")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+
+
+def _conformance(options: argparse.Namespace) -> int:
     listed = config.read(options.config)
     from agent.boundary import EffectError
     from agent.conformance import check as trial
@@ -27,8 +31,7 @@ def conformance(options: argparse.Namespace) -> int:
         attached = trial.attached_tags(listed)
         results, tags = trial.check(listed)
     except (EffectError, LoadError) as error:
-        print(f"remora-agent: {error}", file=sys.stderr)
-        return 1
+        return verb.fail(error, 1)
     same = _same_code(attached, tags)
     wrong = [result for result in results if result.problem]
     if options.json:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.cli import verb
 from agent.config import file as config
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ exit codes: 0 ready, 1 at least one failure, 2 usage or config
 """
 
 
-def add_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_verb(verbs: verb.Verbs) -> None:
     parser = verbs.add_parser(
         "preflight",
         help="look whether this machine is ready, and put right what is safe to",
@@ -100,23 +100,25 @@ def _preflight(options: argparse.Namespace) -> int:
     from agent.preflight import mend, rules
 
     if options.role == "node" and options.config is None:
-        return _fail("preflight of a node needs -c FILE (of a real: --role real --vip ADDRESS)", 2)
+        return verb.fail(
+            "preflight of a node needs -c FILE (of a real: --role real --vip ADDRESS)", 2
+        )
     try:
         if options.undo:
             return _undo(options)
         if options.role == "real":
             rules.service(options.vip)  # a mistake in it is usage
     except ValueError as error:
-        return _fail(f"--vip: {error}", 2)
+        return verb.fail(f"--vip: {error}", 2)
     except mend.MendError as error:
-        return _fail(error, 1)
+        return verb.fail(error, 1)
     name, found = _look(options)
     done: list[Done] = []
     if options.fix:
         try:
             done = mend.fix(found, _state_dir(options))
         except mend.MendError as error:
-            return _fail(error, 1)
+            return verb.fail(error, 1)
         name, found = _look(options)
     return _show(options, name, found, done)
 
@@ -169,8 +171,3 @@ def _undo(options: argparse.Namespace) -> int:
     else:
         print("nothing to undo: --fix has set nothing since the machine was booted")
     return int(any(one.failed for one in done))
-
-
-def _fail(error: object, code: int) -> int:
-    print(f"remora-agent: {error}", file=sys.stderr)
-    return code

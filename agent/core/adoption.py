@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.boundary import Adopted
 from agent.config.tree import Vip
-from agent.core import commands, maglev, rollouts
+from agent.core import maglev, overrides, rollouts
 from agent.core.health import Verdict
 from agent.core.numbers import RealNumbers, VipNumbers
 from agent.core.pending import Due
@@ -47,7 +47,7 @@ def adopt(state: NodeState, fact: Adopted, now: float) -> None:
             str(peer.address): PeerState(peer.asn, since=now) for peer in state.listed.bgp.peers
         }
     state.generation, state.newest_generation = fact.generation, fact.newest_generation
-    commands.apply(state, fact.overrides, now, revision=fact.revision)
+    overrides.apply(state, fact.overrides, now, revision=fact.revision)
     state.pending = [Due(each, now + each.left) for each in fact.pending]
     state.rollouts = rollouts.adopted(fact.rollouts, now)
     for name, phase in fact.phases.items():

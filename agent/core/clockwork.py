@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agent.boundary import Counted, Effect, Emit, Remember
-from agent.core import commands, emptying, guard, pending, rollouts, shutdown
+from agent.core import emptying, guard, overrides, pending, rollouts, shutdown, wording
 from agent.core.forecast import impacts
 from agent.core.pending import Due
 from agent.core.shutdown import Shutdown
@@ -113,7 +113,7 @@ def _step_shutdowns(state: NodeState, now: float) -> list[Effect]:
 
 
 def _stepped(state: NodeState, name: str, now_in: Shutdown) -> list[Effect]:
-    what = f"drain {_object(state, name, '')}"
+    what = f"drain {wording.named(name, '', state.listed.node.name)}"
     result = f"{now_in.phase}: {now_in.why}"
     command = Command(id="", who=AGENT, action=Look())
     entry = Remember(command, result, state.revision, phase=(name, now_in.phase.value), what=what)
@@ -136,29 +136,29 @@ def _end(state: NodeState, due: Due, now: float) -> list[Effect]:
     if kind == "wait":
         return _closed(state, due, f"deadline passed, {_left(state, due)} flows left, waiting on")
     if kind == "kill":
-        overrides = tuple(o for o in _disabled(state, due) if commands.differs(state, o))
+        ending = tuple(o for o in _disabled(state, due) if overrides.differs(state, o))
         result = f"deadline passed, {_left(state, due)} flows lost their real"
     else:
-        overrides = tuple(o for o in due.pending.back if commands.differs(state, o))
+        ending = tuple(o for o in due.pending.back if overrides.differs(state, o))
         result = "time is over, back as before" if kind == "expire" else "not confirmed, taken back"
-    refusals = (no for impact in impacts(state, overrides) for no in guard.check(impact, LASTING))
+    refusals = (no for impact in impacts(state, ending) for no in guard.check(impact, LASTING))
     no = None if kind == "kill" else guard.first(refusals, ())
     if no is not None:
         return _closed(state, due, f"kept: {no.guard}: {no.why}")
-    if not overrides:
+    if not ending:
         return _closed(state, due, "nothing left to do")
-    commands.apply(state, overrides, now)
-    return _closed(state, due, result, overrides)
+    overrides.apply(state, ending, now)
+    return _closed(state, due, result, ending)
 
 
 def _closed(
-    state: NodeState, due: Due, result: str, overrides: tuple[Override, ...] = ()
+    state: NodeState, due: Due, result: str, ending: tuple[Override, ...] = ()
 ) -> list[Effect]:
-    what = f"{due.pending.kind} {in_words(state, due.pending.back)}"
+    node = state.listed.node.name
+    objects = ", ".join(wording.named(o.vip, o.real, node) for o in due.pending.back)
+    what = f"{due.pending.kind} {objects}"
     command = Command(id=due.pending.id, who=AGENT, action=Look(), operation=due.pending.operation)
-    entry = Remember(
-        command, result, state.revision, overrides, settled=(due.pending.id,), what=what
-    )
+    entry = Remember(command, result, state.revision, ending, settled=(due.pending.id,), what=what)
     return [entry, _told(state, what, result, due.pending.operation)]
 
 
@@ -183,16 +183,6 @@ def _reals(state: NodeState, due: Due) -> list[tuple[VipState, RealState]]:
         for real in vip.reals.values()
         if (name, real.name) in wanted
     ]
-
-
-def in_words(state: NodeState, overrides: tuple[Override, ...]) -> str:
-    return ", ".join(_object(state, o.vip, o.real) for o in overrides)
-
-
-def _object(state: NodeState, vip: str, real: str) -> str:
-    if real:
-        return f"real/{real}@{vip}"
-    return f"vip/{vip}" if vip else f"node/{state.listed.node.name}"
 
 
 def _told(state: NodeState, what: str, result: str, operation: str = "") -> Emit:

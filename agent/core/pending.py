@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from agent.nouns import Override, Pending
-from shared.messages import Batch, Command, Drain
+from shared.messages import Batch, Command, Confirm, Drain
 
 
 class Due(NamedTuple):
@@ -72,6 +72,17 @@ def without(pending: Iterable[Due], objects: Iterable[Object]) -> tuple[list[Due
         else:
             settled.append(due.pending.id)
     return left, settled
+
+
+def confirmed(pending: Iterable[Due], command: Command, action: Confirm) -> list[Due]:
+    """Those that it confirms: of its operation, or all of who sent it."""
+
+    def meant(due: Due) -> bool:
+        if action.operation:
+            return due.pending.operation == action.operation
+        return due.pending.who == command.who
+
+    return [due for due in pending if due.pending.kind == "confirm" and meant(due)]
 
 
 def objects(overrides: Iterable[Override]) -> frozenset[Object]:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import msgspec
 
 from agent.boundary import Effect, Held, ReadBack, Reply
-from agent.core import commands
 from agent.core.maglev import Address
+from agent.core.overrides import differs
 from agent.core.state import NodeState, VipState
 from agent.nouns import Override
 from shared.messages import Answer
@@ -103,7 +103,7 @@ class ReadingBack:
 
     def _difference(self, waiting: _Waiting, held: Held) -> str:
         """In words; empty: none."""
-        if any(commands.differs(self._state, override) for override in waiting.overrides):
+        if any(differs(self._state, override) for override in waiting.overrides):
             return "the state was changed again meanwhile"
         if held.error:
             return held.error

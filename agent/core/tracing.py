@@ -7,13 +7,14 @@ A node has one trace at a time: the program knows one filter.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import NamedTuple
 
 import msgspec
 
 from agent.boundary import Effect, StartTrace, StopTrace
-from agent.core.commands import Refused, blank_answer
+from agent.core.commands import blank_answer, refused
+from agent.core.overrides import Refused, reals_named
 from agent.core.state import NodeState, Running
 from agent.nouns import Traced
 from shared.messages import Answer, Command, Trace, Untrace
@@ -45,11 +46,11 @@ def decide(state: NodeState, command: Command, now: float) -> Outcome:
     if other is not None:
         left = max(0.0, other.until - now)
         why = f"{other.who} traces here for {left:.0f} s more; wait, or `remora trace --stop`"
-        return Outcome(_refused(blank, why), running=other)
+        return Outcome(refused(blank, why), running=other)
     try:
         wanted = meant(state, command.action)
     except Refused as error:
-        return Outcome(_refused(blank, str(error)))
+        return Outcome(refused(blank, str(error)))
     if command.dry_run:
         return Outcome(msgspec.structs.replace(blank, status="planned"))
     name = command.operation or command.id
@@ -66,10 +67,6 @@ def _stop(state: NodeState, command: Command, action: Untrace, blank: Answer) ->
         return Outcome(msgspec.structs.replace(blank, status="planned"), running=running)
     answer = msgspec.structs.replace(blank, status="applied")
     return Outcome(answer, (StopTrace(f"stopped by {command.who}"),))
-
-
-def _refused(answer: Answer, why: str) -> Answer:
-    return msgspec.structs.replace(answer, status="refused", error=why)
 
 
 def over(state: NodeState, now: float) -> str:
@@ -134,14 +131,8 @@ def _numbers(state: NodeState, action: Trace) -> tuple[int, int]:
     vip_num = state.vips[action.vip].vip_num if action.vip else 0
     if not action.real:
         return vip_num, 0
-    try:
-        address = ip_address(action.real)
-    except ValueError:
-        raise Refused(f"{action.real!r} is not an IP address; name a real by it") from None
-    names = [action.vip] if action.vip else list(state.vips)
-    found = [name for name in names if address in state.vips[name].reals]
-    if not found:
-        raise Refused(f"no real {address} behind {action.vip or 'any VIP'} here")
-    if len(found) > 1:
-        raise Refused(f"real {address} is behind {', '.join(found)}: name one of these VIPs too")
-    return vip_num, state.vips[found[0]].reals[address].number.real_num
+    (_, real), *others = found = reals_named(state, action.real, action.vip)
+    if others:
+        vips = ", ".join(name for name, _ in found)
+        raise Refused(f"real {real.name} is behind {vips}: name one of these VIPs too")
+    return vip_num, real.number.real_num

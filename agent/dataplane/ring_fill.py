@@ -6,12 +6,16 @@ Knows one pinned program and the map it works in, and nothing of packets, VIPs o
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.boundary import EffectError
 from agent.core import maglev
 from agent.dataplane import abi, bpf_syscall
+
+log = logging.getLogger("remora")
 
 RUNS_PER_CALL = 1024
 """About 0.2 ms in the kernel: 6 calls for a ring."""
@@ -44,6 +48,20 @@ def fill_ring(
     work["free_slots"] = abi.FILL_REST
     _run(program, work)
     filled: NDArray[np.uint16] = work["slots"][:slots].copy()
+    return filled
+
+
+def or_here(fill: maglev.Fill) -> maglev.Fill:
+    """The same, but it does not fail: rings are made while decisions are.  A ring that the kernel
+    does not fill (this process has no descriptor left, say) is filled by `maglev.fill`."""
+
+    def filled(turns: maglev.Turns, slots: int) -> NDArray[np.uint16]:
+        try:
+            return fill(turns, slots)
+        except EffectError as error:
+            log.warning("ring filled here: %s", error)
+            return maglev.fill(turns, slots)
+
     return filled
 
 

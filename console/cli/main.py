@@ -12,6 +12,7 @@ import itertools
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(given)
     arguments.agents += getattr(arguments, "agents_after", [])
     arguments.quiet |= getattr(arguments, "quiet_after", False)
+    _write_in(arguments)
     try:
         return _run(arguments)
     except VerbError as error:
@@ -43,6 +45,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe has left; Python's own flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
+
+
+def _write_in(arguments: argparse.Namespace) -> None:
+    """How numbers and times are written, all of them."""
+    from console import format as fmt
+
+    offset = _ahead if arguments.local else None
+    units: fmt.Units = (arguments.units or "si") if arguments.verb not in SCREENS else "si"
+    fmt.write_in(fmt.Style(units, offset))
+
+
+SCREENS = (None, "console", "replay")
+"""Columns there have their widths: --units is of what is written."""
+
+
+def _ahead(unix: float) -> float:
+    return float(time.localtime(unix).tm_gmtoff)
 
 
 def _with_wait(given: Sequence[str]) -> list[str]:
@@ -198,17 +217,20 @@ def _with_session(
     session = Session(
         client=client,
         who=who(),
-        store=Store(client.addresses),
+        store=Store(client.addresses, arguments.max_age),
         cluster=settings.cluster,
         out=sys.stdout,
         err=sys.stderr,
         questions=_questions(no_input=arguments.no_input),
         connect_timeout=arguments.connect_timeout,
         quiet=arguments.quiet,
+        verbose=arguments.verbose,
+        max_age=arguments.max_age,
         view_only=settings.view_only,
         require_reason=settings.require_reason,
         paint=coloured if _in_colour(arguments.color) else plain,
     )
+    session.detail(f"{settings.cluster}: {', '.join(client.addresses)}")
     try:
         return verb(session, arguments)
     finally:
@@ -251,7 +273,7 @@ def _looking(settings: Settings, arguments: argparse.Namespace) -> Settings:
         look = look._replace(ascii="on")
     if arguments.theme:
         look = look._replace(theme=arguments.theme)
-    return settings._replace(appearance=look)
+    return settings._replace(appearance=look, max_age=arguments.max_age)
 
 
 def _console(settings: Settings, render: Literal["diff", "stock"]) -> int:

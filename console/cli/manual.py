@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from console.cli.grammar.words import ALL_VERBS
+
 
 def page(parser: argparse.ArgumentParser, version: str, epilog: str) -> str:
     """remora(1)."""
@@ -23,6 +25,8 @@ def page(parser: argparse.ArgumentParser, version: str, epilog: str) -> str:
         _escaped(parser.description or ""),
         ".SH OPTIONS",
         *_options(parser),
+        ".PP",
+        f"{_escaped(', '.join(_everywhere(parser)))} may stand behind the verb as well.",
         ".SH VERBS",
         *_verbs(parser),
         *_sections(epilog),
@@ -45,14 +49,30 @@ def _verbs(parser: argparse.ArgumentParser) -> Iterator[str]:
             yield from _options(verb)
 
 
+def _everywhere(parser: argparse.ArgumentParser) -> list[str]:
+    """The long names of what each verb repeats."""
+    verb = next(
+        each for a in parser._actions if isinstance(a, argparse._SubParsersAction)
+        for each in a.choices.values()
+    )  # fmt: skip
+    return [action.option_strings[-1] for action in _of_all_verbs(verb)]
+
+
+def _of_all_verbs(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    groups = [group for group in parser._action_groups if group.title == ALL_VERBS]
+    return groups[0]._group_actions if groups else []
+
+
 def _positional(action: argparse.Action) -> str:
     name = str(action.metavar or "|".join(map(str, action.choices or [action.dest])))
     return f"[{name}]" if action.nargs in ("?", "*") else name
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    said_once = _of_all_verbs(parser)
     for action in parser._actions:
-        if not action.option_strings or action.help == argparse.SUPPRESS:
+        hidden = action.help == argparse.SUPPRESS or action in said_once
+        if not action.option_strings or hidden:
             continue
         value = "" if action.nargs == 0 else _value(action)
         yield ".TP"

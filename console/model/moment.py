@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from console import format as fmt
 from console.exits import VerbError
 
 _AGO = re.compile(r"-?(\d+(?:\.\d+)?)([smhd])")
@@ -14,19 +15,19 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 
 
 def moment(text: str, now: float) -> float:
-    """A time of day is the last one that is over; in UTC, as all times that are shown, unless an
-    offset is given.  Raises VerbError."""
+    """A time of day is the last one that is over; in UTC (`--local`: the local zone), as all times
+    that are shown, unless an offset is given.  Raises VerbError."""
     if ago := _AGO.fullmatch(text):
         return now - float(ago[1]) * _SECONDS[ago[2]]
     try:
         if clock := _CLOCK.fullmatch(text):
             hour, minute, second = (int(part or 0) for part in clock.groups())
-            today = datetime.fromtimestamp(now, UTC)
+            today = datetime.fromtimestamp(now, fmt.zone(now))
             wanted = today.replace(hour=hour, minute=minute, second=second, microsecond=0)
             return (wanted if wanted.timestamp() <= now else wanted - timedelta(days=1)).timestamp()
         given = datetime.fromisoformat(text)
-        return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
+        return (given if given.tzinfo else given.replace(tzinfo=fmt.zone(now))).timestamp()
     except ValueError:
         raise VerbError(
-            f"--at {text}: must be a time such as 14:02:30 (UTC), 2026-11-23T14:02:30 or 5m (ago)"
+            f"--at {text}: must be a time such as 14:02:30, 2026-11-23T14:02:30 or 5m (ago)"
         ) from None

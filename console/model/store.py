@@ -106,7 +106,8 @@ class Missing(NamedTuple):
 class Agent:
     """One agent, as far as its messages tell."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, max_age: float | None = None) -> None:
+        """`max_age`: seconds past which its values are stale, instead of what its rhythm says."""
         self.address = address
         self.name = address.rstrip("/").rpartition("/")[2]
         """The node's name, or the last part of the address while it is unknown."""
@@ -117,6 +118,8 @@ class Agent:
         self.drops: DropSnapshot | None = None
         self.cpus: CpuSnapshot | None = None
         self.flowtable: FlowtableSnapshot | None = None
+        self._max_age = max_age
+        self._usual = STALE_AFTER if max_age is None else max_age
         self.log = EventLog()
         self.wire_errors = 0
         self.absence: Liveness | None = None
@@ -146,9 +149,11 @@ class Agent:
 
     def limit(self, topic: str = "node") -> float:
         """Age in seconds past which this agent's values of the topic are stale."""
-        return self._limits.get(topic, STALE_AFTER)
+        return self._limits.get(topic, self._usual)
 
     def _step(self, topic: str, seconds: float) -> None:
+        if self._max_age is not None:
+            return
         # The median: neither a silence nor an extra look changes an agent's rhythm.
         steps = self._steps.setdefault(topic, deque(maxlen=5))
         steps.append(seconds)
@@ -162,11 +167,11 @@ class Agent:
 
     def fresh(self, now: float, topic: str) -> bool:
         seen = self._seen.get(topic)
-        return seen is not None and now - seen <= self._limits.get(topic, STALE_AFTER)
+        return seen is not None and now - seen <= self._limits.get(topic, self._usual)
 
     def liveness(self, now: float) -> Liveness:
         newest = self._newest
-        if newest is not None and now - newest <= self._limits.get("node", STALE_AFTER):
+        if newest is not None and now - newest <= self._limits.get("node", self._usual):
             return Liveness.LIVE
         if self.absence is not None:
             return self.absence
@@ -209,8 +214,8 @@ class Agent:
 class Store:
     """The agents in the order in which the operator named them."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self.agents = {address: Agent(address) for address in addresses}
+    def __init__(self, addresses: Sequence[str], max_age: float | None = None) -> None:
+        self.agents = {address: Agent(address, max_age) for address in addresses}
         self.rings: dict[tuple[str, str], Ring] = {}
         """(VIP, digest) -> the ring, of those that were asked for lately."""
 

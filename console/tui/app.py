@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from textual import on
 
 from console.exits import Exit, VerbError
+from console.model.store import Store
 from console.planning import arming
 from console.settings import Settings
 from console.tui import command, crash
@@ -166,6 +167,7 @@ def run(settings: Settings, who: str, render: Render = "diff") -> int:
     client = Client(settings.agents, who, trust=settings.trust, relay=settings.relay, at_once=False)
     app = RemoraApp(client, settings.cluster, render=render)
     app.arming = arming.Arming(never=settings.view_only)
+    app.store = Store(client.addresses, settings.max_age)
     app.appearance = settings.appearance
     app.painted = lambda: _shown(client)
     # What start-up makes stays: looking through it for rubbish, again and again, finds nothing.

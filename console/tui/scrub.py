@@ -66,7 +66,7 @@ class Scrub:
         elif not since <= at - BEFORE <= at <= until:
             self._covered = (at - BEFORE - AROUND, min(now, at + AROUND))
             self._recall = Recall(self._source, *self._covered)
-            self._tell(f"asking the agents for {fmt.clock(at)}Z …")
+            self._tell(f"asking the agents for {fmt.stamp(at)} …")
 
     def take(self, reply: Reply) -> None:
         if self._recall is None:
@@ -80,8 +80,8 @@ class Scrub:
         past = self._past
         if not any(at - BEFORE <= record.at <= at for record in past.records):
             oldest = max(min(past.kept_from.values(), default=0.0), self._oldest())
-            since = f"; the oldest is {fmt.clock(oldest)}Z" if oldest else ""
-            return f"no agent has kept {fmt.clock(at)}Z{since}   t is now"
+            since = f"; the oldest is {fmt.stamp(oldest)}" if oldest else ""
+            return f"no agent has kept {fmt.stamp(at)}{since}   t is now"
         silent = f"{', '.join(past.silent)} did not say what it kept   " if past.silent else ""
         return f"{silent}, . 10 s   < > a minute   t is now: nothing here can be a target"
 

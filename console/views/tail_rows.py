@@ -100,7 +100,7 @@ def packet_lines(event: Event, width: int) -> list[TextLine]:
         (
             Cell(f" {body.name} ", "bad"),
             Cell(f" on {event.node} cpu {body.cpu} queue {body.rx_queue}"),
-            Cell(f"  at {fmt.clock(event.wall, digits=2)}Z   {body.length} bytes   VIP "),
+            Cell(f"  at {fmt.stamp(event.wall, digits=2)}   {body.length} bytes   VIP "),
             Cell(body.vip or "-", "strong"),
         ),
         *reason_lines(body.reason),

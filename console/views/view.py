@@ -71,7 +71,7 @@ def header(view: View, width: int) -> TextLine:
     mode = f"SIMULATED {mode}" if view.simulated else mode
     odd = view.slow or view.held is not None or view.mode != "LIVE" or view.simulated
     pace = "0.5 Hz slow link  " if view.slow else ""
-    right = f"{pace}{mode} {fmt.clock(view.wall)}Z "
+    right = f"{pace}{mode} {fmt.stamp(view.wall)} "
     gap = width - sum(len(cell.text) for cell in left) - len(right)
     return (
         *left,

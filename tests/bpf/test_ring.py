@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import signal
 import time
 from ipaddress import IPv4Address
@@ -115,6 +116,28 @@ def test_f6_a_retired_row_rests_before_it_is_written(bpffs: Path) -> None:
             assert written - retired.get(used, 0.0) >= QUARANTINE
             retired[before] = started
         assert len(retired) == 3
+    finally:
+        rig.close()
+        loader.detach(pins)
+
+
+def test_a_row_that_could_not_be_written_is_not_lost(bpffs: Path) -> None:
+    """What fails is tried again every second: with two rows left the third try would have none."""
+    pins = loader.pins(bpffs, "few-rows")
+    loader.load(loader.Request(pins, loader.BALANCER, flows_per_cpu=1024, ring_rows=4))
+    rig = Rig(pins)
+    try:
+        service = rig.serve(WEB, {"10.3.1.2": 1, "10.3.2.2": 1})
+        row = np.array(service.ring, np.uint32)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            for _ in range(4):
+                with pytest.raises(EffectError, match="cannot be mapped: Too many open files"):
+                    rig.dataplane.set_ring(service.vip_num, row)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        rig.dataplane.set_ring(service.vip_num, row)
     finally:
         rig.close()
         loader.detach(pins)

@@ -16,7 +16,7 @@ import msgspec
 import zmq
 
 from agent.core import rollouts
-from agent.core.commands import in_words
+from agent.core.wording import in_words
 from agent.nouns import Part
 from shared.codec import command_frames, command_of, telemetry_frames
 from shared.messages import (

@@ -76,6 +76,16 @@ def test_moments_that_are_none(
     assert says in capsys.readouterr().err
 
 
+def test_telemetry_that_is_older_than_somebody_takes(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """K4: what is old is missing, and with nothing that is young enough there is no answer."""
+    code = cli.main(["get", "node", "--from", str(file), "--max-age", "0.000001"])
+    assert code == Exit.NO_AGENT
+    assert "no telemetry of the last 1e-06 s (--max-age): the newest is" in capsys.readouterr().err
+    assert cli.main(["get", "node", "--from", str(file), "--max-age", "1h"]) == Exit.DONE
+
+
 def test_times_are_utc_wherever_one_sits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is read off the screen can be typed: both are UTC; an offset says otherwise."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")

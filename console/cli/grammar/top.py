@@ -39,7 +39,7 @@ exit codes:
   0 done, or already so; status: healthy     1 failed; status: unhealthy
   2 usage, or a question and nobody to ask   3 partial: some nodes did not
   4 refused by a guard                       5 timed out
-  6 no agent answers                         7 conflict: the node changed since the plan
+  6 no agent answers, or data are too old    7 conflict: the node changed since the plan
   8 not allowed                            130 interrupted
 
 agents come from -a, else from `agents = [...]` in the config file

@@ -5,14 +5,48 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 UNTIL = re.compile(r"applied|verified|drained|quiet:\d{1,9}")
 """What can be waited for."""
 
 
-def add_connection(to: argparse.ArgumentParser, *, suffix: str) -> None:
+def duration(text: str) -> float:
+    """`90`, `90s`, `30m`, `2h`, `1d` -> seconds."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    unit = units.get(text[-1:], 0)
+    try:
+        return seconds(text[:-1] if unit else text) * (unit or 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a time like 90s, 30m, 2h") from None
+
+
+ALL_VERBS = "options of all verbs, here or before the verb"
+EVERYWHERE: Mapping[str, Mapping[str, Any]] = {
+    "--verbose": {
+        "action": "store_true",
+        "help": "on stderr: what is asked of which agent, what it answers, how long that takes",
+    },
+    "--max-age": {
+        "type": duration,
+        "metavar": "TIME",
+        "help": "older telemetry counts as missing: 3s; with none that is young enough, exit 6",
+    },
+    "--local": {
+        "action": "store_true",
+        "help": "times in this machine's zone, those that are typed too (else UTC); JSON stays UTC",
+    },
+    "--units": {
+        "choices": ("si", "iec", "raw"),
+        "help": "of numbers in tables: 1.31M (si), 1.25Mi (iec), 1312345 (raw)",
+    },
+}
+"""Flags that stand before the verb or behind it, and what they are to argparse."""
+
+
+def add_connection(to: argparse._ActionsContainer, *, suffix: str) -> None:
     to.add_argument(
         "-a",
         "--agent",
@@ -29,6 +63,10 @@ def add_connection(to: argparse.ArgumentParser, *, suffix: str) -> None:
         dest=f"quiet{suffix}",
         help="no progress on stderr: errors and questions only",
     )
+    for flag, options in EVERYWHERE.items():
+        names = ("-v", flag) if flag == "--verbose" else (flag,)
+        unsaid: Mapping[str, Any] = {"default": argparse.SUPPRESS} if suffix else {}
+        to.add_argument(*names, **{**options, **unsaid})
     if not suffix:
         to.add_argument("-C", "--context", default="", metavar="NAME", help="of the config file")
         to.add_argument("--config", metavar="FILE", help="instead of the default config file")
@@ -44,7 +82,7 @@ def add_connection(to: argparse.ArgumentParser, *, suffix: str) -> None:
 
 def add_verb(verbs: Verbs, name: str, text: str) -> argparse.ArgumentParser:
     verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    add_connection(verb, suffix="_after")
+    add_connection(verb.add_argument_group(ALL_VERBS), suffix="_after")
     return verb
 
 
@@ -52,21 +90,11 @@ def add_at(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--at",
         metavar="TIME",
-        help="as it was: 14:02:30 (UTC) or 5m (ago), from the agents' last hour",
+        help="as it was: 14:02:30 or 5m (ago), from the agents' last hour",
     )
     verb.add_argument(
         "--from", dest="recording", metavar="FILE", help="from a recording (default: its end)"
     )
-
-
-def duration(text: str) -> float:
-    """`90`, `90s`, `30m`, `2h`, `1d` -> seconds."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    unit = units.get(text[-1:], 0)
-    try:
-        return seconds(text[:-1] if unit else text) * (unit or 1)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a time like 90s, 30m, 2h") from None
 
 
 def patience(text: str) -> float:

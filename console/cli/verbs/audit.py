@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import json
-import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from console import format as fmt
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from shared import chain
@@ -112,7 +112,7 @@ def _parsed(line: str) -> dict[str, Any]:
 
 
 def _in_words(record: dict[str, Any]) -> str:
-    at = time.strftime("%m-%d %H:%M:%SZ", time.gmtime(float(record.get("at", 0.0))))
+    at = fmt.dated(float(record.get("at", 0.0)))[len("2026-") :]
     key, who = record.get("key", "?"), record.get("who", "")
     result = str(record.get("result", ""))
     if record.get("guard"):

@@ -60,7 +60,7 @@ def _repeated(session: Session, arguments: Namespace, *, wide: bool) -> None:
         text = _text(session, arguments, wide=wide)
         heading = ""
         if every is not None and arguments.output in ("table", "wide"):
-            heading = f"{fmt.clock(time.time())}Z {session.cluster} {arguments.kind}\n"
+            heading = f"{fmt.stamp(time.time())} {session.cluster} {arguments.kind}\n"
         over = every is not None and session.out.isatty() and not arguments.plain
         if text or heading:
             gap = "\n" if shown and heading and not over else ""

@@ -7,6 +7,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
+from console import format as fmt
 from console.exits import Exit, VerbError
 from console.model.moment import moment
 from console.settings import Settings
@@ -31,7 +32,7 @@ def from_file(path: Path, at: str | None) -> Archive:
         raise VerbError(f"{path}: {error}", Exit.FAILED) from error
     if not first <= then <= last + 1:
         raise VerbError(
-            f"{path}: {at} is not in it: it goes from {_shown(first)} to {_shown(last)}",
+            f"{path}: {at} is not in it: it goes from {fmt.dated(first)} to {fmt.dated(last)}",
             Exit.FAILED,
         )
     there = dict.fromkeys((*addresses, *(record.address for record in records)))
@@ -48,11 +49,7 @@ def from_agents(settings: Settings, who: str, arguments: Namespace) -> Archive:
         client.close()
     if not past.records:
         raise VerbError(
-            f"no agent has kept {_shown(then)}: they keep an hour (telemetry.history_mib)",
+            f"no agent has kept {fmt.dated(then)}: they keep an hour (telemetry.history_mib)",
             Exit.NO_AGENT,
         )
     return Archive(past.records, then, client.addresses)
-
-
-def _shown(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(at))

@@ -32,6 +32,10 @@ class Session:
     paint: Paint = plain
     quiet: bool = False
     """Nobody wants to be told of progress."""
+    verbose: bool = False
+    """Somebody wants to know what is asked of whom, and how long each answer took."""
+    max_age: float | None = None
+    """Seconds; telemetry that is older counts as missing."""
     view_only: bool = False
     """Nothing may be changed: the config file says so of this cluster, as the next."""
     require_reason: bool = False
@@ -44,6 +48,10 @@ class Session:
         """Progress, or that all is well: the exit code says as much."""
         if not self.quiet:
             self.say(text)
+
+    def detail(self, text: str) -> None:
+        if self.verbose:
+            self.say(f"remora: {text}")
 
     def write(self, text: str) -> None:
         print(text, file=self.out, flush=True)
@@ -63,14 +71,26 @@ class Session:
             self.client.send(address, action, timeout=timeout, **options): address  # type: ignore[arg-type]
             for address, action in actions.items()
         }
+        asked = time.monotonic()
         answers: dict[str, Answer | None] = {}
         while len(answers) < len(ids):
             inbox = self.client.wait(timeout)
             self.take(inbox)
             for reply in inbox.replies:
                 if reply.id in ids:
-                    answers[ids[reply.id]] = reply.answer
+                    address = ids[reply.id]
+                    answers[address] = reply.answer
+                    self._detail_of(address, actions[address], reply.answer, reply.at - asked)
         return {address: answers[address] for address in actions}
+
+    def _detail_of(
+        self, address: str, action: Action, answer: Answer | None, seconds: float
+    ) -> None:
+        if not self.verbose:
+            return
+        said = f"{answer.status} at revision {answer.revision}" if answer else "no answer"
+        name, what = self.store.agents[address].name, type(action).__struct_config__.tag
+        self.detail(f"{name} ({address}): {what}: {said}, {seconds * 1000:.0f} ms")
 
     def look(self, *, rates: bool = False) -> list[Agent]:
         """Asks every agent for everything; returns those that answered.
@@ -83,10 +103,25 @@ class Session:
         there = [address for address in addresses if answers[address] is not None]
         if not there:
             raise self.nobody()
+        there = self._young(there)
         if rates:
             self.pause(1.05)
             self.ask(dict.fromkeys(there, Look()), timeout=self.connect_timeout)
         return [self.store.agents[address] for address in there]
+
+    def _young(self, there: list[str]) -> list[str]:
+        """Those with telemetry that `--max-age` takes.  Raises VerbError when there is none."""
+        if self.max_age is None:
+            return there
+        now = time.monotonic()
+        young = [address for address in there if self.store.agents[address].fresh(now, "node")]
+        if not young:
+            ages = [self.store.agents[address].age(now, "node") for address in there]
+            newest = min((age for age in ages if age is not None), default=None)
+            said = "there is none" if newest is None else f"the newest is {newest:.1f} s old"
+            raise VerbError(f"no telemetry of the last {self.max_age:g} s (--max-age): {said}",
+                            Exit.NO_AGENT)  # fmt: skip
+        return young
 
     def absent(self) -> list[str]:
         """Addresses of the agents that have no fresh values."""

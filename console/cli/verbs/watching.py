@@ -66,7 +66,7 @@ def watch(session: Session, arguments: Namespace) -> int:
 def _block(session: Session, arguments: Namespace, watch: Watch) -> str:
     now = time.monotonic()
     live, all_ = len(session.store.live(now)), len(session.agents)
-    heading = f"{fmt.clock(time.time())}Z {session.cluster} {arguments.view} {live}/{all_} nodes"
+    heading = f"{fmt.stamp(time.time())} {session.cluster} {arguments.view} {live}/{all_} nodes"
     if live < all_:
         missing = [agent.name for agent in session.agents if agent not in session.store.live(now)]
         heading += f", not live: {' '.join(missing)}"
