@@ -251,6 +251,22 @@ def test_audit_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert chain.verify(lines[0:1]).records == 1
 
 
+def test_an_audit_that_was_tampered_with_is_shown_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """K4: no value in it ends the verb, and none steers the terminal."""
+    file = tmp_path / "audit.jsonl"
+    lines = [
+        '{"at": "soon", "what": "a"}', '{"at": 1e300, "key": ["x"], "node": 7, "what": "b"}',
+        '{"at": null, "what": "c\\u001b]0;x\\u0007"}', "[" * 100_000, "{}", '{"at": NaN}',
+    ]  # fmt: skip
+    file.write_text("\n".join(lines))
+    code, text = said(capsys, "audit", "--file", str(file))
+    assert (code, text.count("\n")) == (0, len(lines))
+    assert "\x1b" not in text
+    assert said(capsys, "audit", "--file", str(file), "--verify")[0] == Exit.FAILED
+
+
 def test_looking_asks_nobody() -> None:
     archive = Archive([Record(WALL, LB1, (b"x",))], WALL, [LB1])
     archive.send(LB1, Look())
