@@ -29,6 +29,7 @@ from agent.core.director import Director
 from agent.core.maglev import Address
 from agent.dataplane.events import EventRing
 from agent.dataplane.maps import DataPlane
+from agent.dataplane.ring_fill import or_here
 from agent.dataplane.tunnel import Tunnel
 from agent.holdings import held
 from agent.host import netlink
@@ -72,7 +73,8 @@ class Agent:
         self.inbox: asyncio.Queue[Fact] = asyncio.Queue()
         tell = self.inbox.put_nowait
         self.surroundings = Surroundings(node, pins(node), path, dataplane.program_id, tell)
-        self.director = Director(config, dataplane.fill)
+        fill = or_here(dataplane.fill)
+        self.director = Director(config, fill)
         self.journal = Journal(journal_path(node.state_dir))
         self.audit = Audit(audit_path(node.state_dir), node.name)
         self.server = Server(
@@ -92,7 +94,7 @@ class Agent:
             tell=tell,
         )
         self.questions = Questions(
-            self.director.state, self.telemetry, self.server, self.audit, dataplane.fill
+            self.director.state, self.telemetry, self.server, self.audit, fill
         )
         self.reading: set[asyncio.Task[Any]] = set()
         """Of configs and maps: a large one takes a tenth of a second, so not in the loop."""
@@ -184,6 +186,7 @@ class Agent:
             pending=recalled.pending,
             phases=recalled.phases,
             rollouts=recalled.rollouts,
+            keyed=recalled.keyed,
         )
 
     def _kept(self, revision: int) -> int:

@@ -6,6 +6,8 @@ packet goes.  What each kind asks is in agent/checks, when is in agent/checks/pr
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,8 +20,12 @@ from agent.dataplane import abi
 from agent.dataplane.tunnel import Tunnel
 from agent.nouns import Asking
 
+log = logging.getLogger("remora")
+
 LOCAL: tuple[Kind, ...] = ("exec", "file")
 """Kinds that send nothing themselves."""
+SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN)
+"""What this machine, or this process, has no more of; EAGAIN: processes."""
 
 Ask = Callable[[Check, Way], Awaitable[Said]]
 KINDS: Mapping[Kind, Ask] = {
@@ -40,7 +46,15 @@ async def probe(asking: Asking, tunnel: Tunnel | None) -> Probed:
     said = await _ask(asking, tunnel)
     ms = (time.monotonic() - started) * 1000
     weight = _bounded(asking.check, said.weight)
-    return Probed(asking.target, said.ok, said.detail, ms, weight, silent=said.silent)
+    return Probed(
+        asking.target,
+        said.ok,
+        said.detail,
+        ms,
+        weight,
+        silent=said.silent,
+        unasked=said.unasked,
+    )
 
 
 async def _ask(asking: Asking, tunnel: Tunnel | None) -> Said:
@@ -54,7 +68,7 @@ async def _ask(asking: Asking, tunnel: Tunnel | None) -> Said:
 
 def both(tunnel: Said, direct: Said) -> Said:
     """Traffic goes through the tunnel, so its answer counts; a difference says what is wrong."""
-    if tunnel.ok == direct.ok:
+    if tunnel.ok == direct.ok or tunnel.unasked or direct.unasked:
         return tunnel
     if tunnel.ok:
         return tunnel._replace(detail=f"{tunnel.detail}; not at its own address: {direct.detail}")
@@ -81,6 +95,8 @@ async def _through(asking: Asking, tunnel: Tunnel) -> Said:
     before = tunnel.sent()
     said = await _said(check, way)
     missing = "" if tunnel.sent() != before else tunnel.why_not(before)
+    if said.unasked:
+        return said
     # An answer to what we did not send is somebody else's
     return said._replace(ok=False, detail=f"{said.detail}: {missing}") if missing else said
 
@@ -94,9 +110,12 @@ async def _said(check: Check, way: Way) -> Said:
     except OSError as error:
         # asyncio puts its own words into strerror
         detail = os.strerror(error.errno).lower() if error.errno else str(error)
-        return Said(False, detail)
+        return Said(False, detail, unasked=error.errno in SHORT)
     except ValueError as error:  # a name that no certificate or query can have
         return Said(False, str(error))
+    except Exception as error:  # a check that ends would leave its real as it is, for ever
+        log.exception("check of %s:%d failed", way.address, way.port)
+        return Said(False, f"{type(error).__name__}: {error}")
 
 
 def _direct(asking: Asking) -> Way:

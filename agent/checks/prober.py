@@ -6,7 +6,9 @@ another: each has its own task and time-out, and only programs (exec) take turns
 begins to count.
 
 Silence is a verdict on the real only if we listened.  When this process got no processor time
-while a check was under way, its time-out says nothing: it is not told, and asked again soon.
+while a check was under way, its time-out says nothing: it is not told, and asked again soon.  Nor
+is a check that could not be made because this process has no descriptors left, or no memory:
+else whoever opens enough connections to us would take every real out of service.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import logging
 import random
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
@@ -52,7 +55,8 @@ class Prober:
         self._beat = 0.0
         self._stalled = -1.0
         """When this process was last late."""
-        self._untold = 0
+        self._untold: Counter[str] = Counter()
+        """Results that say nothing, by why."""
 
     def declare(self, checks: frozenset[Asking]) -> None:
         """Run these and no others; those that run already go on undisturbed."""
@@ -82,8 +86,8 @@ class Prober:
             async with self._turn(check):
                 started = time.monotonic()
                 result = await probe(asking, self._tunnel)
-            if result.silent and self._was_late(started):
-                self._untold += 1
+            if why := self._says_nothing(result, started):
+                self._untold[why] += 1
                 pause = check.quick
             else:
                 self._tell(result)
@@ -95,6 +99,13 @@ class Prober:
 
     def _turn(self, check: Check) -> AbstractAsyncContextManager[object]:
         return self._programs if check.kind == "exec" else nullcontext()
+
+    def _says_nothing(self, result: Probed, started: float) -> str:
+        """Why a result is none; empty: it is one."""
+        if result.unasked:
+            return result.detail
+        late = result.silent and self._was_late(started)
+        return "this process had no processor time" if late else ""
 
     def _was_late(self, started: float) -> bool:
         """Whether we were without the processor since then, or are only just back."""
@@ -109,8 +120,7 @@ class Prober:
             if now - self._beat > HEARTBEAT + STALL:
                 self._stalled = now
             if self._untold and now - complained > COMPLAIN_EVERY:
-                log.warning(
-                    "checks: %d time-outs not counted: this process had no processor time",
-                    self._untold,
-                )
-                self._untold, complained = 0, now
+                for why, times in self._untold.items():
+                    log.warning("checks: %d results not counted: %s", times, why)
+                self._untold.clear()
+                complained = now

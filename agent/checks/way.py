@@ -25,6 +25,8 @@ class Said(NamedTuple):
     """Percent of the configured weight that the answer asked for; None: it did not say."""
     silent: bool = False
     """Nothing came in time."""
+    unasked: bool = False
+    """This machine could not ask: that says nothing about the real."""
 
 
 class Way(NamedTuple):

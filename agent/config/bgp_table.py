@@ -17,10 +17,10 @@ Metric = Annotated[int, Meta(ge=0, le=4294967295)]
 Prepend = Annotated[int, Meta(ge=0, le=10)]
 _HALF = r"(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}|0)"
 Community = Annotated[
-    str, Meta(pattern=rf"^({_HALF}:{_HALF}|no-export|no-advertise|no-peer|blackhole)$")
+    str, Meta(pattern=rf"^({_HALF}:{_HALF}|no-export|no-advertise|no-peer|blackhole)\Z")
 ]
 """RFC 1997, `65001:100`, and well-known ones by name."""
-LargeCommunity = Annotated[str, Meta(pattern=r"^[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$")]
+LargeCommunity = Annotated[str, Meta(pattern=r"^[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}\Z")]
 """RFC 8092."""
 When = Literal["any", "all"]
 
@@ -43,7 +43,7 @@ class BgpPeer(Table, frozen=True, kw_only=True):
     asn: Asn
     port: Port = 179
     hold_time: Annotated[int, Meta(ge=3, le=65535)] = 9
-    password: Annotated[str, Meta(max_length=80, pattern=r"^[!-~]*$")] = ""
+    password: Annotated[str, Meta(max_length=80, pattern=r"^[!-~]*\Z")] = ""
     multihop: Annotated[int, Meta(ge=0, le=255)] = 0
     families: tuple[Literal["ipv4", "ipv6"], ...] = ()
 

@@ -104,7 +104,7 @@ def _values(check: Check, at: str) -> Iterator[str]:
             yield f"{at}.{key}: must be bytes, characters up to \\u00ff, got {value!r}"
     try:
         re.compile(check.expect)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         yield f"{at}.expect: not a regular expression ({error}), got {check.expect!r}"
     for span in check.status:
         low, _, high = span.partition("-")

@@ -16,8 +16,8 @@ from agent.core.health import FIRST_HOLD
 Kind = Literal["tcp", "http", "https", "tls", "dns", "udp", "exec", "file"]
 Via = Literal["tunnel", "direct", "both"]
 Percent = Annotated[int, Meta(ge=1, le=100)]
-Status = Annotated[str, Meta(pattern=r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?$")]
-Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:\[\]-]{0,255}$")]
+Status = Annotated[str, Meta(pattern=r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?\Z")]
+Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:\[\]-]{0,255}\Z")]
 
 
 class Check(Table, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class Check(Table, frozen=True, kw_only=True):
     hold: Annotated[float, Meta(ge=0, le=600)] = FIRST_HOLD
     # http and https
     method: Literal["GET", "HEAD"] = "GET"
-    path: Annotated[str, Meta(pattern=r"^/[!-~]*$")] = "/"
+    path: Annotated[str, Meta(pattern=r"^/[!-~]*\Z")] = "/"
     host: Host = ""
     status: Annotated[tuple[Status, ...], Meta(min_length=1)] = ("200-399",)
     # https and tls
@@ -44,7 +44,7 @@ class Check(Table, frozen=True, kw_only=True):
     verify: bool = True
     # dns
     query: str = ""
-    record: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9]{0,9}$")] = "A"
+    record: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9]{0,9}\Z")] = "A"
     transport: Literal["udp", "tcp"] = "udp"
     # tcp and udp; what is expected also of http, https and dns
     send: str = ""
@@ -53,7 +53,7 @@ class Check(Table, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     file: str = ""
     # the weight that the answer may name
-    weight_header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,64}$")] = ""
+    weight_header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,64}\Z")] = ""
     weight_least: Percent = 10
     weight_most: Percent = 100
 

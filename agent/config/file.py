@@ -43,7 +43,7 @@ def parse(text: str, name: str) -> Config:
     """Check the text of a file called `name`.  Raises ConfigError."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # too many digits, or brackets, among others
         raise ConfigError(f"{name}: not TOML: {error}") from error
     try:
         config = msgspec.convert(raw, Config, dec_hook=_address)

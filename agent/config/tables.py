@@ -22,7 +22,7 @@ else:
 
 __all__ = ["Address", "Asn", "Count", "Name", "Port", "Seconds", "Table"]
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}\Z")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0.05, le=3600)]
 Count = Annotated[int, Meta(ge=1, le=100)]

@@ -26,7 +26,7 @@ MAX_VIPS = 511
 
 class Node(Table, frozen=True, kw_only=True):
     name: Name
-    interface: Annotated[str, Meta(pattern=r"^[^\s/.]{1,15}$")]
+    interface: Annotated[str, Meta(pattern=r"^[^\s/.]{1,15}\Z")]
     xdp_mode: Literal["native", "generic"] = "native"
     gateway: str = "auto"
     underlay_mtu: Annotated[int, Meta(ge=576, le=9000)] = 1500
@@ -35,7 +35,7 @@ class Node(Table, frozen=True, kw_only=True):
     gue_port: Port = 9886
     answer_ping: bool | Literal["announced"] = True
     icmp_per_second: Annotated[int, Meta(ge=0, le=100000)] = 100
-    hash_key: Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$")]
+    hash_key: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{32}\Z")]
     flows_per_cpu: Annotated[int, Meta(ge=1024, le=1 << 24)] = 262144
     flow_idle: Annotated[float, Meta(ge=1, le=86400)] = 300.0
     turnover: Annotated[float, Meta(ge=0, le=86400)] = 10.0

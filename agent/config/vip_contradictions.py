@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 from agent.config.tree import Config, Vip
+from agent.core.maglev import Address
+from agent.dataplane.abi import MAX_QUIC_IDS
 from agent.nouns import Hashed, Tracking, WhenDown
 from shared.model import Protocol
 
@@ -83,7 +85,38 @@ def _quic_problems(vip: Vip, where: str) -> Iterator[str]:
 
 
 def overlap_problems(config: Config) -> Iterator[str]:
-    """Of VIPs beside each other: one address cannot begin networks of two sizes."""
+    """Of VIPs beside each other."""
+    yield from _two_sizes(config)
+    yield from _reals_in_others(config)
+    count = sum(len(real.quic_ids) for vip in config.vips for real in vip.reals)
+    if count > MAX_QUIC_IDS:
+        yield f"vips: {count} quic_ids in all, at most {MAX_QUIC_IDS} fit the map; list fewer"
+
+
+def _reals_in_others(config: Config) -> Iterator[str]:
+    """What is encapsulated to a real in a VIP's network comes to a balancer, maybe for ever."""
+    networks: dict[int, dict[object, int]] = {}  # length -> network -> its VIP's place
+    for j, vip in enumerate(config.vips):
+        if vip.length is not None and vip.length <= vip.address.max_prefixlen:
+            networks.setdefault(vip.length, {})[_network(vip.address, vip.length)] = j
+    for i, vip in enumerate(config.vips):
+        for k, real in enumerate(vip.reals):
+            for length, known in networks.items():
+                network = _network(real.address, min(length, real.address.max_prefixlen))
+                if known.get(network, i) != i:
+                    yield (
+                        f"vips[{i}].reals[{k}].address: {real.address} lies in the network of "
+                        f"vips[{known[network]}] ({network}): packets would loop; use an address "
+                        "outside of it"
+                    )
+
+
+def _network(address: Address, length: int) -> object:
+    return ip_network((address, length), strict=False)
+
+
+def _two_sizes(config: Config) -> Iterator[str]:
+    """One address cannot begin networks of two sizes."""
     sizes: dict[object, tuple[int, int | None]] = {}
     for i, vip in enumerate(config.vips):
         j, prefix = sizes.setdefault(vip.address, (i, vip.length))

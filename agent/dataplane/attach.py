@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane.pinned import LoadError
-from agent.host.rtnetlink import attributes, link_attributes
+from agent.host.rtnetlink import attributes, link_attributes, link_named
 
 MODES = {"generic": 2, "native": 4}
 """Name -> XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE."""
@@ -37,7 +37,11 @@ class Attached(NamedTuple):
 def attached(ifindex: int) -> Attached | None:
     """Ask the kernel (rtnetlink) what XDP program the interface runs; None: none."""
     _, found = link_attributes(ifindex)
-    xdp = attributes(found.get(_IFLA_XDP, b""))
+    return _attached_of(found)
+
+
+def _attached_of(link: dict[int, bytes]) -> Attached | None:
+    xdp = attributes(link.get(_IFLA_XDP, b""))
     mode = xdp.get(_XDP_ATTACHED, b"\0")[0]
     if mode == 0:
         return None
@@ -47,11 +51,9 @@ def attached(ifindex: int) -> Attached | None:
 
 def how_attached(interface: str, program: int) -> str:
     """How this program (its id) runs on the interface, as the kernel says: a mode, none, or foreign
-    for somebody else's program there."""
-    try:
-        now = attached(socket.if_nametoindex(interface))
-    except OSError:
-        return "none"
+    for somebody else's program there.  Raises OSError where it does not say."""
+    link = link_named(interface)
+    now = _attached_of(link[2]) if link else None
     if now is None:
         return "none"
     return now.mode if now.prog_id == program else "foreign"

@@ -64,6 +64,15 @@ def _effect(what: str) -> Iterator[None]:
         raise EffectError(f"{what}: {error.strerror}") from error
 
 
+@contextmanager
+def _opened(pin: Path) -> Iterator[int]:
+    descriptor = bpf.obj_get(str(pin))
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 class DataPlane:
     """The maps of one node.  Every method raises EffectError when the kernel refuses."""
 
@@ -245,20 +254,19 @@ class DataPlane:
             return
         self.put_real(owned._replace(vip_num=0, flags=0))
         if owned.vip_num:
-            self._rewrite(owned.vip_num, lambda words: slots.without(words, real_num))
+            with _effect(f"ring of VIP number {owned.vip_num}: cannot be mapped"):
+                self._rewrite(owned.vip_num, lambda words: slots.without(words, real_num))
 
     # ---- rings
 
     def fill(self, turns: Turns, slots: int) -> NDArray[np.uint16]:
         """maglev.fill by bpf/ring.c: the same bytes, ten times faster."""
-        with _effect(f"{self._pins}: ring.c is not loaded"):
-            program = bpf.obj_get(str(self._pins / "prog_ring"))
-            work = bpf.obj_get(str(self._pins / "fill"))
-        try:
+        with (
+            _effect(f"{self._pins}: ring.c is not loaded, or cannot be opened"),
+            _opened(self._pins / "prog_ring") as program,
+            _opened(self._pins / "fill") as work,
+        ):
             return fill_ring(program, view(work, abi.Fill, 1)[0], turns, slots)
-        finally:
-            os.close(program)
-            os.close(work)
 
     def set_ring(self, vip_num: int, real_nums: NDArray[np.uint32]) -> None:
         """Bring slot -> real_num into force with one store: a packet sees the old ring or this one.
@@ -268,8 +276,12 @@ class DataPlane:
         """
         assert real_nums.shape == (abi.RING_SLOTS,)
         row = self._free_row()
-        with _effect(f"ring row {row}: cannot be mapped"):
-            self._row(row)[: abi.RING_SLOTS] = slots.following(self._words(vip_num), real_nums)
+        try:
+            with _effect(f"ring row {row}: cannot be mapped"):
+                self._row(row)[: abi.RING_SLOTS] = slots.following(self._words(vip_num), real_nums)
+        except EffectError:
+            self._free_rows.appendleft((0.0, row))  # tried again every second: none may be lost
+            raise
         self._flip(vip_num, row)
 
     def current_ring(self, vip_num: int) -> NDArray[np.uint32]:

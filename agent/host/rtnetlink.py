@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -25,7 +26,7 @@ _ADDRESS = struct.Struct("=BBBBi")
 _REQUEST, _DUMP, _ERROR, _DONE = 1, 0x300, 2, 3
 _GETLINK, _GETADDR, _GETNEIGH = 18, 22, 30
 _NLA_TYPE = 0x3FFF
-_IFLA_ADDRESS, _IFLA_MTU = 1, 4
+_IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU = 1, 3, 4
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _NDA_DST, _NDA_LLADDR = 1, 2
 _IFF_UP, _IFF_LOWER_UP = 1, 1 << 16
@@ -89,13 +90,28 @@ def link_attributes(index: int) -> tuple[int, dict[int, bytes]]:
     return _LINK.unpack_from(body)[3], attributes(body[_LINK.size :])
 
 
-def link(interface: str) -> LinkSeen | None:
-    """The interface as the kernel has it now; None: there is none of that name."""
+def link_named(interface: str) -> tuple[int, int, dict[int, bytes]] | None:
+    """(number, flags, attributes) of an interface; None: there is none of that name.
+
+    Raises OSError where the kernel does not say (socket.if_nametoindex() calls that none, too).
+    """
+    named = attribute(_IFLA_NAME, interface.encode() + b"\0")
     try:
-        index = socket.if_nametoindex(interface)
-        flags, found = link_attributes(index)
-    except OSError:
+        (body,) = ask(_GETLINK, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + named)
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    _, _, index, flags, _ = _LINK.unpack_from(body)
+    return index, flags, attributes(body[_LINK.size :])
+
+
+def link(interface: str) -> LinkSeen | None:
+    """The interface as the kernel has it now; None: there is none of that name.  Raises OSError."""
+    there = link_named(interface)
+    if there is None:
         return None
+    index, flags, found = there
     mtu = int.from_bytes(found.get(_IFLA_MTU, b""), sys.byteorder)
     both = _IFF_UP | _IFF_LOWER_UP
     return LinkSeen(index, flags & both == both, mtu, found.get(_IFLA_ADDRESS, b""))

@@ -64,7 +64,7 @@ class Surroundings:
             return
         try:
             found = await netlink.resolve(self._node.interface, None)
-        except EffectError as error:
+        except (EffectError, OSError) as error:
             log.warning("gateway not changed: %s", error)
         else:
             self._gateway = found.gateway  # its MAC is the kernel's now: the next look has it

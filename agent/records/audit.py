@@ -133,14 +133,30 @@ class Audit:
         self.head, self.records = digest, self.records + 1
 
     def _rotate(self) -> None:
+        """A full file that cannot be renamed grows on: better that than a record less."""
         if os.fstat(self._file.fileno()).st_size < LARGEST_FILE:
             return
+        try:
+            self._begin_anew()
+        except OSError as error:
+            log.warning("audit %s is full, but stays in use: %s", self.path, error.strerror)
+
+    def _begin_anew(self) -> None:
+        """Until the new file stands the old one is written to."""
+        fresh = self.path.with_suffix(".new")
+        following = fresh.open("ab", buffering=0)
+        try:
+            for number in range(KEPT_FILES - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    _numbered(self.path, number).rename(_numbered(self.path, number + 1))
+            with contextlib.suppress(FileNotFoundError):  # taken away by a try that failed
+                self.path.rename(_numbered(self.path, 1))
+            fresh.rename(self.path)
+        except OSError:
+            following.close()
+            raise
         self._file.close()
-        for number in range(KEPT_FILES - 1, 0, -1):
-            with contextlib.suppress(FileNotFoundError):
-                _numbered(self.path, number).rename(_numbered(self.path, number + 1))
-        self.path.rename(_numbered(self.path, 1))
-        self._file = self.path.open("ab", buffering=0)
+        self._file = following
 
     def _find_head(self) -> None:
         """From the last whole record; a torn line (the machine died) is ended and stays."""
@@ -149,9 +165,9 @@ class Audit:
             if path.exists() and not text.strip():
                 text = _end_of(path)
         for line in reversed(text.splitlines()):
-            found = chain.ends(line)
-            if found is not None:
-                self.head, self.records = found[1], int(json.loads(line)["n"])
+            found, record = chain.ends(line), _record(line)
+            if found is not None and record is not None:
+                self.head, self.records = found[1], record["n"]
                 break
         if text and not text.endswith(b"\n"):
             self._file.write(b"\n")

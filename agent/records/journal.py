@@ -85,17 +85,20 @@ class Journal:
         fresh = self.path.with_suffix(".new")
         with contextlib.suppress(OSError, EffectError):
             carried = recollection.carried_over(recall(self.path), time.time())
-            with fresh.open("wb") as file:
-                file.write(carried)
-                file.flush()
-                os.fsync(file.fileno())
-            for n in range(KEPT - 1, 0, -1):
-                with contextlib.suppress(FileNotFoundError):
-                    _older(self.path, n).rename(_older(self.path, n + 1))
-            os.link(self.path, _older(self.path, 1))
-            fresh.replace(self.path)
+            fresh.unlink(missing_ok=True)
+            with contextlib.ExitStack() as undo:
+                following = undo.enter_context(fresh.open("ab", buffering=0))
+                if following.write(carried) != len(carried):
+                    return  # the disk is full
+                os.fsync(following.fileno())
+                for n in range(KEPT - 1, 0, -1):
+                    with contextlib.suppress(FileNotFoundError):
+                        _older(self.path, n).rename(_older(self.path, n + 1))
+                os.link(self.path, _older(self.path, 1))
+                fresh.replace(self.path)
+                undo.pop_all()  # nothing has to be opened any more, which could fail
             self._file.close()
-            self._file = self.path.open("ab", buffering=0)
+            self._file = following
 
     def _end_torn_line(self) -> None:
         with self.path.open("rb") as written:
@@ -120,6 +123,7 @@ def line_of(entry: Remember, wall: float) -> bytes:
         "settled": entry.settled,
         "phase": entry.phase,
         "operation": command.operation,
+        "keyed": msgspec.to_builtins(entry.keyed),
     }
     return recollection.line(
         {

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.boundary import Counted, StartTrace
+from agent.boundary import Counted, EffectError, StartTrace
 from agent.config.tree import Config, Metrics
 from agent.core.state import NodeState
 from agent.dataplane import abi
@@ -103,6 +103,8 @@ class Telemetry:
             Origin(dataplane.boot, version, time.monotonic(), dataplane.program_tag)
         )
         self._looked = self._look()
+        self._blind = False
+        """The last look failed."""
         self._look_at = 0.0
 
     async def configure(self, listed: Config) -> None:
@@ -140,8 +142,7 @@ class Telemetry:
             kept = now >= self._look_at
             if kept:
                 self._look_at = max(self._look_at, now - LOOK_EVERY / 2) + LOOK_EVERY
-                self._looked = self._look()
-                self._tell(self._count())
+                self._look_again()
             due = self._pace.take(now, settings.rates)
             everything = self._exporter or (kept and settings.history_mib)
             made = self._make(EVERY if everything else due & self._server.wanted)
@@ -161,6 +162,18 @@ class Telemetry:
         """Until a topic is due, or it is time to look though none is."""
         return min(self._pace.wait(now, rates), max(0.0, self._look_at + LOOK_EVERY / 2 - now))
 
+    def _look_again(self) -> None:
+        """What cannot be read, for want of descriptors, say, stands as it was; the log says so."""
+        try:
+            self._looked = self._look()
+            self._tell(self._count())
+        except (OSError, EffectError) as error:
+            if not self._blind:
+                log.warning("telemetry: not counted: %s", error)
+            self._blind = True
+        else:
+            self._blind = False
+
     def _count(self) -> Counted:
         dataplane = self._dataplane
         idle = self._state.listed.node.flow_idle
@@ -171,7 +184,7 @@ class Telemetry:
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""
-        self._looked = self._look()
+        self._look_again()
         return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
 
     def _make(self, topics: Container[str]) -> list[list[bytes]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import signal
 import time
 from ipaddress import IPv4Address
@@ -14,7 +15,7 @@ import pytest
 
 from agent.boundary import EffectError
 from agent.core import maglev
-from agent.dataplane import abi, loader
+from agent.dataplane import abi, loader, ring_fill
 from agent.dataplane.maps import QUARANTINE, DataPlane
 from shared.model import RING_SLOTS
 from tests.bpf import frames
@@ -48,6 +49,21 @@ def test_r1_ring_c_equals_the_paper(rig: Rig) -> None:
     members = crowd(34, 100)
     ring = maglev.ring(members, SEED, fill=rig.dataplane.fill)
     assert [ring.addresses[i] for i in ring.slots] == lookup_table(members, SEED, RING_SLOTS)
+
+
+def test_r6_each_slot_has_a_place_of_its_own_wherever_a_walk_came_from() -> None:
+    """A sum of fractions is one unit short per turn of the ring, of which a walk takes 65,536."""
+    slots = np.arange(RING_SLOTS)
+    exact = ring_fill.fractions(slots) + np.uint64(abi.FILL_BIAS)
+    short = exact - np.uint64(RING_SLOTS)
+    assert len(set(ring_fill.places(slots).tolist())) == RING_SLOTS
+    assert np.array_equal(ring_fill.slots_at(ring_fill.places(slots)), slots)
+    for fractions in (exact, short):
+        assert np.array_equal(
+            fractions >> np.uint64(64 - abi.FILL_PLACE_BITS), ring_fill.places(slots)
+        )
+        doubled = [(int(x) >> 32) * 2 * RING_SLOTS >> 32 for x in fractions]
+        assert doubled == [2 * slot for slot in range(RING_SLOTS)]
 
 
 def test_r1_fills_do_not_see_each_other(rig: Rig) -> None:
@@ -115,6 +131,28 @@ def test_f6_a_retired_row_rests_before_it_is_written(bpffs: Path) -> None:
             assert written - retired.get(used, 0.0) >= QUARANTINE
             retired[before] = started
         assert len(retired) == 3
+    finally:
+        rig.close()
+        loader.detach(pins)
+
+
+def test_a_row_that_could_not_be_written_is_not_lost(bpffs: Path) -> None:
+    """What fails is tried again every second: with two rows left the third try would have none."""
+    pins = loader.pins(bpffs, "few-rows")
+    loader.load(loader.Request(pins, loader.BALANCER, flows_per_cpu=1024, ring_rows=4))
+    rig = Rig(pins)
+    try:
+        service = rig.serve(WEB, {"10.3.1.2": 1, "10.3.2.2": 1})
+        row = np.array(service.ring, np.uint32)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            for _ in range(4):
+                with pytest.raises(EffectError, match="cannot be mapped: Too many open files"):
+                    rig.dataplane.set_ring(service.vip_num, row)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        rig.dataplane.set_ring(service.vip_num, row)
     finally:
         rig.close()
         loader.detach(pins)

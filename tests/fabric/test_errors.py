@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import subprocess
 from pathlib import Path
@@ -11,11 +12,12 @@ import msgspec
 import pytest
 
 from shared.codec import answer_of
-from shared.messages import WIRE_VERSION, Drain
+from shared.messages import WIRE_VERSION, Drain, Undrain
 from tests.fabric import topology as t
 from tests.fabric import wire
 from tests.fabric.agents import REMORA_AGENT
 from tests.fabric.fabric import Fabric
+from tests.fabric.waiting import until
 
 pytestmark = pytest.mark.root
 
@@ -134,3 +136,36 @@ def test_draining_what_is_not_there_is_refused_by_the_agent(fabric: Fabric) -> N
         assert answer.status == "refused", (action, answer)
         assert answer.error
     assert state(fabric, "lb1") == before
+
+
+def test_an_agent_without_descriptors_keeps_routes_reals_and_its_head(fabric: Fabric) -> None:
+    """As when somebody opens connections to it until it can have no more: what is known stands.
+
+    A command is answered, and what was tried in vain costs nothing: afterwards all is as before.
+    """
+    agent, before = fabric.agents["lb1"], fabric.look("lb1").node
+    drain = Drain(real=t.real("r1").address, vip="web")
+    log_was = len(agent.log.read_text())
+    soft, hard = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)
+
+    def said(words: str) -> bool:
+        return words in agent.log.read_text()[log_was:]
+
+    with wire.connected(agent.address) as ask:
+        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            until(lambda: said("results not counted"), 20, "checks that were not made")
+            until(lambda: said("not counted: "), 5, "flows that were not counted")
+            assert agent.alive
+            assert fabric.routes() == set(t.NODES)
+            assert ask(drain).status == "failed", "its ring cannot be written: nothing is changed"
+            assert said("ring filled here")
+        finally:
+            resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    after = fabric.look("lb1").node
+    assert not said("event=health"), "nothing was said of a real"
+    assert not said("event=route"), "nor of a route"
+    assert (after.ring_digest, after.started) == (before.ring_digest, before.started)
+    assert wire.ask(agent.address, drain).status == "applied"
+    undrain = Undrain(real=drain.real, vip=drain.vip)
+    assert wire.ask(agent.address, undrain).status == "applied"

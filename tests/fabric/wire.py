@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
@@ -66,14 +66,32 @@ def look(address: str) -> Look:
 
 def ask(address: str, action: Action, *, dry_run: bool = False) -> Answer:
     """Send one command and await its answer."""
-    command = Command(
-        id=uuid.uuid4().hex,
-        who="tests@fabric",
-        action=action,
-        dry_run=dry_run,
-        sent=time.time(),
+    return answer_of(exchange(address, _framed(action, dry_run=dry_run)))
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Callable[[Action], Answer]]:
+    """Asks one after the other by a connection that stands."""
+    with _dealer(address) as socket:
+
+        def ask_here(action: Action) -> Answer:
+            socket.send_multipart(_framed(action))
+            return answer_of(_receive(socket))
+
+        ask_here(LookAction())
+        yield ask_here
+
+
+def _framed(action: Action, *, dry_run: bool = False) -> list[bytes]:
+    return command_frames(
+        Command(
+            id=uuid.uuid4().hex,
+            who="tests@fabric",
+            action=action,
+            dry_run=dry_run,
+            sent=time.time(),
+        )
     )
-    return answer_of(exchange(address, command_frames(command)))
 
 
 def exchange(address: str, frames: Sequence[bytes]) -> list[bytes]:

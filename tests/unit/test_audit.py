@@ -120,6 +120,35 @@ def test_rotation_keeps_the_chain_and_the_numbers(
         assert audit.records == 12
 
 
+def test_a_full_file_that_cannot_be_renamed_grows_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that refuses ends no agent, and the record is there."""
+    monkeypatch.setattr(module, "LARGEST_FILE", 1500)
+    with opened(tmp_path) as audit:
+        (tmp_path / "audit.jsonl.8").mkdir()
+        (tmp_path / "audit.jsonl.7").write_text("a file cannot take a directory's name")
+        for n in range(20):
+            audit.answered(given_(str(n)), ANSWER, 1.79e9)
+        assert audit.failed == 0
+        assert chain.verify(lines(audit)).records == 20
+        (tmp_path / "audit.jsonl.8").rmdir()
+        audit.answered(given_("21"), ANSWER, 1.79e9)
+        assert len(lines(audit)) == 1, "in a new file, as soon as it can be"
+        assert chain.verify(lines(audit), previous=None).breaks == ()
+
+
+def test_a_line_that_is_damaged_inside_does_not_stop_a_start(tmp_path: Path) -> None:
+    with opened(tmp_path) as audit:
+        audit.answered(given_("1"), ANSWER, 1.79e9)
+        audit.answered(given_("2"), ANSWER, 1.79e9)
+        first, second = lines(audit)
+    audit.path.write_bytes(first + b"\n" + second.replace(b'"n":2', b'"n":x') + b"\n")
+    with opened(tmp_path) as audit:
+        audit.answered(given_("3"), ANSWER, 1.79e9)
+        assert chain.verify(lines(audit)).breaks[0].line == 2
+
+
 def test_recent_results_are_found_again(tmp_path: Path) -> None:
     with opened(tmp_path) as audit:
         audit.answered(given_("old"), ANSWER, 1.79e9 - 1000)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -22,7 +23,7 @@ import pytest
 
 from agent.boundary import Probed
 from agent.checks.probe import KINDS, both, probe
-from agent.checks.way import Said, percent
+from agent.checks.way import Said, Way, percent
 from agent.config.check_contradictions import USED_BY
 from agent.config.check_table import Check
 from agent.config.file import ConfigError, parse
@@ -387,6 +388,31 @@ def test_exec_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
         assert not state.exists() or ") Z " in state.read_text()
 
 
+def test_exec_that_leaves_a_daemon_behind_has_ended(tmp_path: Path) -> None:
+    """A daemon holds the pipe for ever: it is no reason to wait, and no descriptor stays for it."""
+    check = program(tmp_path, f"setsid sleep 600 & echo $! >> {tmp_path}/pids; echo up 40%")
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    async def story() -> list[Probed]:
+        await probe(asking(Check(kind="exec", command=("/bin/true",))), None)
+        before = descriptors()
+        told = [await probe(asking(check), None) for _ in range(3)]
+        await asyncio.sleep(0)  # what was closed is closed in the loop's next turn
+        assert descriptors() == before
+        return told
+
+    try:
+        told = asyncio.run(story())
+        assert [(said.ok, said.detail, said.weight) for said in told] == [
+            (True, "exit 0: up 40%", 40)
+        ] * 3
+    finally:
+        for pid in (tmp_path / "pids").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+
+
 def test_exec_without_a_program() -> None:
     said = run(Check(kind="exec", command=("/nowhere/check",)))
     assert (said.ok, said.detail) == (False, "no such file or directory")
@@ -439,6 +465,8 @@ UP, DOWN = Said(True, "http 200"), Said(False, "no answer within 1 s", silent=Tr
             r"answers \(http 200\), the tunnel path does not \(no answer",
         ),
         (UP, Said(False, "connection refused"), True, "^http 200; not at its own address: conn"),
+        (Said(False, "too many open files", unasked=True), UP, False, "^too many open files$"),
+        (DOWN, Said(False, "too many open files", unasked=True), False, "^no answer within 1 s$"),
     ],
 )
 def test_both_ways_are_a_diagnosis(tunnel: Said, direct: Said, *, ok: bool, pattern: str) -> None:
@@ -481,6 +509,8 @@ def test_every_kind_has_an_owner() -> None:
         ('kind = "file"\nfile = "x"', "check.file: must be an absolute path, got 'x'"),
         ('kind = "https"', "check.sni: the name that the certificate must have is missing"),
         ('expect = "("', "check.expect: not a regular expression"),
+        ('expect = "a{99999999999}"', "check.expect: not a regular expression"),
+        (f'expect = "{"(" * 3000}{")" * 3000}"', "check.expect: not a regular expression"),
         ('send = "\\u20ac"', "check.send: must be bytes"),
         ('kind = "http"\nstatus = ["299-200"]', "check.status: 299-200 ends before it begins"),
         ('kind = "http"\nstatus = ["2xx"]', "check.status[0]: expected codes and ranges"),
@@ -532,6 +562,17 @@ def test_mistakes_in_a_policy_name_key_value_and_remedy(keys: str, says: str) ->
     with pytest.raises(ConfigError) as caught:
         parse(text, "test.toml")
     assert says in str(caught.value)
+
+
+def test_a_check_that_fails_in_a_way_of_its_own_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made again: a check that ended would leave its real up, whatever becomes of it."""
+
+    async def ask(check: Check, way: Way) -> Said:
+        raise ZeroDivisionError("here")
+
+    monkeypatch.setitem(KINDS, "tcp", ask)
+    said = run(Check())
+    assert (said.ok, said.unasked, said.detail) == (False, False, "ZeroDivisionError: here")
 
 
 def test_sockets_are_given_back() -> None:

@@ -108,6 +108,8 @@ def _with_node(node: dict[str, object]) -> str:
         ('secret_key = "/etc/remora/lb1.key"', "", "wire: secret_key and authorized_keys go"),
         ("insecure = false", "insecure = true", "wire.insecure: contradicts secret_key"),
         ("[node]", "[node", "not TOML"),
+        ("[node]", "[node]\nx = " + "9" * 5000, "not TOML: Exceeds the limit"),
+        ("[node]", "[node]\nx = " + "[" * 5000, "not TOML: maximum recursion depth"),
         ('address = "10.200.0.1"', "", "vips[0].address: missing; add it"),
         ('path = "/healthz"', 'path = "/a b"', "vips[0].check.path: expected an absolute path"),
         (
@@ -124,6 +126,24 @@ def test_mistakes_name_key_value_and_remedy(good: str, bad: str, says: str) -> N
     assert str(caught.value).startswith("agent.toml: ")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value).split("not TOML")[0]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('name = "lb1"', 'name = "lb1\\n"'),
+        ('"eth0"', '"eth0\\n"'),
+        ('"00112233445566778899aabbccddeeff"', '"00112233445566778899aabbccddeeff\\n"'),
+        ('path = "/healthz"', 'path = "/healthz\\n"'),
+        ('password = ""', 'password = "secret\\n"'),
+        ('["65001:100"]', '["65001:100\\n"]'),
+    ],
+)
+def test_a_line_end_behind_a_value_is_refused(good: str, bad: str) -> None:
+    """It would end a line of what is spliced together: ExaBGP's commands, paths, the log."""
+    assert good in TEXT
+    with pytest.raises(config.ConfigError, match="expected"):
+        config.parse(TEXT.replace(good, bad, 1), "agent.toml")
 
 
 def test_plain_tcp_is_refused_outside_loopback() -> None:

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.boundary import EffectError, Remember
 from agent.nouns import Override
+from agent.records import journal as module
 from agent.records.journal import Journal, recall
 from agent.records.recollection import Recalled
 from shared.messages import Command, Drain
@@ -104,3 +108,27 @@ def test_k5_half_a_line_is_taken_back(tmp_path: Path) -> None:
         assert journal.path.read_bytes() == before
         journal.write(entry(2, HEAVY))
         assert recall(journal.path).revision == 2
+
+
+def test_k5_a_new_file_needs_nothing_that_could_fail_when_the_old_one_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next command would end the agent: out of descriptors the new one is not opened."""
+    monkeypatch.setattr(module, "LARGEST", 1)
+    open_ = Path.open
+
+    def refusing(path: Path, *args: Any, **words: Any) -> Any:  # noqa: ANN401
+        if path.name == "journal.jsonl":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return open_(path, *args, **words)
+
+    with opened(tmp_path) as journal:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", refusing)
+            patch.setattr(Path, "read_bytes", lambda path: os.read(os.open(path, 0), 1 << 20))
+            journal.write(entry(1, DRAINED))
+            journal.write(entry(2, HEAVY))
+        journal.write(entry(3))
+        recalled = recall(journal.path)
+    assert (recalled.revision, set(recalled.overrides)) == (3, {DRAINED, HEAVY})
+    assert (tmp_path / "journal.jsonl.1").exists()

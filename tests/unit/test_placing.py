@@ -132,6 +132,24 @@ def test_quic_mistakes(good: str, bad: str, says: str) -> None:
     assert says in str(caught.value)
 
 
+def test_p9_a_real_lies_in_no_network_that_a_balancer_attracts() -> None:
+    """P9: with GUE and two such VIPs, each with a real in the other's network, it would not end."""
+    wide = vip_of()[len(TOML) :]
+    assert config.parse(ONE_VIP.replace("10.200.0.1", "10.201.0.1") + wide, "good.toml")
+    inside = ONE_VIP.replace('"10.3.2.2"', '"10.200.0.9"').replace("10.200.0.1", "10.201.0.1")
+    says = r"vips\[0\]\.reals\[1\]\.address: 10\.200\.0\.9 lies in the network of vips\[1\]"
+    with pytest.raises(config.ConfigError, match=says):
+        config.parse(inside + wide, "loop.toml")
+
+
+def test_more_server_ids_than_the_map_holds_are_refused() -> None:
+    many = ", ".join(map(str, range(8, 60_000)))
+    first = QUIC.replace("[1, 7]", f"[{many}]")
+    second = first[len(TOML) :].replace('"quic"', '"two"').replace("10.200.0.1", "10.200.0.2")
+    with pytest.raises(config.ConfigError, match=r"119986 quic_ids in all, at most 65536 fit"):
+        config.parse(first + second, "many.toml")
+
+
 def test_networks_of_two_sizes_do_not_begin_alike() -> None:
     vip = vip_of()[len(TOML) :]
     other = vip.replace('"net"', '"half"').replace("24", "25").replace("80", "81")

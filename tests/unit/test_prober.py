@@ -6,9 +6,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import resource
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_address
 from typing import Literal
 
@@ -221,3 +224,47 @@ def test_another_check_of_the_same_real_takes_the_place_of_the_first() -> None:
         return said
 
     assert [detail.partition(":")[0] for detail in asyncio.run(story())] == ["/one", "/two"]
+
+
+@contextlib.contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """For this process, as when somebody opens more connections to it than it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(entry) for entry in os.listdir("/proc/self/fd"))  # noqa: PTH208
+    held = [os.open(os.devnull, os.O_RDONLY)]
+    while held[-1] < highest:
+        held.append(os.open(os.devnull, os.O_RDONLY))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(highest, *held) + 1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in held:
+            os.close(descriptor)
+
+
+EXEC = Check(kind="exec", command=("/bin/true",), interval=0.05)
+
+
+@pytest.mark.parametrize("check", [Check(interval=0.05), EXEC], ids=["tcp", "exec"])
+def test_without_descriptors_nothing_is_said_of_a_real(check: Check) -> None:
+    """Who opens connections to the agent until it has no more takes no real out of service."""
+
+    async def story() -> tuple[list[Probed], Probed]:
+        results: asyncio.Queue[Probed] = asyncio.Queue()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            asked = asking(check, listener.getsockname()[1])
+            await probe(asked, None)  # what it imports and starts is there
+            with no_descriptors_left():
+                nothing = await probe(asked, None)
+                prober = Prober(results.put_nowait)
+                prober.declare(frozenset([asked]))
+                while not prober._untold:  # noqa: ASYNC110  # nobody is told: the point
+                    await asyncio.sleep(0.01)
+            told = await asyncio.wait_for(results.get(), 10)
+            prober.close()
+        return [nothing], told
+
+    [nothing], told = asyncio.run(story())
+    assert (nothing.ok, nothing.unasked, nothing.detail) == (False, True, "too many open files")
+    assert told.ok
