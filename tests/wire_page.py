@@ -129,6 +129,7 @@ COMMON = {
     "changes": "what becomes of each real",
     "snapshots": "one of each topic, for `look`",
     "ring": "for `ring`",
+    "config": "for `config`",
     "audit": "for `audit`",
     "phase_since": "agent-monotonic seconds",
     "phase_why": "in words",
