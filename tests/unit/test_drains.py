@@ -251,6 +251,23 @@ def test_an_empty_real_is_not_killed(world: World) -> None:
     assert said(world)[-1][1] == "nothing left to do"
 
 
+def test_a_deadline_is_that_of_the_address_however_it_is_written() -> None:
+    toml = TOML.replace("[[bgp.peers]]", 'next_hop6 = "2001:db8::2"\n[[bgp.peers]]')
+    world = World(toml + vip("six", "2001:db8:200::1", 80, ["2001:db8:3::a", "2001:db8:3::b"]))
+    world.all_up()
+    world.ask(Drain(real="2001:DB8:3:0::A", vip="six", deadline=10, then="kill"))
+    (due,) = world.director.state.pending
+    assert [override.real for override in due.pending.back] == ["2001:db8:3::a"]
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 1e9])
+def test_a_deadline_that_is_no_time_is_refused(world: World, seconds: float) -> None:
+    """Not a number is never over, a negative one at once: flows would be killed, or never."""
+    answer = world.ask(Drain(real=REALS[0], deadline=seconds, then="kill"))
+    assert (answer.status, world.director.state.pending) == ("refused", [])
+    assert answer.error == f"--deadline {seconds:g}: must be 1 second to 30 days"
+
+
 def test_an_undrain_takes_the_deadline_away(world: World) -> None:
     world.ask(Drain(real=REALS[0], deadline=10, then="kill"), id="a")
     world.ask(Undrain(real=REALS[0]), id="b")
