@@ -263,13 +263,18 @@ def real_state(shown: Sequence[RealRow]) -> State:
     if 0 < draining < count:
         return State(f"◐ drn {draining}/{count}", "warn", 4)
     if draining:
-        flows = sum(row.live_flows for row in shown)
-        return State("◐ drain", "warn", 2) if flows else State("○ drained", "dim", 1)
+        left = any(row.live_flows or may_have_more(row) for row in shown)
+        return State("◐ drain", "warn", 2) if left else State("○ drained", "dim", 1)
     if disabled:
         return State("○ off" if disabled == count else f"○ off {disabled}/{count}", "dim", 3)
     if Health.UNKNOWN in health:
         return State("· unchecked", "stale", 3)
     return UP
+
+
+def may_have_more(row: RealRow) -> bool:
+    """It drains, and has flows perhaps that have no entry yet: empty is what its agent calls so."""
+    return row.emptying is not None and not row.live_flows and not row.emptying.empty_at
 
 
 def _since_change(agent: Agent, row: RealRow, now: float) -> float:
