@@ -90,7 +90,7 @@ class DataPlane:
         os.close(program)
         self.cpus = sizes.cpus
         self.boot = _boot(bpf.map_info(self._fds["totals"]).id)
-        self.flow_entries = sizes.cpus * sizes.flows_per_cpu
+        self._flows_per_cpu = sizes.flows_per_cpu
         self._control = self._view("control", abi.Control, 1)
         self._services = self._view("services", abi.Service, abi.MAX_VIPS)
         self._reals = self._view("reals", abi.Real, abi.MAX_REALS)
@@ -370,6 +370,13 @@ class DataPlane:
         counted = self._count(idle_seconds)
         return self.flow_entries, counted.occupied, int(counted.live.sum())
 
+    @property
+    def flow_entries(self) -> int:
+        """Of the flow tables that are used: those of CPUs that received packets (of all CPUs while
+        none has).  A machine may have many more than the NIC has queues, or none online."""
+        busy = int(np.count_nonzero(self._totals["rx_packets"]))
+        return (busy or self.cpus) * self._flows_per_cpu
+
     def _count(self, idle: float) -> flowtable.Census:
         """One pass over the flow table serves all who ask within a moment."""
         now = time.monotonic()
@@ -378,7 +385,7 @@ class DataPlane:
         with _effect("flow table: cannot be mapped"):
             counted = flowtable.census(
                 self._fds["flows"],
-                self.flow_entries,
+                self.cpus * self._flows_per_cpu,
                 self._reals,
                 self.idle_by_real(idle),
                 self._jiffies.now(),
