@@ -54,6 +54,8 @@ class Wish(NamedTuple):
     """One per node."""
     lines: tuple[str, ...]
     """The same as CLI, without `remora`."""
+    only: tuple[str, ...] = ()
+    """Nodes that are meant, where others carry the objects too."""
 
     @property
     def confirm(self) -> str:

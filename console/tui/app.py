@@ -107,6 +107,7 @@ class RemoraApp(PlansApp):
         screen = self.screen
         if not isinstance(screen, LiveScreen):
             return
+        screen.say("")
         wrong = self._do(screen, message.text) if message.text else ""
         self._history.add(message.text)
         if wrong:

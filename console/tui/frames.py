@@ -95,7 +95,7 @@ class FrameApp(KeyOrderApp):
         self._rings_due = 0.0
         self._found: tuple[Problem, ...] = ()
         self._judged = float("-inf")
-        self.scrub = Scrub(source, wall, self._tell)
+        self.scrub = Scrub(source, wall)
         self.steering = Steering(source, lambda: self.store, self._tell)
 
     def start_frames(self) -> None:
@@ -116,10 +116,16 @@ class FrameApp(KeyOrderApp):
         self._pace.sample(now, self.written, held=self.held_back)
         self._file()
         self.steering.tick(now)
+        if isinstance(self.screen, LiveScreen) and self.screen.composed:
+            self.screen.lapse(now)
         if self._pace.due(now) and not self.held_back:
             before = time.thread_time()
             self.draw()
             self._pace.drawn(time.thread_time() - before)
+
+    def pressed(self) -> None:
+        if isinstance(self.screen, LiveScreen) and self.screen.composed:
+            self.screen.pressed(self._clock())
 
     @on(Answered)
     def frame(self) -> None:

@@ -42,8 +42,13 @@ class KeyOrderApp(TerminalApp):
         else:
             await self._take(event)
 
+    def pressed(self) -> None:
+        """A key that is not typed into a field is about to do what it does."""
+
     async def _take(self, event: Key) -> None:
         typed = isinstance(self.focused, Input) and event.is_printable
+        if not isinstance(self.focused, Input):
+            self.pressed()
         self._under_way = None if typed else event
         await super().on_event(event)
         if self._under_way is event and not event.is_forwarded:

@@ -49,6 +49,10 @@ class PlansApp(PlacesApp):
             make, weight=usual, why=why, at_once=bool(weight) or verb != "weight", how=how
         )
 
+    @on(asks.Wished)
+    def _plan_wish(self, message: asks.Wished) -> None:
+        self._open_plan(lambda _: message.wish)
+
     @on(asks.UndoWanted)
     def _undo(self, message: asks.UndoWanted) -> None:
         """A plan too: what the nodes said that takes the change back."""
@@ -193,11 +197,8 @@ class PlansApp(PlacesApp):
     def _scrub(self, message: asks.Scrubbed) -> None:
         if message.seconds:
             self.to_moment(message.seconds)
-            if not self.scrub.wanted and self._frozen is None:
-                self._say("", "ok")
         elif self.scrub.wanted:
             self.scrub.leave()
-            self._say("", "ok")
         else:
             self.to_moment(-FIRST_STEP)
         self.draw()

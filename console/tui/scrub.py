@@ -25,12 +25,9 @@ AROUND = 60.0
 
 
 class Scrub:
-    def __init__(
-        self, source: Sender, wall: Callable[[], float], tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, source: Sender, wall: Callable[[], float]) -> None:
         self._source = source
         self._wall = wall
-        self._tell = tell
         self._at: float | None = None
         """Unix time that is wanted; None: now."""
         self._recall: Recall | None = None
@@ -61,12 +58,9 @@ class Scrub:
             return
         self._at, self._shown = at, None
         since, until = self._covered
-        if since <= at - BEFORE <= at <= until and self._recall is None:
-            self._tell(self._what_is_there(at))
-        elif not since <= at - BEFORE <= at <= until:
+        if not since <= at - BEFORE <= at <= until:
             self._covered = (at - BEFORE - AROUND, min(now, at + AROUND))
             self._recall = Recall(self._source, *self._covered)
-            self._tell(f"asking the agents for {fmt.stamp(at)} …")
 
     def take(self, reply: Reply) -> None:
         if self._recall is None:
@@ -74,9 +68,10 @@ class Scrub:
         self._recall.take(reply)
         if self._recall.done:
             self._past, self._recall, self._shown = self._recall.past, None, None
-            self._tell(self._what_is_there(self._at) if self._at else "")
 
     def _what_is_there(self, at: float) -> str:
+        if self._recall is not None:
+            return f"asking the agents for {fmt.stamp(at)} …"
         past = self._past
         if not any(at - BEFORE <= record.at <= at for record in past.records):
             oldest = max(min(past.kept_from.values(), default=0.0), self._oldest())
@@ -103,7 +98,13 @@ class Scrub:
         store = Store(tuple(live.store.agents))
         if self._recall is None:
             store.take(inbox(r for r in self._past.records if at - BEFORE <= r.at <= at))
-        found = tuple(problems(list(store.agents.values()), at))
+        store.rings = live.store.rings  # a digest says which ring it is, then as now
+        found = tuple(problems(list(store.agents.values()), at, store.rings))
         return live._replace(
-            store=store, now=at, wall=at, problems=found, alerts=Watch().take(found, at)
+            store=store,
+            now=at,
+            wall=at,
+            problems=found,
+            alerts=Watch().take(found, at),
+            note=self._what_is_there(at),
         )

@@ -10,6 +10,7 @@ from console import format as fmt
 from console.model import rows
 from console.model.records import STALE, Node, Real, State
 from console.model.store import Agent
+from console.views.blank import NO_VIP, why_empty
 from console.views.cells import Cell, TextLine, line
 from console.views.columns import Column
 from console.views.items import Item, rounded, word
@@ -112,7 +113,8 @@ def announced_lines(agents: Sequence[Agent], now: float, width: int, room: int) 
     """A line per VIP, a column per node: ● announced, · not, ? not known now."""
     vips = rows.vips(agents, now)
     if not vips:
-        return [line(" no node has told of a VIP", "dim")]
+        none = why_empty(agents, now, lambda agent: agent.vips, NO_VIP[0])
+        return [line(f" {none}", "dim")]
     each = max(2, min(8, (width - NAME_ROOM - 30) // max(1, len(agents))))
     heads = "".join(fmt.fit(_short(agent.name, each - 1), each) for agent in agents)
     lines = [line(f" {fmt.fit('VIP', NAME_ROOM)}{heads}nodes  address", "head")]

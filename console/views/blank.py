@@ -7,18 +7,31 @@ from collections.abc import Callable, Sequence
 
 from console.model.store import Agent, Liveness
 
+NO_VIP = ("no node has a VIP", "[[vips]] of the agents' configs")
+NO_REAL = ("no node has a real", "[[vips.reals]] of the agents' configs")
+NO_PEER = ("no node has a BGP neighbour", "[bgp] of the agents' configs")
+NO_OPERATION = ("no agent remembers an operation", "remora audit has older ones")
+"""What there is none of, and where it would be."""
+
 
 def why_empty(
-    agents: Sequence[Agent], now: float, told: Callable[[Agent], object], nothing: str
+    agents: Sequence[Agent],
+    now: float,
+    told: Callable[[Agent], object],
+    nothing: str,
+    look: str = "",
 ) -> str:
     """`told`: what an agent said of the matter, None before it did.
 
-    `nothing` stands alone only where every agent said so and is live.
+    `nothing` stands without a reservation only where every agent said so and is live; then `look`
+    says where there may be something.
     """
     mute = [a.name for a in agents if told(a) is None or a.liveness(now) is not Liveness.LIVE]
     if not mute:
-        return nothing
+        return f"{nothing}: {look}" if look else nothing
     who = mute[0] if len(mute) == 1 else f"{len(mute)} nodes"
+    if all(agent.liveness(now) is Liveness.LIVE for agent in agents):
+        return f"asking {who} …"
     if len(mute) < len(agents):
         return f"{nothing}, as far as is known: no live values from {who} (8)"
     return f"not known: no live values from {who}; alerts (8) say why"

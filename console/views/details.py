@@ -9,6 +9,7 @@ from console import format as fmt
 from console.model import rows
 from console.model.rates import HISTORY_SECONDS
 from console.model.records import Emptied, Node, Real, Vip
+from console.views.blank import NO_VIP, why_empty
 from console.views.cells import Cell, TextLine, line
 from console.views.view import View
 from shared.messages import NodeSnapshot
@@ -145,7 +146,8 @@ def vip_bars(view: View, room: int) -> list[TextLine]:
     lines = [_vip_bar(vip) for vip in found[:room]]
     if len(found) > room:
         lines[-1] = line(f" and {len(found) - room + 1} more: 3", "dim")
-    return lines or [line(" no node has told of VIPs", "dim")]
+    none = why_empty(view.agents, view.now, lambda agent: agent.vips, NO_VIP[0])
+    return lines or [line(f" {none}", "dim")]
 
 
 def _vip_bar(vip: Vip) -> TextLine:

@@ -15,6 +15,7 @@ from console import format as fmt
 from console.model.records import State
 from console.model.store import Agent
 from console.model.underway import Seat, Underway, underway
+from console.views.blank import NO_OPERATION, why_empty
 from console.views.cells import Cell, TextLine, line
 from console.views.columns import Column
 from console.views.items import Item, word
@@ -199,7 +200,8 @@ def newest_lines(agents: Sequence[Agent], now: float, room: int) -> list[TextLin
     """For a screen that is about something else: those under way, then the newest."""
     found = operations(agents, now)
     if not found:
-        return [line(" the agents remember no operation", "dim")]
+        none = why_empty(agents, now, lambda agent: agent.node, NO_OPERATION[0])
+        return [line(f" {none}", "dim")]
     lines: list[TextLine] = [
         (
             Cell(f" {fmt.clock(each.wall)} {fmt.fit(each.who, 10)} {fmt.fit(each.what, 32)} "),
@@ -241,7 +243,7 @@ def _underway_lines(each: Underway, room: int) -> list[TextLine]:
     if each.held:
         lines.append((Cell(" HELD     ", "warn strong"), Cell(each.said, "warn")))
     way = "R plans to go on, K to take it back" if each.held else "K holds it"
-    end = (Cell(" next     ", "dim"), Cell(f"{way}; until then other-op keeps others off"))
+    end = (Cell(" next     ", "dim"), Cell(f"{way}; other-op keeps others off"))
     seats = [_seat_line(seat) for seat in each.seats]
     space = room - len(lines) - 1
     if len(seats) > space:

@@ -186,12 +186,17 @@ RINGS: tuple[Column[NodeRing], ...] = (
 )
 
 
-def moved_lines(row: NodeRing, room: int) -> list[tuple[Cell, ...]]:
-    """Who has on this node what another one has elsewhere."""
+def moved_lines(row: NodeRing, room: int, *, past: bool = False) -> list[tuple[Cell, ...]]:
+    """Who has on this node what another one has elsewhere; of the `past` nodes keep the digest."""
     if row.state is EQUAL:
         return [(Cell(" every slot as on most nodes", "ok"),)]
     if row.difference is None:
-        return [(Cell(" its ring is not known yet", "dim"),)]
+        unknown = (
+            "nodes keep no slots, only digests: which slots differed then is not known   t is now"
+            if past
+            else "its slots are not known yet"
+        )
+        return [(Cell(f" {unknown}", "dim"),)]
     lines: list[tuple[Cell, ...]] = [
         (Cell(f" {fmt.count(count):>7} slots  "), Cell(f"{here} here, {there} elsewhere"))
         for here, there, count in row.difference.moved

@@ -37,6 +37,8 @@ class View(NamedTuple):
     mode: str = "LIVE"
     past: float | None = None
     """Seconds that it is ago; None: it is not the past, as the agents kept it."""
+    note: str = ""
+    """Of the past: what there is of it."""
 
     @property
     def simulated(self) -> bool:

@@ -78,6 +78,7 @@ CORE = {
         "tui/command",
         "tui/keys",
         "tui/pace",
+        "tui/saying",
         "tui/trail",
         "views/",
     ),

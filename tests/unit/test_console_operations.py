@@ -74,6 +74,9 @@ def test_only_rings_that_differ_are_asked_for_and_the_alarm_says_where() -> None
     assert rows[1].difference is not None
     assert rows[1].difference.first == 5
     assert len(moved_lines(rows[1], 3)) <= 3
+    strange = node_rings("web", agents, 2.5, {})[1]
+    assert "not known yet" in moved_lines(strange, 3)[0][0].text
+    assert "nodes keep no slots" in moved_lines(strange, 3, past=True)[0][0].text
     old = node_rings("web", agents, 60.0, store.rings)
     assert {row.state.text for row in old} == {"? old"}
 

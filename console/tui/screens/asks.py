@@ -9,7 +9,7 @@ from textual.message import Message
 
 from console.model.objects import Verb
 from console.model.underway import Underway
-from console.planning.wish import Target
+from console.planning.wish import Target, Wish
 
 
 class Planned(Message):
@@ -19,6 +19,14 @@ class Planned(Message):
         super().__init__()
         self.verb = verb
         self.targets = targets
+
+
+class Wished(Message):
+    """As Planned, of a wish that says itself which nodes are meant."""
+
+    def __init__(self, wish: Wish) -> None:
+        super().__init__()
+        self.wish = wish
 
 
 class Opened(Message):

@@ -18,12 +18,14 @@ from textual.widgets import Input
 from console.tui.appearance import Appearance
 from console.tui.command import History, completions
 from console.tui.keys import footer
+from console.tui.saying import Saying
 from console.tui.screens import asks
 from console.tui.trail import START
 from console.tui.widgets.command_line import CommandLine
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views.cells import Cell, line
+from console.views.cells import Cell, TextLine, line
+from console.views.standing import standing
 from console.views.view import View, header, tiny
 
 R = TypeVar("R")
@@ -48,6 +50,7 @@ class BandedScreen(Screen[None]):
         """Set by whoever puts it on show."""
         self.view: View | None = None
         self._rows: tuple[View, Any] | None = None
+        self._said = Saying()
         self.planned: View | None = None
         """What was on show when a plan was opened: it stays while the dialog is there."""
 
@@ -99,6 +102,7 @@ class BandedScreen(Screen[None]):
         self.query_one("#tiny", Painted).paint(tiny(view))
         self.draw(view)
         self._draw_crumb()
+        self._draw_message()
 
     def hold(self, view: View) -> None:
         """The display is held: only the header goes on, which says so."""
@@ -106,7 +110,30 @@ class BandedScreen(Screen[None]):
         self.query_one("#header", Painted).paint([header(view, self.size.width)])
 
     def say(self, text: str, tone: str = "warn") -> None:
-        self.query_one("#message", Painted).paint([line(f" {text}", tone)])
+        """`bad` is an error, `hot` is news; all else answers a key (saying.py)."""
+        self._said = Saying(text, tone)
+        self._draw_message()
+
+    def lapse(self, now: float) -> None:
+        """To be called at every tick: a message may have been there long enough."""
+        if self._said.lapse(now):
+            self._draw_message()
+
+    def pressed(self, now: float) -> None:
+        """To be called at every key, before it does anything."""
+        if self._said.pressed(now):
+            self._draw_message()
+
+    def standing(self, view: View) -> TextLine:
+        """What the message line says while there is no message."""
+        return standing(view, self.size.width)
+
+    def _draw_message(self) -> None:
+        if self._said.text:
+            text = line(f" {self._said.text}", self._said.tone)
+        else:
+            text = self.standing(self.view) if self.view is not None else ()
+        self.query_one("#message", Painted).paint([text])
 
     def pane(self, name: str, lines: Sequence[Any]) -> None:
         self.query_one(f"#{name}", Painted).paint(lines)

@@ -6,13 +6,15 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
-from console.planning.wish import Target
+from console.planning import routes
+from console.planning.wish import Target, Wish
 from console.tui.screens import asks
 from console.tui.screens.bands import LARGE
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views.bgp import CHECKS, SESSIONS, Check, Session, announced_lines, checks, sessions
+from console.views.blank import NO_PEER, NO_REAL, why_empty
 from console.views.cells import rule
 from console.views.targets import node_target_of, real_target
 from console.views.view import View
@@ -42,18 +44,18 @@ class BgpScreen(LiveScreen):
     def body(self) -> ComposeResult:
         with Container(classes="panes", id="routing"):
             with Vertical(classes="pane", id="left_sessions"):
-                yield LineTable[Session](
-                    SESSIONS, empty="no node has told of a BGP neighbour", id="sessions"
-                )
+                yield LineTable[Session](SESSIONS, empty="", id="sessions")
             with Vertical(classes="pane", id="right_announced"):
                 yield Painted(id="announced_rule", classes="section")
                 yield Painted(id="announced")
         yield Painted(id="checks_rule", classes="section")
-        yield LineTable[Check](CHECKS, empty="no node has told of a real", id="checks")
+        yield LineTable[Check](CHECKS, empty="", id="checks")
 
     def draw(self, view: View) -> None:
-        self.query_one("#sessions", LineTable).show(sessions(view.agents, view.now))
-        self.query_one("#checks", LineTable).show(checks(view.agents, view.now))
+        none = why_empty(view.agents, view.now, lambda agent: agent.node, *NO_PEER)
+        self.query_one("#sessions", LineTable).show(sessions(view.agents, view.now), none)
+        none = why_empty(view.agents, view.now, lambda agent: agent.reals, *NO_REAL)
+        self.query_one("#checks", LineTable).show(checks(view.agents, view.now), none)
         large = self.size.width >= LARGE
         width = self.size.width - SESSIONS_WIDTH if large else self.size.width
         self.pane("announced_rule", [rule("announced where: ● yes  · no  ? old", width)])
@@ -69,6 +71,14 @@ class BgpScreen(LiveScreen):
         if isinstance(row, Check):
             return real_target(view, row.real)
         return node_target_of(view, row.agent)
+
+    def routed(self, view: View) -> Wish | str:
+        agent = view.store.agents.get(self.node())
+        return routes.of_node(agent, view.now) if agent else super().routed(view)
+
+    def vip_name(self) -> str:
+        row: Session | Check | None = self.table.current
+        return row.real.vip if isinstance(row, Check) else ""
 
     def node(self) -> str:
         row: Session | Check | None = self.table.current

@@ -8,7 +8,8 @@ from textual.containers import Container, Vertical
 
 from console.model import rows
 from console.model.records import Node
-from console.planning.wish import Target
+from console.planning import routes
+from console.planning.wish import Target, Wish
 from console.tui.screens import asks
 from console.tui.screens.bands import LARGE
 from console.tui.screens.live import LiveScreen
@@ -85,6 +86,10 @@ class FleetScreen(LiveScreen):
 
     def target_of(self, view: View, row: Node) -> Target | str:
         return node_target(view, row)
+
+    def routed(self, view: View) -> Wish | str:
+        agent = view.store.agents.get(self.node())
+        return routes.of_node(agent, view.now) if agent else "no node under the cursor"
 
     def node(self) -> str:
         node: Node | None = self.table.current

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from console.planning.wish import Target
+from console.planning import routes
+from console.planning.wish import Target, Wish
 from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
@@ -51,6 +52,10 @@ class HeatScreen(LiveScreen):
 
     def target_of(self, view: View, row: Heat) -> Target | str:
         return node_target_of(view, row.key)
+
+    def routed(self, view: View) -> Wish | str:
+        agent = view.store.agents.get(self.node())
+        return routes.of_node(agent, view.now) if agent else "no node under the cursor"
 
     def node(self) -> str:
         row: Heat | None = self.table.current

@@ -10,7 +10,8 @@ from textual.binding import Binding
 
 from console.model.objects import Verb
 from console.model.store import Reply
-from console.planning.wish import Target
+from console.planning import routes
+from console.planning.wish import Target, Wish
 from console.tui.keys import KEYS
 from console.tui.screens import asks
 from console.tui.screens.bands import BandedScreen
@@ -95,6 +96,23 @@ class LiveScreen(BandedScreen):
             self.post_message(asks.Opened("ring", self.vip_name()))
         else:
             self.say("a ring is a VIP's: open one (3)")
+
+    def routed(self, view: View) -> Wish | str:
+        """What B plans, or why it plans nothing: here, of the VIP that is meant, on all nodes."""
+        if not self.vip_name():
+            return "a route is a VIP's, or a node's: 3 has VIPs, 1 nodes"
+        return routes.of_vip(self.vip_name(), view.agents, view.now)
+
+    def action_route(self) -> None:
+        wrong = self.refusal()
+        made = wrong if wrong or self.view is None else self.routed(self.view)
+        if not wrong and self.table.marks:
+            made = "B is of one at a time: \\ clears the marks"
+        if isinstance(made, str):
+            self.say(made)
+        else:
+            self.say("")
+            self.post_message(asks.Wished(made))
 
     def action_undo(self) -> None:
         self.say("operations (9) say what can be taken back")

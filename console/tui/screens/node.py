@@ -7,7 +7,8 @@ from textual.app import ComposeResult
 
 from console.model import rows
 from console.model.records import Vip
-from console.planning.wish import Target
+from console.planning import routes
+from console.planning.wish import Target, Wish
 from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
@@ -19,10 +20,12 @@ from console.views.details import node_lines
 from console.views.targets import node_target_of
 from console.views.view import View
 
+NO_VIP = ("this node has no VIP", "[[vips]] of its agent's config")
+
 
 class NodeScreen(LiveScreen):
     TOPICS = frozenset({"flowtable"})
-    FOOTER = ("enter", "up", "drain", "undrain", "vips", "drops", "sort", "freeze")
+    FOOTER = ("enter", "up", "drain", "undrain", "route", "vips", "drops", "sort", "freeze")
 
     def __init__(self, address: str) -> None:
         super().__init__()
@@ -44,11 +47,17 @@ class NodeScreen(LiveScreen):
         table = placing.lines(placing.flow_table(agent, view.now))
         self.pane("about", [*node_lines(node), *table])
         self.pane("vips_rule", [rule(f"VIPs on {agent.name}", self.size.width)])
-        none = why_empty([agent], view.now, lambda agent: agent.vips, "this node has no VIPs")
+        none = why_empty([agent], view.now, lambda agent: agent.vips, *NO_VIP)
         self.table.show(rows.vips([agent], view.now), none)
 
     def target(self, view: View) -> Target | str:
         return node_target_of(view, self.address)
+
+    def routed(self, view: View) -> Wish | str:
+        """Of the VIP under the cursor, on this node."""
+        if not self.vip_name():
+            return "no VIP under the cursor"
+        return routes.of_vip(self.vip_name(), view.agents, view.now, (self.address,))
 
     def node(self) -> str:
         return self.address

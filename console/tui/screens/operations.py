@@ -11,8 +11,8 @@ from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views.blank import why_empty
-from console.views.cells import rule
+from console.views.blank import NO_OPERATION, why_empty
+from console.views.cells import TextLine, line, rule
 from console.views.operations import (
     OPERATIONS,
     Operation,
@@ -20,9 +20,8 @@ from console.views.operations import (
     operations,
     undoable,
 )
+from console.views.standing import maybe_missing
 from console.views.view import View
-
-NONE = "the agents remember no operation"
 
 
 class OperationsScreen(LiveScreen):
@@ -37,12 +36,18 @@ class OperationsScreen(LiveScreen):
         yield Painted(id="operation")
 
     def draw(self, view: View) -> None:
-        none = why_empty(view.agents, view.now, lambda agent: agent.node, NONE)
+        none = why_empty(view.agents, view.now, lambda agent: agent.node, *NO_OPERATION)
         self.table.show(operations(view.agents, view.now), none)
         row: Operation | None = self.table.current
         self.pane("detail_rule", [rule("node by node" if row else "-", self.size.width)])
         room = self.query_one("#operation", Painted).size.height
         self.pane("operation", operation_lines(row, room) if row else [])
+
+    def standing(self, view: View) -> TextLine:
+        """An operation that is not over is on show here already."""
+        if view.note:
+            return super().standing(view)
+        return line(f" {maybe_missing(view.agents, view.now)}", "stale")
 
     def action_undo(self) -> None:
         row: Operation | None = self.table.current

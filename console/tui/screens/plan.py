@@ -335,6 +335,7 @@ class PlanDialog(ModalScreen[None]):
     def _show_cli(self) -> None:
         reason = self.query_one("#why", Input).value
         why = self._in_turn_text()
+        why += "".join(f" --node {name}" for name in self.wish.only)
         why += "".join(f" --allow {guard}" for guard in self._terms.allow)
         why += f" --for {self._terms.expires:.0f}s" if self._terms.expires else ""
         why += f" --reason {_quoted(reason)}" if reason else ""

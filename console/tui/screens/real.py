@@ -11,6 +11,7 @@ from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.blank import why_empty
 from console.views.cells import line, rule
 from console.views.everywhere import ON_NODES, OnNode, on_nodes
 from console.views.targets import named_target
@@ -30,13 +31,15 @@ class RealScreen(LiveScreen):
         return f"Reals › {self.address}{f' of {self.vip}' if self.vip else ''} on every node"
 
     def body(self) -> ComposeResult:
-        yield LineTable[OnNode](ON_NODES, empty=f"no node has told of {self.address}")
+        yield LineTable[OnNode](ON_NODES, empty="")
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="detail")
 
     def draw(self, view: View) -> None:
         found = on_nodes(view.agents, view.now, self.address)
-        self.table.show(found)
+        nothing = (f"no node has {self.address}", "3, Enter has the reals of a VIP")
+        none = why_empty(view.agents, view.now, lambda agent: agent.reals, *nothing)
+        self.table.show(found, none)
         row: OnNode | None = self.table.current
         self.pane("detail_rule", [rule("its check there" if row else "-", self.size.width)])
         self.pane("detail", [line(f" {row.node}  {row.real.check}")] if row else [])

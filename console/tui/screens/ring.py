@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
+from console.planning import routes
+from console.planning.wish import Wish
 from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views.blank import why_empty
 from console.views.cells import rule
 from console.views.rings import RINGS, NodeRing, moved_lines, node_rings
 from console.views.view import View
@@ -25,17 +28,25 @@ class RingScreen(LiveScreen):
         return f"VIPs › {self.vip} › ring"
 
     def body(self) -> ComposeResult:
-        yield LineTable[NodeRing](RINGS, empty=f"no node has told of {self.vip}")
+        yield LineTable[NodeRing](RINGS, empty="")
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="moved")
 
     def draw(self, view: View) -> None:
-        self.table.show(node_rings(self.vip, view.agents, view.now, view.store.rings))
+        nothing = (f"no node has {self.vip}", "3 has all VIPs")
+        none = why_empty(view.agents, view.now, lambda agent: agent.vips, *nothing)
+        self.table.show(node_rings(self.vip, view.agents, view.now, view.store.rings), none)
         row: NodeRing | None = self.table.current
         title = f"{row.node} against most nodes" if row else "-"
         self.pane("detail_rule", [rule(title, self.size.width)])
         room = self.query_one("#moved", Painted).size.height
-        self.pane("moved", moved_lines(row, room) if row else [])
+        self.pane("moved", moved_lines(row, room, past=view.past is not None) if row else [])
+
+    def routed(self, view: View) -> Wish | str:
+        """On the node under the cursor."""
+        if not self.node():
+            return "no node under the cursor"
+        return routes.of_vip(self.vip, view.agents, view.now, (self.node(),))
 
     def node(self) -> str:
         row: NodeRing | None = self.table.current

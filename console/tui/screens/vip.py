@@ -13,6 +13,7 @@ from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import tables
+from console.views.blank import why_empty
 from console.views.cells import rule
 from console.views.details import real_lines
 from console.views.targets import real_target
@@ -41,7 +42,7 @@ class VipScreen(LiveScreen):
         return f"VIPs › {self.vip} › reals"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Real](tables.REALS, empty=f"no node has told of reals of {self.vip}")
+        yield LineTable[Real](tables.REALS, empty="")
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="detail")
 
@@ -50,7 +51,9 @@ class VipScreen(LiveScreen):
         if self._row and found:
             self.table.select(self._row)
             self._row = ""
-        self.table.show(found)
+        nothing = (f"no node has a real of {self.vip}", "3 has all VIPs")
+        none = why_empty(view.agents, view.now, lambda agent: agent.reals, *nothing)
+        self.table.show(found, none)
         real: Real | None = self.table.current
         title = f"{real.address} per node" if real else "-"
         self.pane("detail_rule", [rule(title, self.size.width)])

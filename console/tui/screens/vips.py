@@ -13,13 +13,11 @@ from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import tables
-from console.views.blank import why_empty
+from console.views.blank import NO_VIP, why_empty
 from console.views.cells import rule
 from console.views.details import vip_lines
 from console.views.targets import vip_target
 from console.views.view import View
-
-NONE = "no node has VIPs: they are written in the agents' configuration"
 
 
 class VipsScreen(LiveScreen):
@@ -29,6 +27,7 @@ class VipsScreen(LiveScreen):
         "ring",
         "drain",
         "undrain",
+        "route",
         "fleet",
         "drops",
         "filter",
@@ -45,7 +44,7 @@ class VipsScreen(LiveScreen):
         yield Painted(id="detail")
 
     def draw(self, view: View) -> None:
-        none = why_empty(view.agents, view.now, lambda agent: agent.vips, NONE)
+        none = why_empty(view.agents, view.now, lambda agent: agent.vips, *NO_VIP)
         self.table.show(self.rows(view, lambda: rows.vips(view.agents, view.now)), none)
         vip: Vip | None = self.table.current
         self.pane("detail_rule", [rule(f"{vip.name} per node" if vip else "-", self.size.width)])
