@@ -220,6 +220,13 @@ class DataPlane:
                 self._set_control_flag(abi.PREFIXES, on=any(self._tables.networks()))
         self._flip(vip_num, 0)
         self.put_quic_ids(vip_num, {})
+        self._begin_totals(vip_num)
+
+    def _begin_totals(self, vip_num: int) -> None:
+        """The number's next VIP begins at 0; number 0 keeps what is gone, so that sums go on."""
+        totals = self._vip_totals.view(np.uint64).reshape(self.cpus, abi.MAX_VIPS, -1)
+        totals[:, 0, :3] += totals[:, vip_num, :3]  # drops of no VIP the program counts there
+        totals[:, vip_num] = 0
 
     def set_own_addresses(self, addresses: Iterable[Address]) -> None:
         """What comes encapsulated to these, for a VIP, is decapsulated and left to the host."""
@@ -238,6 +245,8 @@ class DataPlane:
         """
         assert 0 < real.real_num < abi.MAX_REALS
         assert 0 < real.generation < 256
+        if real.generation != self._reals["generation"][real.real_num]:
+            self._real_totals.reshape(self.cpus, -1)[:, real.real_num] = 0  # it begins at 0
         fresh = np.frombuffer(bytes(packed_real(real)), np.uint64)
         words = self._reals[real.real_num : real.real_num + 1].view(np.uint64)
         words[:2] = fresh[:2]
