@@ -14,7 +14,7 @@
 
 #include "reasons.h"
 
-#define LB_ABI_VERSION 5
+#define LB_ABI_VERSION 6
 
 #define LB_MAX_VIPS 512		/* vip_num 0 is none */
 #define LB_MAX_REALS 4096	/* real_num 0 is none; a real behind two VIPs has two numbers */
@@ -342,24 +342,32 @@ struct lb_probe_totals {
 	lb_u64 pad[3];			/* to a cache line */
 };
 
-/* The work of ring.c. Map `fill`, one entry. */
-#define LB_FILL_NOBODY 0xffff	/* a slot that is not taken yet */
-#define LB_FILL_REST 256	/* so many slots are left when the members stop walking */
+/*
+ * The work of ring.c. Map `fill`, one entry.
+ *
+ * A slot is a fraction of the ring there, in units of 2^-64: its number times LB_FILL_UNIT, and LB_FILL_BIAS. Sums wrap
+ * around as the ring does, each time one unit short, for 65537 divides 2^64 - 1; the bias is more than a walk can lose,
+ * and no slot's fraction is so near to another place that it would matter.
+ */
+#define LB_FILL_UNIT 0x0000ffff0000ffff	/* (2^64 - 1) / LB_RING_SLOTS */
+#define LB_FILL_BIAS 0x400000000000
+#define LB_FILL_PLACE_BITS 17	/* so many first bits are like no other slot's */
+#define LB_FILL_REST 128	/* so many slots are left when the members stop walking */
 
 struct lb_fill_member {
-	lb_u32 next;			/* where its permutation goes on */
-	lb_u32 skip;
-	lb_u32 inverse;			/* of skip, modulo the number of slots: for the rest only */
-	lb_u32 pad;
+	lb_u64 next;			/* where its permutation goes on */
+	lb_u64 skip;
 };
 
 struct lb_fill {
+	lb_u8 taken[1 << LB_FILL_PLACE_BITS];	/* place -> 1; while the members walk */
 	lb_u32 turn;			/* turns taken so far; LB_RING_SLOTS: the ring is full */
 	lb_u32 free_slots;		/* listed in `free`; 0 while the members walk */
 	struct lb_fill_member members[LB_MAX_REALS];
+	lb_u32 inverse[LB_MAX_REALS];	/* member -> 1 / skip, modulo the number of slots: for the rest only */
+	lb_u32 free[LB_FILL_REST];	/* numbers of slots */
 	lb_u16 order[LB_RING_ROW];	/* turn -> member */
 	lb_u16 slots[LB_RING_ROW];	/* slot -> member */
-	lb_u32 free[LB_FILL_REST];
 };
 
 enum lb_fill_result {

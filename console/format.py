@@ -35,6 +35,14 @@ def write_in(style: Style) -> None:
     _style = style
 
 
+def shown(text: str) -> str:
+    """Text of an agent or another operator as one may give it to a terminal, in one line: what
+    would steer the terminal, or turn round how the line reads, is `?`."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def si(value: float | None) -> str:
     """Three significant digits and a decimal prefix, at most five characters: `1.31M`, `21.4k`.
     In other units (`--units`): `1.25Mi` of powers of 1024, or the plain number `1312345`."""

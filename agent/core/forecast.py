@@ -37,15 +37,14 @@ class Forecast(NamedTuple):
 def of_overrides(
     state: NodeState, overrides: tuple[Override, ...], fill: maglev.Fill | None
 ) -> Forecast:
-    """What becomes of each real."""
-    if not overrides[0].real:
-        return Forecast(tuple(_of_whole(state, override) for override in overrides), ())
+    """What becomes of each real, VIP, and the node."""
+    whole = tuple(_of_whole(state, override) for override in overrides if not override.real)
     by_vip: dict[str, list[Override]] = {}
-    for override in overrides:
+    for override in filter(lambda each: each.real, overrides):
         by_vip.setdefault(override.vip, []).append(override)
     made = [_of_vip_overrides(state, state.vips[name], of, fill) for name, of in by_vip.items()]
     changes = tuple(change for found, _ in made for change in found)
-    return Forecast(changes, tuple(impact for _, impact in made))
+    return Forecast(whole + changes, tuple(impact for _, impact in made))
 
 
 def _of_whole(state: NodeState, override: Override) -> Change:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes as c
 from typing import NamedTuple
 
-ABI_VERSION = 5
+ABI_VERSION = 6
 MAX_VIPS = 512
 MAX_REALS = 4096
 RING_SLOTS = 65537
@@ -68,8 +68,10 @@ JUMPS = 1
 EVENT_CONCLUSION = 0
 EVENT_ENTRY = 1
 EVENT_EXIT = 2
-FILL_NOBODY = 0xFFFF
-FILL_REST = 256
+FILL_UNIT = 0x0000FFFF0000FFFF
+FILL_BIAS = 0x400000000000
+FILL_PLACE_BITS = 17
+FILL_REST = 128
 FILL_MORE = 0
 FILL_DONE = 1
 FILL_BROKEN = 2
@@ -308,21 +310,21 @@ class ProbeTotals(c.Structure):
 
 class FillMember(c.Structure):
     _fields_ = [
-        ("next", c.c_uint32),
-        ("skip", c.c_uint32),
-        ("inverse", c.c_uint32),
-        ("pad", c.c_uint32),
+        ("next", c.c_uint64),
+        ("skip", c.c_uint64),
     ]
 
 
 class Fill(c.Structure):
     _fields_ = [
+        ("taken", c.c_uint8 * (1 << FILL_PLACE_BITS)),
         ("turn", c.c_uint32),
         ("free_slots", c.c_uint32),
         ("members", FillMember * MAX_REALS),
+        ("inverse", c.c_uint32 * MAX_REALS),
+        ("free", c.c_uint32 * FILL_REST),
         ("order", c.c_uint16 * RING_ROW),
         ("slots", c.c_uint16 * RING_ROW),
-        ("free", c.c_uint32 * FILL_REST),
     ]
 
 
@@ -430,7 +432,9 @@ CONSTANTS: dict[str, int] = {
     "LB_MAP_JUMPS": 20,
     "LB_JUMP_RARE": JUMP_RARE,
     "LB_JUMPS": JUMPS,
-    "LB_FILL_NOBODY": FILL_NOBODY,
+    "LB_FILL_UNIT": FILL_UNIT,
+    "LB_FILL_BIAS": FILL_BIAS,
+    "LB_FILL_PLACE_BITS": FILL_PLACE_BITS,
     "LB_FILL_REST": FILL_REST,
     "LB_FILL_MORE": FILL_MORE,
     "LB_FILL_DONE": FILL_DONE,

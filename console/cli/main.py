@@ -81,7 +81,9 @@ def _complete(given: Sequence[str]) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    print(f"remora: {text}", file=sys.stderr)
+    from console.format import shown
+
+    print(*map(shown, f"remora: {text}".split("\n")), sep="\n", file=sys.stderr)
     return code
 
 

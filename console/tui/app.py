@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -169,7 +170,9 @@ def run(settings: Settings, who: str, render: Render = "diff") -> int:
     app.arming = arming.Arming(never=settings.view_only)
     app.store = Store(client.addresses, settings.max_age)
     app.appearance = settings.appearance
-    app.painted = client.start
+    app.painted = lambda: _shown(client)
+    # What start-up makes stays: looking through it for rubbish, again and again, finds nothing.
+    gc.disable()
     try:
         app.run(mouse=settings.appearance.with_mouse(os.environ))
     finally:
@@ -177,3 +180,16 @@ def run(settings: Settings, who: str, render: Render = "diff") -> int:
         if app.recorder is not None:
             app.recorder.close()
     return crash.tell(app.failure) if app.failure else app.return_code or Exit.DONE
+
+
+SELDOM = (20_000, 20, 50)
+"""Thresholds of Python's collector.  What comes from agents has no cycles, and one look through all
+of five hundred agents' snapshots keeps a key waiting for a tenth of a second."""
+
+
+def _shown(client: Client) -> None:
+    """The first screen is there."""
+    gc.freeze()
+    gc.set_threshold(*SELDOM)
+    gc.enable()
+    client.start()

@@ -45,6 +45,8 @@ EVERY = frozenset(topic.decode() for topic in TOPICS)
 """Of a recording."""
 JUDGE_EVERY = 0.9
 """Seconds for which the problems that were found stand: agents tell of themselves once a second."""
+FEW, SLICES = 20, 5
+"""Of more agents what came is filed several times a frame: a key waits for one part of it only."""
 RINGS_AT_ONCE, RINGS_AGAIN = 8, 5.0
 """Rings asked for at a time, and seconds until the next: a ring is 128 KiB."""
 
@@ -110,6 +112,8 @@ class FrameApp(KeyOrderApp):
         self.source.when_replied(self._wake)
         if self._frame_every is not None:
             self.set_interval(self._frame_every, self._tick)
+            if len(self.source.addresses) > FEW:
+                self.set_interval(self._frame_every / SLICES, self._file)
         self.watch_terminal()
 
     def _wake(self) -> None:
@@ -156,9 +160,6 @@ class FrameApp(KeyOrderApp):
             self.scrub.take(reply)
             self._judged = float("-inf")  # a ring, or what an agent had not told before
             self.replied(reply)
-        if isinstance(self.screen, PlanDialog):
-            # The table behind a dialog is held.
-            self._hold_behind(self.screen_stack[-2])
 
     def _tell_of_others(self, inbox: Inbox) -> None:
         """What another operator just did is said on whatever screen there is."""
@@ -183,7 +184,7 @@ class FrameApp(KeyOrderApp):
         missing = wanted(list(self.store.agents.values()), now, self.store.rings)
         for address, vip in missing[:RINGS_AT_ONCE]:
             self.source.send(address, RingOf(vip))
-            self._rings_due = now + RINGS_AGAIN
+        self._rings_due = now + (RINGS_AGAIN if missing else JUDGE_EVERY)
 
     def replied(self, reply: Any) -> None:  # noqa: ANN401  # a Reply
         """To whom it belongs: the dialog, or the screen that asked."""
@@ -199,6 +200,9 @@ class FrameApp(KeyOrderApp):
         if not self.screen_stack:
             return
         screen = self.screen
+        if isinstance(screen, PlanDialog) and self._frozen is None:
+            # The table behind a dialog is held.
+            self._hold_behind(self.screen_stack[-2])
         if not isinstance(screen, LiveScreen) or not screen.composed:
             return
         if self.scrub.wanted:

@@ -9,6 +9,7 @@ from console import format as fmt
 from console.model import rows
 from console.model.rates import HISTORY_SECONDS
 from console.model.records import Emptied, Node, Real, Vip
+from console.model.tracks import added
 from console.views.blank import NO_VIP, why_empty
 from console.views.cells import Cell, TextLine, line
 from console.views.view import View
@@ -51,7 +52,7 @@ def node_lines(node: Node) -> list[TextLine]:
                 f"  miss {fmt.percent(node.misses)}{old}"
                 f"  flows {fmt.si(snapshot.live_flows)}{old}  "
             ),
-            Cell(fmt.sparkline(node.history, 16, HISTORY_SECONDS), "hot"),
+            Cell(fmt.sparkline(added(node.tracks), 16, HISTORY_SECONDS), "hot"),
         ),
     ]
 

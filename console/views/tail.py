@@ -56,8 +56,10 @@ def tone(line: Line) -> str:
 def written(line: Line) -> str:
     """`14:03:21.99 lb1  drop    fragment  web  udp 192.0.2.1:53 -> 10.200.0.1:80  381 B`"""
     if line.event is None:
-        return f"-- {line.node} lost {line.lost} events before {fmt.clock(line.wall)} --"
-    return f"{fmt.clock(line.wall, digits=2)} {line.node:<8} {in_words(line.event.body)}"
+        text = f"-- {line.node} lost {line.lost} events before {fmt.clock(line.wall)} --"
+    else:
+        text = f"{fmt.clock(line.wall, digits=2)} {line.node:<8} {in_words(line.event.body)}"
+    return fmt.shown(text)  # no reason that somebody gave makes two lines of one
 
 
 def recent(log: EventLog, room: int) -> list[TextLine]:

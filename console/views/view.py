@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from console import format as fmt
 from console.model.rates import HISTORY_SECONDS, Sum, total
 from console.model.records import Node
 from console.model.store import Agent, Store
+from console.model.tracks import added
 from console.model.underway import underway
 from console.planning.arming import Arming
 from console.views.alerts import Alert
@@ -140,7 +141,11 @@ def totals(found: Sequence[Node], *, large: bool) -> list[TextLine]:
     new = _sum([n.new_flows_per_second for n in live], gone)
     flows = _sum([n.snapshot.live_flows if n.snapshot else None for n in live], gone)
     dropped = _sum([n.drop_pps for n in live], gone)
-    spark = fmt.sparkline(_added([n.history for n in live]), 40 if large else 30, HISTORY_SECONDS)
+    spark = fmt.sparkline(
+        added([track for node in live for track in node.tracks]),
+        40 if large else 30,
+        HISTORY_SECONDS,
+    )
     if not large:
         return [
             line(
@@ -167,13 +172,3 @@ def _text(value: Sum, factor: int = 1) -> str:
     if value.value is None:
         return fmt.UNKNOWN
     return fmt.si(value.value * factor) + (f"+{value.left_out}?" if value.left_out else "")
-
-
-def _added(histories: Iterable[Sequence[float | None]]) -> list[float | None]:
-    """Histories of several nodes added up from the newest back; unknown where one is."""
-    kept = [history for history in histories if history]
-    length = min((len(history) for history in kept), default=0)
-    columns = zip(*(history[len(history) - length :] for history in kept), strict=True)
-    return [
-        None if None in column else sum(v for v in column if v is not None) for column in columns
-    ]

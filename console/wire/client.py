@@ -94,6 +94,7 @@ class Client:
         allow: tuple[str, ...] = (),
         expires: float = 0.0,
         confirm: float = 0.0,
+        idempotency_key: str = "",
         steps: bool = False,
         timeout: float = ANSWER_TIMEOUT,
     ) -> str:
@@ -111,6 +112,7 @@ class Client:
             allow=allow,
             expires=expires,
             confirm=confirm,
+            idempotency_key=idempotency_key,
             sent=wall,
             deadline=wall + timeout + LATE,
             steps=steps,

@@ -15,7 +15,7 @@ import pytest
 
 from agent.boundary import EffectError
 from agent.core import maglev
-from agent.dataplane import abi, loader
+from agent.dataplane import abi, loader, ring_fill
 from agent.dataplane.maps import QUARANTINE, DataPlane
 from shared.model import RING_SLOTS
 from tests.bpf import frames
@@ -49,6 +49,21 @@ def test_r1_ring_c_equals_the_paper(rig: Rig) -> None:
     members = crowd(34, 100)
     ring = maglev.ring(members, SEED, fill=rig.dataplane.fill)
     assert [ring.addresses[i] for i in ring.slots] == lookup_table(members, SEED, RING_SLOTS)
+
+
+def test_r6_each_slot_has_a_place_of_its_own_wherever_a_walk_came_from() -> None:
+    """A sum of fractions is one unit short per turn of the ring, of which a walk takes 65,536."""
+    slots = np.arange(RING_SLOTS)
+    exact = ring_fill.fractions(slots) + np.uint64(abi.FILL_BIAS)
+    short = exact - np.uint64(RING_SLOTS)
+    assert len(set(ring_fill.places(slots).tolist())) == RING_SLOTS
+    assert np.array_equal(ring_fill.slots_at(ring_fill.places(slots)), slots)
+    for fractions in (exact, short):
+        assert np.array_equal(
+            fractions >> np.uint64(64 - abi.FILL_PLACE_BITS), ring_fill.places(slots)
+        )
+        doubled = [(int(x) >> 32) * 2 * RING_SLOTS >> 32 for x in fractions]
+        assert doubled == [2 * slot for slot in range(RING_SLOTS)]
 
 
 def test_r1_fills_do_not_see_each_other(rig: Rig) -> None:

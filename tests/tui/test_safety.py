@@ -221,6 +221,32 @@ async def test_a_guard_is_passed_by_name_only_and_a_change_may_end_by_itself(
         assert (last.allow, last.expires, last.dry_run) == (("min-healthy",), 3600.0, False)
 
 
+async def test_terms_typed_while_the_nodes_are_asked_are_not_passed_over(tmp_path: Path) -> None:
+    """K2: an operator who typed `for 30m` must not send a drain without an end."""
+    with FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            one.deaf = True
+            await pilot.press("D")
+            dialog: Any = app.screen
+            await until(pilot, lambda: len(one.changes) == 1, "the node is asked")
+            dialog.query_one("#for", Input).value = "30m"
+            await pilot.pause()
+            one.deaf = False
+            await until(pilot, lambda: dialog._ready, "the node has answered")
+            dialog.query_one("#confirm", Input).value = dialog.wanted
+            go, replan = (dialog.query_one(f"#{name}", Button) for name in ("go", "replan"))
+            await pilot.pause()
+            assert go.disabled, "the plan on show has no end, the field has one"
+            replan.focus()
+            await pilot.press("enter")
+            await confirm(pilot)
+            go.focus()
+            await pilot.press("enter")
+            await sees(pilot, "applied 1/1")
+        assert one.changes[-1].expires == 1800.0
+
+
 async def test_a_vip_is_drained_and_a_real_disabled_by_plans() -> None:
     app = ready()
     async with app.run_test(size=(80, 24)) as pilot:

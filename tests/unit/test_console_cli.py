@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from console.cli import main as cli
 from console.exits import Exit
-from shared.messages import Drain, RolloutRow, Undrain, Weight
+from shared.messages import ChangeEvent, Drain, RolloutRow, Undrain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import DNS, REALS, WEB, Fleet, events
@@ -270,6 +272,87 @@ def test_an_operation_that_goes_on_keeps_its_deadline_and_its_end(
     wanted = Drain("10.3.1.2", "web", deadline=600.0, then="kill")
     assert [c.action for agent in two for c in agent.changes] == [wanted, wanted]
     assert {c.expires for agent in two for c in agent.changes} == {expires}
+
+
+def under_way(*agents: FakeAgent) -> None:
+    for agent in agents:
+        agent.fleet.rollouts = (
+            RolloutRow("op1", "ann@jump", (f"drain {TARGET}",), "running", 0.0, terms=""),
+        )
+
+
+@pytest.mark.parametrize("words", [("confirm", "op1"), ("op", "hold", "op1")])
+def test_an_order_that_was_refused_is_no_success(
+    two: Pair, words: tuple[str, ...], capsys: Capture
+) -> None:
+    """K1: a script that took a refused `confirm` for done would see its change go back, and a
+    rollout that is said to be held must not go on."""
+    under_way(*two)
+    for agent in two:
+        agent.only_looks = True
+    assert remora(*words, agents=two) == Exit.NOT_ALLOWED
+    said = capsys.readouterr()
+    assert "may look only" in said.out + said.err
+    assert "op1: held" not in said.out
+    two[1].only_looks = False
+    if words[0] == "op":
+        assert remora(*words, agents=two) == Exit.PARTIAL
+
+
+def test_no_text_of_others_steers_the_terminal(two: Pair, capsys: Capture) -> None:
+    """K4: names, reasons and error texts are those of agents and of other operators."""
+    hostile = "\x1b]52;c;aGk=\x07\x9b2J\u202e"
+    under_way(*two)
+    for agent in two:
+        row = agent.fleet.rollouts[0]
+        agent.fleet.rollouts = (msgspec.structs.replace(row, who=f"ann{hostile}", why=hostile),)
+        agent.guard = f"last{hostile}"
+        body = ChangeEvent(f"mo{hostile}", f"drain{hostile}", "applied\nlb9: refused", 7)
+        agent.events = [agent.fleet.event(0, 1.0, body)]
+    for words in (
+        ("get", "op", "-o", "wide"),
+        ("get", "op", "-o", "csv"),
+        ("drain", TARGET, "-y"),
+        ("events",),
+        ("--color", "always", "status"),
+        ("watch", "operations", "--count", "1", "--every", "0.1"),
+    ):
+        remora(*words, agents=two)
+        said = "".join(capsys.readouterr())
+        assert said
+        assert not re.search(r"\x1b(?!\[(31;1|32|33|36|1|2)?m)|[\x07\x9b\u202e]", said), words
+        if words == ("events",):
+            assert "\nlb9" not in said, "one line of a log is one event"
+        if "always" in words:
+            assert "\x1b[" in said, "colours are ours"
+
+
+def test_stages_want_a_canary(two: Pair, capsys: Capture) -> None:
+    """Not a node is asked, let alone all of them changed at once."""
+    assert remora("drain", TARGET, "--yes", "--batch", "1", agents=two) == Exit.USAGE
+    assert "only with a canary" in capsys.readouterr().err
+    assert [agent.changes for agent in two] == [[], []]
+
+
+def test_an_operation_goes_on_as_before_but_for_what_is_typed(two: Pair, capsys: Capture) -> None:
+    under_way(*two)
+    for agent in two:
+        row = agent.fleet.rollouts[0]
+        held = msgspec.structs.replace(row, state="held", terms="--canary lb1 --soak 7s")
+        agent.fleet.rollouts = (held,)
+    assert remora("op", "resume", "op1", "--batch", "2", "--dry-run", agents=two) == Exit.DONE
+    assert "ok on 2 nodes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [("confirm",), ("op", "hold", "op1"), ("drain", TARGET, "-y")])
+def test_a_cluster_for_looking_only_is_that_for_every_verb(
+    two: Pair, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    under_way(*two)
+    config = tmp_path / "config.toml"
+    config.write_text("view_only = true\n")
+    assert remora("--config", str(config), *words, agents=two) == Exit.NOT_ALLOWED
+    assert [agent.changes for agent in two] == [[], []]
 
 
 def test_what_is_not_found_again_is_no_success(two: Pair, capsys: Capture) -> None:

@@ -19,6 +19,7 @@ from console.exits import Exit, VerbError
 from console.format import clock
 from console.model.moment import moment
 from console.model.store import Arrived, Inbox, Liveness, Store
+from console.model.tracks import added
 from console.wire.archive import Archive
 from console.wire.client import Client
 from console.wire.hour import recalled
@@ -250,6 +251,22 @@ def test_audit_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert chain.verify(lines[0:1]).records == 1
 
 
+def test_an_audit_that_was_tampered_with_is_shown_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """K4: no value in it ends the verb, and none steers the terminal."""
+    file = tmp_path / "audit.jsonl"
+    lines = [
+        '{"at": "soon", "what": "a"}', '{"at": 1e300, "key": ["x"], "node": 7, "what": "b"}',
+        '{"at": null, "what": "c\\u001b]0;x\\u0007"}', "[" * 100_000, "{}", '{"at": NaN}',
+    ]  # fmt: skip
+    file.write_text("\n".join(lines))
+    code, text = said(capsys, "audit", "--file", str(file))
+    assert (code, text.count("\n")) == (0, len(lines))
+    assert "\x1b" not in text
+    assert said(capsys, "audit", "--file", str(file), "--verify")[0] == Exit.FAILED
+
+
 def test_looking_asks_nobody() -> None:
     archive = Archive([Record(WALL, LB1, (b"x",))], WALL, [LB1])
     archive.send(LB1, Look())
@@ -269,6 +286,6 @@ def test_a_clock_that_jumps_an_hour_changes_no_rate() -> None:
         assert isinstance(node, NodeSnapshot)
         jumped = msgspec.structs.replace(node, wall=node.wall + (3600.0 if second > 9 else 0.0))
         store.take(Inbox([Arrived(LB1, jumped, 100.0 + second)]))
-    rates = {rate for rate in store.agents[LB1].history["node"] if rate is not None}
+    rates = {rate for rate in added([store.agents[LB1].track("node")]) if rate is not None}
     assert len(rates) == 1, "one steady rate, before, over and after the jump"
     assert store.agents[LB1].liveness(120.0) is Liveness.LIVE
