@@ -48,10 +48,11 @@ class Playback:
         operation: str = "",
         allow: tuple[str, ...] = (),
         expires: float = 0.0,
+        idempotency_key: str = "",
         timeout: float = 0.0,
     ) -> str:
         assert address in self.addresses
-        del why, expect_revision, operation, allow, expires, timeout
+        del why, expect_revision, operation, allow, expires, idempotency_key, timeout
         self.sent.append((address, action, dry_run))
         return f"playback-{len(self.sent)}"
 
