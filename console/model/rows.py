@@ -162,6 +162,8 @@ def _vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
         return State("✕ no real", "bad", 8)
     if fewest.reals_up < fewest.quorum:
         return State("✕ no quorum", "bad", 8)
+    if any(row.phase for row in shown):
+        return _leaving(shown)
     if len({row.ring_digest for row in shown}) > 1:
         return State("◐ canary", "warn", 2) if canary else State("▲ rings differ", "warn", 5)
     if fewest.reals_up == fewest.quorum < fewest.reals:
@@ -169,6 +171,15 @@ def _vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
     if fewest.reals_up < fewest.reals:
         return State(f"◐ {fewest.reals_up} of {fewest.reals}", "warn", 2)
     return UP
+
+
+def _leaving(shown: Sequence[VipRow]) -> State:
+    """Drained on some nodes, or on all: then in the words of the one that is furthest behind."""
+    phases = [row.phase for row in shown if row.phase]
+    if len(phases) < len(shown):
+        return State(f"◐ drn {len(phases)}/{len(shown)}", "warn", 2)
+    first = min(phases, key=("shutting", "withdrawn", "drained").index)
+    return State("◐ drain" if first == "shutting" else f"○ {first}", "warn", 2)
 
 
 # ---- reals
