@@ -135,8 +135,8 @@ def load(request: Request) -> Loaded:
 
     Raises LoadError with the compiler's or the verifier's own words.
     """
-    root = str(_HERE.parent)
-    code = f"import sys; sys.path.append({root!r}); from agent.dataplane.loader_child import main; main()"
+    path = f"import sys; sys.path.append({str(_HERE.parent)!r})"
+    code = f"{path}; from agent.dataplane.loader_child import main; main()"
     try:
         done = subprocess.run(
             [PYTHON, "-I", "-c", code],
