@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _with_wait(argv or sys.argv[1:])
     if given[:1] == ["complete"]:
         return _complete(given[1:])
-    arguments = parser().parse_args(given)
+    arguments = _parsed(given)
     arguments.agents += getattr(arguments, "agents_after", [])
     arguments.quiet |= getattr(arguments, "quiet_after", False)
     _write_in(arguments)
@@ -45,6 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe has left; Python's own flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
+
+
+REST = {"diff": "about", "trace": "filter", "drain": "object", "undrain": "object",
+        "maint": "object"}  # fmt: skip
+"""Verb -> its last words, which may stand behind flags too: argparse takes those before only."""
+
+
+def _parsed(given: Sequence[str]) -> argparse.Namespace:
+    grammar = parser()
+    arguments, more = grammar.parse_known_args(given)
+    rest = REST.get(arguments.verb)
+    if more and (rest is None or any(word.startswith("-") for word in more)):
+        grammar.error(f"unrecognized arguments: {' '.join(more)}")
+    if more and rest:
+        setattr(arguments, rest, [*getattr(arguments, rest), *more])
+    return arguments
 
 
 def _write_in(arguments: argparse.Namespace) -> None:

@@ -97,6 +97,17 @@ def test_with_its_own_file(two: Pair, capsys: Capture, guard: str, error: str, c
     assert all(c.dry_run and c.action == Reload("") for agent in two for c in agent.received)
 
 
+def test_nodes_may_stand_behind_flags(two: Pair, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "new.toml"
+    file.write_text("")
+    assert diff(two, "--file", str(file), "lb2") == Exit.DONE
+    assert "lb1" not in capsys.readouterr().err
+    with pytest.raises(SystemExit) as left:
+        diff(two, "lb1", "--disc", "lb2")
+    assert left.value.code == Exit.USAGE
+    assert "unrecognized arguments: --disc" in capsys.readouterr().err
+
+
 def test_flags_of_config_are_not_of_rings(two: Pair, capsys: Capture) -> None:
     agents = [w for a in two for w in ("-a", a.address)]
     assert cli.main([*agents, "diff", "ring", "--disk"]) == Exit.USAGE

@@ -118,7 +118,9 @@ def _with_file(session: Session, agents: Sequence[Agent], arguments: Namespace) 
 def _text(file: str) -> str:
     try:
         return Path(file).read_text()
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise VerbError(f"{file}: {error.strerror}") from error
+    except ValueError as error:
         raise VerbError(f"{file}: {error}") from error
 
 
