@@ -110,13 +110,15 @@ def as_told(
         for address, node, lines in lines_by_node
         for text in lines
     ]
+    if not parts:
+        raise ObjectError(f"{title}: the nodes do not say how")
     lines = tuple(dict.fromkeys(text for _, _, each in lines_by_node for text in each))
     names = tuple(dict.fromkeys(text.split()[1] for text in lines))
     return Wish(verb, title, names, _orders(parts), lines)
 
 
 def _part(text: str) -> Part:
-    verb, name, *more = text.split() or ["", ""]
+    verb, name, *more = [*text.split(), "", ""] if len(text.split()) < 2 else text.split()
     kind, _, rest = name.partition("/")
     name, _, vip = rest.partition("@")
     if verb not in ("drain", "undrain", "maint", "weight") or kind not in ("real", "vip", "node"):

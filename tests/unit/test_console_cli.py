@@ -327,6 +327,23 @@ def test_no_text_of_others_steers_the_terminal(two: Pair, capsys: Capture) -> No
             assert "\x1b[" in said, "colours are ours"
 
 
+@pytest.mark.parametrize(
+    ("words", "code"), [(("drain", TARGET, "--yes"), Exit.FAILED), (("get", "real"), Exit.DONE)]
+)
+def test_a_reader_that_left_is_told_of_no_success(
+    two: Pair, words: tuple[str, ...], code: Exit
+) -> None:
+    """`remora drain ... | true` sent nothing: that is no exit 0."""
+    command = [sys.executable, "-m", "console", "-a", two[0].address, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (code, b"")
+    assert KEY not in two[0].fleet.admin
+
+
 def test_stages_want_a_canary(two: Pair, capsys: Capture) -> None:
     """Not a node is asked, let alone all of them changed at once."""
     assert remora("drain", TARGET, "--yes", "--batch", "1", agents=two) == Exit.USAGE
