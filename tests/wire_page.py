@@ -79,7 +79,8 @@ COMMON = {
     "packets": f"{COUNTED}: packets",
     "bytes": f"{COUNTED}: bytes",
     "drops": f"{COUNTED}: packets dropped, for the VIP; topic `drop`: by reason",
-    "new_flows": f"{COUNTED}: flows seen for the first time",
+    "new_flows": f"{COUNTED}: flows seen for the first time; UDP is not told where it is not "
+    "stored (`compute`, pressure)",
     "flow_hits": f"{COUNTED}: packets whose flow was known",
     "flow_misses": f"{COUNTED}: packets whose flow was not",
     "hits": f"{COUNTED}: lookups that found their flow",

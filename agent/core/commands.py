@@ -120,6 +120,7 @@ def blank_answer(state: NodeState, command: Command) -> tuple[Answer, Answer | N
         status="unchanged",
         revision=revision,
         generation=state.generation,
+        keyed=bool(command.idempotency_key),
     )
     if command.expect_revision not in (None, revision):
         why = (

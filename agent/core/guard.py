@@ -44,6 +44,8 @@ class Impact(NamedTuple):
     quorum: int
     cut_flows: int = 0
     """Live flows of reals that would be removed or disabled."""
+    uncounted: tuple[str, ...] = ()
+    """Of these: who may have flows that the flow table does not hold, in words."""
     moved: float = 0.0
     """Share of its ring that changes hands."""
     overloaded: tuple[str, ...] = ()
@@ -66,6 +68,12 @@ def check(impact: Impact, limits: Limits) -> Iterator[Refusal]:
             LIVE_FLOWS,
             f"{impact.vip}: {impact.cut_flows} live flows would lose their real; drain what "
             "is to go and wait until it is empty",
+        )
+    elif impact.uncounted:
+        yield Refusal(
+            LIVE_FLOWS,
+            f"{impact.vip}: not all flows are stored (flow_table), and "
+            f"{', '.join(impact.uncounted)} may have some; drain it and wait until it is empty",
         )
     fewer = impact.serving_after < impact.serving_before
     quorum_was_met = impact.serving_before >= impact.quorum_before

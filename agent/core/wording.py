@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 
-from agent.core.overrides import Undo
 from agent.core.state import NodeState
 from agent.nouns import Override
 from shared.messages import (
@@ -32,6 +31,9 @@ from shared.messages import (
     Weight,
 )
 from shared.model import Admin
+
+if TYPE_CHECKING:
+    from agent.core.overrides import Undo
 
 _VERBS = {Admin.ENABLED: "undrain", Admin.DRAINING: "drain", Admin.DISABLED: "maint"}
 

@@ -142,6 +142,11 @@ def _by(drain: Drain, flags: Sequence[str], text: str) -> Drain:
     return timed
 
 
+def together(actions: Sequence[Part]) -> Action:
+    """One change of them all."""
+    return actions[0] if len(actions) == 1 else Batch(tuple(actions))
+
+
 def _orders(parts: Iterable[tuple[Sequence[tuple[str, str]], Part]]) -> tuple[Order, ...]:
     """Per node: its one action, or all of its actions as one batch."""
     by_node: dict[tuple[str, str], list[Part]] = {}
@@ -149,6 +154,5 @@ def _orders(parts: Iterable[tuple[Sequence[tuple[str, str]], Part]]) -> tuple[Or
         for agent in agents:
             by_node.setdefault(agent, []).append(part)
     return tuple(
-        Order(address, node, actions[0] if len(actions) == 1 else Batch(tuple(actions)))
-        for (address, node), actions in by_node.items()
+        Order(address, node, together(actions)) for (address, node), actions in by_node.items()
     )

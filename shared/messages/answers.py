@@ -80,5 +80,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Blocks of a recording, oldest first; when they end before `until`, ask again from there."""
     more: bool = False
     """Another answer to this command follows; only to who asked for `steps`."""
+    keyed: bool = False
+    """The command's `idempotency_key` was understood: an older agent passes it over."""
     kept_from: float = 0.0
     """For `history`: Unix time of the oldest that is kept; 0: nothing is, or an older agent."""

@@ -16,6 +16,7 @@ import msgspec
 import zmq
 
 from agent.core import rollouts
+from agent.core.once import Once
 from agent.core.wording import in_words
 from agent.nouns import Part
 from shared.codec import command_frames, command_of, telemetry_frames
@@ -66,6 +67,9 @@ class FakeAgent:
         self.refuses_repetitions = ""
         """By which guard."""
         self.refusals = 0
+        self.knows_keys = True
+        """Idempotency keys; an older agent does not."""
+        self._keyed = Once()
         self.only_looks = False
         """This console's key is a viewer's there: every order is refused."""
         self.steps = True
@@ -189,7 +193,11 @@ class FakeAgent:
             return self._made(command, "ok", events=known)
         if isinstance(command.action, Rollout):
             return self._told(command, command.action)
+        before = self._keyed.answer(command, self.fleet.name, 0.0) if self.knows_keys else None
+        if before is not None:
+            return before
         answer = self._answers[command.id] = self._decided(command)
+        self._keyed.kept(command, answer, 0.0)
         if answer.status == "applied" and not command.dry_run:
             self._took_turn(command)
         if command.dry_run:
@@ -308,6 +316,7 @@ class FakeAgent:
             node=self.fleet.name,
             status=status,  # type: ignore[arg-type]
             revision=self.fleet.revision,
+            keyed=self.knows_keys and bool(command.idempotency_key),
             **more,  # type: ignore[arg-type]
         )
 

@@ -18,7 +18,7 @@ import pytest
 
 from console.cli import main as cli
 from console.exits import Exit
-from shared.messages import ChangeEvent, Drain, RolloutRow, Undrain, Weight
+from shared.messages import ChangeEvent, Drain, Emptying, RolloutRow, Undrain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import DNS, REALS, WEB, Fleet, events
@@ -465,6 +465,19 @@ def test_wait_for_drained(two: Pair, capsys: Capture) -> None:
     words = ("drain", TARGET, "--yes", "--wait=drained", "--timeout", "5")
     assert remora(*words, agents=two) == Exit.DONE
     assert "0 live flows" in capsys.readouterr().err
+
+
+def test_wait_is_for_flows_that_were_not_heard_of_yet(two: Pair, capsys: Capture) -> None:
+    """None counted is not none left while the agent does not say that the real is empty."""
+    words = ("drain", TARGET, "--yes", "--wait=drained", "--timeout", "0.6")
+    for agent in two:
+        agent.fleet.flows[KEY] = 0
+        agent.fleet.emptying[KEY] = Emptying(4000.0, 0, -1, -1, 0.0, 0.0, "")
+    assert remora(*words, agents=two) == Exit.TIMED_OUT
+    assert "0 live flows (no estimate yet) when the time was over" in capsys.readouterr().err
+    for agent in two:
+        agent.fleet.emptying[KEY] = Emptying(4000.0, 0, 0, 0, 4300.0, 0.0, "")
+    assert remora(*words, agents=two) == Exit.DONE
 
 
 def test_wait_times_out(two: Pair, capsys: Capture) -> None:

@@ -13,6 +13,7 @@ import pytest
 import zmq
 
 from console.model.store import Inbox, Liveness, Reply
+from console.wire import traffic
 from console.wire.client import Client
 from shared.messages import Answer, Command, Drain, Look, NodeSnapshot
 from shared.model import AddressError, Admin, endpoints
@@ -91,8 +92,11 @@ def test_k1_every_step_comes_even_if_an_answer_is_lost(
     assert agent.fleet.revision == 8
 
 
-def test_k1_a_step_that_does_not_come_is_not_made_up(agent: FakeAgent, client: Client) -> None:
+def test_k1_a_step_that_does_not_come_is_not_made_up(
+    agent: FakeAgent, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last thing that is known is that it was applied, and more was to come."""
+    monkeypatch.setattr(traffic, "NEXT_STEP", 1.0)
     agent.silent_about = "verified"
     with agent:
         id_ = client.send(agent.address, DRAIN, steps=True, timeout=0.5)
@@ -103,8 +107,9 @@ def test_k1_a_step_that_does_not_come_is_not_made_up(agent: FakeAgent, client: C
 
 
 def test_k1_a_refused_repetition_says_nothing_of_what_was_accepted(
-    agent: FakeAgent, client: Client
+    agent: FakeAgent, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(traffic, "NEXT_STEP", 2.5)
     agent.silent_about, agent.refuses_repetitions = "verified", "rate"
     with agent:
         id_ = client.send(agent.address, DRAIN, steps=True, timeout=2.5)

@@ -20,6 +20,7 @@ from console.exits import Exit, VerbError
 from console.format import clock
 from console.model.moment import moment
 from console.model.store import Arrived, Inbox, Liveness, Store
+from console.model.tracks import added
 from console.wire.archive import Archive
 from console.wire.client import Client
 from console.wire.hour import recalled
@@ -300,6 +301,6 @@ def test_a_clock_that_jumps_an_hour_changes_no_rate() -> None:
         assert isinstance(node, NodeSnapshot)
         jumped = msgspec.structs.replace(node, wall=node.wall + (3600.0 if second > 9 else 0.0))
         store.take(Inbox([Arrived(LB1, jumped, 100.0 + second)]))
-    rates = {rate for rate in store.agents[LB1].history["node"] if rate is not None}
+    rates = {rate for rate in added([store.agents[LB1].track("node")]) if rate is not None}
     assert len(rates) == 1, "one steady rate, before, over and after the jump"
     assert store.agents[LB1].liveness(120.0) is Liveness.LIVE

@@ -7,6 +7,7 @@ what was shown is what happens or nothing does (exit 7).
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from argparse import Namespace
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ class Conditions(TypedDict):
     allow: tuple[str, ...]
     expires: float
     confirm: float
+    idempotency_key: str
 
 
 def carry_out(
@@ -64,9 +66,10 @@ def carry_out(
     how = part.how or rolling.how(arguments)
     planned = ask(session, wanted, arguments, part.name) if planned is None else planned
     telling.show(session, wanted, planned, arguments)
+    _understood(arguments, planned)
     code, done = _verdict(session, wanted, planned, arguments), planned
     if code is None:
-        operation = part.name or uuid.uuid4().hex[:12]
+        operation = part.name or _operation(arguments)
         if how is not None:
             start = Start(
                 operation,
@@ -79,7 +82,7 @@ def carry_out(
                 plan.revisions(planned),
                 how,
                 arguments.reason,
-                Terms(tuple(arguments.allow), getattr(arguments, "expires", None) or 0.0),
+                _terms(arguments),
                 part.go_on,
                 part.others,
             )
@@ -94,6 +97,17 @@ def carry_out(
         reached = [a.address for a in done if a.answer is not None]
         return waiting.wait(session, targets, reached, arguments) or code
     return code
+
+
+def _operation(arguments: Namespace) -> str:
+    """A new name; of an idempotency key always the same."""
+    key = getattr(arguments, "idempotency_key", None) or ""
+    return hashlib.sha256(key.encode()).hexdigest()[:12] if key else uuid.uuid4().hex[:12]
+
+
+def _terms(arguments: Namespace) -> Terms:
+    given = _conditions(arguments)
+    return Terms(given["allow"], given["expires"], given["idempotency_key"])
 
 
 def permit(session: Session, arguments: Namespace, *, reason: bool = True) -> None:
@@ -128,11 +142,24 @@ def ask(
     return session.answered({**answers, **silent})
 
 
+def _understood(arguments: Namespace, planned: list[Answered]) -> None:
+    """An older agent would do it again.  Raises VerbError."""
+    if not getattr(arguments, "idempotency_key", None):
+        return
+    older = [a.node for a in planned if a.answer is not None and not a.answer.keyed]
+    if older:
+        raise VerbError(
+            f"{', '.join(older)}: knows no idempotency keys, nothing was sent; upgrade its agent",
+            Exit.FAILED,
+        )
+
+
 def _conditions(arguments: Namespace) -> Conditions:
     return {
         "allow": tuple(arguments.allow),
         "expires": getattr(arguments, "expires", None) or 0.0,
         "confirm": getattr(arguments, "confirm", None) or 0.0,
+        "idempotency_key": getattr(arguments, "idempotency_key", None) or "",
     }
 
 
@@ -151,7 +178,9 @@ def _verdict(
         if nobody:
             session.say("remora: no agent answered the plan")
             return Exit.NO_AGENT
-        session.tell(f"{', '.join(wanted.objects)}: {_already(arguments)}")
+        notes = {f"{a.node}: {a.answer.note}" for a in planned if a.answer and a.answer.note}
+        for said in sorted(notes) or [f"{', '.join(wanted.objects)}: {_already(arguments)}"]:
+            session.tell(said)
         return Exit.DONE if all(a.answer for a in planned) else Exit.PARTIAL
     if arguments.dry_run:
         telling.as_json(session, planned, arguments)
