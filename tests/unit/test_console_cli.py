@@ -372,6 +372,18 @@ def ticking(agents: Pair, fact: Callable[[], bool]) -> None:
         time.sleep(0.05)  # between two intervals of the agents
 
 
+def test_a_name_that_two_nodes_have_means_neither(tmp_path: Path, capsys: Capture) -> None:
+    """K2: a copied config, or an agent that lies, must not be drained along with the node."""
+    one, other = (FakeAgent(tmp_path / name, Fleet("lb1")) for name in ("a", "b"))
+    with one, other:
+        assert remora("drain", "node/lb1", "--yes", agents=(one, other)) == Exit.USAGE
+        assert "2 agents call themselves so" in capsys.readouterr().err
+        assert remora("drain", "lb1", "--yes", agents=(one, other)) == Exit.USAGE
+        assert remora("status", agents=(one, other)) == Exit.FAILED
+        assert "is called as another agent is" in capsys.readouterr().out
+    assert one.changes == other.changes == []
+
+
 def test_stages_want_a_canary(two: Pair, capsys: Capture) -> None:
     """Not a node is asked, let alone all of them changed at once."""
     assert remora("drain", TARGET, "--yes", "--batch", "1", agents=two) == Exit.USAGE
