@@ -29,6 +29,8 @@ class Target(NamedTuple):
     agents: tuple[tuple[str, str], ...]
     """(address, node) of the live agents that carry it."""
     weight: int
+    left_out: tuple[str, ...] = ()
+    """Nodes that carry it, or may, and are not live."""
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}" + (f"@{self.vip}" if self.vip else "")
@@ -56,6 +58,8 @@ class Wish(NamedTuple):
     """The same as CLI, without `remora`."""
     only: tuple[str, ...] = ()
     """Nodes that are meant, where others carry the objects too."""
+    left_out: tuple[str, ...] = ()
+    """Nodes that should be meant and are not asked: they are not live."""
 
     @property
     def confirm(self) -> str:
@@ -76,6 +80,7 @@ def wish(verb: Verb, targets: Sequence[Target], weight: int = 0) -> Wish:
         objects=names,
         orders=_orders(parts),
         lines=(f"{verb} {' '.join(names)}{said}",),
+        left_out=tuple(dict.fromkeys(name for target in targets for name in target.left_out)),
     )
 
 

@@ -247,6 +247,16 @@ async def test_a_row_that_goes_away_leaves_the_keys_without_a_target(tmp_path: P
         assert one.changes == []
 
 
+async def test_a_plan_says_which_nodes_it_does_not_reach(tmp_path: Path) -> None:
+    """K2: a node that is not live still serves, and keeps the real that the others drain."""
+    with FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one:
+        gone = FakeAgent(tmp_path / "lb2", Fleet("lb2"))  # never started
+        async with console(one, gone) as (_, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "ok on 1 node", "lb2: left out, nothing changes there")
+
+
 async def test_terms_typed_while_the_nodes_are_asked_are_not_passed_over(tmp_path: Path) -> None:
     """K2: an operator who typed `for 30m` must not send a drain without an end."""
     with FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one:
