@@ -140,6 +140,27 @@ def test_without_anything_to_tell_the_routers_it_withdraws_at_once() -> None:
 # ---- a VIP
 
 
+def test_an_event_says_why_a_route_went(world: World) -> None:
+    """An operator's own drain, or a VIP that was removed, is no loss of a quorum."""
+
+    def last() -> tuple[str, bool, str]:
+        event = [e for e in world.events if isinstance(e, RouteEvent)][-1]
+        return event.address, event.announced, event.why
+
+    world.ask(Drain(vip="mail"), id="a")
+    for _ in range(4):
+        world.count(packets=0)
+    assert last() == (str(MAIL_ADDRESS), False, "VIP draining")
+    world.ask(Undrain(vip="mail"), id="b")
+    assert last() == (str(MAIL_ADDRESS), True, "quorum met")
+    world.reload(ONE_VIP, id="c")
+    assert last() == (str(MAIL_ADDRESS), False, "no VIP has it any more")
+    for real in REALS:
+        for _ in range(3):
+            world.probe(real, ok=False)
+    assert last() == (str(VIP_ADDRESS), False, "quorum lost")
+
+
 def test_h3_a_vip_drain_is_about_its_route_only(world: World) -> None:
     world.ask(Drain(vip="mail"))
     assert GRACEFUL_SHUTDOWN in world.routes[MAIL_ADDRESS].communities
