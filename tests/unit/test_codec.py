@@ -145,6 +145,7 @@ ACTIONS: dict[str, m.Action] = {
     ),
     "rollout-held": m.Rollout("held", said="drops +80/s"),
     "ring": m.RingOf("web"),
+    "config": m.ConfigOf(),
     "trace": m.Trace(),
     "trace-filtered": m.Trace(
         vip="web",
@@ -174,6 +175,8 @@ COMMANDS = {
 ANSWER = m.Answer(id="1f", node="lb1", status="applied", revision=4, changes=(CHANGE,),
                   snapshots=(NODE,), events=(m.Event(**HEAD, wall=1e9, body=DROP),))  # fmt: skip
 
+CONFIG_ANSWER = m.Answer(id="21", node="lb1", status="ok", revision=4,
+                         config=m.Configured(3, {"vips.web.quorum": "2"}))  # fmt: skip
 RING_ANSWER = m.Answer(id="20", node="lb1", status="ok", revision=4,
                        ring=m.Ring("web", "a91f3c", ("10.3.1.2",), b"\0\0\xff\xff"))  # fmt: skip
 
@@ -182,6 +185,7 @@ def _golden() -> dict[str, str]:
     frames = {name: codec.telemetry_frames(message) for name, message in TELEMETRY.items()}
     frames |= {f"command-{n}": codec.command_frames(c) for n, c in COMMANDS.items()}
     frames["answer"] = codec.command_frames(ANSWER)
+    frames["answer-config"] = codec.command_frames(CONFIG_ANSWER)
     frames["answer-ring"] = codec.command_frames(RING_ANSWER)
     return {name: " ".join(frame.hex() for frame in each) for name, each in frames.items()}
 
