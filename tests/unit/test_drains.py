@@ -332,6 +332,21 @@ def test_a_deadline_is_that_of_the_address_however_it_is_written() -> None:
     assert [override.real for override in due.pending.back] == ["2001:db8:3::a"]
 
 
+def test_a_real_that_drains_already_can_be_given_a_deadline(world: World) -> None:
+    """And another one, in place of the first; without one there is nothing to do."""
+    world.ask(Drain(real=REALS[0], vip="web"), id="a")
+    assert world.ask(Drain(real=REALS[0], vip="web"), id="b").status == "unchanged"
+    world.count(flows={REALS[0]: 7})
+    for id_, seconds in (("c", 100), ("d", 10)):
+        answer = world.ask(Drain(real=REALS[0], vip="web", deadline=seconds, then="kill"), id=id_)
+        assert answer.status == "applied"
+        assert [due.at - world.now for due in world.director.state.pending] == [seconds]
+    assert world.flags(REALS[0]) == REAL_DRAINING
+    for _ in range(10):
+        world.count(flows={REALS[0]: 7})
+    assert world.flags(REALS[0]) == REAL_DOWN
+
+
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 1e9])
 def test_a_deadline_that_is_no_time_is_refused(world: World, seconds: float) -> None:
     """Not a number is never over, a negative one at once: flows would be killed, or never."""
