@@ -65,7 +65,10 @@ def unblock(data: bytes) -> tuple[Record, ...]:
     if mark != _MARK or packed != len(body) or raw > LARGEST_BLOCK or crc != zlib.crc32(body):
         raise RecordingError("damaged: a block is not what its header says")
     unpacker = zlib.decompressobj()
-    text = unpacker.decompress(body, raw)
+    try:
+        text = unpacker.decompress(body, max(1, raw))  # 0 would be: as much as comes out
+    except zlib.error as error:
+        raise RecordingError(f"damaged: {error}") from error
     if len(text) != raw or not unpacker.eof:
         raise RecordingError("damaged: a block is not as long as its header says")
     return tuple(_record(part) for part in _parts(text))
