@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import io
 import itertools
 import os
 import socket
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code; usage errors leave through argparse with 2."""
+    _never_mind_the_locale()
     given = _with_wait(argv or sys.argv[1:])
     if given[:1] == ["complete"]:
         return _complete(given[1:])
@@ -45,6 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe has left; Python's own flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED if arguments.verb in CHANGES else Exit.DONE
+
+
+def _never_mind_the_locale() -> None:
+    """A sign that its encoding has not is `?`, not the end of the verb."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _write_in(arguments: argparse.Namespace) -> None:
@@ -260,7 +269,11 @@ def _in_colour(wanted: str) -> bool:
 
 def who() -> str:
     """`user@host`, for the nodes' journals."""
-    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # in a container the number may have no name
+        user = f"uid{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 def _replay(arguments: argparse.Namespace) -> int:

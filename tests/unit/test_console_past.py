@@ -112,6 +112,12 @@ def test_times() -> None:
     assert moment("-5m", now) == now - 300
 
 
+@pytest.mark.parametrize("text", ["99999999999d", "0001-01-01T00:00:00+23:00", "1800-01-01"])
+def test_times_that_are_none(text: str) -> None:
+    with pytest.raises(VerbError, match="must be a time"):
+        moment(text, WALL)
+
+
 def test_an_archive_takes_no_commands(file: Path) -> None:
     with file.open("rb") as source:
         archive = Archive(recording.read(source), WALL + 60, [LB1, LB2])
