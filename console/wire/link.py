@@ -88,7 +88,7 @@ def waiting(socket: zmq.Socket[bytes]) -> Iterable[list[bytes]]:
     `recv_multipart` and its end, an exception, take twice as long: a frame knows whether more
     follow, a socket whether there is something.
     """
-    while socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+    while int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
         frame = socket.recv(zmq.NOBLOCK, copy=False)
         frames = [frame.bytes]
         while frame.more:
