@@ -162,6 +162,8 @@ def _vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
         return State("✕ no real", "bad", 8)
     if fewest.reals_up < fewest.quorum:
         return State("✕ no quorum", "bad", 8)
+    if any(row.phase for row in shown):
+        return _leaving(shown)
     if len({row.ring_digest for row in shown}) > 1:
         return State("◐ canary", "warn", 2) if canary else State("▲ rings differ", "warn", 5)
     if fewest.reals_up == fewest.quorum < fewest.reals:
@@ -169,6 +171,15 @@ def _vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
     if fewest.reals_up < fewest.reals:
         return State(f"◐ {fewest.reals_up} of {fewest.reals}", "warn", 2)
     return UP
+
+
+def _leaving(shown: Sequence[VipRow]) -> State:
+    """Drained on some nodes, or on all: then in the words of the one that is furthest behind."""
+    phases = [row.phase for row in shown if row.phase]
+    if len(phases) < len(shown):
+        return State(f"◐ drn {len(phases)}/{len(shown)}", "warn", 2)
+    first = min(phases, key=("shutting", "withdrawn", "drained").index)
+    return State("◐ drain" if first == "shutting" else f"○ {first}", "warn", 2)
 
 
 # ---- reals
@@ -250,13 +261,18 @@ def real_state(shown: Sequence[RealRow]) -> State:
     if 0 < draining < count:
         return State(f"◐ drn {draining}/{count}", "warn", 4)
     if draining:
-        flows = sum(row.live_flows for row in shown)
-        return State("◐ drain", "warn", 2) if flows else State("○ drained", "dim", 1)
+        left = any(row.live_flows or may_have_more(row) for row in shown)
+        return State("◐ drain", "warn", 2) if left else State("○ drained", "dim", 1)
     if disabled:
         return State("○ off" if disabled == count else f"○ off {disabled}/{count}", "dim", 3)
     if Health.UNKNOWN in health:
         return State("· unchecked", "stale", 3)
     return UP
+
+
+def may_have_more(row: RealRow) -> bool:
+    """It drains, and has flows perhaps that have no entry yet: empty is what its agent calls so."""
+    return row.emptying is not None and not row.live_flows and not row.emptying.empty_at
 
 
 def _since_change(sights: Sequence[Sight], now: float) -> float:

@@ -17,7 +17,7 @@ from console.planning import arming
 from console.settings import Settings
 from console.tui import command, crash
 from console.tui.files import written_to
-from console.tui.plans import PlansApp
+from console.tui.recording import RecordingApp
 from console.tui.screens import asks
 from console.tui.screens.choose import ColumnsDialog, ExportDialog
 from console.tui.screens.fleet import FleetScreen
@@ -30,13 +30,13 @@ from console.wire.client import Client
 from shared.messages import Replay
 
 
-class RemoraApp(PlansApp):
+class RemoraApp(RecordingApp):
     CSS_PATH = Path(__file__).with_name("console.tcss")
     COMMANDS: ClassVar = {Lines}
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar = []
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # PlansApp's
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # FrameApp's
         super().__init__(*arguments, **options)
         self._history = command.History()
         self.ascii_only = False
@@ -177,6 +177,8 @@ def run(settings: Settings, who: str, render: Render = "diff") -> int:
         app.run(mouse=settings.appearance.with_mouse(os.environ))
     finally:
         client.close()
+        if app.recorder is not None:
+            app.recorder.close()
     return crash.tell(app.failure) if app.failure else app.return_code or Exit.DONE
 
 

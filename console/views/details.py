@@ -26,10 +26,12 @@ def node_lines(node: Node) -> list[TextLine]:
         ]
     old = "" if node.live else "?"
     peers = ", ".join(
-        f"{p.address} AS{p.asn} {p.state} {fmt.age(snapshot.at - p.since)}" for p in snapshot.peers
+        f"{p.address} AS{p.asn} {p.state}{old} {fmt.age(snapshot.at - p.since)}{old}"
+        for p in snapshot.peers
     )
     up = fmt.age(snapshot.at - snapshot.started)
     differs = "differs from the other nodes" if node.ring_differs else "as the other nodes"
+    differs = differs if node.live else "when it was last heard of"
     return [
         (
             Cell(" state    "),

@@ -17,6 +17,9 @@ from console.views.alerts import Alert
 from console.views.cells import Cell, TextLine, line
 from console.views.problems import Problem
 
+NAMES_FROM = 120
+"""Columns from which the header has room for a file's name."""
+
 
 class View(NamedTuple):
     """What a screen draws from; nothing else reaches it."""
@@ -38,6 +41,8 @@ class View(NamedTuple):
     mode: str = "LIVE"
     past: float | None = None
     """Seconds that it is ago; None: it is not the past, as the agents kept it."""
+    recording: tuple[str, int] | None = None
+    """File and bytes in it, while telemetry is recorded."""
     note: str = ""
     """Of the past: what there is of it."""
 
@@ -73,13 +78,22 @@ def header(view: View, width: int) -> TextLine:
     mode = f"SIMULATED {mode}" if view.simulated else mode
     odd = view.slow or view.held is not None or view.mode != "LIVE" or view.simulated
     pace = "0.5 Hz slow link  " if view.slow else ""
-    right = f"{pace}{mode} {fmt.stamp(view.wall)} "
+    right = f"{pace}{_recording(view, width)}{mode} {fmt.stamp(view.wall)} "
     gap = width - sum(len(cell.text) for cell in left) - len(right)
     return (
         *left,
         Cell(" " * max(1, gap)),
         Cell(right, "warn" if odd else "ok"),
     )
+
+
+def _recording(view: View, width: int) -> str:
+    """Its name where there is room for it."""
+    if view.recording is None:
+        return ""
+    path, size = view.recording
+    name = f"{path.rpartition('/')[2]} " if width >= NAMES_FROM else ""
+    return f"REC {name}{fmt.si(size)}B  "
 
 
 def _operations(view: View) -> list[Cell]:
