@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import importlib
 import itertools
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +25,8 @@ from shared.version import VERSION
 if TYPE_CHECKING:
     from console.cli.verbs.session import Session
     from console.settings import Settings
+    from console.wire.archive import Archive
+    from console.wire.client import Client
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,10 +99,11 @@ def _run(arguments: argparse.Namespace) -> int:
     code = _alone(arguments)
     if code is not None:
         return code
+    _import_lightly()
     from console.settings import Settings, load
 
     if getattr(arguments, "recording", None):
-        return _with_session(arguments, Settings((), "recording"), _verb(arguments.verb))
+        return _with_session(arguments, Settings((), "recording"), arguments.verb)
     settings = load(arguments.agents, arguments.config, context=arguments.context)
     match arguments.verb:
         case None | "console":
@@ -115,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
             keys = arguments.secret_key, arguments.authorized_keys
             return relay(settings, who(), Listen(arguments.listen, *keys, arguments.insecure))
-    return _with_session(arguments, settings, _verb(getattr(arguments, "made", arguments.verb)))
+    return _with_session(arguments, settings, getattr(arguments, "made", arguments.verb))
 
 
 def _alone(arguments: argparse.Namespace) -> int | None:
@@ -184,35 +187,23 @@ VERBS = {
 
 
 def _verb(name: str) -> Callable[[Session, argparse.Namespace], int]:
-    from importlib import import_module
-
     module, _, function = VERBS[name].partition(".")
     found: Callable[[Session, argparse.Namespace], int]
-    found = getattr(import_module(f"console.cli.verbs.{module}"), function)
+    found = getattr(importlib.import_module(f"console.cli.verbs.{module}"), function)
     return found
 
 
 def _with_session(
     arguments: argparse.Namespace,
     settings: Settings,
-    verb: Callable[[Session, argparse.Namespace], int],
+    verb: str,
 ) -> int:
-    from console.cli import names
-    from console.cli.verbs import past
+    # The sockets connect while the rest is imported.
+    client = _client(arguments, settings)
     from console.cli.verbs.session import Session
-    from console.model import objects
     from console.model.store import Store
     from console.views.written import coloured, plain
-    from console.wire.archive import Archive
-    from console.wire.client import Client
 
-    client: Client | Archive
-    if getattr(arguments, "recording", None):
-        client = past.from_file(Path(arguments.recording), arguments.at)
-    elif getattr(arguments, "at", None):
-        client = past.from_agents(settings, who(), arguments)
-    else:
-        client = Client(settings.agents, who(), trust=settings.trust, relay=settings.relay)
     session = Session(
         client=client,
         who=who(),
@@ -231,13 +222,39 @@ def _with_session(
     )
     session.detail(f"{settings.cluster}: {', '.join(client.addresses)}")
     try:
-        return verb(session, arguments)
+        return _verb(verb)(session, arguments)
     finally:
+        from console.cli import names
+        from console.model import objects
+
         kinds: tuple[objects.Kind, ...] = ("node", "vip", "real")
         known = {str(kind): objects.names(kind, session.agents) for kind in kinds}
         if known["vip"]:
             names.keep(known)
         client.close()
+
+
+def _client(arguments: argparse.Namespace, settings: Settings) -> Client | Archive:
+    if getattr(arguments, "recording", None):
+        from console.cli.verbs import past
+
+        return past.from_file(Path(arguments.recording), arguments.at)
+    if getattr(arguments, "at", None):
+        from console.cli.verbs import past
+
+        return past.from_agents(settings, who(), arguments)
+    from console.wire.client import Client
+
+    return Client(settings.agents, who(), trust=settings.trust, relay=settings.relay)
+
+
+def _import_lightly() -> None:
+    """msgspec does as well with `typing` as with typing_extensions, which takes `inspect` with it:
+    a fifth of the time of a verb."""
+    if "typing_extensions" not in sys.modules and "msgspec" not in sys.modules:
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # not to be found
+        importlib.import_module("msgspec")
+        del sys.modules["typing_extensions"]
 
 
 def _questions(*, no_input: bool) -> TextIO | None:
@@ -252,7 +269,7 @@ def _in_colour(wanted: str) -> bool:
 
 def who() -> str:
     """`user@host`, for the nodes' journals."""
-    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{os.uname().nodename}"
 
 
 def _replay(arguments: argparse.Namespace) -> int:
