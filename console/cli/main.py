@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 from console.cli.grammar.top import EXAMPLES, parser
 from console.cli.grammar.words import UNTIL
 from console.exits import Exit, VerbError
+from shared.version import VERSION
 
 if TYPE_CHECKING:
     from console.cli.verbs.session import Session
@@ -133,7 +134,7 @@ def _alone(arguments: argparse.Namespace) -> int | None:
     """The verbs that ask no agent; None: it is none of them."""
     match arguments.verb:
         case "version":
-            print(f"remora {_version()}")
+            print(f"remora {VERSION}")
             return Exit.DONE
         case "completion":
             from console.cli.completion import SHELLS
@@ -143,7 +144,7 @@ def _alone(arguments: argparse.Namespace) -> int | None:
         case "man":
             from console.cli import manual
 
-            print(manual.page(parser(), _version(), EXAMPLES), end="")
+            print(manual.page(parser(), VERSION, EXAMPLES), end="")
             return Exit.DONE
         case "keys":
             from console.cli.verbs import keys
@@ -153,7 +154,7 @@ def _alone(arguments: argparse.Namespace) -> int | None:
             from console.cli.verbs import informing
 
             if arguments.verb == "info":
-                return informing.info(arguments, _version())
+                return informing.info(arguments, VERSION)
             return informing.context(arguments)
         case "reasons":
             from console.cli.verbs import explaining
@@ -167,15 +168,6 @@ def _alone(arguments: argparse.Namespace) -> int | None:
 
             return audit.of_file(arguments)
     return None
-
-
-def _version() -> str:
-    """As the installation has it: the name of its directory says so, and importlib.metadata takes
-    as long as all the rest of a verb."""
-    for place in sys.path:
-        for found in Path(place or ".").glob("remora-*.dist-info"):
-            return found.name.removeprefix("remora-").removesuffix(".dist-info")
-    return "(not installed)"
 
 
 VERBS = {
