@@ -8,12 +8,24 @@ import asyncio
 import msgspec
 
 from agent.boundary import Asked
+from agent.config.listed import listed
 from agent.core import maglev
 from agent.core.state import NodeState
 from agent.records.audit import Audit
 from agent.wire.server import Server
 from agent.wire.telemetry import Telemetry
-from shared.messages import Answer, Look, Question, ReadAudit, ReadHistory, Replay, Ring, RingOf
+from shared.messages import (
+    Answer,
+    ConfigOf,
+    Configured,
+    Look,
+    Question,
+    ReadAudit,
+    ReadHistory,
+    Replay,
+    Ring,
+    RingOf,
+)
 
 
 def is_question(fact: Asked) -> bool:
@@ -52,6 +64,9 @@ class Questions:
                 answer = msgspec.structs.replace(answer, snapshots=self._telemetry.snapshots())
             case Replay(sequence):
                 answer = msgspec.structs.replace(answer, events=self._telemetry.since(sequence))
+            case ConfigOf():
+                found = Configured(self._state.generation, listed(self._state.listed))
+                answer = msgspec.structs.replace(answer, config=found)
             case RingOf():
                 answer = msgspec.structs.replace(answer, ring=self._ring(action))
         await self._server.reply(question.sender, answer)

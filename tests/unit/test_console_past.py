@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -116,6 +117,19 @@ def test_an_archive_takes_no_commands(file: Path) -> None:
     assert (reply.id, reply.answer and reply.answer.status) == (id_, "refused")
 
 
+def test_waiting_for_what_will_not_come_costs_no_processor(file: Path) -> None:
+    with file.open("rb") as source:
+        archive = Archive(recording.read(source), WALL + 60, [LB1, LB2])
+    assert archive.wait(30.0).arrived, "what is there comes at once"
+    before, began = time.thread_time(), time.monotonic()
+    assert archive.wait(0.3) == Inbox()
+    assert time.monotonic() - began >= 0.3
+    assert time.thread_time() - before < 0.1
+    archive.send(LB1, Look())
+    assert archive.wait(30.0).replies
+    assert cli.main(["events", "-f", "--from", str(file)]) == Exit.USAGE
+
+
 def test_playback_jumps_and_stands_still(file: Path) -> None:
     playback = opened(file)
     assert playback.addresses == (LB1, LB2)
@@ -181,6 +195,7 @@ def test_record_keeps_every_message(
         found = [r for r in recording.read(source) if r.frames[0] == b"node"]
     assert len(found) >= 10, "each, not only the newest"
     assert cli.main(words) == Exit.FAILED, "a recording is never overwritten"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600, "packets of clients are in it"
 
 
 # ---- the agents' own last hour
