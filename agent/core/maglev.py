@@ -32,6 +32,9 @@ MAX_WEIGHT = 4096
 _FEW = 128
 """Members whose turns are sorted faster one by one than by weight."""
 _VERSIONS = {4: b"\4", 6: b"\6"}
+PIECES = 8
+"""In so many a ring is worked on: arrays of 100 KiB are memory at hand, larger ones come from the
+kernel page by page, and that takes longer than the work."""
 NOBODY = 0xFFFF
 """A slot of the ring that has no members."""
 
@@ -70,14 +73,22 @@ class Ring:
 
     def counts(self) -> dict[Address, int]:
         """How many slots each address has."""
-        counts = np.bincount(self.slots, minlength=len(self.addresses))
-        return dict(zip(self.addresses, counts[: len(self.addresses)].tolist(), strict=True))
+        members = len(self.addresses)
+        pieces = np.array_split(self.slots, PIECES)
+        counts = np.sum([np.bincount(piece, minlength=members)[:members] for piece in pieces], 0)
+        return dict(zip(self.addresses, counts.tolist(), strict=True))
 
     def real_nums(self, numbers: Mapping[Address, int]) -> NDArray[np.uint32]:
         """slot -> real_num, by each address's number; 0 (no real) everywhere if nobody is there."""
-        if not self.addresses:
-            return np.zeros(len(self.slots), np.uint32)
-        return np.array([numbers[a] for a in self.addresses], np.uint32)[self.slots]
+        return placed(self.slots, np.array([numbers[a] for a in self.addresses], np.uint32))
+
+
+def placed(slots: NDArray[np.uint16], numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """slot -> real_num, of slot -> index into numbers; 0 (no real) if nobody is there."""
+    if not len(numbers):
+        return np.zeros(len(slots), np.uint32)
+    # Twice as fast as [slots]; an index that is none would be the last, and a ring has none.
+    return numbers.take(slots, mode="clip")
 
 
 def ring(

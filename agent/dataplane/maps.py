@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.boundary import EffectError
+from agent.core import maglev
 from agent.core.maglev import Address, Turns
 from agent.dataplane import abi, flowtable, pinned, slots
 from agent.dataplane import bpf_syscall as bpf
@@ -268,21 +269,37 @@ class DataPlane:
         ):
             return fill_ring(program, view(work, abi.Fill, 1)[0], turns, slots)
 
-    def set_ring(self, vip_num: int, real_nums: NDArray[np.uint32]) -> None:
-        """Bring slot -> real_num into force with one store: a packet sees the old ring or this one.
+    def set_ring(
+        self, vip_num: int, placed: NDArray[np.uint16], numbers: NDArray[np.uint32]
+    ) -> None:
+        """Bring a ring into force with one store: a packet sees the old one or this one.
+
+        placed: slot -> index into numbers; numbers: real_num, empty: nobody serves.
 
         What the slots were before is kept in their words: see slots.py.  Waits (at most
         QUARANTINE) when every free row was in force a moment ago.
         """
-        assert real_nums.shape == (abi.RING_SLOTS,)
+        assert placed.shape == (abi.RING_SLOTS,)
         row = self._free_row()
         try:
             with _effect(f"ring row {row}: cannot be mapped"):
-                self._row(row)[: abi.RING_SLOTS] = slots.following(self._words(vip_num), real_nums)
+                self._write(self._row(row), self._words(vip_num), placed, numbers)
         except EffectError:
             self._free_rows.appendleft((0.0, row))  # tried again every second: none may be lost
             raise
         self._flip(vip_num, row)
+
+    @staticmethod
+    def _write(
+        row: slots.Words,
+        before: slots.Words,
+        placed: NDArray[np.uint16],
+        numbers: NDArray[np.uint32],
+    ) -> None:
+        size = -(-abi.RING_SLOTS // maglev.PIECES)
+        for start in range(0, abi.RING_SLOTS, size):
+            part = slice(start, min(start + size, abi.RING_SLOTS))
+            row[part] = slots.following(before[part], maglev.placed(placed[part], numbers))
 
     def current_ring(self, vip_num: int) -> NDArray[np.uint32]:
         """slot -> real_num of the ring in force; all 0 if there is none."""

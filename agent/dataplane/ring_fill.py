@@ -49,6 +49,14 @@ def _empty() -> NDArray[np.uint8]:
 
 
 _EMPTY = _empty()
+_EIGHT_TAKEN = np.uint64(0x0101010101010101)
+
+
+def _free(taken: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The places that are 0: few, so eight at a time are looked at."""
+    eights = np.flatnonzero(taken.view(np.uint64) != _EIGHT_TAKEN)
+    of, at = np.nonzero(taken.reshape(-1, 8)[eights] == 0)
+    return eights[of] * 8 + at
 
 
 def fill_ring(
@@ -70,7 +78,7 @@ def fill_ring(
     _run(program, work)
     last = np.unique(order[-abi.FILL_REST :])
     work["inverse"][last] = maglev.inverses(turns.skips[last], slots)
-    work["free"] = slots_at(np.flatnonzero(work["taken"] == 0))
+    work["free"] = slots_at(_free(work["taken"]))
     work["free_slots"] = abi.FILL_REST
     _run(program, work)
     filled: NDArray[np.uint16] = work["slots"][:slots].copy()
