@@ -389,6 +389,7 @@ class Agent:
         while True:
             if self.speaker:
                 self.speaker.trim_log()
+            self.dataplane.let_go()
             await asyncio.sleep(TIDY)
 
     async def _reassure(self) -> None:

@@ -70,13 +70,12 @@ class Ring:
     """slot -> index into addresses; read-only."""
     digest: str
     """12 hex digits over addresses and slots: equal on all nodes that place flows alike."""
+    turns: NDArray[np.int64]
+    """Of each address: a turn is a slot."""
 
     def counts(self) -> dict[Address, int]:
         """How many slots each address has."""
-        members = len(self.addresses)
-        pieces = np.array_split(self.slots, PIECES)
-        counts = np.sum([np.bincount(piece, minlength=members)[:members] for piece in pieces], 0)
-        return dict(zip(self.addresses, counts.tolist(), strict=True))
+        return dict(zip(self.addresses, self.turns.tolist(), strict=True))
 
     def real_nums(self, numbers: Mapping[Address, int]) -> NDArray[np.uint32]:
         """slot -> real_num, by each address's number; 0 (no real) everywhere if nobody is there."""
@@ -103,9 +102,12 @@ def ring(
     Raises ValueError as `turns` does.
     """
     taken = turns(members, seed, slots)
-    filled = (fill or _fill)(taken, slots) if len(taken) else np.full(slots, NOBODY, np.uint16)
+    if not len(taken):
+        filled, counts = np.full(slots, NOBODY, np.uint16), np.empty(0, np.int64)
+    else:
+        filled, counts = (fill or _fill)(taken, slots), quotas(taken.weights, slots)
     filled.setflags(write=False)
-    return Ring(taken.addresses, filled, _digest(taken.names, filled))
+    return Ring(taken.addresses, filled, _digest(taken.names, filled), counts)
 
 
 def digest_of(real_nums: NDArray[np.uint32], numbers: Mapping[Address, int]) -> str:
@@ -230,17 +232,6 @@ def _arranged(
     nth_round += nth.astype(np.uint16)
     # 16 bits: a radix sort, which leaves members of one weight and round as they are.
     return np.argsort(nth_round, kind="stable")
-
-
-def inverses(numbers: NDArray[np.int64], modulus: int) -> NDArray[np.int64]:
-    """1 / number modulo a prime below 2**31: number ** (modulus - 2), by Fermat."""
-    result, power, exponent = np.ones_like(numbers), numbers, modulus - 2
-    while exponent:
-        if exponent & 1:
-            result = result * power % modulus
-        power = power * power % modulus
-        exponent >>= 1
-    return result
 
 
 def fill(turns: Turns, slots: int) -> NDArray[np.uint16]:

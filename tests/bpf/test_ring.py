@@ -50,6 +50,7 @@ def test_r1_ring_c_gives_the_reference_s_bytes(rig: Rig, count: int, heaviest: i
 def test_r1_ring_c_equals_the_paper(rig: Rig) -> None:
     members = crowd(34, 100)
     ring = maglev.ring(members, SEED, fill=rig.dataplane.fill)
+    assert list(ring.counts().values()) == np.bincount(ring.slots).tolist()
     assert [ring.addresses[i] for i in ring.slots] == lookup_table(members, SEED, RING_SLOTS)
 
 
