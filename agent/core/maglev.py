@@ -31,6 +31,8 @@ MAX_WEIGHT = 4096
 """Up to here the order of turns is exact: two turns' times differ by more than 2**-24."""
 _FEW = 128
 """Members whose turns are sorted faster one by one than by weight."""
+_SCALE = 24
+"""Bits of a turn's time behind the point."""
 _VERSIONS = {4: b"\4", 6: b"\6"}
 PIECES = 8
 """In so many a ring is worked on: arrays of 100 KiB are memory at hand, larger ones come from the
@@ -56,6 +58,7 @@ class Turns:
         return len(self.addresses)
 
 
+Alike = tuple[NDArray[np.intp], NDArray[np.intp]]
 Fill = Callable[[Turns, int], NDArray[np.uint16]]
 """(turns, slots) -> slot -> index into turns.  `fill` here, or `DataPlane.fill`."""
 
@@ -187,26 +190,44 @@ def order(weights: NDArray[np.int64], slots: int) -> NDArray[np.uint16]:
 def _order(packed: bytes, slots: int) -> NDArray[np.uint16]:
     weights = np.frombuffer(packed, np.int64)
     if (weights == weights[0]).all():  # one round after the other
-        found = np.resize(np.arange(len(weights), dtype=np.uint16), slots)
+        found = np.tile(np.arange(len(weights), dtype=np.uint16), -(-slots // len(weights)))[:slots]
         found.setflags(write=False)
         return found
-    counts = quotas(weights, slots)
+    counts, first, alike = quotas(weights, slots), np.zeros_like(weights), _alike(weights)
+    found = np.empty(slots, np.uint16)
+    full = (2 * slots << _SCALE) // int(weights.sum())  # when about all turns are taken
+    for piece in range(1, PIECES + 1):
+        before = -(-(piece * full // PIECES) * weights >> _SCALE) // 2  # turns until then
+        until = np.minimum(before, counts) if piece < PIECES else counts
+        start = int(first.sum())
+        found[start : int(until.sum())] = _sorted_turns(weights, first, until - first, alike)
+        first = until
+    found.setflags(write=False)
+    return found
+
+
+def _sorted_turns(
+    weights: NDArray[np.int64],
+    first: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    alike: Alike | None,
+) -> NDArray[np.uint16]:
+    """Whose turn it is, of the turns first.. of each member, so many as `counts` says."""
     # ((2n+1) / weight, member), below 2**60: 2n+1 < 2**20, the time is scaled by 2**24.
-    # In place: a fresh array of this size costs more page faults than arithmetic.
-    keys = np.arange(slots)
+    total = int(counts.sum())
+    keys = np.arange(total)
     keys -= np.repeat(np.cumsum(counts) - counts, counts)
-    arranged = _arranged(weights, counts, keys)
-    keys *= 2 << 24
-    keys += 1 << 24
+    arranged = _arranged(alike, counts, keys) if alike else None
+    keys += np.repeat(first, counts)
+    keys *= 2 << _SCALE
+    keys += 1 << _SCALE
     keys //= np.repeat(weights, counts)
     keys <<= 16
     keys |= np.repeat(np.arange(len(weights)), counts)
     if arranged is not None:
         keys = keys.take(arranged, mode="clip")
     keys.sort(kind="stable")  # of few ascending runs this is a merge, three times faster
-    found = keys.astype(np.uint16)
-    found.setflags(write=False)
-    return found
+    return keys.astype(np.uint16)
 
 
 def forget_orders() -> None:
@@ -214,19 +235,21 @@ def forget_orders() -> None:
     _order.cache_clear()
 
 
-def _arranged(
-    weights: NDArray[np.int64], counts: NDArray[np.int64], nth: NDArray[np.int64]
-) -> NDArray[np.intp] | None:
-    """The turns, given member by member, such that they ascend in time per weight.
-
-    For speed alone: all are sorted by time afterwards.  None: it would not pay.
-    """
+def _alike(weights: NDArray[np.int64]) -> Alike | None:
+    """(a member of each weight, which of the weights a member has) if many have the same one."""
     if len(weights) < _FEW:
         return None
-    different, first, which = np.unique(weights, return_index=True, return_inverse=True)
-    if len(weights) < 4 * len(different):
-        return None
-    rounds = counts[first] + 1  # members of one weight are at most one turn apart
+    different, one, which = np.unique(weights, return_index=True, return_inverse=True)
+    return (one, which) if len(weights) >= 4 * len(different) else None
+
+
+def _arranged(alike: Alike, counts: NDArray[np.int64], nth: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The turns, given member by member, such that they ascend in time per weight.
+
+    For speed alone: all are sorted by time afterwards.
+    """
+    one, which = alike
+    rounds = counts[one] + 2  # members of one weight are at most one turn apart
     before = np.cumsum(rounds) - rounds
     nth_round = np.repeat(before[which].astype(np.uint16), counts)
     nth_round += nth.astype(np.uint16)
