@@ -164,7 +164,7 @@ def main() -> int:
         print(json.dumps({"ratios": named, "reference": reference}))
         return 0
     for name, ratio in found.items():
-        print(line(name, ratio, None if options.renew else reference.get(name)))
+        print(line(name, ratio, reference.get(name)))  # before they are renewed, if they are
     return 0 if options.renew else status(judged(r, reference.get(n)) for n, r in found.items())
 
 
