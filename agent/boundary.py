@@ -20,6 +20,7 @@ from agent.host.host_seen import HostSeen
 from agent.nouns import (
     PLAIN,
     Asking,
+    Keyed,
     Override,
     OwnedReal,
     Part,
@@ -62,6 +63,8 @@ class Adopted:
     phases: Mapping[str, str] = field(default_factory=dict)
     """VIP name (the node: empty) -> phase of its shutdown."""
     rollouts: tuple[Part, ...] = ()
+    keyed: tuple[Keyed, ...] = ()
+    """Done under idempotency keys, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +345,8 @@ class Remember:
     """In place of the command's words: what the agent did by itself."""
     rollouts: tuple[Part, ...] | None = None
     """All that are not over; None: as before."""
+    keyed: tuple[Keyed, ...] = ()
+    """Done now under an idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,23 @@ class Pending(NamedTuple):
     operation: str = ""
 
 
+class Keyed(NamedTuple):
+    """What was done under an idempotency key."""
+
+    key: str
+    about: str
+    """In words; another thing under the same key is refused."""
+    id: str
+    """Of the command."""
+    who: str
+    result: str
+    """applied or unchanged"""
+    revision: int
+    generation: int = 0
+    age: float = 0.0
+    """Seconds, when it was read from the journal."""
+
+
 class Part(NamedTuple):
     """The node's part in an operation that comes to its nodes one after the other."""
 

@@ -186,6 +186,7 @@ class Agent:
             pending=recalled.pending,
             phases=recalled.phases,
             rollouts=recalled.rollouts,
+            keyed=recalled.keyed,
         )
 
     def _kept(self, revision: int) -> int:

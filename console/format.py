@@ -35,6 +35,14 @@ def write_in(style: Style) -> None:
     _style = style
 
 
+def shown(text: str) -> str:
+    """Text of an agent or another operator as one may give it to a terminal, in one line: what
+    would steer the terminal, or turn round how the line reads, is `?`."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def si(value: float | None) -> str:
     """Three significant digits and a decimal prefix, at most five characters: `1.31M`, `21.4k`.
     In other units (`--units`): `1.25Mi` of powers of 1024, or the plain number `1312345`."""
@@ -64,7 +72,15 @@ def bits(bytes_per_second: float | None) -> str:
 
 
 def percent(fraction: float | None, *, digits: int = 1) -> str:
-    return UNKNOWN if fraction is None else f"{fraction * 100:.{digits}f}%"
+    """`33.4%`; a little is not nothing (`<0.1%`), and nearly all is not all (`>99.9%`)."""
+    if fraction is None:
+        return UNKNOWN
+    least = 10.0**-digits
+    if 1e-9 < fraction * 100 < least / 2:  # not what floats make of nothing, or of all
+        return f"<{least:.{digits}f}%"
+    if 100 - least / 2 <= fraction * 100 < 100 - 1e-9:
+        return f">{100 - least:.{digits}f}%"
+    return f"{fraction * 100:.{digits}f}%"
 
 
 def count(value: int | None) -> str:

@@ -26,8 +26,10 @@ from agent.boundary import (
     Verify,
 )
 from agent.core import commands, maglev, overrides, pending, reconfigure, rollouts, tracing, wording
+from agent.core.once import Once
 from agent.core.readback import ReadingBack
 from agent.core.state import NodeState
+from agent.nouns import Keyed
 from shared.messages import (
     Answer,
     ChangeEvent,
@@ -61,10 +63,14 @@ class Answering:
         self._reading_back = reading_back
         self._touch_all = touch_all
         self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._once = Once()
         self._undo: list[tuple[str, overrides.Undo | reconfigure.Before]] = []
         """By command id, should an effect of this batch fail."""
         self._undo_last = self._undo
         """Of the batch before: that one's failure is told in this one."""
+
+    def adopted(self, keyed: Iterable[Keyed], now: float) -> None:
+        self._once.adopted(keyed, now)
 
     def begin_batch(self) -> None:
         self._undo_last, self._undo = self._undo, []
@@ -81,6 +87,8 @@ class Answering:
             self.remember(answer)
             self._reading_back.begin(fact.sender, answer)
             return [Reply(fact.sender, answer)]
+        if before := self._once.answer(command, self._state.listed.node.name, now):
+            return [Reply(fact.sender, before)]
         if isinstance(command.action, Reload | Rollback):
             return [ReadConfig(command, fact.sender)]
         if isinstance(command.action, Trace | Untrace):
@@ -89,7 +97,7 @@ class Answering:
             return self._on_rollout(command, command.action, fact.sender, now)
         self._touch_all()
         if isinstance(command.action, Confirm):
-            return self._on_confirmed(command, command.action, fact.sender)
+            return self._on_confirmed(command, command.action, fact.sender, now)
         return self._on_change(command, fact.sender, now)
 
     def _on_change(self, command: Command, sender: bytes, now: float) -> list[Effect]:
@@ -105,7 +113,7 @@ class Answering:
             entry = self._arm(replace(entry, revision=answer.revision), undo, now)
         if answer.status in ("applied", "unchanged") and not command.dry_run:
             entry = self._took_turn(entry, back)
-        return self._answered(command, sender, answer, entry, back)
+        return self._answered(command, sender, answer, entry, now=now, back=back)
 
     def _arm(self, entry: Remember, undo: overrides.Undo, now: float) -> Remember:
         """What the change leaves pending, and what it takes out of what was."""
@@ -137,11 +145,17 @@ class Answering:
         entry = Remember(command, _result(answer), answer.revision, rollouts=after)
         return [entry, Reply(sender, answer)]
 
-    def _on_confirmed(self, command: Command, action: Confirm, sender: bytes) -> list[Effect]:
+    def _on_confirmed(
+        self, command: Command, action: Confirm, sender: bytes, now: float
+    ) -> list[Effect]:
         state = self._state
         mine = pending.confirmed(state.pending, command, action)
         answer = Answer(
-            id=command.id, node=state.listed.node.name, status="unchanged", revision=state.revision
+            id=command.id,
+            node=state.listed.node.name,
+            status="unchanged",
+            revision=state.revision,
+            keyed=bool(command.idempotency_key),
         )
         entry = Remember(command, answer.status, answer.revision)
         if mine:
@@ -152,7 +166,7 @@ class Answering:
         if mine and not command.dry_run:
             self._undo.append((command.id, overrides.as_it_is(state)))
             state.pending = [due for due in state.pending if due not in mine]
-        return self._answered(command, sender, answer, entry)
+        return self._answered(command, sender, answer, entry, now=now)
 
     def proposed(self, fact: Proposed, now: float) -> tuple[list[Effect], list[Effect]]:
         """(ahead of what is settled, behind it).  The config's text is kept first: a full disk is
@@ -161,11 +175,13 @@ class Answering:
         known = self._answers.get(command.id)
         if known is not None:
             return [], self._said_again(fact.sender, known)
+        if before := self._once.answer(command, self._state.listed.node.name, now):
+            return [], [Reply(fact.sender, before)]
         outcome = commands.decide_config(self._state, fact, self._fill, now)
         answer, following = outcome.answer, outcome.following
         if following is None:
             entry = Remember(command, _result(answer), answer.revision)
-            return [], self._answered(command, fact.sender, answer, entry)
+            return [], self._answered(command, fact.sender, answer, entry, now=now)
         self._touch_all()
         self._undo.append((command.id, reconfigure.install(self._state, following)))
         answer = commands.revised(answer, self._state.revision)
@@ -181,7 +197,7 @@ class Answering:
             {vip.listed.key: vip.vip_num for vip in following.vips.values()},
             tuple(r.number for vip in following.vips.values() for r in vip.reals.values()),
         )
-        behind = [verify, *self._answered(command, fact.sender, answer, entry)]
+        behind = [verify, *self._answered(command, fact.sender, answer, entry, now=now)]
         return [KeepConfig(following.generation, fact.text)], behind
 
     def _on_trace(self, fact: Asked, now: float) -> list[Effect]:
@@ -189,7 +205,8 @@ class Answering:
         self._state.trace = outcome.running
         answer = outcome.answer
         entry = Remember(fact.command, _result(answer), answer.revision)
-        return [*outcome.effects, *self._answered(fact.command, fact.sender, answer, entry)]
+        told = self._answered(fact.command, fact.sender, answer, entry, now=now)
+        return [*outcome.effects, *told]
 
     def _answered(
         self,
@@ -197,11 +214,14 @@ class Answering:
         sender: bytes,
         answer: Answer,
         entry: Remember,
+        *,
+        now: float,
         back: tuple[str, ...] = (),
     ) -> list[Effect]:
         """Journal, event and answer, in this order; a plan leaves no trace."""
         if command.dry_run:
             return [Reply(sender, answer)]
+        entry = replace(entry, keyed=self._once.kept(command, answer, now))
         if command.steps and answer.status == "applied" and not isinstance(command.action, _BRIEF):
             answer = msgspec.structs.replace(answer, more=True)
             vips = [change.vip for change in answer.changes]
@@ -248,6 +268,7 @@ class Answering:
         effects: list[Effect] = []
         for reply in replies:
             self._answers.pop(reply.answer.id, None)
+            self._once.forget(reply.answer.id)
             self._reading_back.forget(reply.answer.id)
             answer = Answer(
                 id=reply.answer.id,

@@ -35,7 +35,11 @@ def decide(state: NodeState, command: Command, fill: maglev.Fill, now: float) ->
     if no is not None:
         return Outcome(no)
     try:
-        overrides = tuple(o for o in wanted(state, command.action) if differs(state, o))
+        overrides = tuple(
+            override
+            for override in wanted(state, command.action)
+            if differs(state, override) or pending.has_deadline(command, override)
+        )
     except Refused as error:
         return Outcome(refused(blank, str(error)))
     if not overrides:
@@ -120,6 +124,7 @@ def blank_answer(state: NodeState, command: Command) -> tuple[Answer, Answer | N
         status="unchanged",
         revision=revision,
         generation=state.generation,
+        keyed=bool(command.idempotency_key),
     )
     if command.expect_revision not in (None, revision):
         why = (

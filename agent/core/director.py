@@ -134,6 +134,7 @@ class Director:
             case Adopted():
                 adopt(self.state, fact, now)
                 self._adopted = True
+                self._answering.adopted(fact.keyed, now)
                 self._settling.adopted()
                 return [Probe(self.state.checks())]
             case Proposed():

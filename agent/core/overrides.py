@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import NamedTuple, assert_never
 
 from agent.config.drain_table import DrainTable
-from agent.core import emptying, shutdown
+from agent.core import emptying, shutdown, wording
 from agent.core.pending import Due
 from agent.core.shutdown import Shutdown
 from agent.core.state import NodeState, RealState
@@ -20,6 +20,7 @@ from agent.nouns import Override, Part
 from shared.messages import (
     Action,
     Batch,
+    ConfigOf,
     Confirm,
     Disable,
     Drain,
@@ -91,7 +92,7 @@ def wanted(state: NodeState, action: Action) -> list[Override]:
             return _wanted_together(state, actions)
         case Confirm() | Rollout() | Reload() | Rollback() | Trace() | Untrace():
             raise Refused("not a change of state or weight")
-        case Look() | Replay() | RingOf() | ReadAudit() | ReadHistory():
+        case Look() | Replay() | RingOf() | ConfigOf() | ReadAudit() | ReadHistory():
             raise Refused("not a change")
         case _:
             assert_never(action)
@@ -100,16 +101,23 @@ def wanted(state: NodeState, action: Action) -> list[Override]:
 def _wanted_together(
     state: NodeState, actions: Iterable[Drain | Undrain | Disable | Weight]
 ) -> list[Override]:
-    found: dict[tuple[str, str], Override] = {}
+    """A real may be named twice: once for its state and once for its weight.  Raises Refused."""
+    states: dict[tuple[str, str], Override] = {}
+    weights: dict[tuple[str, str], Override] = {}
     for action in actions:
+        found = weights if isinstance(action, Weight) else states
         for override in wanted(state, action):
             key = override.vip, override.real
-            if not override.real:
-                raise Refused("a node or VIP is drained by a command of its own, not among reals")
             if key in found:
-                raise Refused(f"real/{override.real}@{override.vip} is named twice; once will do")
+                name = wording.named(override.vip, override.real, state.listed.node.name)
+                raise Refused(f"{name} is named twice; once will do")
             found[key] = override
-    return list(found.values())
+    both = {
+        key: states[key]._replace(weight=override.weight)
+        for key, override in weights.items()
+        if key in states
+    }
+    return list({**states, **weights, **both}.values())
 
 
 def _weight(real: RealState, weight: int) -> int | None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 
-from agent.core.overrides import Undo
 from agent.core.state import NodeState
 from agent.nouns import Override
 from shared.messages import (
     Action,
     Batch,
+    ConfigOf,
     Confirm,
     Disable,
     Drain,
@@ -32,6 +32,9 @@ from shared.messages import (
     Weight,
 )
 from shared.model import Admin
+
+if TYPE_CHECKING:
+    from agent.core.overrides import Undo
 
 _VERBS = {Admin.ENABLED: "undrain", Admin.DRAINING: "drain", Admin.DISABLED: "maint"}
 
@@ -57,7 +60,7 @@ def in_words(action: Action) -> str:  # one line per action
         case Trace():
             given = msgspec.to_builtins(action)
             return " ".join(["trace", *(f"{k}={v}" for k, v in given.items() if k != "type")])
-        case Untrace() | ReadAudit() | ReadHistory() | Look() | Reload():
+        case Untrace() | ConfigOf() | ReadAudit() | ReadHistory() | Look() | Reload():
             return str(type(action).__struct_config__.tag)
         case RingOf(vip):
             return f"ring of {vip}"

@@ -82,7 +82,7 @@ class DataPlane:
         os.close(program)
         self.cpus = sizes.cpus
         self.boot = _boot(bpf.map_info(self._fds["totals"]).id)
-        self.flow_entries = sizes.cpus * sizes.flows_per_cpu
+        self._flows_per_cpu = sizes.flows_per_cpu
         self._control = self._view("control", abi.Control, 1)
         self._services = self._view("services", abi.Service, abi.MAX_VIPS)
         self._reals = self._view("reals", abi.Real, abi.MAX_REALS)
@@ -214,6 +214,13 @@ class DataPlane:
                 self._set_control_flag(abi.PREFIXES, on=any(self._tables.networks()))
         self._flip(vip_num, 0)
         self.put_quic_ids(vip_num, {})
+        self._begin_totals(vip_num)
+
+    def _begin_totals(self, vip_num: int) -> None:
+        """The number's next VIP begins at 0; number 0 keeps what is gone, so that sums go on."""
+        totals = self._vip_totals.view(np.uint64).reshape(self.cpus, abi.MAX_VIPS, -1)
+        totals[:, 0, :3] += totals[:, vip_num, :3]  # drops of no VIP the program counts there
+        totals[:, vip_num] = 0
 
     def set_own_addresses(self, addresses: Iterable[Address]) -> None:
         """What comes encapsulated to these, for a VIP, is decapsulated and left to the host."""
@@ -232,6 +239,8 @@ class DataPlane:
         """
         assert 0 < real.real_num < abi.MAX_REALS
         assert 0 < real.generation < 256
+        if real.generation != self._reals["generation"][real.real_num]:
+            self._real_totals.reshape(self.cpus, -1)[:, real.real_num] = 0  # it begins at 0
         fresh = np.frombuffer(bytes(packed_real(real)), np.uint64)
         words = self._reals[real.real_num : real.real_num + 1].view(np.uint64)
         words[:2] = fresh[:2]
@@ -383,6 +392,13 @@ class DataPlane:
         counted = self._count(idle_seconds)
         return self.flow_entries, counted.occupied, int(counted.live.sum())
 
+    @property
+    def flow_entries(self) -> int:
+        """Of the flow tables that are used: those of CPUs that received packets (of all CPUs while
+        none has).  A machine may have many more than the NIC has queues, or none online."""
+        busy = int(np.count_nonzero(self._totals["rx_packets"]))
+        return (busy or self.cpus) * self._flows_per_cpu
+
     def _count(self, idle: float) -> flowtable.Census:
         """One pass over the flow table serves all who ask within a moment."""
         now = time.monotonic()
@@ -391,7 +407,7 @@ class DataPlane:
         with _effect("flow table: cannot be mapped"):
             counted = flowtable.census(
                 self._fds["flows"],
-                self.flow_entries,
+                self.cpus * self._flows_per_cpu,
                 self._reals,
                 self.idle_by_real(idle),
                 self._jiffies.now(),

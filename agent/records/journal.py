@@ -123,6 +123,7 @@ def line_of(entry: Remember, wall: float) -> bytes:
         "settled": entry.settled,
         "phase": entry.phase,
         "operation": command.operation,
+        "keyed": msgspec.to_builtins(entry.keyed),
     }
     return recollection.line(
         {

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from agent.nouns import Override, Part, Pending
+from agent.core.once import KEPT, LIFE
+from agent.nouns import Keyed, Override, Part, Pending
 from shared.model import Admin
 
 FORMAT = 1
@@ -31,6 +32,7 @@ class Entry(msgspec.Struct, frozen=True):
     settled: tuple[str, ...] = ()
     phase: tuple[str, str] | None = None
     rollouts: tuple[Part, ...] | None = None
+    keyed: tuple[Keyed, ...] = ()
     phases: dict[str, str] = {}
     """Of a line that carries over what an older file said."""
 
@@ -52,6 +54,8 @@ class Recalled(NamedTuple):
     phases: Mapping[str, str] = MappingProxyType({})
     """VIP name (the node: empty) -> phase of its shutdown."""
     rollouts: tuple[Part, ...] = ()
+    keyed: tuple[Keyed, ...] = ()
+    """Done under idempotency keys that are not forgotten yet, oldest first."""
 
 
 def recall(lines: Iterable[bytes], wall: float) -> Recalled:
@@ -60,6 +64,7 @@ def recall(lines: Iterable[bytes], wall: float) -> Recalled:
     pending: dict[str, Pending] = {}
     phases: dict[str, str] = {}
     rollouts: tuple[Part, ...] = ()
+    keyed: dict[str, Keyed] = {}
     revision, generation, instead_of = 0, 0, ""
     damaged = []
     for number, line in enumerate(lines, start=1):
@@ -81,6 +86,8 @@ def recall(lines: Iterable[bytes], wall: float) -> Recalled:
         rollouts = rollouts if entry.rollouts is None else entry.rollouts
         for each in entry.pending:
             pending[each.id] = each._replace(left=max(0.0, entry.at + each.left - wall))
+        for done in entry.keyed:
+            keyed[done.key] = done._replace(age=max(0.0, wall - entry.at + done.age))
         for id in entry.settled:
             pending.pop(id, None)
     return Recalled(
@@ -92,6 +99,7 @@ def recall(lines: Iterable[bytes], wall: float) -> Recalled:
         tuple(pending.values()),
         phases,
         rollouts,
+        tuple(done for done in keyed.values() if done.age <= LIFE)[-KEPT:],
     )
 
 
@@ -107,6 +115,7 @@ def carried_over(recalled: Recalled, wall: float) -> bytes:
         pending=recalled.pending,
         phases=dict(recalled.phases),
         rollouts=recalled.rollouts,
+        keyed=recalled.keyed,
     )
     people = {"who": "agent", "what": "journal", "result": "carried over from the older file"}
     return line(people | msgspec.to_builtins(entry))

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of a pipe has left; Python's own flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+        return Exit.FAILED if arguments.verb in CHANGES else Exit.DONE
 
 
 def _write_in(arguments: argparse.Namespace) -> None:
@@ -56,6 +56,11 @@ def _write_in(arguments: argparse.Namespace) -> None:
     fmt.write_in(fmt.Style(units, offset))
 
 
+CHANGES = (
+    "drain", "undrain", "maint", "weight", "announce", "withdraw", "reload", "rollback", "confirm",
+    "apply", "undo", "op",
+)  # fmt: skip
+"""Verbs of which nobody may be told that all is well when nobody read what they said."""
 SCREENS = (None, "console", "replay")
 """Columns there have their widths: --units is of what is written."""
 
@@ -81,7 +86,9 @@ def _complete(given: Sequence[str]) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    print(f"remora: {text}", file=sys.stderr)
+    from console.format import shown
+
+    print(*map(shown, f"remora: {text}".split("\n")), sep="\n", file=sys.stderr)
     return code
 
 

@@ -2,18 +2,21 @@
 """One agent's events in the order in which they happened, with its gaps.  Pure.
 
 Sequence numbers find the gaps; what the agent still has is filled in later, what it has not stays a
-line that says how many are lost.  An agent that restarts numbers from 0 again: a new *run*.
+line that says how many are lost.  An agent that restarts numbers from 0 again: a new *run*; with
+its machine its clock begins anew, too.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import insort
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared.messages import ChangeEvent, Event, LostEvent
 
 EVENTS_KEPT = 2000
 CHANGES_KEPT = 500
+HOLES_KEPT = 100
 
 
 class Line(NamedTuple):
@@ -28,11 +31,22 @@ class Line(NamedTuple):
     lost: int
 
 
-class _Hole(NamedTuple):
+@dataclass(slots=True)
+class _Hole:
     first: tuple[int, int]
     size: int
     wall: float
     node: str
+    filled: int = 0
+    """Events that were got later; they may have left the log again."""
+
+    def has(self, place: tuple[int, int]) -> bool:
+        run, first = self.first
+        return place[0] == run and first <= place[1] < first + self.size
+
+    @property
+    def lost(self) -> int:
+        return max(0, self.size - self.filled)
 
 
 class EventLog:
@@ -45,20 +59,28 @@ class EventLog:
         self._run = 0
         self._next: int | None = None
         self._newest = 0.0
+        self._boot = ""
         self._asked = 0
+        self._forgotten = 0
+        """Lost events of holes that are not kept."""
 
     def publish(self, event: Event) -> int | None:
         """Files a published event; returns the sequence to replay from when there is a gap."""
-        if self._next is not None and event.sequence < self._next and event.at > self._newest:
+        if self._next is not None and event.sequence < self._next and self._is_another_life(event):
             self._run += 1
-            self._next = None
+            self._next, self._newest = 0, event.at
         gap = None
         if self._next is not None and event.sequence > self._next:
             gap = self._asked = self._next
             size = event.sequence - gap
             self._holes.append(_Hole((self._run, gap), size, event.wall, event.node))
+        self._boot = event.boot
         self._keep(event)
         return gap
+
+    def _is_another_life(self, event: Event) -> bool:
+        """Of an event with a number that was already: a machine that booted has another clock."""
+        return event.at > self._newest or event.boot != self._boot
 
     def replay(self, events: tuple[Event, ...]) -> None:
         """Files what an agent still had.  Its word on what it had not is what the hole says."""
@@ -74,9 +96,8 @@ class EventLog:
         lines = [self._line(place) for place in kept]
         oldest = kept[0] if kept else (0, 0)
         for hole in self._holes:
-            lost = hole.size - self._found(hole)
-            if lost and hole.first >= oldest:
-                lines.append(Line(hole.wall, hole.node, hole.first, None, lost))
+            if hole.lost and hole.first >= oldest:
+                lines.append(Line(hole.wall, hole.node, hole.first, None, hole.lost))
         return sorted(lines, key=lambda line: line.place)[-newest:]
 
     @property
@@ -90,13 +111,16 @@ class EventLog:
     @property
     def lost(self) -> int:
         """Events that were published and could not be got."""
-        return sum(hole.size - self._found(hole) for hole in self._holes)
+        return self._forgotten + sum(hole.lost for hole in self._holes)
 
     def _keep(self, event: Event) -> None:
         place = (self._run, event.sequence)
         if place not in self._events:
             insort(self._places, place)
             self._events[place] = event
+            if self._next is not None and event.sequence < self._next:
+                for hole in self._holes:
+                    hole.filled += hole.has(place)
             if isinstance(event.body, ChangeEvent):
                 self._changes[place] = event
                 if len(self._changes) > CHANGES_KEPT:
@@ -106,14 +130,9 @@ class EventLog:
         for old in self._places[:-EVENTS_KEPT]:
             del self._events[old]
         del self._places[:-EVENTS_KEPT]
-        if len(self._holes) > 100:
-            del self._holes[0]
+        if len(self._holes) > HOLES_KEPT:
+            self._forgotten += self._holes.pop(0).lost
 
     def _line(self, place: tuple[int, int]) -> Line:
         event = self._events[place]
         return Line(event.wall, event.node, place, event, 0)
-
-    def _found(self, hole: _Hole) -> int:
-        run, first = hole.first
-        start = bisect_left(self._places, hole.first)
-        return bisect_left(self._places, (run, first + hole.size)) - start

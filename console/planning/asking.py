@@ -19,6 +19,8 @@ class Terms(NamedTuple):
     """Guards that may be passed, by name; they want a reason."""
     expires: float = 0.0
     """Seconds after which it goes back by itself; 0: never."""
+    idempotency_key: str = ""
+    """Done once under it, however often it is asked for."""
 
 
 NO_TERMS = Terms()
@@ -38,6 +40,7 @@ class Sender(Protocol):
         operation: str = "",
         allow: tuple[str, ...] = (),
         expires: float = 0.0,
+        idempotency_key: str = "",
         steps: bool = False,
         timeout: float = ...,
     ) -> str: ...

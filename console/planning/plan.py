@@ -101,9 +101,9 @@ def revisions(answers: Sequence[Answered]) -> Mapping[str, int]:
 def lines(answers: Sequence[Answered]) -> list[tuple[str, str]]:
     """(label, text) of the plan."""
     written: list[tuple[str, str]] = []
-    by_vip: dict[str, list[Effect]] = {}
+    by_vip: dict[tuple[str, bool], list[Effect]] = {}
     for effect in effects(answers):
-        by_vip.setdefault(effect.vip, []).append(effect)
+        by_vip.setdefault((effect.vip, bool(effect.real)), []).append(effect)
     for found in by_vip.values():
         if len(found) > 1:
             written += _of_several(found)

@@ -53,16 +53,23 @@ class Staging(NamedTuple):
         parts += [f"--stop-on {self.stop}"] if self.stop != STOP else []
         return " ".join(parts)
 
+    @property
+    def words(self) -> tuple[str, str, str, str]:
+        """Canary, soak, batch and what stops it, as one types them."""
+        return self.canary, f"{self.soak:g}s", str(self.batch), str(self.stop)
+
     def __str__(self) -> str:
-        return (
-            f"--canary {self.canary} --soak {self.soak:g}s --batch {self.batch} "
-            f"--stop-on {self.stop}"
-        )
+        canary, soak, batch, stop = self.words
+        return f"--canary {canary} --soak {soak} --batch {batch} --stop-on {stop}"
 
 
 def staging(canary: str, soak: str, batch: str, stop: str) -> Staging | None:
-    """What was typed; None without a canary: all nodes at once.  Raises ObjectError."""
+    """What was typed; None without any: all nodes at once.  Raises ObjectError."""
     if not canary.strip():
+        named = {"soak": soak, "batch": batch, "stop-on": stop}
+        if given := [name for name, text in named.items() if text.strip()]:
+            # Whoever says how many at a time does not want all of them at once.
+            raise ObjectError(f"{given[0]}: only with a canary: say which node, or how many, first")
         return None
     wait = seconds_of(soak) if soak.strip() else 30.0
     if not 1 <= wait <= LONGEST_SOAK:

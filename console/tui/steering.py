@@ -24,6 +24,8 @@ class Steering:
         self._store = store
         self._tell = tell
         self._steered: dict[str, Rollout] = {}
+        self._told: dict[str, str] = {}
+        """Command id -> node, of words on others' operations that are not answered yet."""
 
     # ---- its own
 
@@ -43,6 +45,11 @@ class Steering:
     def take(self, reply: Reply, now: float) -> None:
         for rollout in self._steered.values():
             rollout.take(reply, now)
+        node = self._told.pop(reply.id, "")
+        if node and not plan.in_force(reply.answer):
+            answer = reply.answer
+            why = f"{answer.guard} {answer.error}" if answer else "no answer"
+            self._tell(f"{node} did not take it: {why}   9 has it")
 
     def tick(self, now: float) -> None:
         for operation, rollout in list(self._steered.items()):
@@ -70,4 +77,5 @@ class Steering:
 
     def _tell_seats(self, seats: Sequence[Seat], operation: str, told: Told) -> None:
         for seat in seats:
-            self._sender.send(seat.address, told, operation=operation)
+            id_ = self._sender.send(seat.address, told, operation=operation)
+            self._told[id_] = seat.node

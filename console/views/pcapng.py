@@ -78,15 +78,19 @@ def packet(traced: TracedPacket, *, node: int, offset: int) -> bytes:
     return _block(_PACKET, fixed + _padded(traced.head) + _ended(options))
 
 
-def drops_opening(nodes: Sequence[str]) -> bytes:
-    """The section's head, and one interface for each node: `lb1:drops`."""
+def drops_opening() -> bytes:
+    """The section's head; interfaces follow, each before its first packet."""
     options = _option(_USER_APPLICATION, b"remora events")
-    head = _block(_SECTION, struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1) + _ended(options))
-    return head + b"".join(_interface(f"{node}:drops", "dropped packets") for node in nodes)
+    return _block(_SECTION, struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1) + _ended(options))
+
+
+def drops_interface(node: str) -> bytes:
+    """`lb1:drops`: the next place in the file."""
+    return _interface(f"{node}:drops", "dropped packets")
 
 
 def dropped(event: Event, body: DropEvent, *, node: int) -> bytes:
-    """A dropped packet of the node with this place in `drops_opening`."""
+    """A dropped packet of the node with this place: 0 is that of the first interface."""
     words = f"drop {body.name} {body.vip} cpu {body.cpu}".replace("  ", " ")
     options = (
         _option(_COMMENT, words.encode())

@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -21,6 +22,21 @@ Paint = Callable[[str, str], str]
 """(text, its tone as in Cell) -> what is written."""
 SGR = {"ok": "32", "warn": "33", "bad": "31;1", "hot": "36", "stale": "2", "dim": "2", "head": "1"}
 """Tone -> the sixteen colours that every terminal has; what a tone says is said in words too."""
+
+
+HOME = "\x1b[H\x1b[2J"
+"""Clears the screen; at the start of a text only."""
+_OURS = "|".join({*SGR.values(), ""})
+_STEERS = re.compile(
+    rf"(?!\x1b\[(?:{_OURS})m)[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+
+
+def harmless(text: str) -> str:
+    """Without what would steer a terminal, but for the colours of `coloured`: names, reasons and
+    error texts are those of agents and of other operators."""
+    start = HOME if text.startswith(HOME) else ""
+    return start + _STEERS.sub("?", text.removeprefix(start))
 
 
 def plain(text: str, tone: str) -> str:

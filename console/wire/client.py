@@ -94,6 +94,7 @@ class Client:
         allow: tuple[str, ...] = (),
         expires: float = 0.0,
         confirm: float = 0.0,
+        idempotency_key: str = "",
         steps: bool = False,
         timeout: float = ANSWER_TIMEOUT,
     ) -> str:
@@ -111,6 +112,7 @@ class Client:
             allow=allow,
             expires=expires,
             confirm=confirm,
+            idempotency_key=idempotency_key,
             sent=wall,
             deadline=wall + timeout + LATE,
             steps=steps,
@@ -118,6 +120,10 @@ class Client:
         now = time.monotonic()
         self._wanted.send(Order(address, command, now + timeout, now))
         return command.id
+
+    def record(self, tap: Tap | None) -> None:
+        """From the next telemetry message on `tap` is given each as it came; None: nobody is."""
+        self._tap = tap
 
     def when_replied(self, call: Callable[[], None]) -> None:
         """`call` is called in the client's thread whenever a reply can be taken."""
@@ -149,6 +155,13 @@ class Client:
         return Order(address, command, now + ANSWER_TIMEOUT, now)
 
     def _run(self) -> None:
+        try:
+            self._talk()
+        except BaseException as error:
+            # Not in silence: a screen that stands still would be taken for agents that do.
+            self._intake.failed(error)
+
+    def _talk(self) -> None:
         with zmq.Context() as context:
             make_room(context, len(self.addresses))
             relayed = bool(self._relay)
@@ -159,7 +172,7 @@ class Client:
             relay = relay_socket(context, self._relay, self._trust) if relayed else None
             try:
                 Traffic(
-                    links, relay, self._wanted, self._intake, look=self._look, tap=self._tap
+                    links, relay, self._wanted, self._intake, look=self._look, tap=lambda: self._tap
                 ).run()
             finally:
                 for link in links.values():

@@ -77,7 +77,8 @@ class Replay(msgspec.Struct, frozen=True, tag="replay"):
 
 
 class Batch(msgspec.Struct, frozen=True, tag="batch"):
-    """Several changes of reals as one: planned, guarded and applied together, or not at all."""
+    """Several changes as one: planned, guarded and applied together, or not at all.  A real
+    may be in it twice, for its state and for its weight."""
 
     actions: tuple[Drain | Undrain | Disable | Weight, ...]
 
@@ -106,6 +107,10 @@ class RingOf(msgspec.Struct, frozen=True, tag="ring"):
     """Asks for the ring in force of a VIP; changes nothing."""
 
     vip: str
+
+
+class ConfigOf(msgspec.Struct, frozen=True, tag="config"):
+    """Asks for the config in force, key by key; changes nothing."""
 
 
 class Trace(msgspec.Struct, frozen=True, tag="trace", omit_defaults=True):
@@ -156,7 +161,7 @@ class ReadHistory(msgspec.Struct, frozen=True, tag="history"):
     until: float
 
 
-Question = Look | Replay | RingOf | ReadAudit | ReadHistory
+Question = Look | Replay | RingOf | ConfigOf | ReadAudit | ReadHistory
 """What any role may ask: it changes nothing."""
 
 
@@ -187,5 +192,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time of sending; an agent takes none whose time is not about now."""
     deadline: float = 0.0
     """Unix time after which it must not take effect any more; 0: none."""
+    idempotency_key: Annotated[str, Meta(max_length=64)] = ""
+    """Made by the operator: what was done under it within a day is not done again, but answered as
+    then, whatever the id; another change under the same one is refused.  Empty: none."""
     steps: bool = False
     """Wants an answer at each step: accepted, applied, verified.  Else one, when it is applied."""

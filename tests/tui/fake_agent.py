@@ -16,6 +16,7 @@ import msgspec
 import zmq
 
 from agent.core import rollouts
+from agent.core.once import Once
 from agent.core.wording import in_words
 from agent.nouns import Part
 from shared.codec import command_frames, command_of, telemetry_frames
@@ -25,11 +26,14 @@ from shared.messages import (
     Batch,
     Change,
     Command,
+    ConfigOf,
+    Configured,
     Disable,
     Drain,
     Event,
     Look,
     ReadHistory,
+    Reload,
     Replay,
     Ring,
     RingOf,
@@ -66,6 +70,15 @@ class FakeAgent:
         self.refuses_repetitions = ""
         """By which guard."""
         self.refusals = 0
+        self.config: Configured | None = Configured(1, {"node.name": fleet.name})
+        """None: it is too old to say."""
+        self.reload = Answer(id="", node=fleet.name, status="unchanged", revision=7)
+        """What becomes of a reload."""
+        self.knows_keys = True
+        """Idempotency keys; an older agent does not."""
+        self._keyed = Once()
+        self.only_looks = False
+        """This console's key is a viewer's there: every order is refused."""
         self.steps = True
         """It knows of them; those of 0.1.0 answer once."""
         self.interfere: Callable[[], None] = lambda: None
@@ -164,32 +177,49 @@ class FakeAgent:
         return [accepted, msgspec.structs.replace(answer, more=True), last]
 
     def answer(self, command: Command) -> Answer:
-        if isinstance(command.action, Look):
-            self.looks += 1
-            self.second += 1
-            return self._made(command, "ok", snapshots=self.fleet.at(self.second))
-        if isinstance(command.action, ReadHistory):
-            return self._made(command, "ok", history=self.kept(command.action), kept_from=1.0)
-        if isinstance(command.action, RingOf):
-            return self._made(command, "ok", ring=self._ring(command.action.vip))
+        told = self._question(command)
+        if told is not None:
+            return told
         if command.id in self._answers and self.refuses_repetitions:
             self.refusals += 1
             return self._made(command, "refused", guard=self.refuses_repetitions)
         if command.id in self._answers:
             return self._answers[command.id]
         self.received.append(command)
+        if self.only_looks and not isinstance(command.action, Replay):
+            error = "the key of viewer may look only"
+            return self._made(command, "refused", guard="role", error=error)
         if isinstance(command.action, Replay):
             first = command.action.sequence
             known = tuple(e for e in self.events if e.sequence >= first)
             return self._made(command, "ok", events=known)
         if isinstance(command.action, Rollout):
             return self._told(command, command.action)
+        if isinstance(command.action, Reload):
+            return msgspec.structs.replace(self.reload, id=command.id)
+        before = self._keyed.answer(command, self.fleet.name, 0.0) if self.knows_keys else None
+        if before is not None:
+            return before
         answer = self._answers[command.id] = self._decided(command)
+        self._keyed.kept(command, answer, 0.0)
         if answer.status == "applied" and not command.dry_run:
             self._took_turn(command)
         if command.dry_run:
             self.interfere()
         return answer
+
+    def _question(self, command: Command) -> Answer | None:
+        if isinstance(command.action, Look):
+            self.looks += 1
+            self.second += 1
+            return self._made(command, "ok", snapshots=self.fleet.at(self.second))
+        if isinstance(command.action, ReadHistory):
+            return self._made(command, "ok", history=self.kept(command.action), kept_from=1.0)
+        if isinstance(command.action, ConfigOf):
+            return self._made(command, "ok", config=self.config)
+        if isinstance(command.action, RingOf):
+            return self._made(command, "ok", ring=self._ring(command.action.vip))
+        return None
 
     def _told(self, command: Command, told: Rollout) -> Answer:
         """As an agent keeps its part of an operation."""
@@ -303,6 +333,7 @@ class FakeAgent:
             node=self.fleet.name,
             status=status,  # type: ignore[arg-type]
             revision=self.fleet.revision,
+            keyed=self.knows_keys and bool(command.idempotency_key),
             **more,  # type: ignore[arg-type]
         )
 

@@ -211,6 +211,38 @@ def test_only_what_differs_is_written(terminal: Console) -> None:
     assert shadow.difference(layout("pps 1.32M up"), terminal) == "\x1b[1;1Hpps 1.32M up"
 
 
+def test_what_is_shown_does_not_steer_the_terminal(terminal: Console) -> None:
+    """K4: whatever widget it is in, and whichever agent or operator it comes from."""
+    text = Shadow().difference(layout("a\x1b]52;c;aGk=\x07b", "é\x1b[2J\x9b31m\u202e"), terminal)
+    assert text == "\x1b[1;1Ha]52;c;aGk=b\x1b[2;1Hé[2J31m"
+
+
+class Listening(Emulated):
+    said = ""
+
+    def write(self, data: str) -> None:
+        Listening.said += data
+        super().write(data)
+
+
+@pytest.mark.parametrize("render", ["diff", "stock"])
+async def test_a_hostile_name_is_shown_and_not_obeyed(render: Render) -> None:
+    """Of a compromised agent: escapes in its name, and markup where Textual would read it."""
+    name = "lb\x1b]52;c;aGk=\x07[/b]1"
+    app = recorded({LB1: Fleet(name), LB2: Fleet("lb2")}, armed=True)
+    app._render = render
+    app.driver_class = Listening
+    Listening.said = ""
+    async with app.run_test(headless=False, size=SIZE) as pilot:
+        await settle(pilot)
+        assert "lb?]52;c" in Listening.said, "it is on show"
+        for step in (press("D"), press("escape"), press("ctrl+p", "l", "b"), press("escape")):
+            await step(app, pilot)
+            await settle(pilot)
+    assert "\x1b]52" not in Listening.said
+    assert app.failure == ""
+
+
 def test_near_differences_are_joined_and_far_ones_are_not(terminal: Console) -> None:
     shadow = Shadow()
     shadow.difference(layout("0123456789abcdef"), terminal)

@@ -17,7 +17,7 @@ from textual.widgets import Button, Input
 
 from console.planning import rollout
 from console.tui.screens.plan import PlanDialog
-from shared.messages import Command, Drain, Rollout, Undrain
+from shared.messages import Command, Drain, Rollout, RolloutRow, Undrain
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import Fleet
@@ -143,6 +143,20 @@ async def test_k_holds_it_at_once_and_r_goes_on_with_what_is_left(two: Pair) -> 
         await goes_on(pilot, two, lambda: one.fleet.rollouts == other.fleet.rollouts == (), "over")
     assert [c.action for c in turns(one)] == [Drain("10.3.1.2", "web")], "no second turn"
     assert len({c.operation for c in (*turns(one), *turns(other))}) == 1
+
+
+async def test_a_node_that_does_not_take_the_word_to_hold_is_named(two: Pair) -> None:
+    """An operator who pressed K must not believe that it is held where it goes on."""
+    for agent in two:
+        row = RolloutRow("op1", "ann@jump", (f"drain {REAL}",), "running", 0.0)
+        agent.fleet.rollouts = (row,)
+        agent.only_looks = True
+    async with console(*two) as (_, pilot):
+        await sees(pilot, "lb1")
+        await pilot.press("9")
+        await goes_on(pilot, two, lambda: "0/2" in shown(pilot), "in the list")
+        await pilot.press("K")
+        await sees(pilot, "did not take it: role")
 
 
 async def test_the_command_bar_knows_the_same_words(two: Pair) -> None:

@@ -3,17 +3,25 @@
 
 from __future__ import annotations
 
+import io
 import json
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from console.cli import main as cli
+from console.cli.verbs.following import _Printer
 from console.exits import Exit
+from console.model.eventlog import EVENTS_KEPT
+from console.model.store import Arrived, Inbox, Store
+from console.views.event_filter import Filter
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
-from tests.tui.recorded import Fleet, events
+from tests.tui.recorded import LB1, Fleet, dropped, events
 
 Capture = pytest.CaptureFixture[str]
 Pair = tuple[FakeAgent, FakeAgent]
@@ -199,3 +207,31 @@ def test_dropped_packets_into_a_capture(two: Pair, tmp_path: Path, capsys: Captu
     assert b"drop fragment" in written
     assert remora(two, "events", "drops", "--pcap", str(file)) == Exit.USAGE
     assert "is there already" in capsys.readouterr().err
+
+
+def test_dropped_packets_of_a_node_that_has_told_nothing_else(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    """As over TCP: the address does not name the node, its events do."""
+    file = tmp_path / "drops.pcapng"
+    with FakeAgent(tmp_path / "10.0.0.1:7471", Fleet("lb1")) as one:
+        one.events = events(one.fleet)
+        words = ("-a", one.address, "events", "drops", "--pcap", str(file))
+        assert cli.main(list(words)) == Exit.DONE
+    assert b"lb1:drops" in file.read_bytes()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600, "it holds what clients sent"
+
+
+def test_following_for_days_takes_no_memory(tmp_path: Path) -> None:
+    """K4: what was printed is remembered only as long as the log has it."""
+    fleet, out = Fleet("lb1"), io.StringIO()
+    session: Any = SimpleNamespace(store=Store([LB1]), write=out.write, paint=lambda text, _: text)
+    arguments: Any = SimpleNamespace(output="table")
+    printer = _Printer(session, arguments, Filter(None, (), None, None), None)
+    for number in range(3 * EVENTS_KEPT):
+        session.store.take(Inbox([Arrived(LB1, fleet.event(number, number, dropped()), 0.0)]))
+        if not number % 500:
+            printer.print_new(last=None)
+    printer.print_new(last=None)
+    assert out.getvalue().count("fragment") == 3 * EVENTS_KEPT
+    assert len(printer._written) <= EVENTS_KEPT

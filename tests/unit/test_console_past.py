@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from console.exits import Exit, VerbError
 from console.format import clock
 from console.model.moment import moment
 from console.model.store import Arrived, Inbox, Liveness, Store
+from console.model.tracks import added
 from console.wire.archive import Archive
 from console.wire.client import Client
 from console.wire.hour import recalled
@@ -115,6 +117,19 @@ def test_an_archive_takes_no_commands(file: Path) -> None:
     assert (reply.id, reply.answer and reply.answer.status) == (id_, "refused")
 
 
+def test_waiting_for_what_will_not_come_costs_no_processor(file: Path) -> None:
+    with file.open("rb") as source:
+        archive = Archive(recording.read(source), WALL + 60, [LB1, LB2])
+    assert archive.wait(30.0).arrived, "what is there comes at once"
+    before, began = time.thread_time(), time.monotonic()
+    assert archive.wait(0.3) == Inbox()
+    assert time.monotonic() - began >= 0.3
+    assert time.thread_time() - before < 0.1
+    archive.send(LB1, Look())
+    assert archive.wait(30.0).replies
+    assert cli.main(["events", "-f", "--from", str(file)]) == Exit.USAGE
+
+
 def test_playback_jumps_and_stands_still(file: Path) -> None:
     playback = opened(file)
     assert playback.addresses == (LB1, LB2)
@@ -180,6 +195,7 @@ def test_record_keeps_every_message(
         found = [r for r in recording.read(source) if r.frames[0] == b"node"]
     assert len(found) >= 10, "each, not only the newest"
     assert cli.main(words) == Exit.FAILED, "a recording is never overwritten"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600, "packets of clients are in it"
 
 
 # ---- the agents' own last hour
@@ -250,6 +266,22 @@ def test_audit_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert chain.verify(lines[0:1]).records == 1
 
 
+def test_an_audit_that_was_tampered_with_is_shown_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """K4: no value in it ends the verb, and none steers the terminal."""
+    file = tmp_path / "audit.jsonl"
+    lines = [
+        '{"at": "soon", "what": "a"}', '{"at": 1e300, "key": ["x"], "node": 7, "what": "b"}',
+        '{"at": null, "what": "c\\u001b]0;x\\u0007"}', "[" * 100_000, "{}", '{"at": NaN}',
+    ]  # fmt: skip
+    file.write_text("\n".join(lines))
+    code, text = said(capsys, "audit", "--file", str(file))
+    assert (code, text.count("\n")) == (0, len(lines))
+    assert "\x1b" not in text
+    assert said(capsys, "audit", "--file", str(file), "--verify")[0] == Exit.FAILED
+
+
 def test_looking_asks_nobody() -> None:
     archive = Archive([Record(WALL, LB1, (b"x",))], WALL, [LB1])
     archive.send(LB1, Look())
@@ -269,6 +301,6 @@ def test_a_clock_that_jumps_an_hour_changes_no_rate() -> None:
         assert isinstance(node, NodeSnapshot)
         jumped = msgspec.structs.replace(node, wall=node.wall + (3600.0 if second > 9 else 0.0))
         store.take(Inbox([Arrived(LB1, jumped, 100.0 + second)]))
-    rates = {rate for rate in store.agents[LB1].history["node"] if rate is not None}
+    rates = {rate for rate in added([store.agents[LB1].track("node")]) if rate is not None}
     assert len(rates) == 1, "one steady rate, before, over and after the jump"
     assert store.agents[LB1].liveness(120.0) is Liveness.LIVE

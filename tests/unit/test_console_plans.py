@@ -175,6 +175,38 @@ def test_weight_of_several_that_differ(two: Pair, capsys: Capture) -> None:
 # ---- waiting and contexts
 
 
+def test_a_key_is_good_for_one_change(two: Pair, capsys: Capture) -> None:
+    """K1: the same words again, with a weight from what it is, do it once and exit alike."""
+    words = ("weight", TARGET, "+10", "--yes", "--idempotency-key", "job-7")
+    assert remora(two, *words) == Exit.DONE
+    first = capsys.readouterr().out
+    assert remora(two, *words) == Exit.DONE
+    assert "lb1: not again: was applied 0 s ago" in capsys.readouterr().err
+    assert [agent.fleet.weight["web", "10.3.1.2"] for agent in two] == [110, 110]
+    (sent, *more) = [c for c in two[0].changes if not c.dry_run]
+    assert (sent.idempotency_key, more) == ("job-7", [])
+    assert f"undo: remora undo {sent.operation}" in first
+    other = ("drain", TARGET, "--yes", "--idempotency-key", "job-7")
+    assert remora(two, *other) == Exit.REFUSED
+    assert "was used 0 s ago" in capsys.readouterr().err
+
+
+def test_a_node_that_missed_it_has_it_the_second_time(two: Pair) -> None:
+    """K1: where it was done it is not done again, where it was refused it is tried anew."""
+    words = ("weight", TARGET, "50", "--yes", "--idempotency-key", "job-8")
+    assert remora((two[0], two[0]), *words) == Exit.DONE
+    assert remora(two, *words) == Exit.DONE
+    assert [agent.fleet.weight["web", "10.3.1.2"] for agent in two] == [50, 50]
+    assert [sum(not c.dry_run for c in agent.changes) for agent in two] == [1, 1]
+
+
+def test_an_agent_that_knows_no_keys_is_sent_nothing(two: Pair, capsys: Capture) -> None:
+    two[1].knows_keys = False
+    assert remora(two, "drain", TARGET, "--yes", "--idempotency-key", "k") == Exit.FAILED
+    assert "lb2: knows no idempotency keys, nothing was sent" in capsys.readouterr().err
+    assert all(command.dry_run for agent in two for command in agent.changes)
+
+
 def test_wait_until_it_is_quiet(two: Pair, capsys: Capture) -> None:
     words = ("drain", TARGET, "--yes", "--timeout", "0")
     assert remora(two, *words, "--wait=quiet:10000") == Exit.DONE

@@ -210,7 +210,7 @@ def test_stages_are_written_as_the_cli_has_them() -> None:
     assert str(how) == "--canary 2 --soak 10s --batch 3 --stop-on drops=+80/s,ack=3s"
     assert of_terms(str(how)) == how
     assert of_terms("") is None
-    assert staging("", "x", "y", "z") is None, "all at once"
+    assert staging("", "", "", "") is None, "all at once"
     assert [[o.node for o in step] for step in batches(ORDERS, how)] == [["lb1", "lb2"], ["lb3"]]
     named = HOW._replace(canary="lb2", batch=5)
     assert [[o.node for o in step] for step in batches(ORDERS, named)] == [["lb2"], ["lb1", "lb3"]]
@@ -225,6 +225,18 @@ def test_stages_that_make_no_sense(soak: str, batch: str, stop: str, why: str) -
         staging("lb1", soak, batch, stop)
     with pytest.raises(ObjectError, match="must be one of lb1, lb2, lb3"):
         batches(ORDERS, HOW._replace(canary="lb9"))
+
+
+@pytest.mark.parametrize(
+    ("soak", "batch", "stop", "word"),
+    [("30s", "", "", "soak"), ("", "3", "", "batch"), ("", "", "hc", "stop-on")],
+)
+def test_stages_without_a_canary_are_not_all_nodes_at_once(
+    soak: str, batch: str, stop: str, word: str
+) -> None:
+    """K2: whoever types `--batch 3` must not get every node in the same second."""
+    with pytest.raises(ObjectError, match=f"^{word}: only with a canary"):
+        staging("", soak, batch, stop)
 
 
 # ---- what every console sees

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.model import objects, recording, rows
-from console.model.eventlog import EventLog
+from console.model.eventlog import EVENTS_KEPT, EventLog
 from console.model.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, Store
+from console.model.tracks import added
 from console.views import columns, details, tables
 from console.views.columns import Column
 from console.views.problems import problems
@@ -121,7 +122,7 @@ def test_never_heard_and_foreign() -> None:
 
 def test_sparklines_remember_a_minute() -> None:
     store = store_of(Fleet("lb1"), seconds=100)
-    history = store.agents[LB1].history["vip/web"]
+    history = added([store.agents[LB1].track("vip", "web")])
     assert len(history) == 60
     assert set(history) == {1000}
 
@@ -164,6 +165,41 @@ def test_a_restarted_agent_numbers_from_zero_again() -> None:
         log.publish(event(n))
     assert log.publish(event(0, at=50.0)) is None
     assert [one.place for one in log.lines(9)] == [(0, 0), (0, 1), (0, 2), (1, 0)]
+
+
+def test_after_a_reboot_of_the_machine_its_events_are_shown() -> None:
+    """Numbers and clock both begin anew: nothing of the new life may be taken for the old one."""
+    log = EventLog()
+    for n in range(3):
+        log.publish(event(n, at=9_000_000.0 + n))
+    after = [msgspec.structs.replace(event(n, at=60.0 + n), boot="another") for n in range(3)]
+    assert [log.publish(each) for each in after] == [None, None, None]
+    assert [one.place for one in log.lines(9)] == [(0, n) for n in range(3)] + [
+        (1, n) for n in range(3)
+    ]
+    again = msgspec.structs.replace(event(0, at=90.0), boot="another")
+    log.publish(again)
+    assert log.lines(1)[0].place == (2, 0), "and a restart of the agent after that is seen, too"
+
+
+def test_what_a_new_life_said_before_it_was_heard_is_asked_for() -> None:
+    log = EventLog()
+    log.publish(event(7))
+    assert log.publish(event(2, at=50.0)) == 0
+    assert [one.lost for one in log.lines(9)] == [0, 2, 0]
+    log.replay((event(0, at=48.0), event(1, at=49.0)))
+    assert log.lost == 0
+
+
+def test_what_was_got_and_left_the_log_is_not_lost() -> None:
+    log = EventLog()
+    log.publish(event(0))
+    assert log.publish(event(5)) == 1
+    log.replay(tuple(event(n) for n in (2, 3, 4)))
+    assert log.lost == 1
+    for n in range(6, EVENTS_KEPT + 50):
+        log.publish(event(n))
+    assert log.lost == 1
 
 
 @given(st.sets(st.integers(0, 40), min_size=1), st.sets(st.integers(0, 40)))

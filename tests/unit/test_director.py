@@ -359,8 +359,39 @@ def test_k2_a_batch_is_guarded_as_a_whole(world: World) -> None:
     assert all(world.share(real) for real in REALS)
     twice = world.ask(Batch((Drain(real=REALS[0]), Undrain(real=REALS[0]))), id="b")
     assert "named twice" in twice.error
-    node = world.ask(Batch((Drain(node=True), Drain(real=REALS[0]))), id="c")
-    assert "of its own" in node.error
+    node = world.ask(Batch((Drain(node=True), Drain(node=True))), id="c")
+    assert "node/lb1 is named twice" in node.error
+
+
+def test_k5_a_batch_of_node_vip_and_reals_is_one_change(world: World) -> None:
+    """K5, K3: a real's state and weight, a VIP and the node together; its inverse is all of it."""
+    batch = Batch(
+        (
+            Drain(real=REALS[0]),
+            Weight(REALS[0], 10),
+            Weight(REALS[1], 50),
+            Drain(vip="web"),
+            Drain(node=True),
+        )
+    )
+    plan = world.ask(batch, id="p", dry_run=True)
+    assert {(c.vip, c.real, c.now) for c in plan.changes} == {
+        ("", "", "draining"),
+        ("web", "", "draining"),
+        ("web", REALS[0], "draining, weight 10"),
+        ("web", REALS[1], "enabled, weight 50"),
+    }
+    done = world.ask(batch, id="d")
+    assert (done.status, done.revision, done.changes) == ("applied", 1, plan.changes)
+    assert world.ask(batch, id="e").status == "unchanged"
+    (event,) = [e for e in world.events if isinstance(e, ChangeEvent) and e.undo]
+    assert set(event.undo) == {
+        "undrain node/lb1",
+        "undrain vip/web",
+        f"undrain real/{REALS[0]}@web",
+        f"weight real/{REALS[0]}@web 100",
+        f"weight real/{REALS[1]}@web 100",
+    }
 
 
 def test_one_address_with_two_services_stays_while_one_serves() -> None:

@@ -120,6 +120,7 @@ class World:
                 pending=recalled.pending,
                 phases=recalled.phases,
                 rollouts=recalled.rollouts,
+                keyed=recalled.keyed,
             )
         )
 
@@ -145,7 +146,7 @@ class World:
     def ask(self, action: Action, *, id: str = "1", dry_run: bool = False,
             expect: int | None = None, allow: Sequence[str] = (), why: str = "",
             who: str = "ann@jump", expires: float = 0.0,
-            confirm: float = 0.0, operation: str = "", steps: bool = False,
+            confirm: float = 0.0, operation: str = "", steps: bool = False, key: str = "",
             sender: bytes = b"console") -> Answer:  # fmt: skip
         command = Command(
             id=id,
@@ -157,6 +158,7 @@ class World:
             why=why,
             expires=expires,
             confirm=confirm,
+            idempotency_key=key,
             operation=operation,
             steps=steps,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from console.cli.grammar.words import Verbs, add_verb, duration, patience, until, weight
+from console.cli.grammar.words import Verbs, add_verb, duration, key, patience, until, weight
 
 
 def add(verbs: Verbs) -> None:
@@ -14,12 +14,17 @@ def add(verbs: Verbs) -> None:
     plan = verbs.add_parser("plan", help=text, description=f"{text.capitalize()}.")
     _add_planned(plan.add_subparsers(dest="verb", metavar="VERB", required=True))
     plan.set_defaults(made="plan")
-    apply = add_verb(verbs, "apply", "carries out a plan that is not older than a minute")
-    apply.add_argument("file", metavar="FILE", help="of plan -o json; - is the input")
-    apply.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
-    apply.add_argument("--reason", default="", metavar="TEXT", help="instead of the plan's")
+    apply = add_verb(
+        verbs, "apply", "makes things as a file says: a plan (not older than a minute), or states"
+    )
+    apply.add_argument(
+        "file",
+        metavar="FILE",
+        help="of plan -o json, or desired states (configs/state.toml is a sample); - is the input",
+    )
+    _add_staging(apply)
     _add_wait(apply)
-    _add_output(apply)
+    _add_conditions(apply)
     undo = add_verb(verbs, "undo", "takes an operation back, as a plan of its own")
     undo.add_argument(
         "operation", nargs="?", default="", metavar="OPERATION", help="its name; else your last"
@@ -133,6 +138,12 @@ def _add_conditions(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
     verb.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
     verb.add_argument("--expect-revision", type=int, metavar="N", help="else exit 7")
+    verb.add_argument(
+        "--idempotency-key",
+        type=key,
+        metavar="KEY",
+        help="again with the same KEY within a day: done once, answered as the first time",
+    )
     _add_output(verb)
 
 

@@ -123,6 +123,12 @@ def weight(text: str) -> str:
     return text
 
 
+def key(text: str) -> str:
+    if not 1 <= len(text) <= 64 or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r}: must be 1 to 64 characters")
+    return text
+
+
 def until(text: str) -> str:
     if not UNTIL.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r}: must be applied, verified, drained or quiet:N")

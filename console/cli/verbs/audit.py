@@ -17,6 +17,8 @@ from shared.messages import AuditPart, ReadAudit
 
 PART = 500
 PATIENCE = 10.0
+LAST_YEAR = 253402300800.0
+"""The year 10000, which no clock writes."""
 
 
 def audit(session: Session, arguments: Namespace) -> int:
@@ -45,13 +47,18 @@ def of_file(arguments: Namespace) -> int:
     """The same of a copy of audit.jsonl.  Raises VerbError."""
     path = Path(arguments.file)
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise VerbError(f"{path}: {error.strerror}", Exit.FAILED) from error
+    lines = text.removesuffix("\n").split("\n") if text else []
     if arguments.verify:
-        return Exit.DONE if verified(print, str(path), lines, None) else Exit.FAILED
-    _show(print, lines[-max(1, arguments.last) :], arguments)
+        return Exit.DONE if verified(_print, str(path), lines, None) else Exit.FAILED
+    _show(_print, lines[-max(1, arguments.last) :], arguments)
     return Exit.DONE
+
+
+def _print(text: str) -> None:
+    print(fmt.shown(text))
 
 
 def _records(session: Session, address: str, first: int) -> AuditPart | None:
@@ -68,7 +75,9 @@ def _records(session: Session, address: str, first: int) -> AuditPart | None:
         whole = AuditPart(records, part.total, part.head)
         if len(part.records) < PART:
             return whole
-        first = part.total + 1 if first < 0 else _number(part.records[-1]) + 1
+        begun, first = first, part.total + 1 if first < 0 else _number(part.records[-1]) + 1
+        if 0 < first <= begun:
+            return whole  # numbers that do not go up are no audit: `verified` says so
 
 
 def _number(line: str) -> int:
@@ -97,7 +106,7 @@ def verified(
 
 
 def _show(write: Callable[[str], None], lines: Sequence[str], arguments: Namespace) -> None:
-    records = sorted(map(_parsed, lines), key=lambda record: float(record.get("at", 0.0)))
+    records = sorted(map(_parsed, lines), key=_at)
     for record in records[-max(1, arguments.last) :]:
         as_json = arguments.output == "jsonl"
         write(json.dumps(record) if as_json else _in_words(record))
@@ -106,14 +115,20 @@ def _show(write: Callable[[str], None], lines: Sequence[str], arguments: Namespa
 def _parsed(line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {"what": "(damaged record)"}
 
 
+def _at(record: dict[str, Any]) -> float:
+    """Unix time; a record may have been tampered with."""
+    at = record.get("at", 0.0)
+    return float(at) if isinstance(at, int | float) and 0 <= at < LAST_YEAR else 0.0
+
+
 def _in_words(record: dict[str, Any]) -> str:
-    at = fmt.dated(float(record.get("at", 0.0)))[len("2026-") :]
-    key, who = record.get("key", "?"), record.get("who", "")
+    at = fmt.dated(_at(record))[len("2026-") :]
+    key, who = str(record.get("key", "?")), str(record.get("who", ""))
     result = str(record.get("result", ""))
     if record.get("guard"):
         result += f" by {record['guard']}"
@@ -122,7 +137,5 @@ def _in_words(record: dict[str, Any]) -> str:
     if record.get("also"):
         result += f" (and {record['also']} more)"
     why = f"  why: {record['why']}" if record.get("why") else ""
-    return (
-        f"{at}  {record.get('node', '?'):<8} {f'{key}/{who}' if who else key:<24} "
-        f"{record.get('what', '-')}: {result}{why}"
-    )
+    node, what = str(record.get("node", "?")), record.get("what", "-")
+    return fmt.shown(f"{at}  {node:<8} {f'{key}/{who}' if who else key:<24} {what}: {result}{why}")

@@ -7,6 +7,7 @@ what was shown is what happens or nothing does (exit 7).
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from argparse import Namespace
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ class Conditions(TypedDict):
     allow: tuple[str, ...]
     expires: float
     confirm: float
+    idempotency_key: str
 
 
 def carry_out(
@@ -60,13 +62,14 @@ def carry_out(
 ) -> int:
     """Plan (or take the one that was `planned`), show, ask, apply, tell; then wait for the targets
     if that was asked for.  `part`: of which operation it is.  Raises VerbError."""
-    _permit(session, arguments)
+    permit(session, arguments)
     how = part.how or rolling.how(arguments)
     planned = ask(session, wanted, arguments, part.name) if planned is None else planned
     telling.show(session, wanted, planned, arguments)
+    _understood(arguments, planned)
     code, done = _verdict(session, wanted, planned, arguments), planned
     if code is None:
-        operation = part.name or uuid.uuid4().hex[:12]
+        operation = part.name or _operation(arguments)
         if how is not None:
             start = Start(
                 operation,
@@ -79,7 +82,7 @@ def carry_out(
                 plan.revisions(planned),
                 how,
                 arguments.reason,
-                Terms(tuple(arguments.allow), getattr(arguments, "expires", None) or 0.0),
+                _terms(arguments),
                 part.go_on,
                 part.others,
             )
@@ -96,16 +99,28 @@ def carry_out(
     return code
 
 
-def _permit(session: Session, arguments: Namespace) -> None:
-    """What the config file says of its cluster holds for verbs as it does for the console."""
-    if arguments.dry_run:
+def _operation(arguments: Namespace) -> str:
+    """A new name; of an idempotency key always the same."""
+    key = getattr(arguments, "idempotency_key", None) or ""
+    return hashlib.sha256(key.encode()).hexdigest()[:12] if key else uuid.uuid4().hex[:12]
+
+
+def _terms(arguments: Namespace) -> Terms:
+    given = _conditions(arguments)
+    return Terms(given["allow"], given["expires"], given["idempotency_key"])
+
+
+def permit(session: Session, arguments: Namespace, *, reason: bool = True) -> None:
+    """What the config file says of its cluster holds for verbs as it does for the console; not
+    `reason`: of an order about a change that has one.  Raises VerbError."""
+    if getattr(arguments, "dry_run", False):
         return
     if session.view_only:
         raise VerbError(
             f"{session.cluster} is view_only in the config file: --dry-run shows the plan",
             Exit.NOT_ALLOWED,
         )
-    if session.require_reason and not arguments.reason:
+    if reason and session.require_reason and not arguments.reason:
         raise VerbError(f"{session.cluster} wants a --reason (require_reason in the config file)")
 
 
@@ -127,11 +142,24 @@ def ask(
     return session.answered({**answers, **silent})
 
 
+def _understood(arguments: Namespace, planned: list[Answered]) -> None:
+    """An older agent would do it again.  Raises VerbError."""
+    if not getattr(arguments, "idempotency_key", None):
+        return
+    older = [a.node for a in planned if a.answer is not None and not a.answer.keyed]
+    if older:
+        raise VerbError(
+            f"{', '.join(older)}: knows no idempotency keys, nothing was sent; upgrade its agent",
+            Exit.FAILED,
+        )
+
+
 def _conditions(arguments: Namespace) -> Conditions:
     return {
         "allow": tuple(arguments.allow),
         "expires": getattr(arguments, "expires", None) or 0.0,
         "confirm": getattr(arguments, "confirm", None) or 0.0,
+        "idempotency_key": getattr(arguments, "idempotency_key", None) or "",
     }
 
 
@@ -150,7 +178,9 @@ def _verdict(
         if nobody:
             session.say("remora: no agent answered the plan")
             return Exit.NO_AGENT
-        session.tell(f"{', '.join(wanted.objects)}: {_already(arguments)}")
+        notes = {f"{a.node}: {a.answer.note}" for a in planned if a.answer and a.answer.note}
+        for said in sorted(notes) or [f"{', '.join(wanted.objects)}: {_already(arguments)}"]:
+            session.tell(said)
         return Exit.DONE if all(a.answer for a in planned) else Exit.PARTIAL
     if arguments.dry_run:
         telling.as_json(session, planned, arguments)

@@ -9,6 +9,7 @@ from console.cli.verbs import carrying
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model import objects
+from console.planning import plan
 from console.planning.plan import Answered
 from console.planning.wish import Order, Wish
 from shared.messages import Action, Confirm, Reload, Rollback
@@ -42,6 +43,7 @@ def _wish(session: Session, verb: str, names: list[str], action: Action) -> Wish
 
 def confirm(session: Session, arguments: Namespace) -> int:
     """On every node that answers; what is confirmed is what this operator has pending there."""
+    carrying.permit(session, arguments, reason=False)
     there = session.look()
     answers = session.ask(
         dict.fromkeys([agent.address for agent in there], Confirm(arguments.operation)),
@@ -51,9 +53,10 @@ def confirm(session: Session, arguments: Namespace) -> int:
     answered = session.answered(answers)
     for each in answered:
         session.write(f"  {each.node}: {_said(each)}")
-    if all(a.answer is None or a.answer.status == "unchanged" for a in answered):
+    known = [each.answer for each in answered if each.answer is not None]
+    if known and all(answer.status == "unchanged" for answer in known):
         raise VerbError("nothing of yours waits to be confirmed", Exit.FAILED)
-    return Exit.DONE if all(a.answer for a in answered) else Exit.PARTIAL
+    return plan.outcome(answered)
 
 
 def _said(answered: Answered) -> str:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 from console.cli.verbs.session import Session
@@ -32,6 +32,8 @@ SETTLE = 2.0
 def events(session: Session, arguments: Namespace) -> int:
     """Exit 0; 3 when some agent's events are missing.  Raises VerbError when all are."""
     wanted = _wanted(arguments)
+    if arguments.follow and (arguments.at or arguments.recording):
+        raise VerbError("-f follows what happens now: not with --at or --from")
     if arguments.output == "json" and arguments.follow:
         raise VerbError("-o json is one object, which has no end with -f: give -o jsonl")
     # A span of time is all that was in it, unless --last says how much of it.
@@ -63,17 +65,18 @@ def _wanted(arguments: Namespace) -> Filter:
 
 @contextmanager
 def _file(path: str | None) -> Iterator[BinaryIO | None]:
-    """A new one: what is there already is never written over."""
+    """A new one, for its owner's eyes: what is there already is never written over."""
     if path is None:
         yield None
         return
     try:
-        with Path(path).open("xb") as file:
-            yield file
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except FileExistsError:
         raise VerbError(f"--pcap {path}: is there already; name a new file") from None
     except OSError as error:
         raise VerbError(f"--pcap {path}: {error.strerror}") from error
+    with file:
+        yield file
 
 
 class _Printer:
@@ -86,17 +89,23 @@ class _Printer:
         self._arguments = arguments
         self._wanted = wanted
         self._file = file
-        self._nodes = [agent.name for agent in session.agents]
+        self._places: dict[str, int] = {}
+        """Node -> its place in the file; its events may come before all else that names it."""
         self._items: list[Item] = []
         if file is not None:
-            file.write(pcapng.drops_opening(self._nodes))
+            file.write(pcapng.drops_opening())
         self._written: set[tuple[str, tuple[int, int]]] = set()
         self._gaps: dict[tuple[str, tuple[int, int]], float] = {}
 
     def print_new(self, *, last: int | None) -> None:
+        kept = self._session.store.lines(1_000_000)
+        # What the logs have let go of does not come back: neither set grows for ever.
+        there = {(line.node, line.place) for line in kept}
+        self._written &= there
+        self._gaps = {gap: seen for gap, seen in self._gaps.items() if gap in there}
         lines = [
             line
-            for line in self._session.store.lines(1_000_000)
+            for line in kept
             if (line.node, line.place) not in self._written and self._settled(line)
         ]
         self._written.update((line.node, line.place) for line in lines)
@@ -107,7 +116,10 @@ class _Printer:
     def _print(self, line: Line) -> None:
         body = line.event.body if line.event else None
         if self._file is not None and line.event is not None and isinstance(body, DropEvent):
-            place = self._nodes.index(line.node)
+            if line.node not in self._places:
+                self._places[line.node] = len(self._places)
+                self._file.write(pcapng.drops_interface(line.node))
+            place = self._places[line.node]
             self._file.write(pcapng.dropped(line.event, body, node=place))
             self._file.flush()
         match self._arguments.output:

@@ -14,10 +14,9 @@ from console.views import lists, selecting
 from console.views.columns import Column
 from console.views.lists import KINDS, Kind
 from console.views.selecting import Selection
-from console.views.written import items_as, now_text, table
+from console.views.written import HOME, items_as, now_text, table
 from shared.messages import Replay
 
-HOME = "\x1b[H\x1b[2J"
 FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event"})
 WITHOUT = ("60s",)
 """A history needs a minute of watching, and says nothing to a screen reader or a log."""

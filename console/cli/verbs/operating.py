@@ -14,6 +14,7 @@ from console.cli.verbs.carrying import Part
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model.underway import Underway, underway
+from console.planning import plan
 from console.planning.operating import going_on, taking_back
 from console.planning.staging import Staging, expires_of, of_terms
 from shared.messages import Action
@@ -27,6 +28,7 @@ def operate(session: Session, arguments: Namespace) -> int:
     arguments.reason = arguments.reason or each.why
     match arguments.order:
         case "hold":
+            carrying.permit(session, arguments, reason=False)
             return _hold(session, each)
         case "resume":
             return _resume(session, each, arguments)
@@ -51,7 +53,10 @@ def _resume(session: Session, each: Underway, arguments: Namespace) -> int:
     if not each.held:
         raise VerbError(f"op/{each.operation} is not held: it goes on already", Exit.CONFLICT)
     wanted = going_on(each)
-    how = rolling.how(arguments) or of_terms(each.terms) or Staging("1")
+    usual = of_terms(each.terms) or Staging("1")
+    for name, text in zip(("canary", "soak", "batch", "stop_on"), usual.words, strict=True):
+        setattr(arguments, name, getattr(arguments, name) or text)
+    how = rolling.how(arguments)
     arguments.expires = expires_of(each.terms)
     todo = {order.address for order in wanted.orders}
     others = tuple(seat.address for seat in each.seats if seat.address not in todo)
@@ -75,8 +80,13 @@ def _revert(session: Session, each: Underway, arguments: Namespace) -> int:
 def _tell(session: Session, each: Underway, told: Told, word: str) -> int:
     addresses: dict[str, Action] = dict.fromkeys([seat.address for seat in each.seats], told)
     answers = session.ask(addresses, timeout=session.connect_timeout, operation=each.operation)
-    silent = [a.node for a in session.answered(answers) if a.answer is None]
+    answered = session.answered(answers)
+    code = plan.outcome(answered)
+    if code != Exit.DONE:
+        word = f"not {word} everywhere"
+    for address, node, answer in answered:
+        if not plan.in_force(answer):
+            said = f"{answer.guard} {answer.error}" if answer else f"no answer at {address}"
+            session.say(f"remora: {node}: {said}")
     session.write(f"op/{each.operation}: {word}")
-    if silent:
-        session.say(f"remora: no answer from {', '.join(silent)}")
-    return Exit.PARTIAL if silent else Exit.DONE
+    return code

@@ -18,11 +18,11 @@ from typing import Any
 
 import msgspec
 
-from console.cli.verbs import carrying, changing, enforcing, telling
+from console.cli.verbs import carrying, changing, desiring, enforcing, telling
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model import objects
-from console.planning import plan
+from console.planning import desired, plan
 from console.planning.plan import Answered
 from console.planning.wish import Order, Wish
 from console.views.items import API_VERSION, listing
@@ -69,8 +69,16 @@ def _written(wanted: Wish, planned: list[Answered], arguments: Namespace) -> dic
 
 
 def apply(session: Session, arguments: Namespace) -> int:
-    """Exit codes as of the verb that was planned; 7 when its time is over.  Raises VerbError."""
-    wanted, planned, found = _read(arguments.file)
+    """A plan, or a file of desired states.  Exit codes as of the verb that was planned; 7 when its
+    time is over.  Raises VerbError."""
+    text = _text(arguments.file)
+    if not _is_plan(text):
+        return desiring.apply(session, text, arguments.file, arguments)
+    if arguments.allow or arguments.canary:
+        raise VerbError(
+            f"{arguments.file}: a plan is carried out as it was made; plan anew with that"
+        )
+    wanted, planned, found = _read(arguments.file, text)
     left = datetime.fromisoformat(found["expiresAt"]).timestamp() - time.time()
     if left <= 0:
         raise VerbError(
@@ -81,7 +89,7 @@ def apply(session: Session, arguments: Namespace) -> int:
     if strange:
         raise VerbError(f"{arguments.file}: {strange[0]} is no agent of this context")
     session.look()
-    arguments.verb, arguments.dry_run = wanted.verb, False
+    arguments.verb = wanted.verb
     arguments.allow, arguments.reason = found["allow"], arguments.reason or found["reason"]
     arguments.expires, arguments.confirm = found["expires_s"], found["confirm_s"]
     targets = [
@@ -91,13 +99,26 @@ def apply(session: Session, arguments: Namespace) -> int:
     return carrying.carry_out(session, wanted, arguments, targets, planned=planned)
 
 
-def _read(file: str) -> tuple[Wish, list[Answered], Mapping[str, Any]]:
+def _text(file: str) -> str:
     """Raises VerbError."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text()
-        found = json.loads(text)
+        return sys.stdin.read() if file == "-" else Path(file).read_text()
     except (OSError, ValueError) as error:
-        raise VerbError(f"{file}: not a plan: {error}") from error
+        raise VerbError(f"{file}: {error}") from error
+
+
+def _is_plan(text: str) -> bool:
+    """JSON that does not say that it is another thing."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return not isinstance(found, dict) or found.get("kind") != desired.KIND
+
+
+def _read(file: str, text: str) -> tuple[Wish, list[Answered], Mapping[str, Any]]:
+    """Raises VerbError."""
+    found = json.loads(text)
     said = (found.get("apiVersion"), found.get("kind")) if isinstance(found, dict) else found
     if said != (API_VERSION, "Plan"):
         raise VerbError(f"{file}: not a plan of this version: make one with remora plan -o json")

@@ -11,7 +11,7 @@ from typing import TextIO
 from console.exits import Exit, VerbError
 from console.model.store import Agent, Inbox, Liveness, Store
 from console.planning.plan import Answered
-from console.views.written import Paint, plain
+from console.views.written import Paint, harmless, plain
 from console.wire.archive import Archive
 from console.wire.client import Client
 from shared.messages import Action, Answer, Look
@@ -42,7 +42,7 @@ class Session:
 
     def say(self, text: str) -> None:
         """What went wrong or is still to be done: never mixed with what is piped on."""
-        print(text, file=self.err, flush=True)
+        print(harmless(text), file=self.err, flush=True)
 
     def tell(self, text: str) -> None:
         """Progress, or that all is well: the exit code says as much."""
@@ -54,7 +54,7 @@ class Session:
             self.say(f"remora: {text}")
 
     def write(self, text: str) -> None:
-        print(text, file=self.out, flush=True)
+        print(harmless(text), file=self.out, flush=True)
 
     @property
     def agents(self) -> list[Agent]:

@@ -16,8 +16,8 @@ from shared.messages import Answer
 
 
 def show(session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace) -> None:
-    heading = f"plan: {wanted.lines[0]}"
-    text = "\n".join([heading, *(f"  {label:<11} {line}" for label, line in plan.lines(planned))])
+    headings = [f"plan: {line}" for line in wanted.lines]
+    text = "\n".join([*headings, *(f"  {label:<11} {line}" for label, line in plan.lines(planned))])
     if arguments.output == "json":
         session.tell(text)
     else:

@@ -27,10 +27,9 @@ from console.views.cells import Cell
 from console.views.columns import Column, matching
 from console.views.problems import problems
 from console.views.tail import written
-from console.views.written import table
+from console.views.written import HOME, table
 from shared.messages import Look, Replay
 
-HOME = "\x1b[H\x1b[2J"
 SIGNS = ("● ", "◐ ", "○ ", "▲ ", "✕ ", "· ", "? ")
 LINES, EVENTS = 500, 20
 """Events that are looked at, and shown at once."""

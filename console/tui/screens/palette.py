@@ -8,7 +8,9 @@ from functools import partial
 from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
+from console.format import shown
 from console.model import objects
 from console.tui.keys import KEYS, PLACE
 from console.tui.screens.live import LiveScreen
@@ -36,14 +38,17 @@ class Lines(Provider):
 
     async def discover(self) -> Hits:
         for text, means in self._lines():
-            yield DiscoveryHit(text, self._do(text), help=means)
+            yield DiscoveryHit(Content(shown(text)), self._do(text), text, help=means)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for text, means in self._lines():
             score = matcher.match(text)
             if score > 0:
-                yield Hit(score, matcher.highlight(text), self._do(text), help=means)
+                # Names come from agents: a bracket in one is no markup.
+                odd = "[" in text or not text.isprintable()
+                found = Content(shown(text)) if odd else matcher.highlight(text)
+                yield Hit(score, found, self._do(text), text, help=means)
 
     def _do(self, text: str) -> partial[None]:
         app: Any = self.app

@@ -19,13 +19,14 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
+from console.format import shown
 from console.model.objects import ObjectError
 from console.model.store import Reply
 from console.planning import plan
-from console.planning.asking import NO_TERMS, Asking, Sender, Terms
+from console.planning.asking import Asking, Sender, Terms
 from console.planning.plan import Answered
 from console.planning.rollout import Start
-from console.planning.staging import STOP, Staging, staging
+from console.planning.staging import Staging, staging
 from console.planning.wish import Order, Wish, seconds_of, weight_of
 from console.tui.screens.bands import LARGE
 from console.tui.widgets.fields import DIALOG_KEYS
@@ -87,6 +88,7 @@ class PlanDialog(ModalScreen[None]):
         self._lines: list[TextLine] = []
         """On show."""
         self._ready = False
+        self._as_planned: tuple[str, ...] = ()
         self._round = 0
         self._sent = False
         self._begun = False
@@ -95,7 +97,7 @@ class PlanDialog(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
-            box.border_title = f"Plan: {self.wish.title}"
+            box.border_title = Content(f"Plan: {shown(self.wish.title)}")  # no markup
             with Horizontal(classes="field" if self._weight is not None else "field hidden"):
                 yield Label("weight")
                 yield Input(str(self._weight or ""), id="weight", type="integer", max_length=4)
@@ -111,15 +113,15 @@ class PlanDialog(ModalScreen[None]):
                 yield Input(id="allow", placeholder="guards by name")
                 yield Button(Content("[ Plan ]"), id="replan", compact=True)
             with Horizontal(classes="field" if self._in_turn else "field hidden", id="staging"):
-                how = self._how
+                canary, soak, batch, stop = self._usual
                 yield Label("canary")
-                yield Input(how.canary if how else "", id="canary", placeholder="all at once")
+                yield Input(canary, id="canary", placeholder="all at once")
                 yield Label("soak")
-                yield Input(f"{how.soak:g}s" if how else "30s", id="soak")
+                yield Input(soak, id="soak")
                 yield Label("then")
-                yield Input(str(how.batch if how else 1), id="batch", type="integer")
+                yield Input(batch, id="batch", type="integer")
                 yield Label("stop on")
-                yield Input(str(how.stop if how else STOP), id="stop")
+                yield Input(stop, id="stop")
             with Horizontal(classes="field hidden", id="confirming"):
                 yield Label(id="wanted")
                 yield Input(id="confirm")
@@ -135,12 +137,19 @@ class PlanDialog(ModalScreen[None]):
         """Its nodes may have their turn one after the other."""
         return self._begin is not None and (self._go_on or len(self.wish.orders) > 1)
 
+    @property
+    def _usual(self) -> tuple[str, str, str, str]:
+        """What stands in the fields of STAGING at first."""
+        return (self._how or Staging("")).words
+
     def _staging(self) -> Staging | None:
         """As typed; None: all at once.  Raises ObjectError."""
         if not self._in_turn:
             return None
-        typed = [self.query_one(f"#{name}", Input).value for name in STAGING]
-        return staging(*typed)
+        canary, *rest = (self.query_one(f"#{name}", Input).value for name in STAGING)
+        if not canary.strip() and tuple(rest) == self._usual[1:]:
+            return None
+        return staging(canary, *rest)
 
     def on_mount(self) -> None:
         self.set_class(self.app.size.width >= LARGE, "large")
@@ -194,18 +203,16 @@ class PlanDialog(ModalScreen[None]):
         self._plan()
 
     @on(Input.Changed, "#weight")
-    def _other_weight(self, event: Input.Changed) -> None:
-        """The button always does what the plan on show says."""
-        if event.value != str(self._weight):
-            self._unready()
-
     @on(Input.Changed, "#for")
     @on(Input.Changed, "#allow")
-    def _other_terms(self, event: Input.Changed) -> None:
-        if event.input.id == "for" and event.value == self._span:
-            return
-        if self.is_mounted and (self._ready or self._terms != NO_TERMS):
-            self._unready()
+    def _other_terms(self) -> None:
+        """The button always does what the plan on show says, and what the fields say."""
+        self._show_go()
+
+    @property
+    def _typed(self) -> tuple[str, ...]:
+        """All that a plan is made of."""
+        return tuple(self.query_one(f"#{name}", Input).value for name in ("weight", "for", "allow"))
 
     @on(Input.Changed, "#why")
     @on(Input.Changed, "#canary")
@@ -221,6 +228,7 @@ class PlanDialog(ModalScreen[None]):
 
     def _plan(self) -> None:
         self._unready()
+        self._as_planned = self._typed
         self._round += 1
         self._show([line(f" asking {', '.join(o.node for o in self.wish.orders)} …", "dim")])
         self._show_cli()
@@ -249,7 +257,10 @@ class PlanDialog(ModalScreen[None]):
         self._planned = answered
         self._ready = bool(plan.to_do(answered)) and not plan.refused(answered)
         self._show(
-            [*plan_lines(answered, self._width()), *verdict_lines(answered, ready=self._ready)]
+            [
+                *plan_lines(answered, self._width(), self.wish.left_out),
+                *verdict_lines(answered, ready=self._ready),
+            ]
         )
         self._show_confirm()
         self._show_go()
@@ -358,7 +369,7 @@ class PlanDialog(ModalScreen[None]):
     def _show_confirm(self) -> None:
         wanted = self.wanted if self._ready else ""
         self.query_one("#confirming").set_class(not wanted, "hidden")
-        self.query_one("#wanted", Label).update(Content(f"type {wanted} to go on "))
+        self.query_one("#wanted", Label).update(Content(f"type {shown(wanted)} to go on "))
 
     def _unready(self) -> None:
         self._ready = False
@@ -366,7 +377,8 @@ class PlanDialog(ModalScreen[None]):
 
     def _show_go(self) -> None:
         typed = self.query_one("#confirm", Input).value.strip()
-        enabled = self._ready and not self._sent and (not self.wanted or typed == self.wanted)
+        said = not self.wanted or typed == self.wanted
+        enabled = self._ready and not self._sent and said and self._typed == self._as_planned
         self.query_one("#go", Button).disabled = not enabled
 
     def _width(self) -> int:

@@ -12,6 +12,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from console.format import shown
 from console.tui.widgets.signs import TABLE
 from console.views.cells import TextLine
 
@@ -46,7 +47,10 @@ class Painted(Widget):
         cells = self._lines[y] if y < len(self._lines) else ()
         plain = getattr(self.app, "ascii_only", False)
         segments = [
-            Segment(cell.text.translate(TABLE) if plain else cell.text, self._style(cell.tone))
+            Segment(
+                shown(cell.text).translate(TABLE) if plain else shown(cell.text),
+                self._style(cell.tone),
+            )
             for cell in cells
         ]
         return Strip(segments).adjust_cell_length(self.size.width, self._style(""))

@@ -50,10 +50,12 @@ class Shadow:
 
     def _glyphs(self, strip: Strip, system: ColorSystem) -> list[Glyph]:
         found: list[Glyph] = []
-        for text, style, control in strip:
+        for given, style, control in strip:
             if control:
                 continue
             sgr = self._codes(style, system)
+            # The last place before the terminal: what is shown must not steer it.
+            text = given if given.isprintable() else "".join(filter(str.isprintable, given))
             if text.isascii():
                 found += [(character, sgr) for character in text]
             else:

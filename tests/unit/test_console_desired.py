@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`remora apply` of a file of desired states: what it sends, when there is nothing to send."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console.cli import main as cli
+from console.exits import Exit
+from console.planning import desired
+from shared.messages import Batch, Drain, Weight
+from shared.model import Admin
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.recorded import Fleet
+
+Pair = tuple[FakeAgent, FakeAgent]
+Capture = pytest.CaptureFixture[str]
+HEAD = 'apiVersion = "remora/1"\nkind = "DesiredState"\n'
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Pair]:
+    with (
+        FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one,
+        FakeAgent(tmp_path / "lb2", Fleet("lb2")) as other,
+    ):
+        yield one, other
+
+
+def apply(two: Pair, place: Path, text: str, *words: str) -> int:
+    file = place / "state.toml"
+    file.write_text(HEAD + text)
+    agents = [w for agent in two for w in ("-a", agent.address)]
+    return cli.main([*agents, "apply", str(file), *words])
+
+
+def table(name: str, *lines: str) -> str:
+    return f'[objects."{name}"]\n' + "".join(f"{line}\n" for line in lines)
+
+
+WANTED = table("real/10.3.1.2@web", 'admin = "draining"', "weight = 50") + table(
+    "real/10.3.2.2@web", "weight = 100"
+)
+
+
+def test_what_is_not_so_becomes_so_and_a_second_run_does_nothing(
+    two: Pair, tmp_path: Path, capsys: Capture
+) -> None:
+    """K1, K3: one change per node, at the revision that was planned; then nothing."""
+    assert apply(two, tmp_path, WANTED, "--yes", "--reason", "disk") == Exit.DONE
+    said = capsys.readouterr().out
+    assert "plan: drain real/10.3.1.2@web\nplan: weight real/10.3.1.2@web 50\n" in said
+    assert "10.3.2.2" not in said, "is so already"
+    for agent in two:
+        plan, sent = agent.changes
+        expected = Batch((Drain("10.3.1.2", "web"), Weight("10.3.1.2", 50, "web")))
+        assert plan.action == sent.action == expected
+        assert (plan.dry_run, sent.dry_run, sent.expect_revision) == (True, False, 7)
+    assert apply(two, tmp_path, WANTED, "--yes") == Exit.DONE
+    assert "nothing to do, 2 objects are as it says" in capsys.readouterr().err
+    assert [len(agent.changes) for agent in two] == [2, 2]
+
+
+def test_only_on_the_nodes_that_are_named(two: Pair, tmp_path: Path) -> None:
+    wanted = table("node/lb1", 'admin = "draining"') + table(
+        "real/10.3.1.2", 'admin = "draining"', 'nodes = ["lb2"]'
+    )
+    assert apply(two, tmp_path, wanted, "--yes") == Exit.DONE
+    assert [agent.fleet.node_admin for agent in two] == [Admin.DRAINING, Admin.ENABLED]
+    assert [("web", "10.3.1.2") in agent.fleet.admin for agent in two] == [False, True]
+
+
+def test_a_dry_run_is_the_plan(two: Pair, tmp_path: Path, capsys: Capture) -> None:
+    assert apply(two, tmp_path, WANTED, "--dry-run", "-o", "json") == Exit.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["apiVersion"]) == ("ChangeList", "remora/1")
+    assert {item["result"] for item in found["items"]} == {"planned"}
+    assert all(command.dry_run for agent in two for command in agent.changes)
+
+
+def test_a_guard_refuses_all_of_it(two: Pair, tmp_path: Path, capsys: Capture) -> None:
+    two[1].guard = "last-healthy"
+    assert apply(two, tmp_path, WANTED, "--yes") == Exit.REFUSED
+    assert all(command.dry_run for agent in two for command in agent.changes)
+    assert "last-healthy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (table("real/10.3.1.2@web", 'admin = "off"'), '10.3.1.2@web".admin: must be enabled or'),
+        (table("vip/web", 'admin = "disabled"'), '"vip/web".admin: must be enabled or draining'),
+        (table("vip/web", "weight = 5"), '"vip/web".weight: is of reals'),
+        (table("real/10.3.1.2@web", "weight = 0"), "must be 1 to 1000, got 0"),
+        (table("real/10.3.1.2@web", "wieght = 1"), "wieght: it takes admin, weight, nodes"),
+        (table("real/10.3.1.2@web", 'nodes = "lb1"'), "must be a list such as"),
+        (table("real/10.9.9.9@web", "weight = 1"), "there is none"),
+        (table("vip/web", 'admin = "enabled"', 'nodes = ["x*"]'), "no such node"),
+        (WANTED + table("real/10.3.1.2", "weight = 60"), "is wanted twice on lb1"),
+        ("", "a table of them is missing"),
+        ("more = 1\n" + WANTED, "more: unknown key"),
+        ("a = = 1", "neither TOML nor JSON"),
+    ],
+)
+def test_a_file_that_cannot_be_meant(
+    two: Pair, tmp_path: Path, capsys: Capture, text: str, says: str
+) -> None:
+    assert apply(two, tmp_path, text, "--yes") == Exit.USAGE
+    assert says in capsys.readouterr().err
+    assert not any(agent.changes for agent in two)
+
+
+def test_json_says_the_same(two: Pair, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = {"real/10.3.1.2@web": {"weight": 50}}
+    made = {"apiVersion": "remora/1", "kind": "DesiredState", "objects": objects}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(made)))
+    agents = [w for agent in two for w in ("-a", agent.address)]
+    assert cli.main([*agents, "apply", "-", "--yes"]) == Exit.DONE
+    assert "applied 2/2" in capsys.readouterr().out
+
+
+def test_the_sample_is_one() -> None:
+    sample = ROOT / "configs" / "state.toml"
+    assert len(desired.read(sample.read_text(), "state.toml")) == 3
