@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -129,6 +130,8 @@ class Agent:
                     self._tidy,
                 )
             ]
+            # What there is now stays: looking through it for garbage stopped the loop for 40 ms.
+            gc.freeze()
             notify("READY=1")
             log.info("ready node=%s pid=%d", self.config.node.name, os.getpid())
             await stopped.wait()
