@@ -301,7 +301,7 @@ class Agent:
             case b.SetFlags(real_num, flags):
                 self.dataplane.set_flags(real_num, flags)
             case b.SetRing(vip_num):
-                self.dataplane.set_ring(vip_num, effect.real_nums)
+                self.dataplane.set_ring(vip_num, effect.slots, effect.numbers)
                 log.info("ring vip_num=%d", vip_num)
             case b.ForgetPrevious(vip_num):
                 self.dataplane.forget_previous(vip_num)
@@ -393,6 +393,7 @@ class Agent:
         while True:
             if self.speaker:
                 self.speaker.trim_log()
+            self.dataplane.let_go()
             await asyncio.sleep(TIDY)
 
     async def _reassure(self) -> None:
