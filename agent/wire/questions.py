@@ -81,17 +81,24 @@ class Questions:
 
     async def _answer_from_disk(self, question: Asked, action: ReadAudit | ReadHistory) -> None:
         answer = self._blank(question)
+        try:
+            answer = await self._read(answer, action)
+        except OSError as error:  # a file that was renamed meanwhile, say: whoever asks asks again
+            why = f"{error.filename or 'disk'}: {error.strerror}"
+            answer = msgspec.structs.replace(answer, status="failed", error=why)
+        await self._server.reply(question.sender, answer)
+
+    async def _read(self, answer: Answer, action: ReadAudit | ReadHistory) -> Answer:
         match action:
             case ReadAudit(first, count):
                 part = await asyncio.to_thread(self._audit.part, first, count)
-                answer = msgspec.structs.replace(answer, audit=part)
+                return msgspec.structs.replace(answer, audit=part)
             case ReadHistory(since, until):
                 kept = self._telemetry.history
                 blocks = await asyncio.to_thread(kept.blocks, since, until)
-                answer = msgspec.structs.replace(
+                return msgspec.structs.replace(
                     answer, history=blocks, kept_from=await asyncio.to_thread(kept.kept_from)
                 )
-        await self._server.reply(question.sender, answer)
 
     def _ring(self, wanted: RingOf) -> Ring | None:
         """Made again from its members, as it is not kept; None: there is no such VIP."""
