@@ -100,7 +100,8 @@ def fill_ring(
     work["taken"] = _EMPTY
     work["turn"] = work["free_slots"] = 0
     _run(program, work)
-    last = np.unique(order[-abi.FILL_REST :])
+    # Not np.unique: it imports numpy.ma, 2 MB.
+    last = np.flatnonzero(np.bincount(order[-abi.FILL_REST :]))
     work["inverse"][last] = [pow(skip, -1, slots) for skip in turns.skips[last].tolist()]
     work["free"] = slots_at(_free(work["taken"]))
     work["free_slots"] = abi.FILL_REST
