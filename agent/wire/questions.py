@@ -89,19 +89,26 @@ class Questions:
         self, question: Asked, action: ReadAudit | ReadHistory | FlowOf
     ) -> None:
         answer = self._blank(question)
+        try:
+            answer = await self._read(answer, action)
+        except OSError as error:  # a file that was renamed meanwhile, say: whoever asks asks again
+            why = f"{error.filename or 'disk'}: {error.strerror}"
+            answer = msgspec.structs.replace(answer, status="failed", error=why)
+        await self._server.reply(question.sender, answer)
+
+    async def _read(self, answer: Answer, action: ReadAudit | ReadHistory) -> Answer:
         match action:
             case FlowOf():
                 answer = await self._flow(answer, action)
             case ReadAudit(first, count):
                 part = await asyncio.to_thread(self._audit.part, first, count)
-                answer = msgspec.structs.replace(answer, audit=part)
+                return msgspec.structs.replace(answer, audit=part)
             case ReadHistory(since, until):
                 kept = self._telemetry.history
                 blocks = await asyncio.to_thread(kept.blocks, since, until)
-                answer = msgspec.structs.replace(
+                return msgspec.structs.replace(
                     answer, history=blocks, kept_from=await asyncio.to_thread(kept.kept_from)
                 )
-        await self._server.reply(question.sender, answer)
 
     async def _flow(self, answer: Answer, wanted: FlowOf) -> Answer:
         """Where it goes, as the maps are."""

@@ -19,7 +19,7 @@ from agent.core import rollouts
 from agent.core.once import Once
 from agent.core.wording import in_words
 from agent.nouns import Part
-from shared.codec import command_frames, command_of, telemetry_frames
+from shared.codec import answer_of, command_frames, command_of, telemetry_frames
 from shared.messages import (
     Action,
     Answer,
@@ -46,6 +46,11 @@ from shared.messages import (
 )
 from shared.model import RING_SLOTS, Admin, endpoints
 from tests.tui.recorded import REALS, WEIGHTS, Fleet
+
+# msgspec learns a type when it first meets it, and not safely from two threads at once: two agents
+# that got their first command together ended the whole process.
+command_of(command_frames(Command(id="1", who="test@here", action=Look())))
+answer_of(command_frames(Answer(id="1", node="lb1", status="ok", revision=1)))
 
 
 class FakeAgent:

@@ -62,6 +62,9 @@ def _code(session: Session, found: list[rings.NodeRing]) -> int:
     if absent:
         session.say(f"remora: no answer from {', '.join(absent)}: not compared")
         return TROUBLE
+    if old := sorted({row.node for row in found if row.state is rings.OLD}):
+        session.say(f"remora: {', '.join(old)}: its rings are not live: not compared")
+        return TROUBLE
     return Exit.FAILED if any(row.state is rings.DIFFERS for row in found) else Exit.DONE
 
 
