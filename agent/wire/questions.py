@@ -96,10 +96,10 @@ class Questions:
             answer = msgspec.structs.replace(answer, status="failed", error=why)
         await self._server.reply(question.sender, answer)
 
-    async def _read(self, answer: Answer, action: ReadAudit | ReadHistory) -> Answer:
+    async def _read(self, answer: Answer, action: ReadAudit | ReadHistory | FlowOf) -> Answer:
         match action:
             case FlowOf():
-                answer = await self._flow(answer, action)
+                return await self._flow(answer, action)
             case ReadAudit(first, count):
                 part = await asyncio.to_thread(self._audit.part, first, count)
                 return msgspec.structs.replace(answer, audit=part)

@@ -117,8 +117,10 @@ class FlowOf(msgspec.Struct, frozen=True, tag="flow"):
     """Asks where a flow goes on this node; sends, counts and stores nothing."""
 
     source: str
+    """The client's address."""
     source_port: int
     destination: str
+    """Of the same family."""
     destination_port: int
     protocol: Literal["tcp", "udp"]
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent.core import flow_hash, whereabouts
 from agent.core.flow_hash import Flow
+from agent.core.maglev import Address
 from agent.core.overrides import Refused
 from agent.core.state import VipState
 from agent.core.whereabouts import Entry, Owner, Slot
@@ -37,7 +38,7 @@ PORTS = st.integers(1, 65535)
     st.sampled_from(list(Hashed)),
 )
 def test_the_hash_is_that_of_the_program(
-    addresses: tuple[whereabouts.Address, whereabouts.Address],
+    addresses: tuple[Address, Address],
     port: int,
     to_port: int,
     protocol: Protocol,
@@ -112,10 +113,14 @@ def test_which_vip() -> None:
     text = (
         TOML
         + vip("web", "10.200.0.1", 80, REALS)
-        + vip("rest", "10.200.0.1", 0, REALS).replace("port = 0", 'port = 0\nprotocol = "tcp"')
-        + vip("net", "10.201.0.0", 80, REALS).replace("port = 80", "port = 80\nprefix = 16")
+        + vip("rest", "10.200.0.1", 0, REALS).replace("rise = 2", "port = 80\nrise = 2")
+        + vip("net", "10.201.0.0", 80, REALS)
+        .replace("port = 80", "port = 80\nprefix = 16")
+        .replace("rise = 2", 'via = "direct"\nrise = 2')
     )
-    state = World(text).director.state
+    world = World(text)
+    world.start()
+    state = world.director.state
 
     def found(to: str, port: int, protocol: Protocol = Protocol.TCP) -> str:
         flow = Flow(ip_address("198.51.100.7"), 1234, ip_address(to), port, protocol)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`flow`: where a flow goes, on each node.  The agents look into their rings and flow tables; nothing
-is sent, counted or stored."""
+"""`flow`: where a flow goes, on each node.
+
+The agents look into their rings and flow tables; nothing is sent, counted or stored.
+"""
 
 from __future__ import annotations
 
