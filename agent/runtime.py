@@ -95,7 +95,7 @@ class Agent:
             tell=tell,
         )
         self.questions = Questions(
-            self.director.state, self.telemetry, self.server, self.audit, fill
+            self.director.state, self.telemetry, self.server, self.audit, dataplane
         )
         self.reading: set[asyncio.Task[Any]] = set()
         """Of configs and maps: a large one takes a tenth of a second, so not in the loop."""

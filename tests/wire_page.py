@@ -41,7 +41,7 @@ TRACES = ("Packets", "TracedPacket")
 ACTIONS = tuple(
     kind.__name__ for kind in messages.Action.__args__
 )  # fmt: skip
-ANSWERS = ("Answer", "Change", "Ring", "Configured", "AuditPart")
+ANSWERS = ("Answer", "Change", "Ring", "Configured", "FlowPlace", "StoredFlow", "AuditPart")
 
 
 COUNTED = "total since `boot`"
@@ -131,6 +131,7 @@ COMMON = {
     "snapshots": "one of each topic, for `look`",
     "ring": "for `ring`",
     "config": "for `config`",
+    "flow": "for `flow`",
     "audit": "for `audit`",
     "phase_since": "agent-monotonic seconds",
     "phase_why": "in words",

@@ -18,6 +18,7 @@ from shared.messages import (
     Confirm,
     Disable,
     Drain,
+    FlowOf,
     Look,
     ReadAudit,
     ReadHistory,
@@ -60,7 +61,7 @@ def in_words(action: Action) -> str:  # one line per action
         case Trace():
             given = msgspec.to_builtins(action)
             return " ".join(["trace", *(f"{k}={v}" for k, v in given.items() if k != "type")])
-        case Untrace() | ConfigOf() | ReadAudit() | ReadHistory() | Look() | Reload():
+        case Untrace() | ConfigOf() | FlowOf() | ReadAudit() | ReadHistory() | Look() | Reload():
             return str(type(action).__struct_config__.tag)
         case RingOf(vip):
             return f"ring of {vip}"

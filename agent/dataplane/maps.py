@@ -13,7 +13,7 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from agent.boundary import EffectError
 from agent.core import maglev
 from agent.core.maglev import Address, Turns
+from agent.core.whereabouts import Entry, Owner, Slot
 from agent.dataplane import abi, flowtable, pinned, slots
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane.jiffies import HZ, TICKS, Jiffies
@@ -310,6 +311,30 @@ class DataPlane:
         """slot -> real_num of the ring in force; all 0 if there is none."""
         with _effect(f"ring of VIP number {vip_num}: cannot be mapped"):
             return slots.current(self._words(vip_num))
+
+    def slots_of(self, vip_num: int, numbers: Sequence[int]) -> list[Slot]:
+        """What these slots of the ring in force hold."""
+        with _effect(f"ring of VIP number {vip_num}: cannot be mapped"):
+            words = self._words(vip_num)[list(numbers)]
+        now, before = slots.current(words).tolist(), slots.previous(words).tolist()
+        return [Slot(*pair) for pair in zip(now, before, strict=True)]
+
+    def owners(self, real_nums: Iterable[int]) -> dict[int, Owner]:
+        rows = {number: self._reals[number] for number in real_nums}
+        return {
+            number: Owner(int(row["vip_num"]), int(row["generation"]), int(row["flags"]))
+            for number, row in rows.items()
+        }
+
+    def stored(self, tag: int) -> list[Entry]:
+        """In the flow tables of all CPUs.  Looks at every entry: for a thread."""
+        with _effect("flow table: cannot be mapped"):
+            found = flowtable.stored(
+                self._fds["flows"], self.cpus * self._flows_per_cpu, tag, self._jiffies.now()
+            )
+        return [
+            Entry(each.entry // self._flows_per_cpu, *each[1:4], each.silent / HZ) for each in found
+        ]
 
     def forget_previous(self, vip_num: int) -> None:
         """Slots remember no earlier real any more; those with flows elsewhere are marked.

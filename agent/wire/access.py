@@ -23,6 +23,7 @@ _NEEDED = {
     "batch": Role.OPERATOR,
     "rollout": Role.OPERATOR,
     "trace": Role.OPERATOR,
+    "flow": Role.OPERATOR,
     "untrace": Role.OPERATOR,
 }
 FOR_ADMINS = frozenset({"reload", "rollback"})

@@ -20,6 +20,7 @@ OBJECTS: Mapping[str, Sequence[str]] = {
     "--node": ("node",),
     "NODE": ("node",),
     "VIP|NODE": ("vip", "node"),
+    "VIP": ("vip",),
     "VIEW": ("real", "node", "vip"),
 }
 """Metavar or flag -> kinds of names that go there."""

@@ -193,6 +193,7 @@ VERBS = {
     "events": "following.events",
     "watch": "watching.watch",
     "diff": "differing.diff",
+    "flow": "flow.flow",
     "audit": "audit.audit",
     "trace": "tracing.trace",
     "drain": "changing.change",

@@ -31,6 +31,8 @@ from shared.messages import (
     Disable,
     Drain,
     Event,
+    FlowOf,
+    FlowPlace,
     Look,
     ReadHistory,
     Reload,
@@ -75,6 +77,8 @@ class FakeAgent:
         self.refuses_repetitions = ""
         """By which guard."""
         self.refusals = 0
+        self.flow: FlowPlace | None = FlowPlace("")
+        """None: it is too old to say."""
         self.config: Configured | None = Configured(1, {"node.name": fleet.name})
         """None: it is too old to say."""
         self.reload = Answer(id="", node=fleet.name, status="unchanged", revision=7)
@@ -220,6 +224,9 @@ class FakeAgent:
             return self._made(command, "ok", snapshots=self.fleet.at(self.second))
         if isinstance(command.action, ReadHistory):
             return self._made(command, "ok", history=self.kept(command.action), kept_from=1.0)
+        if isinstance(command.action, FlowOf):
+            self.received.append(command)
+            return self._made(command, "ok", flow=self.flow)
         if isinstance(command.action, ConfigOf):
             return self._made(command, "ok", config=self.config)
         if isinstance(command.action, RingOf):

@@ -147,6 +147,7 @@ ACTIONS: dict[str, m.Action] = {
     "rollout-held": m.Rollout("held", said="drops +80/s"),
     "ring": m.RingOf("web"),
     "config": m.ConfigOf(),
+    "flow": m.FlowOf("198.51.100.7", 40000, "10.200.0.1", 80, "tcp"),
     "trace": m.Trace(),
     "trace-filtered": m.Trace(
         vip="web",
@@ -178,6 +179,11 @@ ANSWER = m.Answer(id="1f", node="lb1", status="applied", revision=4, changes=(CH
 
 CONFIG_ANSWER = m.Answer(id="21", node="lb1", status="ok", revision=4,
                          config=m.Configured(3, {"vips.web.quorum": "2"}))  # fmt: skip
+FLOW_ANSWER = m.Answer(
+    id="22", node="lb1", status="ok", revision=4,
+    flow=m.FlowPlace("web", "flow", "track", 7, "10.3.1.2", "10.3.2.2", "stored", 1,
+                     (m.StoredFlow(0, "10.3.2.2", "open", 1.5),)),
+)  # fmt: skip
 RING_ANSWER = m.Answer(id="20", node="lb1", status="ok", revision=4,
                        ring=m.Ring("web", "a91f3c", ("10.3.1.2",), b"\0\0\xff\xff"))  # fmt: skip
 
@@ -187,6 +193,7 @@ def _golden() -> dict[str, str]:
     frames |= {f"command-{n}": codec.command_frames(c) for n, c in COMMANDS.items()}
     frames["answer"] = codec.command_frames(ANSWER)
     frames["answer-config"] = codec.command_frames(CONFIG_ANSWER)
+    frames["answer-flow"] = codec.command_frames(FLOW_ANSWER)
     frames["answer-ring"] = codec.command_frames(RING_ANSWER)
     return {name: " ".join(frame.hex() for frame in each) for name, each in frames.items()}
 

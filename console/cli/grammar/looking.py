@@ -13,6 +13,7 @@ VIEWS = (
 
 def add(verbs: Verbs) -> None:
     _add_watching(verbs)
+    _add_flow(verbs)
     _add_tracing(verbs)
 
 
@@ -43,6 +44,22 @@ def _add_watching(verbs: Verbs) -> None:
         "--all", action="store_true", help="config: also keys that are each node's own"
     )
     diff.add_argument("-o", "--output", choices=("table", "json"), default="table")
+
+
+def _add_flow(verbs: Verbs) -> None:
+    flow = add_verb(
+        verbs, "flow", "where a flow goes, on each node; exit 0 to one real, 1 not: nothing is sent"
+    )
+    flow.add_argument("source", metavar="ADDRESS:PORT", help="of the client")
+    flow.add_argument(
+        "destination",
+        metavar="VIP",
+        help="ADDRESS:PORT/tcp, ADDRESS:PORT/udp, vip/NAME, or vip/NAME:PORT of one with all ports",
+    )
+    flow.add_argument(
+        "--node", action="append", default=[], metavar="NAME", help="lb1 or 'lb*'; repeatable"
+    )
+    flow.add_argument("-o", "--output", choices=("table", "json"), default="table")
 
 
 def _add_tracing(verbs: Verbs) -> None:
