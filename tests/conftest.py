@@ -20,11 +20,13 @@ import pytest
 from tests.fabric import enclosure
 
 LONG = (
+    "test_preflight.py",
     "test_node_drain.py",
-    "test_announce.py",
-    "test_restarts.py",
-    "test_tunnel.py",
+    "test_reload.py",
     "test_unit.py",
+    "test_other_abi.py",
+    "test_tunnel.py",
+    "test_announce.py",
     "test_screens.py",
     "test_placing.py",
     "test_loader.py",

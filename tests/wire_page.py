@@ -41,7 +41,7 @@ TRACES = ("Packets", "TracedPacket")
 ACTIONS = tuple(
     kind.__name__ for kind in messages.Action.__args__
 )  # fmt: skip
-ANSWERS = ("Answer", "Change", "Ring", "AuditPart")
+ANSWERS = ("Answer", "Change", "Ring", "Configured", "AuditPart")
 
 
 COUNTED = "total since `boot`"
@@ -130,6 +130,7 @@ COMMON = {
     "changes": "what becomes of each real",
     "snapshots": "one of each topic, for `look`",
     "ring": "for `ring`",
+    "config": "for `config`",
     "audit": "for `audit`",
     "phase_since": "agent-monotonic seconds",
     "phase_why": "in words",

@@ -90,7 +90,7 @@ def check(impact: Impact, limits: Limits) -> Iterator[Refusal]:
             f"{impact.quorum}: this node would withdraw its route; undrain another real first, or "
             "lower `quorum`",
         )
-    elif 0 < limits.blast_radius < 100 * impact.moved and impact.serving_after:
+    if 0 < limits.blast_radius < 100 * impact.moved and impact.serving_after:
         no_more = impact.serving_after <= impact.serving_before
         if no_more:
             yield Refusal(

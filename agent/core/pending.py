@@ -55,6 +55,11 @@ def _due(
     return Due(pending, now + left)
 
 
+def has_deadline(command: Command, override: Override) -> bool:
+    """Whether a command gives this real a deadline: news, even of one that drains already."""
+    return bool(override.real) and any(_is_about(d, override) for d in _with_deadline(command))
+
+
 def _with_deadline(command: Command) -> list[Drain]:
     actions = command.action.actions if isinstance(command.action, Batch) else (command.action,)
     return [action for action in actions if isinstance(action, Drain) and action.deadline]

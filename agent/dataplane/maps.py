@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.boundary import EffectError
+from agent.core import maglev
 from agent.core.maglev import Address, Turns
 from agent.dataplane import abi, flowtable, pinned, slots
 from agent.dataplane import bpf_syscall as bpf
@@ -35,7 +36,7 @@ from agent.dataplane.packing import (
     packed_trace,
     vip_flags,
 )
-from agent.dataplane.ring_fill import fill_ring
+from agent.dataplane.ring_fill import Workshop
 from agent.dataplane.vip_tables import VipTables
 from agent.nouns import PLAIN, OwnedReal, Placing, Traced, VipKey
 
@@ -44,7 +45,7 @@ QUARANTINE = 0.05
 _CENSUS_AGE = 0.2
 """Seconds for which a count of flows is good enough to be given again."""
 _NOT_OURS = ("events", "decap_totals", "fill", "work", "jumps", "probe_totals")
-"""EventRing's; a real's; opened while a ring is filled only; the program's own; the
+"""EventRing's; a real's; opened while rings are filled only; the program's own; the
 prober's (agent/dataplane/tunnel.py)."""
 
 
@@ -62,15 +63,6 @@ def _effect(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise EffectError(f"{what}: {error.strerror}") from error
-
-
-@contextmanager
-def _opened(pin: Path) -> Iterator[int]:
-    descriptor = bpf.obj_get(str(pin))
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 class DataPlane:
@@ -107,12 +99,14 @@ class DataPlane:
         self._free_rows = deque((ready, r) for r in range(1, sizes.ring_rows) if r not in in_force)
         self._census: tuple[float, float, flowtable.Census] | None = None
         self._watched: frozenset[int] = frozenset()
+        self._workshop: Workshop | None = None
 
     def _view(self, name: str, struct: type[c.Structure], entries: int) -> NDArray[Any]:
         return view(self._fds[name], struct, entries)
 
     def close(self) -> None:
         """Let go of the maps; they and the program stay as they are."""
+        self.let_go()
         for fd in self._fds.values():
             os.close(fd)
         self._fds.clear()
@@ -270,28 +264,47 @@ class DataPlane:
 
     def fill(self, turns: Turns, slots: int) -> NDArray[np.uint16]:
         """maglev.fill by bpf/ring.c: the same bytes, ten times faster."""
-        with (
-            _effect(f"{self._pins}: ring.c is not loaded, or cannot be opened"),
-            _opened(self._pins / "prog_ring") as program,
-            _opened(self._pins / "fill") as work,
-        ):
-            return fill_ring(program, view(work, abi.Fill, 1)[0], turns, slots)
+        with _effect(f"{self._pins}: ring.c is not loaded, or cannot be opened"):
+            self._workshop = self._workshop or Workshop(self._pins)
+        return self._workshop.fill(turns, slots)
 
-    def set_ring(self, vip_num: int, real_nums: NDArray[np.uint32]) -> None:
-        """Bring slot -> real_num into force with one store: a packet sees the old ring or this one.
+    def let_go(self) -> None:
+        """Of what only the next ring needs; it opens it again."""
+        if self._workshop:
+            self._workshop.close()
+        self._workshop = None
+
+    def set_ring(
+        self, vip_num: int, placed: NDArray[np.uint16], numbers: NDArray[np.uint32]
+    ) -> None:
+        """Bring a ring into force with one store: a packet sees the old one or this one.
+
+        placed: slot -> index into numbers; numbers: real_num, empty: nobody serves.
 
         What the slots were before is kept in their words: see slots.py.  Waits (at most
         QUARANTINE) when every free row was in force a moment ago.
         """
-        assert real_nums.shape == (abi.RING_SLOTS,)
+        assert placed.shape == (abi.RING_SLOTS,)
         row = self._free_row()
         try:
             with _effect(f"ring row {row}: cannot be mapped"):
-                self._row(row)[: abi.RING_SLOTS] = slots.following(self._words(vip_num), real_nums)
+                self._write(self._row(row), self._words(vip_num), placed, numbers)
         except EffectError:
             self._free_rows.appendleft((0.0, row))  # tried again every second: none may be lost
             raise
         self._flip(vip_num, row)
+
+    @staticmethod
+    def _write(
+        row: slots.Words,
+        before: slots.Words,
+        placed: NDArray[np.uint16],
+        numbers: NDArray[np.uint32],
+    ) -> None:
+        size = -(-abi.RING_SLOTS // maglev.PIECES)
+        for start in range(0, abi.RING_SLOTS, size):
+            part = slice(start, min(start + size, abi.RING_SLOTS))
+            row[part] = slots.following(before[part], maglev.placed(placed[part], numbers))
 
     def current_ring(self, vip_num: int) -> NDArray[np.uint32]:
         """slot -> real_num of the ring in force; all 0 if there is none."""

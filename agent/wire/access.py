@@ -12,6 +12,7 @@ _NEEDED = {
     "look": Role.VIEWER,
     "replay": Role.VIEWER,
     "ring": Role.VIEWER,
+    "config": Role.VIEWER,
     "history": Role.VIEWER,
     "audit": Role.OPERATOR,
     "drain": Role.OPERATOR,

@@ -8,12 +8,24 @@ import asyncio
 import msgspec
 
 from agent.boundary import Asked
+from agent.config.listed import listed
 from agent.core import maglev
 from agent.core.state import NodeState
 from agent.records.audit import Audit
 from agent.wire.server import Server
 from agent.wire.telemetry import Telemetry
-from shared.messages import Answer, Look, Question, ReadAudit, ReadHistory, Replay, Ring, RingOf
+from shared.messages import (
+    Answer,
+    ConfigOf,
+    Configured,
+    Look,
+    Question,
+    ReadAudit,
+    ReadHistory,
+    Replay,
+    Ring,
+    RingOf,
+)
 
 
 def is_question(fact: Asked) -> bool:
@@ -52,6 +64,9 @@ class Questions:
                 answer = msgspec.structs.replace(answer, snapshots=self._telemetry.snapshots())
             case Replay(sequence):
                 answer = msgspec.structs.replace(answer, events=self._telemetry.since(sequence))
+            case ConfigOf():
+                found = Configured(self._state.generation, listed(self._state.listed))
+                answer = msgspec.structs.replace(answer, config=found)
             case RingOf():
                 answer = msgspec.structs.replace(answer, ring=self._ring(action))
         await self._server.reply(question.sender, answer)
@@ -66,17 +81,24 @@ class Questions:
 
     async def _answer_from_disk(self, question: Asked, action: ReadAudit | ReadHistory) -> None:
         answer = self._blank(question)
+        try:
+            answer = await self._read(answer, action)
+        except OSError as error:  # a file that was renamed meanwhile, say: whoever asks asks again
+            why = f"{error.filename or 'disk'}: {error.strerror}"
+            answer = msgspec.structs.replace(answer, status="failed", error=why)
+        await self._server.reply(question.sender, answer)
+
+    async def _read(self, answer: Answer, action: ReadAudit | ReadHistory) -> Answer:
         match action:
             case ReadAudit(first, count):
                 part = await asyncio.to_thread(self._audit.part, first, count)
-                answer = msgspec.structs.replace(answer, audit=part)
+                return msgspec.structs.replace(answer, audit=part)
             case ReadHistory(since, until):
                 kept = self._telemetry.history
                 blocks = await asyncio.to_thread(kept.blocks, since, until)
-                answer = msgspec.structs.replace(
+                return msgspec.structs.replace(
                     answer, history=blocks, kept_from=await asyncio.to_thread(kept.kept_from)
                 )
-        await self._server.reply(question.sender, answer)
 
     def _ring(self, wanted: RingOf) -> Ring | None:
         """Made again from its members, as it is not kept; None: there is no such VIP."""

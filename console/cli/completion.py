@@ -19,6 +19,7 @@ OBJECTS: Mapping[str, Sequence[str]] = {
     "--vip": ("vip",),
     "--node": ("node",),
     "NODE": ("node",),
+    "VIP|NODE": ("vip", "node"),
     "VIEW": ("real", "node", "vip"),
 }
 """Metavar or flag -> kinds of names that go there."""

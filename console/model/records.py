@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from console.model.rates import Sum
 from console.model.store import Liveness
@@ -15,8 +16,7 @@ from console.model.tracks import Track
 from shared.messages import NodeSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """A word for what something is in, how urgent it is (0 = all is well), and its colour."""
 
     text: str
@@ -86,8 +86,7 @@ class Vip(NamedTuple):
     """Packets of the last minute, of each node."""
 
 
-@dataclass(frozen=True, slots=True)
-class Emptied:
+class Emptied(msgspec.Struct, frozen=True):
     """A drain of a real, over its nodes: the slowest counts."""
 
     seconds: float

@@ -155,6 +155,13 @@ class Client:
         return Order(address, command, now + ANSWER_TIMEOUT, now)
 
     def _run(self) -> None:
+        try:
+            self._talk()
+        except BaseException as error:
+            # Not in silence: a screen that stands still would be taken for agents that do.
+            self._intake.failed(error)
+
+    def _talk(self) -> None:
         with zmq.Context() as context:
             make_room(context, len(self.addresses))
             relayed = bool(self._relay)

@@ -44,7 +44,9 @@ class Recorder:
         self.failed: OSError | None = None
         """Why nothing more is written."""
         self._came: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
-        self._file = path.open("xb", buffering=0)
+        # For its owner's eyes: dropped and traced packets are in it.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
         self._file.write(recording.MAGIC)
         self._thread = threading.Thread(target=self._run, name="remora-recorder", daemon=True)
         self._thread.start()
@@ -91,7 +93,9 @@ class Recorder:
         waiting.sort(key=lambda record: record.at)
         packed = recording.block(waiting)
         try:
-            self._file.write(packed)
+            left = memoryview(packed)
+            while left:  # a disk that is nearly full takes a part, then the rest or an error
+                left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             self.failed = error

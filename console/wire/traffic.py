@@ -168,8 +168,9 @@ class Traffic:
             except WireError as error:
                 self._intake.wrong(fault_of(link.address, error))
                 continue
-            if answer.id not in self._open:
-                continue
+            order = self._open.get(answer.id)
+            if order is None or order.address != link.address:
+                continue  # late; or another agent's to give: ids can be guessed from one's own
             if answer.more and answer.status in STEPS:
                 self._step(link, answer, time.monotonic())
             elif answer.id not in self._steps or answer.guard not in OF_REPETITIONS:

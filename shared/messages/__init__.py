@@ -13,12 +13,14 @@ from shared.messages.answers import (
     Answer,
     AuditPart,
     Change,
+    Configured,
     Ring,
 )
 from shared.messages.commands import (
     Action,
     Batch,
     Command,
+    ConfigOf,
     Confirm,
     Disable,
     Drain,
@@ -92,6 +94,8 @@ __all__ = [
     "Change",
     "ChangeEvent",
     "Command",
+    "ConfigOf",
+    "Configured",
     "Confirm",
     "Counters",
     "CpuSnapshot",

@@ -44,6 +44,16 @@ class Ring(msgspec.Struct, frozen=True):
     """RING_SLOTS little-endian 16-bit numbers: index into addresses, 65535 where nobody serves."""
 
 
+class Configured(msgspec.Struct, frozen=True):
+    """The config in force on a node."""
+
+    generation: int
+    """Its number."""
+    keys: dict[str, str]
+    """`vips.web.reals.10.3.1.2.weight` -> `50`: tables of a list go by name or address.  What is at
+    its default is left out; secrets are not said."""
+
+
 class AuditPart(msgspec.Struct, frozen=True):
     """Records of the audit as they are in the file, so that their hashes can be checked."""
 
@@ -75,6 +85,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: tuple[Snapshot, ...] = ()
     events: tuple[Event, ...] = ()
     ring: Ring | None = None
+    config: Configured | None = None
     audit: AuditPart | None = None
     history: tuple[bytes, ...] = ()
     """Blocks of a recording, oldest first; when they end before `until`, ask again from there."""

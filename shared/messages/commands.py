@@ -109,6 +109,10 @@ class RingOf(msgspec.Struct, frozen=True, tag="ring"):
     vip: str
 
 
+class ConfigOf(msgspec.Struct, frozen=True, tag="config"):
+    """Asks for the config in force, key by key; changes nothing."""
+
+
 class Trace(msgspec.Struct, frozen=True, tag="trace", omit_defaults=True):
     """Shows packets on topic `trace`, one trace at a time; what is empty or 0 may be anything.
 
@@ -157,7 +161,7 @@ class ReadHistory(msgspec.Struct, frozen=True, tag="history"):
     until: float
 
 
-Question = Look | Replay | RingOf | ReadAudit | ReadHistory
+Question = Look | Replay | RingOf | ConfigOf | ReadAudit | ReadHistory
 """What any role may ask: it changes nothing."""
 
 

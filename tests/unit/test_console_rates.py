@@ -202,3 +202,17 @@ def test_no_rate_however_large_reaches_the_second_beside_it() -> None:
     track = recorded(recorded(recorded(EMPTY, 7.0), 1e300), 7.0)
     found = added([track] * 500)
     assert (found[-3], found[-1]) == (3500.0, 3500.0)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [
+        (None, "-"), (0.0, "0.0%"), (0.0004, "<0.1%"), (0.0006, "0.1%"), (0.334, "33.4%"),
+        (0.999, "99.9%"), (0.9996, ">99.9%"), (1.0, "100.0%"), (sum([0.1] * 10), "100.0%"),
+    ],
+)  # fmt: skip
+def test_a_little_is_not_nothing_and_nearly_all_is_not_all(
+    fraction: float | None, text: str
+) -> None:
+    """99.96 % of flows that were found is not all of them, and 400 misses a second are some."""
+    assert fmt.percent(fraction) == text

@@ -140,6 +140,27 @@ def test_without_anything_to_tell_the_routers_it_withdraws_at_once() -> None:
 # ---- a VIP
 
 
+def test_an_event_says_why_a_route_went(world: World) -> None:
+    """An operator's own drain, or a VIP that was removed, is no loss of a quorum."""
+
+    def last() -> tuple[str, bool, str]:
+        event = [e for e in world.events if isinstance(e, RouteEvent)][-1]
+        return event.address, event.announced, event.why
+
+    world.ask(Drain(vip="mail"), id="a")
+    for _ in range(4):
+        world.count(packets=0)
+    assert last() == (str(MAIL_ADDRESS), False, "VIP draining")
+    world.ask(Undrain(vip="mail"), id="b")
+    assert last() == (str(MAIL_ADDRESS), True, "quorum met")
+    world.reload(ONE_VIP, id="c")
+    assert last() == (str(MAIL_ADDRESS), False, "no VIP has it any more")
+    for real in REALS:
+        for _ in range(3):
+            world.probe(real, ok=False)
+    assert last() == (str(VIP_ADDRESS), False, "quorum lost")
+
+
 def test_h3_a_vip_drain_is_about_its_route_only(world: World) -> None:
     world.ask(Drain(vip="mail"))
     assert GRACEFUL_SHUTDOWN in world.routes[MAIL_ADDRESS].communities
@@ -309,6 +330,21 @@ def test_a_deadline_is_that_of_the_address_however_it_is_written() -> None:
     world.ask(Drain(real="2001:DB8:3:0::A", vip="six", deadline=10, then="kill"))
     (due,) = world.director.state.pending
     assert [override.real for override in due.pending.back] == ["2001:db8:3::a"]
+
+
+def test_a_real_that_drains_already_can_be_given_a_deadline(world: World) -> None:
+    """And another one, in place of the first; without one there is nothing to do."""
+    world.ask(Drain(real=REALS[0], vip="web"), id="a")
+    assert world.ask(Drain(real=REALS[0], vip="web"), id="b").status == "unchanged"
+    world.count(flows={REALS[0]: 7})
+    for id_, seconds in (("c", 100), ("d", 10)):
+        answer = world.ask(Drain(real=REALS[0], vip="web", deadline=seconds, then="kill"), id=id_)
+        assert answer.status == "applied"
+        assert [due.at - world.now for due in world.director.state.pending] == [seconds]
+    assert world.flags(REALS[0]) == REAL_DRAINING
+    for _ in range(10):
+        world.count(flows={REALS[0]: 7})
+    assert world.flags(REALS[0]) == REAL_DOWN
 
 
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 1e9])

@@ -32,10 +32,16 @@ def _add_watching(verbs: Verbs) -> None:
     watch.add_argument("--every", type=seconds, default=2.0, metavar="SECONDS", help="(2)")
     watch.add_argument("--count", type=int, default=0, metavar="N", help="blocks, then leave")
     diff = add_verb(
-        verbs, "diff", "whether all nodes place flows alike; exit 0 yes, 1 no, 2 trouble"
+        verbs, "diff", "whether nodes place flows alike, are configured alike; exit 0 yes, 1 no, "
+        "2 trouble"
+    )  # fmt: skip
+    diff.add_argument("what", choices=("ring", "config"))
+    diff.add_argument("about", nargs="*", metavar="VIP|NODE", help="of ring a VIP, of config nodes")
+    diff.add_argument("--file", metavar="FILE", help="config: what runs, with this file")
+    diff.add_argument("--disk", action="store_true", help="config: what runs, with the node's file")
+    diff.add_argument(
+        "--all", action="store_true", help="config: also keys that are each node's own"
     )
-    diff.add_argument("what", choices=("ring",))
-    diff.add_argument("vip", nargs="?", metavar="VIP")
     diff.add_argument("-o", "--output", choices=("table", "json"), default="table")
 
 

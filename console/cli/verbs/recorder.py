@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`record FILE`: every telemetry message of the agents, until Ctrl-C or for --seconds.
+"""`record FILE`: every telemetry message of the agents, until Ctrl-C (or SIGTERM) or for --seconds.
 
 Events that were missed are asked for and recorded when they come.
 """
@@ -10,6 +10,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
+from console.cli.verbs.ending import ended_as_by_ctrl_c
 from console.exits import Exit, VerbError
 from console.model.store import Store
 from console.settings import Settings
@@ -48,12 +49,13 @@ def _run(settings: Settings, who: str, recorder: Recorder, seconds: float | None
     store = Store(client.addresses)
     until = time.monotonic() + (seconds or float("inf"))
     try:
-        for address in client.addresses:
-            client.send(address, Replay(0))
-        while time.monotonic() < until and recorder.failed is None:
-            inbox = client.wait(min(0.5, max(0.0, until - time.monotonic())))
-            client.ask(store.take(inbox))
-            recorder.late(inbox)
+        with ended_as_by_ctrl_c():
+            for address in client.addresses:
+                client.send(address, Replay(0))
+            while time.monotonic() < until and recorder.failed is None:
+                inbox = client.wait(min(0.5, max(0.0, until - time.monotonic())))
+                client.ask(store.take(inbox))
+                recorder.late(inbox)
     except KeyboardInterrupt:
         pass  # the usual end
     finally:

@@ -116,9 +116,11 @@ class WhatIfScreen(LiveScreen):
             super().action_up()
 
     def action_plan(self, verb: Verb) -> None:
-        """What was asked, as a plan that has a button."""
-        del verb
-        if self._asked:
-            self.post_message(asks.Commanded(self._asked))
-        else:
+        """What was asked, as a plan that has a button; by the key of what was asked only."""
+        asked = next((word for word in self._asked.split() if word != "remora"), "")
+        if not asked:
             self.say("ask first: Enter, then a change")
+        elif asked != verb:
+            self.say(f"what was asked is {asked}, not {verb}: its own key plans it")
+        else:
+            self.post_message(asks.Commanded(self._asked))
