@@ -21,7 +21,7 @@ def line(text: str, tone_: str = "") -> TextLine:
 
 def cut(cells: TextLine, width: int) -> TextLine:
     """As much as there is room for; what is cut ends in `…`, so that nobody takes it for all."""
-    if sum(len(cell.text) for cell in cells) <= width:
+    if len("".join(cell.text for cell in cells).rstrip()) <= width:
         return cells
     left, kept = max(0, width - 1), []
     for cell in cells:

@@ -86,7 +86,7 @@ def vip_lines(view: View, vip: Vip, room: int) -> list[TextLine]:
 
 def _announced(one: Vip) -> str:
     if one.stale:
-        return "announced? its values are old"
+        return "announced?"
     return "announced" if one.announced else "not announced"
 
 
