@@ -127,7 +127,7 @@ class FrameApp(KeyOrderApp):
         self._pace.sample(now, self.written, held=self.held_back)
         self._file()
         self.steering.tick(now)
-        if isinstance(self.screen, LiveScreen) and self.screen.composed:
+        if self.screen_stack and isinstance(self.screen, LiveScreen) and self.screen.composed:
             self.screen.lapse(now)
         if self._pace.due(now) and not self.held_back:
             before = time.thread_time()
@@ -135,7 +135,7 @@ class FrameApp(KeyOrderApp):
             self._pace.drawn(time.thread_time() - before)
 
     def pressed(self) -> None:
-        if isinstance(self.screen, LiveScreen) and self.screen.composed:
+        if self.screen_stack and isinstance(self.screen, LiveScreen) and self.screen.composed:
             self.screen.pressed(self._clock())
 
     @on(Answered)

@@ -95,5 +95,8 @@ def alert_lines(alert: Alert, width: int = 80) -> list[tuple[Cell, ...]]:
     return [
         (Cell(f" {alert.problem.subject}", "strong"),),
         *((Cell(f" {part}"),) for part in wrap(alert.problem.text, width - 2)),
-        (Cell(" next    ", "dim"), Cell(NEXT[alert.problem.kind])),
+        *(
+            (Cell(" next    " if part == 0 else " " * 9, "dim"), Cell(words))
+            for part, words in enumerate(wrap(NEXT[alert.problem.kind], width - 10))
+        ),
     ]

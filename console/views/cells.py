@@ -19,5 +19,16 @@ def line(text: str, tone_: str = "") -> TextLine:
     return (Cell(text, tone_),)
 
 
+def cut(cells: TextLine, width: int) -> TextLine:
+    """As much as there is room for; what is cut ends in `…`, so that nobody takes it for all."""
+    if len("".join(cell.text for cell in cells).rstrip()) <= width:
+        return cells
+    left, kept = max(0, width - 1), []
+    for cell in cells:
+        kept.append(cell._replace(text=cell.text[:left]))
+        left -= len(kept[-1].text)
+    return (*kept, Cell("…"))
+
+
 def rule(title: str, width: int) -> TextLine:
     return line((f"─ {title} " if title else "").ljust(width, "─"), "rule")

@@ -36,9 +36,9 @@ def node_lines(node: Node) -> list[TextLine]:
         (
             Cell(" state    "),
             Cell(node.state.text, node.state.tone),
-            Cell(f"   age {fmt.age(node.age)}   agent {snapshot.version} up {up}   "),
+            Cell(f"  age {fmt.age(node.age)}  agent {snapshot.version} up {up}  "),
             _xdp(snapshot),
-            Cell(f" {snapshot.interface}   revision {snapshot.revision}"),
+            Cell(f" {snapshot.interface}  revision {snapshot.revision}"),
         ),
         (
             Cell(f" ring     {snapshot.ring_digest}  "),
@@ -78,10 +78,16 @@ def vip_lines(view: View, vip: Vip, room: int) -> list[TextLine]:
                     Cell(fmt.fit(one.state.text, 14), one.state.tone),
                     Cell(f" {fmt.si(one.pps.value):>6} pps {fmt.percent(part):>6} "),
                     Cell(fmt.bar(part, 20), "hot"),
-                    Cell("  announced" if one.announced else "  not announced", "dim"),
+                    Cell(f"  {_announced(one)}", "stale" if one.stale else "dim"),
                 )
             )
     return lines
+
+
+def _announced(one: Vip) -> str:
+    if one.stale:
+        return "announced?"
+    return "announced" if one.announced else "not announced"
 
 
 def _rest(nodes: int, where: str) -> TextLine:
@@ -102,8 +108,8 @@ def real_lines(view: View, real: Real, room: int) -> list[TextLine]:
                     Cell(f" {fmt.fit(agent.name, 10)} "),
                     Cell(fmt.fit(one.state.text, 12), one.state.tone),
                     Cell(
-                        f"w {one.weights[0]:<4} ring {fmt.percent(one.slots):>6}{old}"
-                        f" {fmt.si(one.pps.value):>6} pps {fmt.si(one.live_flows.value):>5} flows"
+                        f"w {one.weights[0]:<4} ring{fmt.percent(one.slots):>6}{old or ' '}"
+                        f"{fmt.si(one.pps.value):>6} pps{fmt.si(one.live_flows.value):>6} flows"
                         f"  {one.check} {fmt.milliseconds(one.check_ms)} ms"
                         f"  changed {fmt.age(one.changed)} ago"
                     ),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from console import format as fmt
 from console.model.rates import HISTORY_SECONDS, Sum
@@ -12,7 +12,11 @@ from console.model.records import Drop, Node, Real, State, Vip
 from console.model.tracks import Track, added
 from console.views.cells import Cell
 from console.views.columns import Column
+from shared.messages import NodeSnapshot
 from shared.reasons import BY_NUMBER
+
+R = TypeVar("R")
+Write = Callable[[float | None], str]
 
 # ---- cells
 
@@ -49,6 +53,17 @@ def _ratio(part: int, whole: int) -> Cell:
     return Cell(f"{part}/{whole}", "" if part == whole else "warn")
 
 
+def _told(row: Vip) -> Cell:
+    """As it was when it was told last, marked as such where that is long ago."""
+    cell = _ratio(row.reals_up, row.reals)
+    return Cell(f"{cell.text}?", "stale") if row.stale else cell
+
+
+def _announced(row: Vip) -> Cell:
+    """Of the nodes that are live: of the others nobody knows."""
+    return Cell("?", "stale") if row.stale else _ratio(row.announced, row.nodes)
+
+
 def _range(values: Sequence[int]) -> str:
     """`100`, or `50…100` where nodes differ."""
     return f"{values[0]}" if values[0] == values[-1] else f"{values[0]}…{values[-1]}"
@@ -74,143 +89,105 @@ def _ring(row: Node) -> Cell:
     return Cell(row.snapshot.ring_digest[:6] + mark, tone)
 
 
-def _flows(row: Node) -> float | None:
-    return None if row.snapshot is None else row.snapshot.live_flows
+def _xdp(snapshot: NodeSnapshot) -> str:
+    return snapshot.xdp_attached or snapshot.xdp_mode
+
+
+def _xdp_of(row: Node) -> str | None:
+    return None if row.snapshot is None else _xdp(row.snapshot)
+
+
+def _version(row: Node) -> str | None:
+    return None if row.snapshot is None else row.snapshot.version
+
+
+# ---- columns that are made alike, of whatever record
+
+
+def _rate(
+    title: str, value: Callable[[Node], float | None], write: Write, priority: int
+) -> Column[Node]:
+    """A node's own, marked where it is old."""
+    return Column(title, 6, lambda r: _marked(write(value(r)), r), value, priority, True, True)
+
+
+def _summed(
+    title: str,
+    value: Callable[[R], Sum],
+    priority: int,
+    write: Write = fmt.si,
+    *,
+    wide: bool = True,
+) -> Column[R]:
+    """Over nodes, marked where some are not in it."""
+    return Column(
+        title, 6, lambda r: _sum(value(r), write), lambda r: value(r).value, priority, True, wide
+    )
+
+
+def _snapshot(
+    title: str,
+    width: int,
+    value: Callable[[NodeSnapshot], Any],
+    priority: int,
+    write: Callable[[NodeSnapshot], str] | None = None,
+    *,
+    wide: bool = False,
+) -> Column[Node]:
+    """As the node said; `write`: where that is not the value as it is."""
+    words = write or (lambda snapshot: str(value(snapshot)))
+    return Column(
+        title,
+        width,
+        lambda r: _of(r, words),
+        lambda r: None if r.snapshot is None else value(r.snapshot),
+        priority,
+        True,
+        wide,
+    )
+
+
+def _share(
+    title: str, value: Callable[[R], float | None], priority: int, *, wide: bool = True
+) -> Column[R]:
+    return Column(title, 6, lambda r: Cell(fmt.percent(value(r))), value, priority, True, wide)
 
 
 NODES: tuple[Column[Node], ...] = (
     Column("NODE", 10, lambda r: Cell(r.name), lambda r: r.name),
     Column("STATE", 11, lambda r: _state(r.state), lambda r: r.state.urgency),
     Column("AGE", 4, lambda r: _age(r.age, stale=not r.live), lambda r: r.age, 1, right=True),
-    Column(
-        "PPS", 6, lambda r: _marked(fmt.si(r.pps), r), lambda r: r.pps, 1, right=True, wide=True
-    ),
+    _rate("PPS", lambda r: r.pps, fmt.si, 1),
     Column("60s", 10, lambda r: _spark(r.tracks, 10), lambda r: r.pps, 6, wide=True),
-    Column(
-        "BIT/S",
-        6,
-        lambda r: _marked(fmt.bits(r.bytes_per_second), r),
-        lambda r: r.bytes_per_second,
-        4,
-        right=True,
-        wide=True,
-    ),
-    Column(
-        "NEW/S",
-        6,
-        lambda r: _marked(fmt.si(r.new_flows_per_second), r),
-        lambda r: r.new_flows_per_second,
-        3,
-        right=True,
-        wide=True,
-    ),
-    Column("FLOWS", 6, lambda r: _of(r, lambda n: fmt.si(n.live_flows)), _flows, 2, right=True),
-    Column(
-        "MISS", 6, lambda r: _marked(fmt.percent(r.misses), r), lambda r: r.misses, 7, True, True
-    ),
-    Column(
-        "DROP/S",
-        6,
-        lambda r: _marked(fmt.si(r.drop_pps), r),
-        lambda r: r.drop_pps,
-        2,
-        right=True,
-        wide=True,
-    ),
-    Column(
-        "VIPS",
-        5,
-        lambda r: _of(r, lambda n: f"{n.vips_announced}/{n.vips}"),
-        lambda r: r.snapshot.vips_announced if r.snapshot else None,
-        4,
-        right=True,
-    ),
-    Column(
-        "REALS",
-        6,
-        lambda r: _of(r, lambda n: f"{n.reals_up}/{n.reals}"),
-        lambda r: r.snapshot.reals_up if r.snapshot else None,
-        3,
-        right=True,
-    ),
+    _rate("BIT/S", lambda r: r.bytes_per_second, fmt.bits, 4),
+    _rate("NEW/S", lambda r: r.new_flows_per_second, fmt.si, 3),
+    _snapshot("FLOWS", 6, lambda n: n.live_flows, 2, lambda n: fmt.si(n.live_flows)),
+    _rate("MISS", lambda r: r.misses, fmt.percent, 7),
+    _rate("DROP/S", lambda r: r.drop_pps, fmt.si, 2),
+    _snapshot("VIPS", 5, lambda n: n.vips_announced, 4, lambda n: f"{n.vips_announced}/{n.vips}"),
+    _snapshot("REALS", 6, lambda n: n.reals_up, 3, lambda n: f"{n.reals_up}/{n.reals}"),
     Column("RING", 7, _ring, lambda r: r.snapshot.ring_digest if r.snapshot else None, 2),
     Column("BGP", 4, _bgp, lambda r: _bgp(r).text, 1),
-    Column(
-        "XDP",
-        7,
-        lambda r: Cell(_of(r, lambda n: n.xdp_attached or n.xdp_mode).text),
-        lambda r: (r.snapshot.xdp_attached or r.snapshot.xdp_mode) if r.snapshot else None,
-        8,
-        wide=True,
-    ),
-    Column("CPU", 5, lambda r: _marked(fmt.percent(r.cpu), r), lambda r: r.cpu, 8, True, True),
-    Column(
-        "RSS",
-        6,
-        lambda r: _of(r, lambda n: fmt.si(n.rss_bytes)),
-        lambda r: r.snapshot.rss_bytes if r.snapshot else None,
-        9,
-        right=True,
-        wide=True,
-    ),
-    Column(
-        "REV",
-        4,
-        lambda r: _of(r, lambda n: str(n.revision)),
-        lambda r: r.snapshot.revision if r.snapshot else None,
-        7,
-        right=True,
-        wide=True,
-    ),
-    Column(
-        "AGENT",
-        7,
-        lambda r: Cell(r.snapshot.version if r.snapshot else fmt.UNKNOWN, "dim"),
-        lambda r: r.snapshot.version if r.snapshot else None,
-        8,
-        wide=True,
-    ),
+    Column("XDP", 7, lambda r: Cell(_of(r, _xdp).text), _xdp_of, 8, wide=True),
+    _rate("CPU", lambda r: r.cpu, fmt.percent, 8)._replace(width=5),
+    _snapshot("RSS", 6, lambda n: n.rss_bytes, 9, lambda n: fmt.si(n.rss_bytes), wide=True),
+    _snapshot("REV", 4, lambda n: n.revision, 7, wide=True),
+    Column("AGENT", 7, lambda r: Cell(_version(r) or fmt.UNKNOWN, "dim"), _version, 8, wide=True),
 )
 
 VIPS: tuple[Column[Vip], ...] = (
     Column("VIP", 10, lambda r: Cell(r.name), lambda r: r.name),
     Column("ADDRESS", 22, lambda r: Cell(r.endpoint), lambda r: r.endpoint, 1),
     Column("STATE", 14, lambda r: _state(r.state), lambda r: r.state.urgency),
-    Column("PPS", 6, lambda r: _sum(r.pps, fmt.si), lambda r: r.pps.value, 1, True, True),
+    _summed("PPS", lambda r: r.pps, 1),
     Column("60s", 12, lambda r: _spark(r.tracks, 12), lambda r: r.pps.value, 6, wide=True),
-    Column(
-        "SHARE",
-        6,
-        lambda r: Cell(fmt.percent(r.share)),
-        lambda r: r.share,
-        5,
-        right=True,
-        wide=True,
-    ),
-    Column(
-        "BIT/S",
-        6,
-        lambda r: _sum(r.bytes_per_second, fmt.bits),
-        lambda r: r.bytes_per_second.value,
-        4,
-        True,
-        True,
-    ),
-    Column(
-        "NEW/S",
-        6,
-        lambda r: _sum(r.new_flows_per_second, fmt.si),
-        lambda r: r.new_flows_per_second.value,
-        3,
-        True,
-        True,
-    ),
-    Column(
-        "DROP/S", 6, lambda r: _sum(r.drop_pps, fmt.si), lambda r: r.drop_pps.value, 7, True, True
-    ),
-    Column("REALS", 6, lambda r: _ratio(r.reals_up, r.reals), lambda r: r.reals_up, 1, right=True),
+    _share("SHARE", lambda r: r.share, 5),
+    _summed("BIT/S", lambda r: r.bytes_per_second, 4, fmt.bits),
+    _summed("NEW/S", lambda r: r.new_flows_per_second, 3),
+    _summed("DROP/S", lambda r: r.drop_pps, 7),
+    Column("REALS", 6, _told, lambda r: r.reals_up, 1, right=True),
     Column("MIN", 3, lambda r: Cell(str(r.quorum), "dim"), lambda r: r.quorum, 2, right=True),
-    Column("ANN", 4, lambda r: _ratio(r.announced, r.nodes), lambda r: r.announced, 2, right=True),
+    Column("ANN", 4, _announced, lambda r: r.announced, 2, right=True),
     Column("RING", 7, lambda r: Cell("/".join(d[:6] for d in r.digests)), lambda r: r.digests, 8),
     Column("AGE", 4, lambda r: _age(r.age, stale=r.stale), lambda r: r.age, 1, right=True),
 )
@@ -221,37 +198,13 @@ REALS: tuple[Column[Real], ...] = (
     Column("STATE", 11, lambda r: _state(r.state), lambda r: r.state.urgency),
     Column("W", 7, lambda r: Cell(_range(r.weights)), lambda r: r.weights[0], 2, right=True),
     Column("UP", 4, lambda r: _ratio(r.up, r.nodes), lambda r: r.up, 1, right=True),
-    Column("PPS", 6, lambda r: _sum(r.pps, fmt.si), lambda r: r.pps.value, 1, True, True),
+    _summed("PPS", lambda r: r.pps, 1),
     Column("60s", 12, lambda r: _spark(r.tracks, 12), lambda r: r.pps.value, 6, wide=True),
-    Column(
-        "SHARE",
-        6,
-        lambda r: Cell(fmt.percent(r.share)),
-        lambda r: r.share,
-        4,
-        right=True,
-        wide=True,
-    ),
-    Column(
-        "BIT/S",
-        6,
-        lambda r: _sum(r.bytes_per_second, fmt.bits),
-        lambda r: r.bytes_per_second.value,
-        7,
-        True,
-        True,
-    ),
-    Column("FLOWS", 6, lambda r: _sum(r.live_flows, fmt.si), lambda r: r.live_flows.value, 1, True),
-    Column(
-        "NEW/S",
-        6,
-        lambda r: _sum(r.new_flows_per_second, fmt.si),
-        lambda r: r.new_flows_per_second.value,
-        3,
-        True,
-        True,
-    ),
-    Column("RING", 6, lambda r: Cell(fmt.percent(r.slots)), lambda r: r.slots, 5, right=True),
+    _share("SHARE", lambda r: r.share, 4),
+    _summed("BIT/S", lambda r: r.bytes_per_second, 7, fmt.bits),
+    _summed("FLOWS", lambda r: r.live_flows, 1, wide=False),
+    _summed("NEW/S", lambda r: r.new_flows_per_second, 3),
+    _share("RING", lambda r: r.slots, 5, wide=False),
     Column("CHECK", 18, lambda r: Cell(r.check, "dim"), lambda r: r.check, 8),
     Column(
         "MS", 5, lambda r: Cell(fmt.milliseconds(r.check_ms)), lambda r: r.check_ms, 8, True, True
@@ -262,17 +215,9 @@ REALS: tuple[Column[Real], ...] = (
 
 DROPS: tuple[Column[Drop], ...] = (
     Column("REASON", 13, lambda r: Cell(r.name), lambda r: r.name),
-    Column("DROP/S", 6, lambda r: _sum(r.pps, fmt.si), lambda r: r.pps.value, 0, True, True),
+    _summed("DROP/S", lambda r: r.pps, 0),
     Column("60s", 12, lambda r: _spark(r.tracks, 12), lambda r: r.pps.value, 2, wide=True),
-    Column(
-        "SHARE",
-        6,
-        lambda r: Cell(fmt.percent(r.share)),
-        lambda r: r.share,
-        1,
-        right=True,
-        wide=True,
-    ),
+    _share("SHARE", lambda r: r.share, 1),
     Column("PACKETS", 7, lambda r: Cell(fmt.si(r.packets)), lambda r: r.packets, right=True),
     Column("NODES", 16, lambda r: Cell(" ".join(r.nodes), "dim"), lambda r: r.nodes, 1),
     Column(

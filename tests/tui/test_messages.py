@@ -116,3 +116,13 @@ async def test_operations_say_whose_may_be_missing() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("9")(pilot)
         assert "what lb2, lb3 did may be missing" in painted(app, "#message")
+
+
+async def test_a_tick_or_a_key_on_the_way_out_finds_no_screen_and_does_not_mind() -> None:
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        stack, app._screen_stacks["_default"] = app._screen_stacks["_default"], []
+        app._tick()
+        app.pressed()
+        app._screen_stacks["_default"] = stack

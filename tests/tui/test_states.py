@@ -52,7 +52,7 @@ PICTURES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "ring": ("ring", "web", ()),
     "drops": ("drops", "", ()),
     "tail": ("drops", "", ("tab",)),
-    "packet": ("packet", f"{LB1} 1 3", ()),
+    "packet": ("packet", f"{LB1} 0 3", ()),
     "heat": ("heat", "", ()),
     "bgp": ("bgp", "", ()),
     "checks": ("bgp", "", ("tab",)),

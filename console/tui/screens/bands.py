@@ -24,7 +24,7 @@ from console.tui.trail import START
 from console.tui.widgets.command_line import CommandLine
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views.cells import Cell, TextLine, line
+from console.views.cells import Cell, TextLine, cut, line
 from console.views.standing import standing
 from console.views.view import View, header, tiny
 
@@ -137,7 +137,8 @@ class BandedScreen(Screen[None]):
         self.query_one("#message", Painted).paint([text])
 
     def pane(self, name: str, lines: Sequence[Any]) -> None:
-        self.query_one(f"#{name}", Painted).paint(lines)
+        pane = self.query_one(f"#{name}", Painted)
+        pane.paint([cut(one, pane.size.width or self.size.width) for one in lines])
 
     def rows(self, view: View, make: Callable[[], list[R]]) -> list[R]:
         """Made once of a view: a key that moves the cursor draws the same rows again."""

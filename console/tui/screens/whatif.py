@@ -25,6 +25,8 @@ from console.views.targets import named_target
 from console.views.view import View
 from console.views.what_if import PLANS, NodePlan, node_plans
 
+ASK = "Enter, a change, Enter: the nodes say what it does"
+
 
 class WhatIfScreen(LiveScreen):
     TOPICS = frozenset({"real"})
@@ -48,7 +50,7 @@ class WhatIfScreen(LiveScreen):
             field.cursor_blink = False
             yield field
         yield Painted(id="answer_rule", classes="section")
-        yield LineTable[NodePlan](PLANS, empty="Enter, a change, Enter: the nodes say what it does")
+        yield LineTable[NodePlan](PLANS, empty=ASK)
         yield Painted(id="plan_rule", classes="section")
         yield Painted(id="plan")
 
@@ -58,8 +60,11 @@ class WhatIfScreen(LiveScreen):
             self._text = ""
         elif not self._asked and not self.query_one("#if", Input).value:
             self.query_one("#if", Input).focus()
-        self.pane("answer_rule", [rule(f"if: {self._asked or '-'}", self.size.width)])
-        self.table.show(node_plans(self._planned))
+        self.pane(
+            "answer_rule", [rule(f"if: {self._asked}" if self._asked else "", self.size.width)]
+        )
+        empty = "the nodes are being asked" if self._asked else ASK
+        self.table.show(node_plans(self._planned), empty)
         self.pane("plan_rule", [rule("all nodes together", self.size.width)])
         if self._planned:
             ready = bool(to_do(self._planned)) and not refused(self._planned)

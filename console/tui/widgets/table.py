@@ -118,7 +118,8 @@ class LineTable(Painted, Generic[R]):
         sort = self._sort.title.lower() if self._sort else usual
         arrow = "▲" if self._reverse else "▼"
         rows, all_ = len(self._rows), len(self._records)
-        counted = f"{rows} rows" if rows == all_ else f"{rows} of {all_} rows"
+        counted = f"{all_}" if rows == all_ else f"{rows} of {all_}"
+        counted += " row" if all_ == 1 else " rows"
         return f"{self._marks()}sort {sort}{arrow}  filter {self.words or '-'}  {counted}"
 
     def _marks(self) -> str:
