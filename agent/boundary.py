@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.core import maglev
 from agent.core.maglev import Address
 from agent.host.host_seen import HostSeen
 from agent.nouns import (
@@ -231,10 +232,7 @@ class SetRing:
     @property
     def real_nums(self) -> NDArray[np.uint32]:
         """slot -> real_num, 0 where nobody serves.  Made when asked for: 256 KiB."""
-        if not len(self.numbers):
-            return np.zeros(len(self.slots), np.uint32)
-        # Twice as fast as [slots]; an index that is none would be the last, and a ring has none.
-        return self.numbers.take(self.slots, mode="clip")
+        return maglev.placed(self.slots, self.numbers)
 
 
 @dataclass(frozen=True, slots=True)

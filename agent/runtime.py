@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -94,7 +95,7 @@ class Agent:
             tell=tell,
         )
         self.questions = Questions(
-            self.director.state, self.telemetry, self.server, self.audit, fill
+            self.director.state, self.telemetry, self.server, self.audit, dataplane
         )
         self.reading: set[asyncio.Task[Any]] = set()
         """Of configs and maps: a large one takes a tenth of a second, so not in the loop."""
@@ -129,6 +130,8 @@ class Agent:
                     self._tidy,
                 )
             ]
+            # What there is now stays: looking through it for garbage stopped the loop for 40 ms.
+            gc.freeze()
             notify("READY=1")
             log.info("ready node=%s pid=%d", self.config.node.name, os.getpid())
             await stopped.wait()
@@ -298,7 +301,7 @@ class Agent:
             case b.SetFlags(real_num, flags):
                 self.dataplane.set_flags(real_num, flags)
             case b.SetRing(vip_num):
-                self.dataplane.set_ring(vip_num, effect.real_nums)
+                self.dataplane.set_ring(vip_num, effect.slots, effect.numbers)
                 log.info("ring vip_num=%d", vip_num)
             case b.ForgetPrevious(vip_num):
                 self.dataplane.forget_previous(vip_num)
@@ -390,6 +393,7 @@ class Agent:
         while True:
             if self.speaker:
                 self.speaker.trim_log()
+            self.dataplane.let_go()
             await asyncio.sleep(TIDY)
 
     async def _reassure(self) -> None:

@@ -14,7 +14,7 @@
 #include "lb_abi.h"
 #include "packet.h"
 
-#define MAP_MARK 0x4c420000	/* agent/dataplane/loader.py looks for it */
+#define MAP_MARK 0x4c420000	/* agent/dataplane/loader_child.py looks for it */
 #define MAP(number) ((void *)bpf_pseudo_fd(1, MAP_MARK + (number)))
 /* The value of a one-entry array: an address, no lookup. */
 #define MAP_VALUE(number) ((void *)bpf_pseudo_fd(2, MAP_MARK + (number)))

@@ -72,7 +72,15 @@ def bits(bytes_per_second: float | None) -> str:
 
 
 def percent(fraction: float | None, *, digits: int = 1) -> str:
-    return UNKNOWN if fraction is None else f"{fraction * 100:.{digits}f}%"
+    """`33.4%`; a little is not nothing (`<0.1%`), and nearly all is not all (`>99.9%`)."""
+    if fraction is None:
+        return UNKNOWN
+    least = 10.0**-digits
+    if 1e-9 < fraction * 100 < least / 2:  # not what floats make of nothing, or of all
+        return f"<{least:.{digits}f}%"
+    if 100 - least / 2 <= fraction * 100 < 100 - 1e-9:
+        return f">{100 - least:.{digits}f}%"
+    return f"{fraction * 100:.{digits}f}%"
 
 
 def count(value: int | None) -> str:

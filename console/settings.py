@@ -63,10 +63,8 @@ def load(
 ) -> Settings:
     """Raises SettingsError."""
     path = config_path(config, environment)
-    if config or context or path.is_file():
-        file = _read(path, context or environment.get("REMORA_CONTEXT", ""))
-    else:
-        file = Settings((), "")
+    wanted = context or environment.get("REMORA_CONTEXT", "")
+    file = _read(path, wanted) if config or wanted or _is_there(path) else Settings((), "")
     agents = tuple(given) or file.agents or tuple(environment.get("REMORA_AGENTS", "").split())
     if not agents:
         raise SettingsError(
@@ -95,17 +93,27 @@ def contexts(
     them.  Raises SettingsError."""
     path = config_path(config, environment)
     try:
-        table = tomllib.loads(path.read_text()) if path.is_file() else {}
+        table = tomllib.loads(path.read_text()) if _is_there(path) else {}
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}; give an existing file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
     chosen = context or environment.get("REMORA_CONTEXT", "") or table.get("context", "")
     known = table.get("contexts", {})
     names = list(known) if isinstance(known, dict) and known else [""]
-    there = path.is_file()
+    there = _is_there(path)
     return [
         Context(name, name == chosen, _read(path, name) if there else Settings((), ""))
         for name in names
     ]
+
+
+def _is_there(path: Path) -> bool:
+    """One that may not be looked at is there: whoever reads it says so."""
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 def _checked(agents: Sequence[str], trust: Trust) -> list[str]:

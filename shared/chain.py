@@ -3,8 +3,8 @@
 
 A line is one JSON object that ends in `,"previous":"P","hash":"H"}`.  P is the hash of the line
 before (64 zeros on the first), H the SHA-256 of the line's bytes up to and without `,"hash":`.
-Who changes, takes out or puts in a line breaks the chain there; who cuts off its end does not, so
-the newest hash is also published (topic `node`).
+Who changes, takes out or puts in a line breaks the chain there.  Who cuts off its end does not:
+that shows only where a later hash was kept, so every part that is read says the newest (AuditPart).
 """
 
 from __future__ import annotations

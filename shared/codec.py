@@ -8,6 +8,7 @@ A payload is one MessagePack map.  Whatever a peer sends that is not that ends a
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Callable, Sequence
@@ -68,7 +69,7 @@ def telemetry_of(frames: Frames) -> Telemetry:
     """Raises WireError; a message under another's topic is one."""
     if len(frames) != 3:
         raise WireError(f"telemetry: expected 3 frames, got {len(frames)}")
-    message = _unpack(frames[1], frames[2], _TELEMETRY.decode, LARGEST_TELEMETRY)
+    message = _unpack(frames[1], frames[2], _finite(_TELEMETRY.decode), LARGEST_TELEMETRY)
     if topic_of(message) != frames[0]:
         raise WireError(f"telemetry: topic {frames[0]!r} carries a {topic_of(message).decode()}")
     return message
@@ -84,17 +85,42 @@ def command_of(frames: Sequence[bytes]) -> Command:
 
 
 def answer_of(frames: Sequence[bytes]) -> Answer:
-    return _of_two(frames, "answer", Answer, LARGEST_TELEMETRY)
+    return _of_two(frames, "answer", Answer, LARGEST_TELEMETRY, finite=True)
 
 
-def _of_two(frames: Sequence[bytes], name: str, kind: type[T], limit: int) -> T:
+def _of_two(
+    frames: Sequence[bytes], name: str, kind: type[T], limit: int, *, finite: bool = False
+) -> T:
     if len(frames) != 2:
         raise WireError(f"{name}: expected 2 frames, got {len(frames)}")
 
     def read(payload: bytes | bytearray) -> T:
         return msgspec.convert(msgpack.unpackb(payload), kind, dec_hook=_typed)
 
-    return _unpack(frames[0], frames[1], read, limit)
+    return _unpack(frames[0], frames[1], _finite(read) if finite else read, limit)
+
+
+_ODD = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xca[\x7f\xff][\x80-\xff]", re.DOTALL)
+"""How a float begins that is infinite or no number; the bytes of a packet may look so, too."""
+
+
+def _finite(read: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """Refuses numbers of which no time, age or rate can be made."""
+
+    def checked(payload: bytes) -> T:
+        if _ODD.search(payload) and _has_odd(msgpack.unpackb(payload)):
+            raise ValueError("a number is infinite, or none at all")
+        return read(payload)
+
+    return checked
+
+
+def _has_odd(value: object) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(map(_has_odd, value.values()))
+    return isinstance(value, list) and any(map(_has_odd, value))
 
 
 def _unpack(

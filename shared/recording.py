@@ -48,10 +48,13 @@ class Place(NamedTuple):
 
 def block(records: Sequence[Record]) -> bytes:
     """One block; `records` has at least one."""
-    raw = b"".join(_with_length(_body(record)) for record in records)
-    packed = zlib.compress(raw, LEVEL)
+    pieces = [piece for record in records for piece in _pieces(record)]
+    squeezer = zlib.compressobj(LEVEL)
+    # Piece by piece: joined first, a block of a large node would be there three times.
+    packed = b"".join([*map(squeezer.compress, pieces), squeezer.flush()])
+    raw = sum(map(len, pieces))
     times = [record.at for record in records]  # a clock may have jumped back among them
-    head = _HEADER.pack(_MARK, len(packed), len(raw), min(times), max(times), zlib.crc32(packed))
+    head = _HEADER.pack(_MARK, len(packed), raw, min(times), max(times), zlib.crc32(packed))
     return head + packed
 
 
@@ -65,7 +68,10 @@ def unblock(data: bytes) -> tuple[Record, ...]:
     if mark != _MARK or packed != len(body) or raw > LARGEST_BLOCK or crc != zlib.crc32(body):
         raise RecordingError("damaged: a block is not what its header says")
     unpacker = zlib.decompressobj()
-    text = unpacker.decompress(body, raw)
+    try:
+        text = unpacker.decompress(body, max(1, raw))  # 0 would be: as much as comes out
+    except zlib.error as error:
+        raise RecordingError(f"damaged: {error}") from error
     if len(text) != raw or not unpacker.eof:
         raise RecordingError("damaged: a block is not as long as its header says")
     return tuple(_record(part) for part in _parts(text))
@@ -135,13 +141,13 @@ def write(file: BinaryIO, records: Iterable[Record]) -> None:
         file.write(block(whole))
 
 
-def _body(record: Record) -> bytes:
+def _pieces(record: Record) -> Iterator[bytes]:
     parts = (record.address.encode(), *record.frames)
-    return struct.pack(">d", record.at) + b"".join(map(_with_length, parts))
-
-
-def _with_length(part: bytes) -> bytes:
-    return len(part).to_bytes(4, "big") + part
+    yield (8 + sum(4 + len(part) for part in parts)).to_bytes(4, "big")
+    yield struct.pack(">d", record.at)
+    for part in parts:
+        yield len(part).to_bytes(4, "big")
+        yield part
 
 
 def _record(body: bytes) -> Record:

@@ -13,11 +13,28 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.fabric import enclosure
 
+LONG = (
+    "test_preflight.py",
+    "test_node_drain.py",
+    "test_reload.py",
+    "test_unit.py",
+    "test_other_abi.py",
+    "test_tunnel.py",
+    "test_announce.py",
+    "test_screens.py",
+    "test_placing.py",
+    "test_loader.py",
+    "test_sequences.py",
+    "test_conformance_run.py",
+    "test_server.py",
+)
+"""Half a minute and more, the longest first (`--durations=0` says)."""
 _skipped_root: list[str] = []
 
 
@@ -52,13 +69,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Those of the network wait more than they work: they begin, the others fill the processors.
-    items.sort(key=lambda item: "fabric" not in item.path.parts)
+    items.sort(key=lambda item: _when(item.path))
     inside = enclosure.directory() is not None
     needs = pytest.mark.skip(reason="needs root: run `make test`, or pytest with sudo")
     for item in items:
         if item.get_closest_marker("root") and not inside:
             item.add_marker(needs)
+
+
+def _when(path: Path) -> tuple[bool, int]:
+    """Those of the network wait more than they work: they begin, the others fill the processors.
+    A long file goes to one worker: begun last, the others would wait for it."""
+    long = LONG.index(path.name) if path.name in LONG else len(LONG)
+    return "fabric" not in path.parts, long
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -41,7 +41,7 @@ TRACES = ("Packets", "TracedPacket")
 ACTIONS = tuple(
     kind.__name__ for kind in messages.Action.__args__
 )  # fmt: skip
-ANSWERS = ("Answer", "Change", "Ring", "AuditPart")
+ANSWERS = ("Answer", "Change", "Ring", "Configured", "FlowPlace", "StoredFlow", "AuditPart")
 
 
 COUNTED = "total since `boot`"
@@ -79,7 +79,8 @@ COMMON = {
     "packets": f"{COUNTED}: packets",
     "bytes": f"{COUNTED}: bytes",
     "drops": f"{COUNTED}: packets dropped, for the VIP; topic `drop`: by reason",
-    "new_flows": f"{COUNTED}: flows seen for the first time",
+    "new_flows": f"{COUNTED}: flows seen for the first time; UDP is not told where it is not "
+    "stored (`compute`, pressure)",
     "flow_hits": f"{COUNTED}: packets whose flow was known",
     "flow_misses": f"{COUNTED}: packets whose flow was not",
     "hits": f"{COUNTED}: lookups that found their flow",
@@ -129,6 +130,8 @@ COMMON = {
     "changes": "what becomes of each real",
     "snapshots": "one of each topic, for `look`",
     "ring": "for `ring`",
+    "config": "for `config`",
+    "flow": "for `flow`",
     "audit": "for `audit`",
     "phase_since": "agent-monotonic seconds",
     "phase_why": "in words",

@@ -8,7 +8,7 @@ nothing).  When no agent has been there for `dead_man` seconds it ends ExaBGP, w
 everything.
 
 It must always read its stdin: an ExaBGP whose pipe is full misses its keepalives.
-Standard library only, run with `python -I`: `bgp_pipe.py SOCKET DEAD_MAN`.
+Standard library only, run with `python -I`: `pipe.py SOCKET DEAD_MAN`.
 """
 
 from __future__ import annotations

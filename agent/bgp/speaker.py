@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's BGP: ExaBGP (exabgp_child.py), steered through its bridge (bgp_pipe.py).
+"""The node's BGP: ExaBGP (exabgp_child.py), steered through its bridge (pipe.py).
 
 The set of routes is declared; this side knows what ExaBGP holds (the bridge tells it on every
 connection) and sends the difference, so nothing is announced twice and nothing is forgotten after a

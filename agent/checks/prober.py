@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Health checks: one task per target, results as facts.  Judging them is the core's work.
+"""Health checks: each target in its own time, results as facts.  Judging them is the core's work.
 
 What is asked, and how, is in probe.py and its neighbours; here is when.  No check waits for
-another: each has its own task and time-out, and only programs (exec) take turns, before their time
-begins to count.
+another: each has a task and time-out of its own while it is under way, and only programs (exec)
+take turns, before their time begins to count.  Between two checks a target is a timer: a task that
+sleeps is four times as large, and there may be thousands.
 
 Silence is a verdict on the real only if we listened.  When this process got no processor time
 while a check was under way, its time-out says nothing: it is not told, and asked again soon.  Nor
@@ -21,6 +22,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import copy_context
 
 from agent.boundary import Probed
 from agent.checks.probe import probe
@@ -43,13 +45,36 @@ STALL = 0.15
 COMPLAIN_EVERY = 10.0
 
 
+class Watch:
+    """A target that is asked again and again."""
+
+    __slots__ = ("asking", "due", "streak", "task", "timer")
+
+    def __init__(self, asking: Asking) -> None:
+        self.asking = asking
+        self.streak = health.Streak()
+        self.due = 0.0
+        """Of the next check, monotonic seconds."""
+        self.timer: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[None] | None = None
+        """The check that is under way."""
+
+    def end(self) -> None:
+        if self.timer:
+            self.timer.cancel()
+        if self.task:
+            self.task.cancel()
+
+
 class Prober:
     """Runs a declared set of checks."""
 
     def __init__(self, tell: Callable[[Probed], None], tunnel: Tunnel | None = None) -> None:
         self._tell = tell
         self._tunnel = tunnel
-        self._tasks: dict[Asking, asyncio.Task[None]] = {}
+        self._watches: dict[Asking, Watch] = {}
+        self._context = copy_context()
+        """One for all timers: each would copy its own."""
         self._programs = asyncio.Semaphore(PROGRAMS_AT_ONCE)
         self._heart: asyncio.Task[None] | None = None
         self._beat = 0.0
@@ -60,13 +85,14 @@ class Prober:
 
     def declare(self, checks: frozenset[Asking]) -> None:
         """Run these and no others; those that run already go on undisturbed."""
-        for asking in self._tasks.keys() - checks:
-            self._tasks.pop(asking).cancel()
-        new = checks - self._tasks.keys()
+        for asking in self._watches.keys() - checks:
+            self._watches.pop(asking).end()
+        new = checks - self._watches.keys()
         window = max(FIRST_ROUND, len(new) / STARTS_PER_SECOND)
         for asking in new:
-            self._tasks[asking] = asyncio.create_task(self._watch(asking, window))
-        if self._tasks and self._heart is None:
+            self._watches[asking] = watch = Watch(asking)
+            self._wait(watch, _first(asking, window))
+        if self._watches and self._heart is None:
             self._heart = asyncio.create_task(self._watch_ourselves())
 
     def close(self) -> None:
@@ -74,28 +100,31 @@ class Prober:
         if self._heart:
             self._heart.cancel()
 
-    async def _watch(self, asking: Asking, window: float) -> None:
-        check = asking.check
-        # Spread by name, so that reals do not beat in step.  The first round is short, so that a
-        # fresh node serves soon, but not so short that checks wait for each other.
-        phase = zlib.crc32(str(asking.target).encode()) / 2**32
-        await asyncio.sleep(phase * min(check.interval, window))
-        due = time.monotonic()
-        streak = health.Streak()
-        while True:
-            async with self._turn(check):
-                started = time.monotonic()
-                result = await probe(asking, self._tunnel)
-            if why := self._says_nothing(result, started):
-                self._untold[why] += 1
-                pause = check.quick
-            else:
-                self._tell(result)
-                streak = streak.after(ok=result.ok)
-                pause = check.quick if streak.deciding(check.rise, check.fall) else check.interval
-            pause *= 1 + check.jitter * random.uniform(-1, 1)
-            due = max(due + pause, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
+    def _wait(self, watch: Watch, seconds: float) -> None:
+        """Then ask.  Counted from when it was due: what is late now is not late for ever."""
+        now = time.monotonic()
+        watch.due = max((watch.due or now) + seconds, now)
+        loop = asyncio.get_running_loop()  # whose clock is the monotonic one
+        watch.timer = loop.call_at(watch.due, self._start, watch, context=self._context)
+
+    def _start(self, watch: Watch) -> None:
+        watch.timer, watch.task = None, asyncio.create_task(self._ask(watch))
+
+    async def _ask(self, watch: Watch) -> None:
+        check = watch.asking.check
+        async with self._turn(check):
+            started = time.monotonic()
+            result = await probe(watch.asking, self._tunnel)
+        if why := self._says_nothing(result, started):
+            self._untold[why] += 1
+            pause = check.quick
+        else:
+            self._tell(result)
+            watch.streak = watch.streak.after(ok=result.ok)
+            deciding = watch.streak.deciding(check.rise, check.fall)
+            pause = check.quick if deciding else check.interval
+        watch.task = None
+        self._wait(watch, pause * (1 + check.jitter * random.uniform(-1, 1)))
 
     def _turn(self, check: Check) -> AbstractAsyncContextManager[object]:
         return self._programs if check.kind == "exec" else nullcontext()
@@ -124,3 +153,11 @@ class Prober:
                     log.warning("checks: %d results not counted: %s", times, why)
                 self._untold.clear()
                 complained = now
+
+
+def _first(asking: Asking, window: float) -> float:
+    """Seconds until the first check.  Spread by name, so that reals do not beat in step.  The first
+    round is short, so that a fresh node serves soon, but not so short that checks wait for each
+    other."""
+    phase = zlib.crc32(str(asking.target).encode()) / 2**32
+    return phase * min(asking.check.interval, window)

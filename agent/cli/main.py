@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.metadata
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.cli import change, conformance, ending, fleet, preflight, simulate, verb
 from agent.config import file as config
+from shared.version import VERSION
 
 EPILOG = """\
 examples:
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=importlib.metadata.version("remora"))
+    parser.add_argument("--version", action="version", version=VERSION)
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     run = verb.add(verbs, "run", _run, "serve until SIGTERM or Ctrl-C")
     run.add_argument("--debug", action="store_true", help="log every fact")

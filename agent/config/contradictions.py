@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wrong with a config though each of its values is right: one sentence each, with a remedy.
 
-Pure.  Values alone are checked by their types in config.py.
+Pure.  Values alone are checked by their types in tree.py.
 """
 
 from __future__ import annotations

@@ -65,10 +65,11 @@ def _shown(key: str, old: object, new: object) -> tuple[str, str]:
     name = key.rpartition(".")[2]
     if name in SECRETS:
         return "(secret)", "(another)"
-    return _text(old), _text(new)
+    return text(old), text(new)
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """A value in words, as the file writes it where it can."""
     match value:
         case None:
             return "absent"

@@ -77,7 +77,7 @@ def _lay_out(
 ) -> VipState:
     """A VIP's state from the config, with the numbers, flags and ring that the maps have."""
     row = fact.rings.get(vip_num) if vip.key in fact.vips else None
-    in_ring = set(np.unique(row).tolist()) if row is not None else set()
+    in_ring = set(np.flatnonzero(np.bincount(row)).tolist()) if row is not None else set()
     reals: dict[maglev.Address, RealState] = {}
     for listed in vip.reals:
         mine = owned.get((vip_num, listed.address)) if row is not None else None

@@ -120,15 +120,25 @@ class Announcing:
     def _events(self, wanted: Iterable[maglev.Address]) -> list[Effect]:
         was, now = self._told, frozenset(map(str, wanted))
         self._told = now
-        why = "node draining" if self._state.shutdown else "quorum lost"
-        if not self._state.attached:
-            why = "no program on the interface"
-        if self.stopping:
-            why = "agent stops"
         return [
-            *(Emit(RouteEvent(a, announced=False, why=why)) for a in sorted(was - now)),
+            *(Emit(RouteEvent(a, announced=False, why=self._why(a))) for a in sorted(was - now)),
             *(Emit(RouteEvent(a, announced=True, why="quorum met")) for a in sorted(now - was)),
         ]
+
+    def _why(self, address: str) -> str:
+        """Why it is not announced any more."""
+        state = self._state
+        if self.stopping:
+            return "agent stops"
+        if not state.attached:
+            return "no program on the interface"
+        if state.shutdown:
+            return "node draining"
+        vips = [vip for vip in state.vips.values() if str(vip.listed.address) == address]
+        if not vips:
+            return "no VIP has it any more"
+        leaving = any(vip.shutdown and vip.shutdown.phase is not Phase.SHUTTING for vip in vips)
+        return "VIP draining" if leaving else "quorum lost"
 
 
 def _service(vip: VipState, state: NodeState, default: Announce, *, announced: bool) -> rib.Service:

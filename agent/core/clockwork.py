@@ -53,7 +53,11 @@ def _watch(
     assert real.emptying is not None
     was = real.emptying
     real.emptying = emptying.counted(
-        was, real.live_flows, now, fact.silence.get(real.number.real_num)
+        was,
+        real.live_flows,
+        now,
+        fact.silence.get(real.number.real_num),
+        all_known=vip.knows_all_flows or now - was.since >= state.listed.node.flow_idle,
     )
     if not real.emptying.empty_at or was.empty_at:
         return []

@@ -35,7 +35,11 @@ def decide(state: NodeState, command: Command, fill: maglev.Fill, now: float) ->
     if no is not None:
         return Outcome(no)
     try:
-        overrides = tuple(o for o in wanted(state, command.action) if differs(state, o))
+        overrides = tuple(
+            override
+            for override in wanted(state, command.action)
+            if differs(state, override) or pending.has_deadline(command, override)
+        )
     except Refused as error:
         return Outcome(refused(blank, str(error)))
     if not overrides:

@@ -37,12 +37,19 @@ def begin(now: float, flows: int) -> Emptying:
 
 
 def counted(
-    emptying: Emptying, flows: int, now: float, silence: tuple[float, float] | None = None
+    emptying: Emptying,
+    flows: int,
+    now: float,
+    silence: tuple[float, float] | None = None,
+    *,
+    all_known: bool = True,
 ) -> Emptying:
-    """With one more count."""
+    """With one more count.  `all_known`: no flow is left that it might not know of: one without an
+    entry gets one with its next packet."""
     kept = tuple(s for s in emptying.samples if now - s[0] <= WINDOW)[-SAMPLES + 1 :]
-    first = emptying.at_start if emptying.samples else max(emptying.at_start, flows)
-    empty_at = 0.0 if flows else emptying.empty_at or now
+    begins = not emptying.samples or not all_known
+    first = max(emptying.at_start, flows) if begins else emptying.at_start
+    empty_at = 0.0 if flows or not all_known else emptying.empty_at or now
     return Emptying(emptying.since, first, (*kept, (now, flows)), empty_at, silence)
 
 
@@ -52,15 +59,15 @@ def half_life(emptying: Emptying) -> float:
         return math.inf
     (begun, before), (now, flows) = emptying.samples[0], emptying.samples[-1]
     if flows == 0:
-        return 0.0
+        return 0.0 if emptying.empty_at else math.inf
     if now - begun < LEAST or flows >= before:
         return math.inf
     return (now - begun) * math.log(2) / math.log(before / flows)
 
 
 def seconds_left(emptying: Emptying) -> float:
-    """Until less than one flow is left; infinite: no estimate."""
+    """Until less than one flow is left, 0: none is; infinite: no estimate."""
     if not emptying.samples:
         return math.inf
     flows = emptying.samples[-1][1]
-    return half_life(emptying) * (math.log2(flows) + 1) if flows else 0.0
+    return half_life(emptying) * (math.log2(max(1, flows)) + 1)

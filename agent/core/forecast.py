@@ -18,9 +18,9 @@ from agent.core import maglev
 from agent.core.guard import Impact
 from agent.core.reconfigure import Next
 from agent.core.state import NodeState, RealState, VipState
-from agent.nouns import Override
+from agent.nouns import Override, Tracking
 from shared.messages import Change
-from shared.model import RING_SLOTS, Admin
+from shared.model import RING_SLOTS, Admin, Health
 
 RINGS = 16
 """VIPs whose rings are built for one plan: the checks that wait meanwhile must not time out."""
@@ -93,14 +93,15 @@ def _of_vip_overrides(
         for override, real in reals.items()
     ]
     quorum = vip.listed.leaves_below
-    cut = _live(r for o, r in reals.items() if o.admin is Admin.DISABLED is not r.admin)
+    cut = [r for o, r in reals.items() if o.admin is Admin.DISABLED is not r.admin]
     return changes, Impact(
         vip.listed.name,
         serving_before,
         serving,
         quorum,
         quorum,
-        cut,
+        _live(cut),
+        _uncounted(vip, cut),
         _hands(vip, moved),
         _overloaded(state, vip, vip.shares, after),
         tuple(map(str, after)),
@@ -129,8 +130,8 @@ def of_config(state: NodeState, following: Next, fill: maglev.Fill) -> Forecast:
         impacts.append(impact)
     for old in present.values():
         changes.append(_vip_change(old, _in_words(old), ABSENT))
-        live = _live(old.reals.values())
-        impacts.append(Impact(old.listed.name, 0, 0, 0, 0, cut_flows=live))
+        live, more = _live(old.reals.values()), _traffic(state, old)
+        impacts.append(Impact(old.listed.name, 0, 0, 0, 0, cut_flows=live, uncounted=more))
     return Forecast(tuple(changes), tuple(impacts))
 
 
@@ -189,6 +190,7 @@ def _of_vip(
         old.listed.leaves_below,
         new.listed.leaves_below,
         _live(gone),
+        _uncounted(old, gone),
         _hands(old, moved),
         _overloaded(state, new, old.shares, after),
         tuple(map(str, after)),
@@ -222,6 +224,22 @@ def _real_in_words(real: RealState | None) -> str:
 
 def _live(reals: Iterable[RealState]) -> int:
     return sum(real.live_flows for real in reals)
+
+
+def _uncounted(vip: VipState, reals: Iterable[RealState]) -> tuple[str, ...]:
+    """Who may have flows that have no entry."""
+    if vip.knows_all_flows:
+        return ()
+    up = [r for r in reals if r.admin is not Admin.DISABLED and r.verdict.health is Health.UP]
+    return tuple(r.name for r in up if not (r.emptying and r.emptying.empty_at))
+
+
+def _traffic(state: NodeState, vip: VipState) -> tuple[str, ...]:
+    """Of a VIP whose flows are not all stored: what still comes to it."""
+    if vip.listed.flow_table is Tracking.TRACK or state.rates is None:
+        return ()
+    rate = float(state.rates[vip.vip_num])
+    return (f"{rate:.0f} packets/s",) if rate > state.listed.drain.floor else ()
 
 
 def _shares(members: Members) -> dict[maglev.Address, int]:

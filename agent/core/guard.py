@@ -44,6 +44,8 @@ class Impact(NamedTuple):
     quorum: int
     cut_flows: int = 0
     """Live flows of reals that would be removed or disabled."""
+    uncounted: tuple[str, ...] = ()
+    """Of these: who may have flows that the flow table does not hold, in words."""
     moved: float = 0.0
     """Share of its ring that changes hands."""
     overloaded: tuple[str, ...] = ()
@@ -67,6 +69,12 @@ def check(impact: Impact, limits: Limits) -> Iterator[Refusal]:
             f"{impact.vip}: {impact.cut_flows} live flows would lose their real; drain what "
             "is to go and wait until it is empty",
         )
+    elif impact.uncounted:
+        yield Refusal(
+            LIVE_FLOWS,
+            f"{impact.vip}: not all flows are stored (flow_table), and "
+            f"{', '.join(impact.uncounted)} may have some; drain it and wait until it is empty",
+        )
     fewer = impact.serving_after < impact.serving_before
     quorum_was_met = impact.serving_before >= impact.quorum_before
     if fewer and impact.serving_after == 0:
@@ -82,7 +90,7 @@ def check(impact: Impact, limits: Limits) -> Iterator[Refusal]:
             f"{impact.quorum}: this node would withdraw its route; undrain another real first, or "
             "lower `quorum`",
         )
-    elif 0 < limits.blast_radius < 100 * impact.moved and impact.serving_after:
+    if 0 < limits.blast_radius < 100 * impact.moved and impact.serving_after:
         no_more = impact.serving_after <= impact.serving_before
         if no_more:
             yield Refusal(

@@ -31,7 +31,12 @@ MAX_WEIGHT = 4096
 """Up to here the order of turns is exact: two turns' times differ by more than 2**-24."""
 _FEW = 128
 """Members whose turns are sorted faster one by one than by weight."""
+_SCALE = 24
+"""Bits of a turn's time behind the point."""
 _VERSIONS = {4: b"\4", 6: b"\6"}
+PIECES = 8
+"""In so many a ring is worked on: arrays of 100 KiB are memory at hand, larger ones come from the
+kernel page by page, and that takes longer than the work."""
 NOBODY = 0xFFFF
 """A slot of the ring that has no members."""
 
@@ -53,6 +58,7 @@ class Turns:
         return len(self.addresses)
 
 
+Alike = tuple[NDArray[np.intp], NDArray[np.intp]]
 Fill = Callable[[Turns, int], NDArray[np.uint16]]
 """(turns, slots) -> slot -> index into turns.  `fill` here, or `DataPlane.fill`."""
 
@@ -67,17 +73,24 @@ class Ring:
     """slot -> index into addresses; read-only."""
     digest: str
     """12 hex digits over addresses and slots: equal on all nodes that place flows alike."""
+    turns: NDArray[np.int64]
+    """Of each address: a turn is a slot."""
 
     def counts(self) -> dict[Address, int]:
         """How many slots each address has."""
-        counts = np.bincount(self.slots, minlength=len(self.addresses))
-        return dict(zip(self.addresses, counts[: len(self.addresses)].tolist(), strict=True))
+        return dict(zip(self.addresses, self.turns.tolist(), strict=True))
 
     def real_nums(self, numbers: Mapping[Address, int]) -> NDArray[np.uint32]:
         """slot -> real_num, by each address's number; 0 (no real) everywhere if nobody is there."""
-        if not self.addresses:
-            return np.zeros(len(self.slots), np.uint32)
-        return np.array([numbers[a] for a in self.addresses], np.uint32)[self.slots]
+        return placed(self.slots, np.array([numbers[a] for a in self.addresses], np.uint32))
+
+
+def placed(slots: NDArray[np.uint16], numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """slot -> real_num, of slot -> index into numbers; 0 (no real) if nobody is there."""
+    if not len(numbers):
+        return np.zeros(len(slots), np.uint32)
+    # Twice as fast as [slots]; an index that is none would be the last, and a ring has none.
+    return numbers.take(slots, mode="clip")
 
 
 def ring(
@@ -92,9 +105,12 @@ def ring(
     Raises ValueError as `turns` does.
     """
     taken = turns(members, seed, slots)
-    filled = (fill or _fill)(taken, slots) if len(taken) else np.full(slots, NOBODY, np.uint16)
+    if not len(taken):
+        filled, counts = np.full(slots, NOBODY, np.uint16), np.empty(0, np.int64)
+    else:
+        filled, counts = (fill or _fill)(taken, slots), quotas(taken.weights, slots)
     filled.setflags(write=False)
-    return Ring(taken.addresses, filled, _digest(taken.names, filled))
+    return Ring(taken.addresses, filled, _digest(taken.names, filled), counts)
 
 
 def digest_of(real_nums: NDArray[np.uint32], numbers: Mapping[Address, int]) -> str:
@@ -174,26 +190,44 @@ def order(weights: NDArray[np.int64], slots: int) -> NDArray[np.uint16]:
 def _order(packed: bytes, slots: int) -> NDArray[np.uint16]:
     weights = np.frombuffer(packed, np.int64)
     if (weights == weights[0]).all():  # one round after the other
-        found = np.resize(np.arange(len(weights), dtype=np.uint16), slots)
+        found = np.tile(np.arange(len(weights), dtype=np.uint16), -(-slots // len(weights)))[:slots]
         found.setflags(write=False)
         return found
-    counts = quotas(weights, slots)
+    counts, first, alike = quotas(weights, slots), np.zeros_like(weights), _alike(weights)
+    found = np.empty(slots, np.uint16)
+    full = (2 * slots << _SCALE) // int(weights.sum())  # when about all turns are taken
+    for piece in range(1, PIECES + 1):
+        before = -(-(piece * full // PIECES) * weights >> _SCALE) // 2  # turns until then
+        until = np.minimum(before, counts) if piece < PIECES else counts
+        start = int(first.sum())
+        found[start : int(until.sum())] = _sorted_turns(weights, first, until - first, alike)
+        first = until
+    found.setflags(write=False)
+    return found
+
+
+def _sorted_turns(
+    weights: NDArray[np.int64],
+    first: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    alike: Alike | None,
+) -> NDArray[np.uint16]:
+    """Whose turn it is, of the turns first.. of each member, so many as `counts` says."""
     # ((2n+1) / weight, member), below 2**60: 2n+1 < 2**20, the time is scaled by 2**24.
-    # In place: a fresh array of this size costs more page faults than arithmetic.
-    keys = np.arange(slots)
+    total = int(counts.sum())
+    keys = np.arange(total)
     keys -= np.repeat(np.cumsum(counts) - counts, counts)
-    arranged = _arranged(weights, counts, keys)
-    keys *= 2 << 24
-    keys += 1 << 24
+    arranged = _arranged(alike, counts, keys) if alike else None
+    keys += np.repeat(first, counts)
+    keys *= 2 << _SCALE
+    keys += 1 << _SCALE
     keys //= np.repeat(weights, counts)
     keys <<= 16
     keys |= np.repeat(np.arange(len(weights)), counts)
     if arranged is not None:
         keys = keys.take(arranged, mode="clip")
     keys.sort(kind="stable")  # of few ascending runs this is a merge, three times faster
-    found = keys.astype(np.uint16)
-    found.setflags(write=False)
-    return found
+    return keys.astype(np.uint16)
 
 
 def forget_orders() -> None:
@@ -201,35 +235,26 @@ def forget_orders() -> None:
     _order.cache_clear()
 
 
-def _arranged(
-    weights: NDArray[np.int64], counts: NDArray[np.int64], nth: NDArray[np.int64]
-) -> NDArray[np.intp] | None:
-    """The turns, given member by member, such that they ascend in time per weight.
-
-    For speed alone: all are sorted by time afterwards.  None: it would not pay.
-    """
+def _alike(weights: NDArray[np.int64]) -> Alike | None:
+    """(a member of each weight, which of the weights a member has) if many have the same one."""
     if len(weights) < _FEW:
         return None
-    different, first, which = np.unique(weights, return_index=True, return_inverse=True)
-    if len(weights) < 4 * len(different):
-        return None
-    rounds = counts[first] + 1  # members of one weight are at most one turn apart
+    different, one, which = np.unique(weights, return_index=True, return_inverse=True)
+    return (one, which) if len(weights) >= 4 * len(different) else None
+
+
+def _arranged(alike: Alike, counts: NDArray[np.int64], nth: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The turns, given member by member, such that they ascend in time per weight.
+
+    For speed alone: all are sorted by time afterwards.
+    """
+    one, which = alike
+    rounds = counts[one] + 2  # members of one weight are at most one turn apart
     before = np.cumsum(rounds) - rounds
     nth_round = np.repeat(before[which].astype(np.uint16), counts)
     nth_round += nth.astype(np.uint16)
     # 16 bits: a radix sort, which leaves members of one weight and round as they are.
     return np.argsort(nth_round, kind="stable")
-
-
-def inverses(numbers: NDArray[np.int64], modulus: int) -> NDArray[np.int64]:
-    """1 / number modulo a prime below 2**31: number ** (modulus - 2), by Fermat."""
-    result, power, exponent = np.ones_like(numbers), numbers, modulus - 2
-    while exponent:
-        if exponent & 1:
-            result = result * power % modulus
-        power = power * power % modulus
-        exponent >>= 1
-    return result
 
 
 def fill(turns: Turns, slots: int) -> NDArray[np.uint16]:

@@ -9,6 +9,7 @@ pressure and drains from the counters.  What a VIP's ring or flags may depend on
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from agent.boundary import Counted, Effect, Emit, PeerChanged, Probed
 from agent.core import clockwork, maglev, policy, pressure
 from agent.core.health import RAMP_STEPS, held, judge, ramp_step
 from agent.core.state import NodeState, RealState, VipState
+from agent.dataplane.abi import MAX_VIPS
 from shared.messages import ChangeEvent, HealthEvent, PeerEvent
-from shared.model import Health
+from shared.model import Health, Protocol
 
 SILENT = 10.0
 """Seconds without a session after which a peer's silence is an error."""
@@ -31,8 +33,8 @@ class Observing:
     def __init__(self, state: NodeState, touch: Callable[[str], None]) -> None:
         self._state = state
         self._touch = touch
-        self._counted: tuple[float, NDArray[np.uint64]] | None = None
-        """When new flows were counted last, and how many by vip_num."""
+        self._counted: tuple[float, NDArray[np.uint64], NDArray[np.uint64] | None] | None = None
+        """When new flows were counted last, and how many of them, and packets, by vip_num."""
         self._ramping: dict[tuple[str, maglev.Address], None] = {}
         """Reals in a slow start."""
 
@@ -122,31 +124,53 @@ class Observing:
         turnover = self._state.listed.node.turnover
         if fact.new_flows is None or not turnover:
             return []
-        before, self._counted = self._counted, (now, fact.new_flows)
+        before, self._counted = self._counted, (now, fact.new_flows, fact.packets)
         if before is None or now <= before[0]:
             return []
         passed = now - before[0]
-        rates = (fact.new_flows - before[1]) / passed
+        packets = _grown(fact.packets, before[2]) / passed
+        rates = self._estimated(_grown(fact.new_flows, before[1]) / passed, packets)
         effects: list[Effect] = []
         for vip in self._state.vips.values():
-            was = vip.pressure.on
+            was, rate = vip.pressure.on, float(rates[vip.vip_num])
             vip.pressure = pressure.judge(
                 vip.pressure,
-                rate=float(rates[vip.vip_num]),
+                rate=rate,
                 node_rate=float(rates.sum()),
                 limit=fact.entries / turnover,
                 now=now,
                 passed=passed,
             )
             if vip.pressure.on is not was:
+                known = float(packets[vip.vip_num]) - rate
+                vip.pressure = vip.pressure._replace(known=max(0.0, known))
                 self._touch(vip.listed.name)
-                effects.append(self._pressure_event(vip, float(rates[vip.vip_num])))
+                effects.append(self._pressure_event(vip, rate))
         return effects
+
+    def _estimated(
+        self, rates: NDArray[np.float64], packets: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """New flows by vip_num where the program cannot tell them: under pressure a first packet of
+        UDP looks like any other.  Those are what comes beyond the packets of known flows."""
+        rates[0] = 0.0  # of VIPs that are no more
+        for vip in self._state.vips.values():
+            if vip.pressure.on and vip.listed.protocol is Protocol.UDP:
+                more = float(packets[vip.vip_num]) - vip.pressure.known
+                rates[vip.vip_num] = max(float(rates[vip.vip_num]), more)
+        return rates
 
     def _pressure_event(self, vip: VipState, rate: float) -> Emit:
         what = f"{vip.listed.name}: new-flow pressure"
         result = f"{'on' if vip.pressure.on else 'over'}, {rate:.0f} new flows/s"
         return Emit(ChangeEvent("agent", what, result, self._state.revision))
+
+
+def _grown(now: NDArray[np.uint64] | None, before: NDArray[np.uint64] | None) -> NDArray[Any]:
+    """Since the last count; a number that has another VIP now begins at 0 again."""
+    if now is None or before is None:
+        return np.zeros(MAX_VIPS)
+    return np.maximum(now.astype(np.int64) - before.astype(np.int64), 0)
 
 
 def _judge(vip: VipState, real: RealState, fact: Probed, now: float) -> None:

@@ -20,9 +20,11 @@ from agent.nouns import Override, Part
 from shared.messages import (
     Action,
     Batch,
+    ConfigOf,
     Confirm,
     Disable,
     Drain,
+    FlowOf,
     Look,
     ReadAudit,
     ReadHistory,
@@ -91,7 +93,7 @@ def wanted(state: NodeState, action: Action) -> list[Override]:
             return _wanted_together(state, actions)
         case Confirm() | Rollout() | Reload() | Rollback() | Trace() | Untrace():
             raise Refused("not a change of state or weight")
-        case Look() | Replay() | RingOf() | ReadAudit() | ReadHistory():
+        case Look() | Replay() | RingOf() | ConfigOf() | FlowOf() | ReadAudit() | ReadHistory():
             raise Refused("not a change")
         case _:
             assert_never(action)

@@ -9,6 +9,7 @@ wants his decision taken back by an older one.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from agent.nouns import Override, Pending
@@ -35,9 +36,7 @@ def armed(command: Command, before: Iterable[Override], now: float) -> tuple[Due
         found.append(_due(command, "confirm", command.confirm, back, now))
     if command.expires:
         found.append(_due(command, "expire", command.expires, back, now))
-    actions = command.action.actions if isinstance(command.action, Batch) else (command.action,)
-    drains = [action for action in actions if isinstance(action, Drain) and action.deadline]
-    for n, action in enumerate(drains):
+    for n, action in enumerate(_with_deadline(command)):
         mine = tuple(o for o in back if o.real and _is_about(action, o))
         found.append(_due(command, action.then, action.deadline, mine, now, nth=f".{n}"))
     return tuple(found)
@@ -56,8 +55,19 @@ def _due(
     return Due(pending, now + left)
 
 
+def has_deadline(command: Command, override: Override) -> bool:
+    """Whether a command gives this real a deadline: news, even of one that drains already."""
+    return bool(override.real) and any(_is_about(d, override) for d in _with_deadline(command))
+
+
+def _with_deadline(command: Command) -> list[Drain]:
+    actions = command.action.actions if isinstance(command.action, Batch) else (command.action,)
+    return [action for action in actions if isinstance(action, Drain) and action.deadline]
+
+
 def _is_about(action: Drain, override: Override) -> bool:
-    same_real = not action.real or action.real == override.real
+    """An IPv6 address has more than one text."""
+    same_real = not action.real or ip_address(action.real) == ip_address(override.real)
     return same_real and action.vip in ("", override.vip)
 
 
@@ -91,7 +101,9 @@ def objects(overrides: Iterable[Override]) -> frozenset[Object]:
 
 def wrong(command: Command) -> str:
     """What is wrong with a command's times; empty: nothing."""
-    for name, seconds in (("--for", command.expires), ("--confirm-within", command.confirm)):
+    given = [("--for", command.expires), ("--confirm-within", command.confirm)]
+    given += [("--deadline", action.deadline) for action in _with_deadline(command)]
+    for name, seconds in given:
         if seconds and not 1 <= seconds <= 30 * 86400:
             return f"{name} {seconds:g}: must be 1 second to 30 days"
     return ""

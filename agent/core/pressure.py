@@ -25,6 +25,8 @@ class Pressure(NamedTuple):
     calm_since: float | None = None
     seconds: float = 0.0
     """For which it has been on, in all."""
+    known: float = 0.0
+    """Packets per second of known flows when it came on."""
 
 
 def most(cpus: int, flows_per_cpu: int, turnover: float) -> float:

@@ -30,9 +30,10 @@ from agent.nouns import (
     Route,
     Target,
     Traced,
+    Tracking,
     VipKey,
 )
-from shared.model import Admin, Health
+from shared.model import Admin, Health, Protocol
 
 NOT_JUDGED = Verdict(Health.UNKNOWN)
 CALM = Pressure()
@@ -173,6 +174,15 @@ class VipState:
             threshold=self.listed.panic,
             panicking=self.panicked,
         )
+
+    @property
+    def knows_all_flows(self) -> bool:
+        """Whether a count of its flows is of all of them; with `compute` a ring change leaves none
+        where it was."""
+        tracking, udp = self.listed.flow_table, self.listed.protocol is Protocol.UDP
+        if tracking is Tracking.COMPUTE:
+            return True
+        return not self.pressure.on and (tracking is Tracking.TRACK or udp)
 
     @property
     def fails_open(self) -> bool:

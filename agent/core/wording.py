@@ -14,9 +14,11 @@ from agent.nouns import Override
 from shared.messages import (
     Action,
     Batch,
+    ConfigOf,
     Confirm,
     Disable,
     Drain,
+    FlowOf,
     Look,
     ReadAudit,
     ReadHistory,
@@ -59,7 +61,7 @@ def in_words(action: Action) -> str:  # one line per action
         case Trace():
             given = msgspec.to_builtins(action)
             return " ".join(["trace", *(f"{k}={v}" for k, v in given.items() if k != "type")])
-        case Untrace() | ReadAudit() | ReadHistory() | Look() | Reload():
+        case Untrace() | ConfigOf() | FlowOf() | ReadAudit() | ReadHistory() | Look() | Reload():
             return str(type(action).__struct_config__.tag)
         case RingOf(vip):
             return f"ring of {vip}"

@@ -81,6 +81,34 @@ def census(
     return Census(live, occupied, silence.found())
 
 
+class Stored(NamedTuple):
+    """A flow's entry."""
+
+    entry: int
+    """Its number, over all CPUs."""
+    real_num: int
+    generation: int
+    state: int
+    silent: int
+    """Jiffies."""
+
+
+def stored(fd: int, entries: int, tag: int, jiffies: int) -> list[Stored]:
+    """The entries of one flow; looks at all of them, as a packet need not."""
+    size, found = c.sizeof(abi.Flow), []
+    for first in range(0, entries, _PIECE):
+        count = min(_PIECE, entries - first)
+        words = window(fd, first * size, count * size).view(np.uint64).reshape(count, 2)
+        for at in np.flatnonzero(words[:, 0] == np.uint64(tag)).tolist():
+            seen, whose = (int(part) for part in words[at : at + 1, 1].copy().view(np.uint32))
+            if seen:
+                silent = _aged(np.uint32(jiffies + _MARGIN - seen & _NOBODY))
+                found.append(
+                    Stored(first + at, whose & 0xFFFF, whose >> 16 & 0xFF, whose >> 24, silent)
+                )
+    return found
+
+
 class _Silences:
     """The least and the most by real_num, piece by piece."""
 

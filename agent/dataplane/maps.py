@@ -13,7 +13,7 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.boundary import EffectError
+from agent.core import maglev
 from agent.core.maglev import Address, Turns
+from agent.core.whereabouts import Entry, Owner, Slot
 from agent.dataplane import abi, flowtable, pinned, slots
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane.jiffies import HZ, TICKS, Jiffies
@@ -35,7 +37,7 @@ from agent.dataplane.packing import (
     packed_trace,
     vip_flags,
 )
-from agent.dataplane.ring_fill import fill_ring
+from agent.dataplane.ring_fill import Workshop
 from agent.dataplane.vip_tables import VipTables
 from agent.nouns import PLAIN, OwnedReal, Placing, Traced, VipKey
 
@@ -44,7 +46,7 @@ QUARANTINE = 0.05
 _CENSUS_AGE = 0.2
 """Seconds for which a count of flows is good enough to be given again."""
 _NOT_OURS = ("events", "decap_totals", "fill", "work", "jumps", "probe_totals")
-"""EventRing's; a real's; opened while a ring is filled only; the program's own; the
+"""EventRing's; a real's; opened while rings are filled only; the program's own; the
 prober's (agent/dataplane/tunnel.py)."""
 
 
@@ -64,15 +66,6 @@ def _effect(what: str) -> Iterator[None]:
         raise EffectError(f"{what}: {error.strerror}") from error
 
 
-@contextmanager
-def _opened(pin: Path) -> Iterator[int]:
-    descriptor = bpf.obj_get(str(pin))
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 class DataPlane:
     """The maps of one node.  Every method raises EffectError when the kernel refuses."""
 
@@ -90,7 +83,7 @@ class DataPlane:
         os.close(program)
         self.cpus = sizes.cpus
         self.boot = _boot(bpf.map_info(self._fds["totals"]).id)
-        self.flow_entries = sizes.cpus * sizes.flows_per_cpu
+        self._flows_per_cpu = sizes.flows_per_cpu
         self._control = self._view("control", abi.Control, 1)
         self._services = self._view("services", abi.Service, abi.MAX_VIPS)
         self._reals = self._view("reals", abi.Real, abi.MAX_REALS)
@@ -107,12 +100,14 @@ class DataPlane:
         self._free_rows = deque((ready, r) for r in range(1, sizes.ring_rows) if r not in in_force)
         self._census: tuple[float, float, flowtable.Census] | None = None
         self._watched: frozenset[int] = frozenset()
+        self._workshop: Workshop | None = None
 
     def _view(self, name: str, struct: type[c.Structure], entries: int) -> NDArray[Any]:
         return view(self._fds[name], struct, entries)
 
     def close(self) -> None:
         """Let go of the maps; they and the program stay as they are."""
+        self.let_go()
         for fd in self._fds.values():
             os.close(fd)
         self._fds.clear()
@@ -220,6 +215,13 @@ class DataPlane:
                 self._set_control_flag(abi.PREFIXES, on=any(self._tables.networks()))
         self._flip(vip_num, 0)
         self.put_quic_ids(vip_num, {})
+        self._begin_totals(vip_num)
+
+    def _begin_totals(self, vip_num: int) -> None:
+        """The number's next VIP begins at 0; number 0 keeps what is gone, so that sums go on."""
+        totals = self._vip_totals.view(np.uint64).reshape(self.cpus, abi.MAX_VIPS, -1)
+        totals[:, 0, :3] += totals[:, vip_num, :3]  # drops of no VIP the program counts there
+        totals[:, vip_num] = 0
 
     def set_own_addresses(self, addresses: Iterable[Address]) -> None:
         """What comes encapsulated to these, for a VIP, is decapsulated and left to the host."""
@@ -238,6 +240,8 @@ class DataPlane:
         """
         assert 0 < real.real_num < abi.MAX_REALS
         assert 0 < real.generation < 256
+        if real.generation != self._reals["generation"][real.real_num]:
+            self._real_totals.reshape(self.cpus, -1)[:, real.real_num] = 0  # it begins at 0
         fresh = np.frombuffer(bytes(packed_real(real)), np.uint64)
         words = self._reals[real.real_num : real.real_num + 1].view(np.uint64)
         words[:2] = fresh[:2]
@@ -261,33 +265,76 @@ class DataPlane:
 
     def fill(self, turns: Turns, slots: int) -> NDArray[np.uint16]:
         """maglev.fill by bpf/ring.c: the same bytes, ten times faster."""
-        with (
-            _effect(f"{self._pins}: ring.c is not loaded, or cannot be opened"),
-            _opened(self._pins / "prog_ring") as program,
-            _opened(self._pins / "fill") as work,
-        ):
-            return fill_ring(program, view(work, abi.Fill, 1)[0], turns, slots)
+        with _effect(f"{self._pins}: ring.c is not loaded, or cannot be opened"):
+            self._workshop = self._workshop or Workshop(self._pins)
+        return self._workshop.fill(turns, slots)
 
-    def set_ring(self, vip_num: int, real_nums: NDArray[np.uint32]) -> None:
-        """Bring slot -> real_num into force with one store: a packet sees the old ring or this one.
+    def let_go(self) -> None:
+        """Of what only the next ring needs; it opens it again."""
+        if self._workshop:
+            self._workshop.close()
+        self._workshop = None
+
+    def set_ring(
+        self, vip_num: int, placed: NDArray[np.uint16], numbers: NDArray[np.uint32]
+    ) -> None:
+        """Bring a ring into force with one store: a packet sees the old one or this one.
+
+        placed: slot -> index into numbers; numbers: real_num, empty: nobody serves.
 
         What the slots were before is kept in their words: see slots.py.  Waits (at most
         QUARANTINE) when every free row was in force a moment ago.
         """
-        assert real_nums.shape == (abi.RING_SLOTS,)
+        assert placed.shape == (abi.RING_SLOTS,)
         row = self._free_row()
         try:
             with _effect(f"ring row {row}: cannot be mapped"):
-                self._row(row)[: abi.RING_SLOTS] = slots.following(self._words(vip_num), real_nums)
+                self._write(self._row(row), self._words(vip_num), placed, numbers)
         except EffectError:
             self._free_rows.appendleft((0.0, row))  # tried again every second: none may be lost
             raise
         self._flip(vip_num, row)
 
+    @staticmethod
+    def _write(
+        row: slots.Words,
+        before: slots.Words,
+        placed: NDArray[np.uint16],
+        numbers: NDArray[np.uint32],
+    ) -> None:
+        size = -(-abi.RING_SLOTS // maglev.PIECES)
+        for start in range(0, abi.RING_SLOTS, size):
+            part = slice(start, min(start + size, abi.RING_SLOTS))
+            row[part] = slots.following(before[part], maglev.placed(placed[part], numbers))
+
     def current_ring(self, vip_num: int) -> NDArray[np.uint32]:
         """slot -> real_num of the ring in force; all 0 if there is none."""
         with _effect(f"ring of VIP number {vip_num}: cannot be mapped"):
             return slots.current(self._words(vip_num))
+
+    def slots_of(self, vip_num: int, numbers: Sequence[int]) -> list[Slot]:
+        """What these slots of the ring in force hold."""
+        with _effect(f"ring of VIP number {vip_num}: cannot be mapped"):
+            words = self._words(vip_num)[list(numbers)]
+        now, before = slots.current(words).tolist(), slots.previous(words).tolist()
+        return [Slot(*pair) for pair in zip(now, before, strict=True)]
+
+    def owners(self, real_nums: Iterable[int]) -> dict[int, Owner]:
+        rows = {number: self._reals[number] for number in real_nums}
+        return {
+            number: Owner(int(row["vip_num"]), int(row["generation"]), int(row["flags"]))
+            for number, row in rows.items()
+        }
+
+    def stored(self, tag: int) -> list[Entry]:
+        """In the flow tables of all CPUs.  Looks at every entry: for a thread."""
+        with _effect("flow table: cannot be mapped"):
+            found = flowtable.stored(
+                self._fds["flows"], self.cpus * self._flows_per_cpu, tag, self._jiffies.now()
+            )
+        return [
+            Entry(each.entry // self._flows_per_cpu, *each[1:4], each.silent / HZ) for each in found
+        ]
 
     def forget_previous(self, vip_num: int) -> None:
         """Slots remember no earlier real any more; those with flows elsewhere are marked.
@@ -373,6 +420,13 @@ class DataPlane:
         counted = self._count(idle_seconds)
         return self.flow_entries, counted.occupied, int(counted.live.sum())
 
+    @property
+    def flow_entries(self) -> int:
+        """Of the flow tables that are used: those of CPUs that received packets (of all CPUs while
+        none has).  A machine may have many more than the NIC has queues, or none online."""
+        busy = int(np.count_nonzero(self._totals["rx_packets"]))
+        return (busy or self.cpus) * self._flows_per_cpu
+
     def _count(self, idle: float) -> flowtable.Census:
         """One pass over the flow table serves all who ask within a moment."""
         now = time.monotonic()
@@ -381,7 +435,7 @@ class DataPlane:
         with _effect("flow table: cannot be mapped"):
             counted = flowtable.census(
                 self._fds["flows"],
-                self.flow_entries,
+                self.cpus * self._flows_per_cpu,
                 self._reals,
                 self.idle_by_real(idle),
                 self._jiffies.now(),

@@ -39,19 +39,17 @@ def settled(words: Words) -> bool:
 
 def following(words: Words, real_nums: Words) -> Words:
     """The words of a new ring behind the old one's."""
+    found = words & np.uint32(~SLOT_REAL & 0xFFFFFFFF)
+    found |= real_nums
     before = previous(words)
-    found = words & np.uint32(SLOT_EXCEPTIONS)
     # Back where it came from: what was placed meanwhile is in the table.
     returned = current(words) != before
-    returned &= real_nums == before
     if returned.any():
-        found[returned] = SLOT_EXCEPTIONS
+        returned &= real_nums == before
+        found[returned] |= np.uint32(SLOT_EXCEPTIONS)
     nobodys = before == 0  # until now
     if nobodys.any():
-        before[nobodys] = real_nums[nobodys]
-    before <<= np.uint32(SLOT_BITS)
-    found |= before
-    found |= real_nums
+        found[nobodys] |= real_nums[nobodys] << np.uint32(SLOT_BITS)
     return found
 
 

@@ -10,9 +10,9 @@ from agent.preflight import settings
 from agent.preflight.findings import Finding, Level, mended, ok
 from agent.preflight.surveyed import Compiler, Kernel, Limits, Pins, Place
 
-OLDEST = (5, 9)
-"""XDP by bpf_link; the ring buffer and mapped arrays are older."""
-TESTED = (6, 1)
+OLDEST = (5, 18)
+"""bpf_xdp_load_bytes(), without which the program is refused; all else is older."""
+MEANT_FOR = (6, 1)
 MEMLOCK_IS_COUNTED_BEFORE = (5, 11)
 SPARE_FILES = 128
 """Sockets, maps and pipes beside those of the checks."""
@@ -62,10 +62,10 @@ def release(text: str) -> tuple[int, int]:
 def _version(text: str) -> Finding:
     check, why = "kernel", "the data plane stands on what this kernel can do"
     if release(text) < OLDEST:
-        what = f"Linux {text} cannot hold an XDP program by a link"
+        what = f"Linux {text} cannot load the program (bpf_xdp_load_bytes, Linux 5.18)"
         return Finding(check, "", Level.FAIL, what, why, "install Linux 6.1 or newer (Debian 12)")
-    if release(text) < TESTED:
-        what = f"Linux {text} is older than any that is tested ({TESTED[0]}.{TESTED[1]})"
+    if release(text) < MEANT_FOR:
+        what = f"Linux {text} is older than any that it is meant for (6.1)"
         return Finding(check, "", Level.WARN, what, why, "install Linux 6.1 or newer (Debian 12)")
     return ok(check, "", f"Linux {text}", why)
 

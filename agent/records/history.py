@@ -24,6 +24,8 @@ BLOCK = 5.0
 FULL = 256 << 10
 """Bytes, raw, at which a block is written at once: what waits is memory, and a block that is longer
 than this compresses no better (zlib looks back by 32 KiB)."""
+MOST_WAITING = 16 << 20
+"""Bytes, raw, that wait for a disk; then they are let go."""
 LARGEST_ANSWER = 4 << 20
 """Bytes of blocks in one answer; a first block that is larger goes alone."""
 
@@ -40,20 +42,30 @@ class History:
         self.limit = limit
         self._pending: list[Record] = []
         self._size = 0
+        self._writing = False
         self._began: float | None = None
         """Unix time of the present segment's first record."""
         self.failed = 0
         """Blocks that the disk refused."""
 
     def add(self, record: Record) -> bool:
-        """Keeps a record for the next block; True when it is time for `write(take())`."""
+        """Keeps a record for the next block; True when it is time for `write(take())`.
+
+        One write at a time: a disk that hangs must not take every thread, nor all memory.
+        """
+        if self._size > MOST_WAITING:
+            self._pending, self._size = [], 0
+            self._count_failure("the disk is too slow")
         self._pending.append(record)
         self._size += sum(map(len, record.frames))
         # A clock may jump back.
-        return self._size >= FULL or abs(record.at - self._pending[0].at) >= BLOCK
+        due = self._size >= FULL or abs(record.at - self._pending[0].at) >= BLOCK
+        return due and not self._writing
 
     def take(self) -> tuple[Record, ...]:
+        """For write(), which must follow."""
         taken, self._pending, self._size = tuple(self._pending), [], 0
+        self._writing = bool(taken)
         return taken
 
     def write(self, records: tuple[Record, ...]) -> None:
@@ -68,10 +80,15 @@ class History:
                 file.write(recording.block(records))
             self._trim(records[-1].at)
         except OSError as error:
-            self.failed += 1
             self._began = None  # a half block may be there: what follows begins a new segment
-            if self.failed & (self.failed - 1) == 0:
-                log.warning("history not kept: %s lost_blocks=%d", error, self.failed)
+            self._count_failure(error)
+        finally:
+            self._writing = False
+
+    def _count_failure(self, why: object) -> None:
+        self.failed += 1
+        if self.failed & (self.failed - 1) == 0:
+            log.warning("history not kept: %s lost_blocks=%d", why, self.failed)
 
     def kept_from(self) -> float:
         """Unix time of the oldest that is kept; 0: nothing.  For a thread."""

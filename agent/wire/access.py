@@ -12,6 +12,7 @@ _NEEDED = {
     "look": Role.VIEWER,
     "replay": Role.VIEWER,
     "ring": Role.VIEWER,
+    "config": Role.VIEWER,
     "history": Role.VIEWER,
     "audit": Role.OPERATOR,
     "drain": Role.OPERATOR,
@@ -22,6 +23,7 @@ _NEEDED = {
     "batch": Role.OPERATOR,
     "rollout": Role.OPERATOR,
     "trace": Role.OPERATOR,
+    "flow": Role.OPERATOR,
     "untrace": Role.OPERATOR,
 }
 FOR_ADMINS = frozenset({"reload", "rollback"})

@@ -12,6 +12,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import NamedTuple
 
 from agent.wire.access import needed
@@ -139,7 +140,7 @@ def _by_role(command: Command, grant: Grant) -> Refusal | None:
 
 def _by_time(command: Command, wall: float) -> Refusal | None:
     age = wall - command.sent
-    if not command.sent:
+    if not (command.sent and isfinite(command.sent)):
         return Refusal("too-old", "it does not say when it was sent (field `sent`)")
     if age > MAX_AGE:
         return Refusal(
@@ -152,6 +153,6 @@ def _by_time(command: Command, wall: float) -> Refusal | None:
             "clock",
             f"its sender's clock is {-age:.0f} s ahead of the node's; put the two right (NTP)",
         )
-    if command.deadline and wall > command.deadline:
+    if command.deadline and not wall <= command.deadline:
         return Refusal("too-old", f"its deadline was {wall - command.deadline:.1f} s ago")
     return None

@@ -7,13 +7,30 @@ import asyncio
 
 import msgspec
 
-from agent.boundary import Asked
-from agent.core import maglev
+from agent.boundary import Asked, EffectError
+from agent.config.listed import listed
+from agent.core import maglev, whereabouts
+from agent.core.overrides import Refused
 from agent.core.state import NodeState
+from agent.dataplane.maps import DataPlane
+from agent.dataplane.ring_fill import or_here
 from agent.records.audit import Audit
 from agent.wire.server import Server
 from agent.wire.telemetry import Telemetry
-from shared.messages import Answer, Look, Question, ReadAudit, ReadHistory, Replay, Ring, RingOf
+from shared.messages import (
+    Answer,
+    ConfigOf,
+    Configured,
+    FlowOf,
+    FlowPlace,
+    Look,
+    Question,
+    ReadAudit,
+    ReadHistory,
+    Replay,
+    Ring,
+    RingOf,
+)
 
 
 def is_question(fact: Asked) -> bool:
@@ -29,19 +46,20 @@ class Questions:
         telemetry: Telemetry,
         server: Server,
         audit: Audit,
-        fill: maglev.Fill,
+        dataplane: DataPlane,
     ) -> None:
         self._state = state
         self._telemetry = telemetry
         self._server = server
         self._audit = audit
-        self._fill = fill
+        self._dataplane = dataplane
+        self._fill = or_here(dataplane.fill)
         self._reading: set[asyncio.Task[None]] = set()
 
     async def answer(self, question: Asked) -> None:
         """Now, or from a task of its own where a disk is to be read."""
         action = question.command.action
-        if isinstance(action, ReadAudit | ReadHistory):
+        if isinstance(action, ReadAudit | ReadHistory | FlowOf):
             task = asyncio.create_task(self._answer_from_disk(question, action))
             self._reading.add(task)
             task.add_done_callback(self._reading.discard)
@@ -52,6 +70,9 @@ class Questions:
                 answer = msgspec.structs.replace(answer, snapshots=self._telemetry.snapshots())
             case Replay(sequence):
                 answer = msgspec.structs.replace(answer, events=self._telemetry.since(sequence))
+            case ConfigOf():
+                found = Configured(self._state.generation, listed(self._state.listed))
+                answer = msgspec.structs.replace(answer, config=found)
             case RingOf():
                 answer = msgspec.structs.replace(answer, ring=self._ring(action))
         await self._server.reply(question.sender, answer)
@@ -64,19 +85,48 @@ class Questions:
             revision=self._state.revision,
         )
 
-    async def _answer_from_disk(self, question: Asked, action: ReadAudit | ReadHistory) -> None:
+    async def _answer_from_disk(
+        self, question: Asked, action: ReadAudit | ReadHistory | FlowOf
+    ) -> None:
         answer = self._blank(question)
+        try:
+            answer = await self._read(answer, action)
+        except OSError as error:  # a file that was renamed meanwhile, say: whoever asks asks again
+            why = f"{error.filename or 'disk'}: {error.strerror}"
+            answer = msgspec.structs.replace(answer, status="failed", error=why)
+        await self._server.reply(question.sender, answer)
+
+    async def _read(self, answer: Answer, action: ReadAudit | ReadHistory | FlowOf) -> Answer:
         match action:
+            case FlowOf():
+                return await self._flow(answer, action)
             case ReadAudit(first, count):
                 part = await asyncio.to_thread(self._audit.part, first, count)
-                answer = msgspec.structs.replace(answer, audit=part)
+                return msgspec.structs.replace(answer, audit=part)
             case ReadHistory(since, until):
                 kept = self._telemetry.history
                 blocks = await asyncio.to_thread(kept.blocks, since, until)
-                answer = msgspec.structs.replace(
+                return msgspec.structs.replace(
                     answer, history=blocks, kept_from=await asyncio.to_thread(kept.kept_from)
                 )
-        await self._server.reply(question.sender, answer)
+
+    async def _flow(self, answer: Answer, wanted: FlowOf) -> Answer:
+        """Where it goes, as the maps are."""
+        maps = self._dataplane
+        try:
+            flow = whereabouts.flow_of(wanted)
+            vip = whereabouts.vip_of(self._state, flow)
+            if vip is None:
+                return msgspec.structs.replace(answer, flow=FlowPlace(""))
+            entries = await asyncio.to_thread(maps.stored, whereabouts.tag(self._state, flow))
+            numbers = whereabouts.slots(self._state, vip, flow)
+            held = maps.slots_of(vip.vip_num, numbers)
+            owners = maps.owners({n for s in held for n in s} | {e.real_num for e in entries})
+        except (Refused, EffectError) as error:
+            return msgspec.structs.replace(answer, status="failed", error=str(error))
+        tried = list(zip(numbers, held, strict=True))
+        found = whereabouts.told(vip, tried, owners, entries)
+        return msgspec.structs.replace(answer, flow=found)
 
     def _ring(self, wanted: RingOf) -> Ring | None:
         """Made again from its members, as it is not kept; None: there is no such VIP."""

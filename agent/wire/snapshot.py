@@ -185,7 +185,8 @@ def _node(
         drop_packets=total("drop_packets"),
         flow_hits=total("flow_hits"),
         flow_misses=sum(total(f"flow_miss_{cause}") for cause in ("syn", "udp", "other")),
-        new_flows=total("flow_miss_syn") + total("flow_miss_udp"),
+        # Of VIPs that are gone, too (number 0).  The misses are not all: a VIP may store no flows.
+        new_flows=int(reading.vips[:, FLOWS].sum()),
         vips=len(vips),
         vips_announced=sum(vip.announced for vip in vips),
         reals=sum(vip.reals for vip in vips),

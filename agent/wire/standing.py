@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import zip_longest
 from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ class Standings:
     def __init__(self) -> None:
         self._of: dict[str, Standing] = {}
         self._formed: tuple[Standing, ...] = ()
-        """What the form is made of..."""
+        """What the form's numbers were noted of; empty: none yet..."""
         self._named: tuple[str, str] | None = None
         """...and for which node and boot."""
         self._envelope: list[bytes] = []
@@ -111,15 +112,19 @@ class Standings:
         self._form = bytearray(payload)
         self._blanks = np.array(blanks(payload), np.intp)
         assert len(self._blanks) == _AHEAD + _PER_ROW * len(rows)
-        self._formed = ()  # its numbers are to be noted again
-
-    def _note_numbers(self, standings: tuple[Standing, ...]) -> None:
-        """Those that do not move with every packet."""
         nums = [standing.real_nums for standing in standings]
         self._real_nums = np.concatenate(nums) if nums else np.empty(0, np.intp)
-        self._numbers = np.empty((len(self._real_nums), _PER_ROW), np.uint64)
-        self._numbers[:, 3] = [flows for one in standings for flows in one.live_flows]
-        self._numbers.view(np.float64)[:, 4] = [ms for one in standings for ms in one.check_ms]
+        self._numbers = np.empty((len(rows), _PER_ROW), np.uint64)
+        self._formed = ()
+
+    def _note_numbers(self, standings: tuple[Standing, ...]) -> None:
+        """Those that do not move with every packet, of VIPs that were looked at since."""
+        flows, ms = self._numbers[:, 3], self._numbers.view(np.float64)[:, 4]
+        end = 0
+        for one, before in zip_longest(standings, self._formed):
+            start, end = end, end + len(one.rows)
+            if one is not before:
+                flows[start:end], ms[start:end] = one.live_flows, one.check_ms
 
 
 def _alike(

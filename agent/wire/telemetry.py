@@ -8,7 +8,6 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import logging
 import resource
 import time
@@ -39,6 +38,7 @@ from agent.wire.trace_feed import Feed, Names, names_of
 from shared.codec import Frames, telemetry_of
 from shared.messages import Event, EventBody, LostEvent, Snapshot
 from shared.recording import Record
+from shared.version import VERSION
 
 if TYPE_CHECKING:
     from agent.wire.metrics import Exporter
@@ -98,9 +98,8 @@ class Telemetry:
         self._feed: Feed | None = None
         self._next_packets = 0
         self._draining = asyncio.Lock()
-        version = importlib.metadata.version("remora")
         self._snapshots = Snapshots(
-            Origin(dataplane.boot, version, time.monotonic(), dataplane.program_tag)
+            Origin(dataplane.boot, VERSION, time.monotonic(), dataplane.program_tag)
         )
         self._looked = self._look()
         self._blind = False

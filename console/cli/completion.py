@@ -19,6 +19,8 @@ OBJECTS: Mapping[str, Sequence[str]] = {
     "--vip": ("vip",),
     "--node": ("node",),
     "NODE": ("node",),
+    "VIP|NODE": ("vip", "node"),
+    "VIP": ("vip",),
     "VIEW": ("real", "node", "vip"),
 }
 """Metavar or flag -> kinds of names that go there."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import importlib
+import io
 import itertools
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,18 +21,22 @@ from typing import TYPE_CHECKING, Literal, TextIO
 from console.cli.grammar.top import EXAMPLES, parser
 from console.cli.grammar.words import UNTIL
 from console.exits import Exit, VerbError
+from shared.version import VERSION
 
 if TYPE_CHECKING:
     from console.cli.verbs.session import Session
     from console.settings import Settings
+    from console.wire.archive import Archive
+    from console.wire.client import Client
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code; usage errors leave through argparse with 2."""
+    _never_mind_the_locale()
     given = _with_wait(argv or sys.argv[1:])
     if given[:1] == ["complete"]:
         return _complete(given[1:])
-    arguments = parser().parse_args(given)
+    arguments = _parsed(given)
     arguments.agents += getattr(arguments, "agents_after", [])
     arguments.quiet |= getattr(arguments, "quiet_after", False)
     _write_in(arguments)
@@ -44,7 +49,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of a pipe has left; Python's own flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+        return Exit.FAILED if arguments.verb in CHANGES else Exit.DONE
+
+
+def _never_mind_the_locale() -> None:
+    """A sign that its encoding has not is `?`, not the end of the verb."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+REST = {"diff": "about", "trace": "filter", "drain": "object", "undrain": "object",
+        "maint": "object"}  # fmt: skip
+"""Verb -> its last words, which may stand behind flags too: argparse takes those before only."""
+
+
+def _parsed(given: Sequence[str]) -> argparse.Namespace:
+    grammar = parser()
+    arguments, more = grammar.parse_known_args(given)
+    rest = REST.get(arguments.verb)
+    if more and (rest is None or any(word.startswith("-") for word in more)):
+        grammar.error(f"unrecognized arguments: {' '.join(more)}")
+    if more and rest:
+        setattr(arguments, rest, [*getattr(arguments, rest), *more])
+    return arguments
 
 
 def _write_in(arguments: argparse.Namespace) -> None:
@@ -56,6 +84,11 @@ def _write_in(arguments: argparse.Namespace) -> None:
     fmt.write_in(fmt.Style(units, offset))
 
 
+CHANGES = (
+    "drain", "undrain", "maint", "weight", "announce", "withdraw", "reload", "rollback", "confirm",
+    "apply", "undo", "op",
+)  # fmt: skip
+"""Verbs of which nobody may be told that all is well when nobody read what they said."""
 SCREENS = (None, "console", "replay")
 """Columns there have their widths: --units is of what is written."""
 
@@ -91,10 +124,11 @@ def _run(arguments: argparse.Namespace) -> int:
     code = _alone(arguments)
     if code is not None:
         return code
+    _import_lightly()
     from console.settings import Settings, load
 
     if getattr(arguments, "recording", None):
-        return _with_session(arguments, Settings((), "recording"), _verb(arguments.verb))
+        return _with_session(arguments, Settings((), "recording"), arguments.verb)
     settings = load(arguments.agents, arguments.config, context=arguments.context)
     match arguments.verb:
         case None | "console":
@@ -109,14 +143,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
             keys = arguments.secret_key, arguments.authorized_keys
             return relay(settings, who(), Listen(arguments.listen, *keys, arguments.insecure))
-    return _with_session(arguments, settings, _verb(getattr(arguments, "made", arguments.verb)))
+    return _with_session(arguments, settings, getattr(arguments, "made", arguments.verb))
 
 
 def _alone(arguments: argparse.Namespace) -> int | None:
     """The verbs that ask no agent; None: it is none of them."""
     match arguments.verb:
         case "version":
-            print(f"remora {_version()}")
+            print(f"remora {VERSION}")
             return Exit.DONE
         case "completion":
             from console.cli.completion import SHELLS
@@ -126,7 +160,7 @@ def _alone(arguments: argparse.Namespace) -> int | None:
         case "man":
             from console.cli import manual
 
-            print(manual.page(parser(), _version(), EXAMPLES), end="")
+            print(manual.page(parser(), VERSION, EXAMPLES), end="")
             return Exit.DONE
         case "keys":
             from console.cli.verbs import keys
@@ -136,7 +170,7 @@ def _alone(arguments: argparse.Namespace) -> int | None:
             from console.cli.verbs import informing
 
             if arguments.verb == "info":
-                return informing.info(arguments, _version())
+                return informing.info(arguments, VERSION)
             return informing.context(arguments)
         case "reasons":
             from console.cli.verbs import explaining
@@ -152,15 +186,6 @@ def _alone(arguments: argparse.Namespace) -> int | None:
     return None
 
 
-def _version() -> str:
-    """As the installation has it: the name of its directory says so, and importlib.metadata takes
-    as long as all the rest of a verb."""
-    for place in sys.path:
-        for found in Path(place or ".").glob("remora-*.dist-info"):
-            return found.name.removeprefix("remora-").removesuffix(".dist-info")
-    return "(not installed)"
-
-
 VERBS = {
     "status": "status.status",
     "get": "listing.get",
@@ -168,6 +193,7 @@ VERBS = {
     "events": "following.events",
     "watch": "watching.watch",
     "diff": "differing.diff",
+    "flow": "flow.flow",
     "audit": "audit.audit",
     "trace": "tracing.trace",
     "drain": "changing.change",
@@ -187,35 +213,23 @@ VERBS = {
 
 
 def _verb(name: str) -> Callable[[Session, argparse.Namespace], int]:
-    from importlib import import_module
-
     module, _, function = VERBS[name].partition(".")
     found: Callable[[Session, argparse.Namespace], int]
-    found = getattr(import_module(f"console.cli.verbs.{module}"), function)
+    found = getattr(importlib.import_module(f"console.cli.verbs.{module}"), function)
     return found
 
 
 def _with_session(
     arguments: argparse.Namespace,
     settings: Settings,
-    verb: Callable[[Session, argparse.Namespace], int],
+    verb: str,
 ) -> int:
-    from console.cli import names
-    from console.cli.verbs import past
+    # The sockets connect while the rest is imported.
+    client = _client(arguments, settings)
     from console.cli.verbs.session import Session
-    from console.model import objects
     from console.model.store import Store
     from console.views.written import coloured, plain
-    from console.wire.archive import Archive
-    from console.wire.client import Client
 
-    client: Client | Archive
-    if getattr(arguments, "recording", None):
-        client = past.from_file(Path(arguments.recording), arguments.at)
-    elif getattr(arguments, "at", None):
-        client = past.from_agents(settings, who(), arguments)
-    else:
-        client = Client(settings.agents, who(), trust=settings.trust, relay=settings.relay)
     session = Session(
         client=client,
         who=who(),
@@ -234,13 +248,39 @@ def _with_session(
     )
     session.detail(f"{settings.cluster}: {', '.join(client.addresses)}")
     try:
-        return verb(session, arguments)
+        return _verb(verb)(session, arguments)
     finally:
+        from console.cli import names
+        from console.model import objects
+
         kinds: tuple[objects.Kind, ...] = ("node", "vip", "real")
         known = {str(kind): objects.names(kind, session.agents) for kind in kinds}
         if known["vip"]:
             names.keep(known)
         client.close()
+
+
+def _client(arguments: argparse.Namespace, settings: Settings) -> Client | Archive:
+    if getattr(arguments, "recording", None):
+        from console.cli.verbs import past
+
+        return past.from_file(Path(arguments.recording), arguments.at)
+    if getattr(arguments, "at", None):
+        from console.cli.verbs import past
+
+        return past.from_agents(settings, who(), arguments)
+    from console.wire.client import Client
+
+    return Client(settings.agents, who(), trust=settings.trust, relay=settings.relay)
+
+
+def _import_lightly() -> None:
+    """msgspec does as well with `typing` as with typing_extensions, which takes `inspect` with it:
+    a fifth of the time of a verb."""
+    if "typing_extensions" not in sys.modules and "msgspec" not in sys.modules:
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # not to be found
+        importlib.import_module("msgspec")
+        del sys.modules["typing_extensions"]
 
 
 def _questions(*, no_input: bool) -> TextIO | None:
@@ -255,7 +295,11 @@ def _in_colour(wanted: str) -> bool:
 
 def who() -> str:
     """`user@host`, for the nodes' journals."""
-    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # in a container the number may have no name
+        user = f"uid{os.getuid()}"
+    return f"{user}@{os.uname().nodename}"
 
 
 def _replay(arguments: argparse.Namespace) -> int:

@@ -10,8 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+_PLAIN = re.compile(r"[\w./:@%+-]+")
+"""Names are the agents', and a shell puts them on the command line as they are."""
 
 
 def path(environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -24,10 +28,11 @@ def keep(names: Mapping[str, Sequence[str]], environment: Mapping[str, str] = os
     where = path(environment)
     if where is None:
         return
+    safe = {kind: [n for n in found if _PLAIN.fullmatch(n)] for kind, found in names.items()}
     with contextlib.suppress(OSError):
         where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = where.with_suffix(f".{os.getpid()}")
-        new.write_text(json.dumps({kind: list(found) for kind, found in names.items()}))
+        new.write_text(json.dumps(safe))
         new.replace(where)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from console.model.rates import rate, share
 from console.model.store import Agent
+from console.model.tracks import Track
 from shared.messages import CpuSnapshot
 
 
@@ -24,7 +25,7 @@ class Cpu:
     drop_pps: float | None
     softirq: float | None
     """Of its time, spent in soft interrupts, as a fraction; its kernel counts by the tick."""
-    history: tuple[float | None, ...]
+    track: Track
     queues: tuple[tuple[int, float], ...] = ()
     """(receive queue, fraction of the CPU's packets that came by it), busiest first."""
 
@@ -70,7 +71,7 @@ def _cpu(agent: Agent, number: int, pair: Pair, *, whole: float | None) -> Cpu:
         misses=share(misses, None if hits is None or misses is None else hits + misses),
         drop_pps=per_second(lambda s: s.drop_packets),
         softirq=_softirq(number, pair),
-        history=tuple(agent.history.get(f"cpu/{number}", ())),
+        track=agent.track("cpu", number),
         queues=_queues(number, pair, packets),
     )
 

@@ -9,8 +9,9 @@ its machine its clock begins anew, too.
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from shared.messages import ChangeEvent, Event, LostEvent
 
@@ -31,8 +32,7 @@ class Line(NamedTuple):
     lost: int
 
 
-@dataclass(slots=True)
-class _Hole:
+class _Hole(msgspec.Struct):
     first: tuple[int, int]
     size: int
     wall: float

@@ -37,7 +37,7 @@ def parse(text: str, agents: Sequence[Agent], *, kinds: Sequence[Kind]) -> Objec
         kind: Kind = prefix  # type: ignore[assignment]
         if kind not in kinds:
             raise ObjectError(f"{text}: this verb takes {_words(kinds)}")
-        return _checked(_object(kind, name), agents)
+        return _one(_checked(_object(kind, name), agents), agents)
     candidates = [_object(kind, text) for kind in kinds if _exists(_object(kind, text), agents)]
     if len(candidates) > 1:
         ways = " or ".join(str(candidate) for candidate in candidates)
@@ -46,7 +46,7 @@ def parse(text: str, agents: Sequence[Agent], *, kinds: Sequence[Kind]) -> Objec
         raise ObjectError(
             f"{text}: no {' or '.join(kinds)} of that name; {_known(kinds[0], agents)}"
         )
-    return candidates[0]
+    return _one(candidates[0], agents)
 
 
 def carriers(target: Object, agents: Sequence[Agent]) -> list[Agent]:
@@ -93,6 +93,17 @@ def _checked(target: Object, agents: Sequence[Agent]) -> Object:
         raise ObjectError(f"{target}: a name is missing after the slash")
     if not _exists(target, agents):
         raise ObjectError(f"{target}: there is none; {_known(target.kind, agents)}")
+    return target
+
+
+def _one(target: Object, agents: Sequence[Agent]) -> Object:
+    """VIPs and reals are on many nodes; a node is one."""
+    found = [agent.address for agent in carriers(target, agents)]
+    if target.kind == "node" and len(found) > 1:
+        raise ObjectError(
+            f"{target}: {len(found)} agents call themselves so, at {', '.join(found)}: give each a "
+            "node.name of its own"
+        )
     return target
 
 

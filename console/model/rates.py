@@ -9,7 +9,7 @@ spike.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from shared.messages import Snapshot
@@ -34,11 +34,22 @@ class Sum(NamedTuple):
     """Agents whose value is unknown or too old."""
 
 
-def rate(before: int | None, after: int, seconds: float) -> float | None:
+def rate(before: float | None, after: float, seconds: float) -> float | None:
     """Per second, or None when it cannot be known."""
     if before is None or after < before or seconds <= 0:
         return None
     return (after - before) / seconds
+
+
+def rates(
+    before: Sequence[float] | None, after: Sequence[float], seconds: float
+) -> tuple[float | None, ...]:
+    """As `rate`, of several counters."""
+    if before is None or seconds <= 0:
+        return (None,) * len(after)
+    return tuple(
+        [(b - a) / seconds if b >= a else None for a, b in zip(before, after, strict=True)]
+    )
 
 
 def share(part: float | None, whole: float | None) -> float | None:
@@ -48,11 +59,14 @@ def share(part: float | None, whole: float | None) -> float | None:
     return part / whole
 
 
-def total(values: Iterable[float | None]) -> Sum:
-    """The sum of what is known; unknown values are counted, not taken as 0."""
+def total(values: Iterable[float | None], left_out: int = 0) -> Sum:
+    """The sum of what is known; unknown values are counted, not taken as 0.
+
+    `left_out`: how many more there are that are too old.
+    """
     all_ = list(values)
     known = [value for value in all_ if value is not None]
-    return Sum(sum(known) if known else None, len(all_) - len(known))
+    return Sum(sum(known) if known else None, len(all_) - len(known) + left_out)
 
 
 class Samples(Generic[S]):

@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
 
 from console.model.rates import Sum
 from console.model.store import Liveness
+from console.model.tracks import Track
 from shared.messages import NodeSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """A word for what something is in, how urgent it is (0 = all is well), and its colour."""
 
     text: str
@@ -29,8 +31,7 @@ FOREIGN = State("? version", "bad", 9)
 DENIED = State("? denied", "bad", 9)
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     key: str
     address: str
     name: str
@@ -52,15 +53,15 @@ class Node:
     """It differs because an operation came to this node and not to others yet."""
     ring_differs: bool
     """From that of most live nodes; where no ring has a majority, all differ."""
-    history: tuple[float | None, ...]
+    tracks: tuple[Track, ...]
+    """Packets of the last minute, of each node."""
 
     @property
     def live(self) -> bool:
         return self.liveness is Liveness.LIVE
 
 
-@dataclass(frozen=True, slots=True)
-class Vip:
+class Vip(NamedTuple):
     key: str
     name: str
     endpoint: str
@@ -81,11 +82,11 @@ class Vip:
     nodes: int
     """Nodes that carry it and are live."""
     digests: tuple[str, ...]
-    history: tuple[float | None, ...]
+    tracks: tuple[Track, ...]
+    """Packets of the last minute, of each node."""
 
 
-@dataclass(frozen=True, slots=True)
-class Emptied:
+class Emptied(msgspec.Struct, frozen=True):
     """A drain of a real, over its nodes: the slowest counts."""
 
     seconds: float
@@ -99,8 +100,7 @@ class Emptied:
     """Of the flow that has been silent for longest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Real:
+class Real(NamedTuple):
     key: str
     """`real/10.3.1.2@web`"""
     vip: str
@@ -128,13 +128,13 @@ class Real:
     check_ms: float | None
     changed: float | None
     """Seconds since the last change of admin, health or weight on any node."""
-    history: tuple[float | None, ...]
+    tracks: tuple[Track, ...]
+    """Packets of the last minute, of each node."""
     emptied: Emptied | None = None
     """While it is drained on any node."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(NamedTuple):
     key: str
     reason: int
     name: str
@@ -143,4 +143,5 @@ class Drop:
     share: float | None
     nodes: tuple[str, ...]
     """Where packets were dropped for it since the totals began."""
-    history: tuple[float | None, ...]
+    tracks: tuple[Track, ...]
+    """Packets of the last minute, of each node."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from operator import attrgetter
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from console.model.rates import Sum, rate, share, total
+from console.model.rates import Sum, share, total
 from console.model.records import (
     DENIED,
     FOREIGN,
@@ -27,20 +25,33 @@ from console.model.records import (
     State,
     Vip,
 )
+from console.model.sights import (
+    DROP_COUNTERS,
+    NODE_COUNTERS,
+    REAL_COUNTERS,
+    VIP_COUNTERS,
+    Rates,
+    Sight,
+)
 from console.model.store import Agent, Liveness
+from console.model.tracks import Track
 from console.model.underway import as_expected, explained, had_its_turn
-from shared.messages import DropRow, Emptying, NodeSnapshot, RealRow, VipRow
+from shared.messages import Emptying, NodeSnapshot, RealRow, VipRow
 from shared.model import RING_SLOTS, Admin, Health, host_port
 from shared.reasons import name_of
-
-Sight = tuple[Agent, Any, Any, float]
-"""One agent's view of an object: (agent, its row now, its row before or None, seconds between)."""
-
 
 R = TypeVar("R", Vip, Real, Drop)
 
 
+NODE_UNKNOWN: Rates = (None,) * len(NODE_COUNTERS)
+
 # ---- nodes
+
+OF_NODES = {
+    Admin.DRAINING: State("◐ drain", "warn", 2),
+    Admin.DISABLED: State("○ off", "dim", 2),
+    Admin.ENABLED: UP,
+}
 
 
 def nodes(agents: Iterable[Agent], now: float) -> list[Node]:
@@ -62,18 +73,10 @@ def common_digest(agents: Sequence[Agent], now: float) -> str:
 
 
 def _node(agent: Agent, common: str, now: float, *, expected: bool) -> Node:
-    snapshot = agent.node
-    before, span = agent.pair("node")
+    snapshot, sight = agent.node, agent.sights("node").get("")
     liveness = agent.liveness(now)
-
-    def per_second(total: Callable[[NodeSnapshot], int]) -> float | None:
-        if snapshot is None or before is None:
-            return None
-        return rate(total(before), total(snapshot), span)
-
-    misses = per_second(lambda n: n.flow_misses)
-    hits = per_second(lambda n: n.flow_hits)
-    cpu = per_second(lambda n: int(n.cpu_seconds * 1e6))
+    rates = sight.rates if sight is not None else NODE_UNKNOWN
+    pps, octets, tx_pps, pass_pps, drop_pps, new_flows, hits, misses, cpu = rates
     lookups = None if misses is None or hits is None else misses + hits
     differs = bool(snapshot and liveness is Liveness.LIVE and snapshot.ring_digest != common)
     return Node(
@@ -84,17 +87,17 @@ def _node(agent: Agent, common: str, now: float, *, expected: bool) -> Node:
         liveness=liveness,
         age=agent.age(now),
         snapshot=snapshot,
-        pps=per_second(lambda n: n.rx_packets),
-        bytes_per_second=per_second(lambda n: n.rx_bytes),
-        tx_pps=per_second(lambda n: n.tx_packets),
-        pass_pps=per_second(lambda n: n.pass_packets),
-        drop_pps=per_second(lambda n: n.drop_packets),
-        new_flows_per_second=per_second(lambda n: n.new_flows),
+        pps=pps,
+        bytes_per_second=octets,
+        tx_pps=tx_pps,
+        pass_pps=pass_pps,
+        drop_pps=drop_pps,
+        new_flows_per_second=new_flows,
         misses=share(misses, lookups),
-        cpu=None if cpu is None else cpu / 1e6,
+        cpu=cpu,
         ring_expected=differs and expected and had_its_turn(agent),
         ring_differs=differs and not expected,
-        history=tuple(agent.history.get("node", ())),
+        tracks=(sight.track,) if sight is not None else (),
     )
 
 
@@ -107,13 +110,7 @@ def _node_state(liveness: Liveness, snapshot: NodeSnapshot | None) -> State:
         return SILENT
     if liveness is Liveness.STALE:
         return STALE
-    match snapshot.admin:
-        case Admin.DRAINING:
-            return State("◐ drain", "warn", 2)
-        case Admin.DISABLED:
-            return State("○ off", "dim", 2)
-        case Admin.ENABLED:
-            return UP
+    return OF_NODES[snapshot.admin]
 
 
 # ---- VIPs
@@ -121,34 +118,33 @@ def _node_state(liveness: Liveness, snapshot: NodeSnapshot | None) -> State:
 
 def vips(agents: Iterable[Agent], now: float, *, name: str = "") -> list[Vip]:
     """One record per VIP (or of one name) over these agents."""
-    sights = _sights(
-        agents, "vip", lambda snapshot: {r.name: r for r in snapshot.vips if name in ("", r.name)}
-    )
-    known = explained([view[0] for views in sights.values() for view in views], now)
-    records = [_vip(found, views, now, canary=found in known) for found, views in sights.items()]
+    carrying = [agent for agent in agents if agent.vips is not None]
+    seen = _seen(carrying, "vip", now, lambda found: name in ("", found))
+    known = explained(carrying, now)
+    records = [_vip(found, each, now, canary=found in known) for found, each in seen.items()]
     everything = sum(r.pps.value or 0 for r in records)
     return [_with_share(record, everything) for record in records]
 
 
 def _with_share(record: R, everything: float) -> R:
-    return replace(record, share=share(record.pps.value, everything))
+    return record._replace(share=share(record.pps.value, everything))
 
 
-def _vip(name: str, views: list[Sight], now: float, *, canary: bool) -> Vip:
-    fresh = [view for view in views if view[0].fresh(now, "vip")]
-    shown = [row for _, row, _, _ in fresh or views]
+def _vip(name: str, seen: Seen, now: float, *, canary: bool) -> Vip:
+    fresh, shown = seen.fresh, [sight.row for sight in seen.shown]
     first: VipRow = shown[0]
+    pps, octets, new_flows, drops_ = seen.sums(VIP_COUNTERS)
     return Vip(
         key=f"vip/{name}",
         name=name,
         endpoint=f"{host_port(first.address, first.port)}/{first.protocol}",
         state=_vip_state(shown, canary=canary) if fresh else STALE,
-        age=_age(fresh or views, "vip", now),
+        age=seen.age(now),
         stale=not fresh,
-        pps=_rates(views, "packets", "vip", now),
-        bytes_per_second=_rates(views, "bytes", "vip", now),
-        new_flows_per_second=_rates(views, "new_flows", "vip", now),
-        drop_pps=_rates(views, "drops", "vip", now),
+        pps=pps,
+        bytes_per_second=octets,
+        new_flows_per_second=new_flows,
+        drop_pps=drops_,
         share=None,
         reals=max(row.reals for row in shown),
         reals_up=min(row.reals_up for row in shown),
@@ -156,7 +152,7 @@ def _vip(name: str, views: list[Sight], now: float, *, canary: bool) -> Vip:
         announced=sum(row.announced for row in shown) if fresh else 0,
         nodes=len(fresh),
         digests=tuple(sorted({row.ring_digest for row in shown})),
-        history=_history(fresh, f"vip/{name}"),
+        tracks=seen.tracks,
     )
 
 
@@ -166,6 +162,8 @@ def _vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
         return State("✕ no real", "bad", 8)
     if fewest.reals_up < fewest.quorum:
         return State("✕ no quorum", "bad", 8)
+    if any(row.phase for row in shown):
+        return _leaving(shown)
     if len({row.ring_digest for row in shown}) > 1:
         return State("◐ canary", "warn", 2) if canary else State("▲ rings differ", "warn", 5)
     if fewest.reals_up == fewest.quorum < fewest.reals:
@@ -175,21 +173,25 @@ def _vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
     return UP
 
 
+def _leaving(shown: Sequence[VipRow]) -> State:
+    """Drained on some nodes, or on all: then in the words of the one that is furthest behind."""
+    phases = [row.phase for row in shown if row.phase]
+    if len(phases) < len(shown):
+        return State(f"◐ drn {len(phases)}/{len(shown)}", "warn", 2)
+    first = min(phases, key=("shutting", "withdrawn", "drained").index)
+    return State("◐ drain" if first == "shutting" else f"○ {first}", "warn", 2)
+
+
 # ---- reals
 
 
 def reals(agents: Iterable[Agent], now: float, *, vip: str = "", address: str = "") -> list[Real]:
     """One record per real of every VIP (or of one; or of one address, then without shares)."""
-    sights = _sights(
-        agents,
-        "real",
-        lambda snapshot: {
-            (r.vip, r.address): r
-            for r in snapshot.reals
-            if vip in ("", r.vip) and address in ("", r.address)
-        },
-    )
-    records = [_real(views, now) for views in sights.values()]
+
+    def meant(name: tuple[str, str]) -> bool:
+        return vip in ("", name[0]) and address in ("", name[1])
+
+    records = [_real(seen, now) for seen in _seen(agents, "real", now, meant).values()]
     if address:
         return records
     by_vip: dict[str, float] = {}
@@ -198,43 +200,39 @@ def reals(agents: Iterable[Agent], now: float, *, vip: str = "", address: str = 
     return [_with_share(record, by_vip[record.vip]) for record in records]
 
 
-def _real(views: list[Sight], now: float) -> Real:
-    fresh = [view for view in views if view[0].fresh(now, "real")]
-    shown: list[RealRow] = [row for _, row, _, _ in fresh or views]
-    first = shown[0]
+def _real(seen: Seen, now: float) -> Real:
+    fresh, shown = seen.fresh, [sight.row for sight in seen.shown]
+    first: RealRow = shown[0]
+    pps, octets, new_flows = seen.sums(REAL_COUNTERS)
     return Real(
         key=f"real/{first.address}@{first.vip}",
         vip=first.vip,
         address=first.address,
         state=real_state(shown) if fresh else STALE,
-        age=_age(fresh or views, "real", now),
+        age=seen.age(now),
         stale=not fresh,
         weights=tuple(sorted({row.weight for row in shown})),
         effective_weights=tuple(sorted({row.effective_weight for row in shown})),
         up=sum(row.health is Health.UP for row in shown) if fresh else 0,
         nodes=len(fresh),
-        agents=tuple(agent.address for agent, *_ in fresh),
+        agents=tuple(sight.address for sight in fresh),
         slots=sum(row.slots for row in shown) / len(shown) / RING_SLOTS,
-        pps=_rates(views, "packets", "real", now),
-        bytes_per_second=_rates(views, "bytes", "real", now),
-        new_flows_per_second=_rates(views, "new_flows", "real", now),
-        live_flows=total(
-            row.live_flows if agent.fresh(now, "real") else None for agent, row, _, _ in views
-        ),
+        pps=pps,
+        bytes_per_second=octets,
+        new_flows_per_second=new_flows,
+        live_flows=total((sight.row.live_flows for sight in fresh), len(seen.old)),
         share=None,
         check=next((row.check for row in shown if row.health is not Health.UP), first.check),
         check_ms=max(row.check_ms for row in shown),
-        changed=min(_since_change(agent, row, now) for agent, row, _, _ in fresh or views),
-        history=_history(fresh, f"real/{first.address}@{first.vip}"),
+        changed=_since_change(seen.shown, now),
+        tracks=seen.tracks,
         emptied=_emptied(fresh),
     )
 
 
-def _emptied(views: Sequence[Sight]) -> Emptied | None:
+def _emptied(fresh: Sequence[Sight]) -> Emptied | None:
     found: list[tuple[float, Emptying]] = [
-        (agent.reals.at, row.emptying)
-        for agent, row, *_ in views
-        if agent.reals is not None and row.emptying is not None
+        (sight.at, sight.row.emptying) for sight in fresh if sight.row.emptying is not None
     ]
     if not found:
         return None
@@ -263,8 +261,8 @@ def real_state(shown: Sequence[RealRow]) -> State:
     if 0 < draining < count:
         return State(f"◐ drn {draining}/{count}", "warn", 4)
     if draining:
-        flows = sum(row.live_flows for row in shown)
-        return State("◐ drain", "warn", 2) if flows else State("○ drained", "dim", 1)
+        left = any(row.live_flows or may_have_more(row) for row in shown)
+        return State("◐ drain", "warn", 2) if left else State("○ drained", "dim", 1)
     if disabled:
         return State("○ off" if disabled == count else f"○ off {disabled}/{count}", "dim", 3)
     if Health.UNKNOWN in health:
@@ -272,10 +270,15 @@ def real_state(shown: Sequence[RealRow]) -> State:
     return UP
 
 
-def _since_change(agent: Agent, row: RealRow, now: float) -> float:
+def may_have_more(row: RealRow) -> bool:
+    """It drains, and has flows perhaps that have no entry yet: empty is what its agent calls so."""
+    return row.emptying is not None and not row.live_flows and not row.emptying.empty_at
+
+
+def _since_change(sights: Sequence[Sight], now: float) -> float:
     """The agent's clock at its snapshot, plus what has passed here since."""
-    at = agent.reals.at if agent.reals else 0.0
-    return max(0.0, at - row.changed + (agent.age(now, "real") or 0.0))
+    least: float = min(sight.at - sight.row.changed - sight.seen for sight in sights)
+    return max(0.0, now + least)
 
 
 # ---- drops
@@ -283,64 +286,72 @@ def _since_change(agent: Agent, row: RealRow, now: float) -> float:
 
 def drops(agents: Iterable[Agent], now: float) -> list[Drop]:
     """One record per reason for which any of these agents ever dropped a packet."""
-    sights = _sights(agents, "drop", lambda snapshot: {r.reason: r for r in snapshot.drops})
-    records = [_drop(reason, views, now) for reason, views in sights.items()]
+    seen = _seen(agents, "drop", now, lambda _: True)
+    records = [_drop(reason, each) for reason, each in seen.items()]
     everything = sum(r.pps.value or 0 for r in records)
     return [_with_share(record, everything) for record in records if record.packets]
 
 
-def _drop(reason: int, views: list[Sight], now: float) -> Drop:
-    fresh = [view for view in views if view[0].fresh(now, "drop")]
-    rows: list[tuple[Agent, DropRow]] = [(agent, row) for agent, row, _, _ in views]
+def _drop(reason: int, seen: Seen) -> Drop:
+    sights = [*seen.fresh, *seen.old]
+    (pps,) = seen.sums(DROP_COUNTERS)
     return Drop(
         key=f"drop/{reason}",
         reason=reason,
-        name=rows[0][1].name or name_of(reason),
-        pps=_rates(views, "packets", "drop", now),
-        packets=sum(row.packets for _, row in rows),
+        name=sights[0].row.name or name_of(reason),
+        pps=pps,
+        packets=sum(sight.row.packets for sight in sights),
         share=None,
-        nodes=tuple(agent.name for agent, row in rows if row.packets),
-        history=_history(fresh, f"drop/{reason}"),
+        nodes=tuple(sight.node for sight in sights if sight.row.packets),
+        tracks=seen.tracks,
     )
 
 
 # ---- over nodes
 
 
-def _sights(
-    agents: Iterable[Agent], topic: str, index: Callable[[Any], dict[Any, Any]]
-) -> dict[Any, list[Sight]]:
-    """Object -> what each agent that carries it says of it, in the order of the agents."""
-    sights: dict[Any, list[Sight]] = {}
+class Seen:
+    """One object as its nodes tell of it."""
+
+    def __init__(self) -> None:
+        self.fresh: list[Sight] = []
+        self.old: list[Sight] = []
+        """Of nodes whose values are too old: in no sum."""
+
+    @property
+    def shown(self) -> list[Sight]:
+        return self.fresh or self.old
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        return tuple([sight.track for sight in self.fresh])
+
+    def sums(self, counters: Sequence[str]) -> list[Sum]:
+        """Of the rates of each counter."""
+        rates = zip(*(sight.rates for sight in self.fresh), strict=True)
+        found = [total(each, len(self.old)) for each in rates]
+        return found or [Sum(None, len(self.old))] * len(counters)
+
+    def age(self, now: float) -> float:
+        """The oldest of what is shown: a row is as old as its oldest part."""
+        return max(0.0, now - min(sight.seen for sight in self.shown))
+
+
+def _seen(
+    agents: Iterable[Agent], topic: str, now: float, meant: Callable[[Any], bool]
+) -> dict[Any, Seen]:
+    """Name -> what each agent that carries it says of it, in the order of the agents."""
+    found: dict[Any, Seen] = {}
+    wanted: dict[Any, bool] = {}
     for agent in agents:
-        latest = getattr(agent, f"{topic}s")
-        if latest is None:
-            continue
-        before, span = agent.pair(topic)
-        old = index(before) if before is not None else {}
-        for key, row in index(latest).items():
-            sights.setdefault(key, []).append((agent, row, old.get(key), span))
-    return sights
-
-
-def _rates(views: Iterable[Sight], counter: str, topic: str, now: float) -> Sum:
-    count = attrgetter(counter)
-    return total(
-        rate(count(old), count(row), span) if old is not None and agent.fresh(now, topic) else None
-        for agent, row, old, span in views
-    )
-
-
-def _age(views: Iterable[Sight], topic: str, now: float) -> float | None:
-    """The oldest of what is shown: a row is as old as its oldest part."""
-    return max((age for a, *_ in views if (age := a.age(now, topic)) is not None), default=None)
-
-
-def _history(views: Iterable[Sight], key: str) -> tuple[float | None, ...]:
-    """Sparklines of several nodes, added up second by second from the newest back."""
-    kept = [list(agent.history[key]) for agent, *_ in views if key in agent.history]
-    longest = max((len(values) for values in kept), default=0)
-    unknown: list[float | None] = [None]
-    padded = [unknown * (longest - len(values)) + values for values in kept]
-    columns = cast("Iterable[tuple[float, ...]]", zip(*padded, strict=True))
-    return tuple(None if None in column else sum(column) for column in columns)
+        fresh = agent.fresh(now, topic)
+        for name, sight in agent.sights(topic).items():
+            if name not in wanted:
+                wanted[name] = meant(name)
+            if not wanted[name]:
+                continue
+            seen = found.get(name)
+            if seen is None:
+                seen = found[name] = Seen()
+            (seen.fresh if fresh else seen.old).append(sight)
+    return found

@@ -10,22 +10,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from console.model.eventlog import EventLog, Line
-from console.model.rates import HISTORY_SECONDS, Samples, rate
-from shared.codec import WireError, WireVersionError, topic_of
+from console.model.rates import Samples
+from console.model.sights import Sight, Sights
+from console.model.tracks import EMPTY, Track
+from shared.codec import WireError, WireVersionError
 from shared.messages import (
     Answer,
     CpuSnapshot,
     DropSnapshot,
     Event,
     FlowtableSnapshot,
-    Message,
     NodeSnapshot,
     Packets,
     RealSnapshot,
     Ring,
+    Snapshot,
     Telemetry,
     VipSnapshot,
 )
@@ -37,7 +39,11 @@ LONGEST_INTERVAL = 10.0
 """Seconds; no agent publishes a topic more seldom (telemetry.topic_hz)."""
 RINGS_KEPT = 32
 """A ring is 128 KiB."""
-M = TypeVar("M", bound=Message)
+KEPT_AS = {
+    **{"node": "node", "vip": "vips", "real": "reals", "drop": "drops", "cpu": "cpus"},
+    "flowtable": "flowtable",
+}
+"""Topic -> where an Agent has its newest snapshot."""
 
 
 class Liveness(StrEnum):
@@ -103,57 +109,38 @@ class Agent:
     def __init__(self, address: str, max_age: float | None = None) -> None:
         """`max_age`: seconds past which its values are stale, instead of what its rhythm says."""
         self.address = address
+        self.name = address.rstrip("/").rpartition("/")[2]
+        """The node's name, or the last part of the address while it is unknown."""
+        # Read for every agent at every frame: nothing is called for them.
+        self.node: NodeSnapshot | None = None
+        self.vips: VipSnapshot | None = None
+        self.reals: RealSnapshot | None = None
+        self.drops: DropSnapshot | None = None
+        self.cpus: CpuSnapshot | None = None
+        self.flowtable: FlowtableSnapshot | None = None
         self._max_age = max_age
         self._usual = STALE_AFTER if max_age is None else max_age
-        self.history: dict[str, deque[float | None]] = {}
-        """Key of a row -> packets per second, one value a second."""
         self.log = EventLog()
         self.wire_errors = 0
+        self.absence: Liveness | None = None
+        """Why nothing comes, where that is known."""
         self._samples: dict[str, Samples[Any]] = {}
+        self._sights: dict[str, Sights] = {}
         self._seen: dict[str, float] = {}
-        self._recorded: dict[str, float] = {}
-        self._packets: dict[str, deque[tuple[Message, Mapping[str, int]]]] = {}
-        """Topic -> the last snapshots with what `packets_of` made of them."""
+        self._newest: float | None = None
         self._steps: dict[str, deque[float]] = {}
         self._limits: dict[str, float] = {}
         """Topic -> age in seconds past which its values are stale: each has a rate of its own."""
-        self.absence: Liveness | None = None
-        """Why nothing comes, where that is known."""
 
-    @property
-    def name(self) -> str:
-        """The node's name, or the last part of the address while it is unknown."""
-        newest = next((s.latest for s in self._samples.values() if s.latest is not None), None)
-        return newest.node if newest is not None else self.address.rstrip("/").rpartition("/")[2]
+    def sights(self, topic: str) -> Mapping[Any, Sight]:
+        """What it says of each object of a topic, by name."""
+        found = self._sights.get(topic)
+        return found.newest if found is not None else {}
 
-    @property
-    def node(self) -> NodeSnapshot | None:
-        return self._latest("node", NodeSnapshot)
-
-    @property
-    def vips(self) -> VipSnapshot | None:
-        return self._latest("vip", VipSnapshot)
-
-    @property
-    def reals(self) -> RealSnapshot | None:
-        return self._latest("real", RealSnapshot)
-
-    @property
-    def drops(self) -> DropSnapshot | None:
-        return self._latest("drop", DropSnapshot)
-
-    @property
-    def cpus(self) -> CpuSnapshot | None:
-        return self._latest("cpu", CpuSnapshot)
-
-    @property
-    def flowtable(self) -> FlowtableSnapshot | None:
-        return self._latest("flowtable", FlowtableSnapshot)
-
-    def _latest(self, topic: str, kind: type[M]) -> M | None:
-        samples = self._samples.get(topic)
-        latest = samples.latest if samples else None
-        return latest if isinstance(latest, kind) else None
+    def track(self, topic: str, name: object = "") -> Track:
+        """Packets per second of an object, one value a second."""
+        sight = self.sights(topic).get(name)
+        return sight.track if sight is not None else EMPTY
 
     def pair(self, topic: str) -> tuple[Any, float]:
         """(the snapshot to subtract from the latest, or None; seconds between them)."""
@@ -175,77 +162,53 @@ class Agent:
 
     def age(self, now: float, topic: str = "") -> float | None:
         """Seconds since the newest message of the topic (empty: of any) came; None: never."""
-        seen = self._seen.get(topic) if topic else max(self._seen.values(), default=None)
+        seen = self._seen.get(topic) if topic else self._newest
         return None if seen is None else max(0.0, now - seen)
 
     def fresh(self, now: float, topic: str) -> bool:
-        # Asked for every row of every agent at every frame: nothing is called for it.
         seen = self._seen.get(topic)
         return seen is not None and now - seen <= self._limits.get(topic, self._usual)
 
     def liveness(self, now: float) -> Liveness:
-        age = self.age(now)
-        if age is not None and age <= self.limit():
+        newest = self._newest
+        if newest is not None and now - newest <= self._limits.get("node", self._usual):
             return Liveness.LIVE
         if self.absence is not None:
             return self.absence
-        return Liveness.SILENT if age is None else Liveness.STALE
+        return Liveness.SILENT if newest is None else Liveness.STALE
 
     def file(self, arrived: Arrived) -> int | None:
         """Files a message; returns the sequence of the first missing event when there is a gap."""
         self.absence = None
-        if isinstance(arrived.message, Event):
-            return self.log.publish(arrived.message)
-        if isinstance(arrived.message, Packets):
+        message = arrived.message
+        if isinstance(message, Event):
+            return self.log.publish(message)
+        if isinstance(message, Packets):
             return None  # of no interest but to who traces
-        topic = topic_of(arrived.message).decode()
-        samples = self._samples.setdefault(topic, Samples())
+        topic = str(message.__struct_config__.tag)
+        samples = self._samples.get(topic)
+        if samples is None:
+            samples = self._samples[topic] = Samples()
         older = samples.latest
-        if samples.push(arrived.message):
+        if samples.push(message):
             self._seen[topic] = arrived.at
+            self._newest = max(self._newest or arrived.at, arrived.at)
+            self.name = message.node
+            setattr(self, KEPT_AS[topic], message)
             if older is not None:
-                self._step(topic, abs(arrived.message.at - older.at))
-            self._remember(topic, arrived.message)
+                self._step(topic, abs(message.at - older.at))
+            self._compare(topic, message, arrived.at)
         return None
+
+    def _compare(self, topic: str, message: Snapshot, seen: float) -> None:
+        sights = self._sights.get(topic)
+        if sights is None:
+            sights = self._sights[topic] = Sights(self.address)
+        sights.take(message, *self.pair(topic), seen)
 
     def fault(self, fault: Fault) -> None:
         self.wire_errors += fault.absence is not Liveness.DENIED
         self.absence = fault.absence or self.absence
-
-    def _remember(self, topic: str, message: Message) -> None:
-        before, span = self.pair(topic)
-        if 0 <= message.at - self._recorded.get(topic, float("-inf")) < 0.9:
-            return
-        self._recorded[topic] = message.at
-        new = packets_of(message)
-        kept = self._packets.setdefault(topic, deque(maxlen=3))
-        old = next((found for of, found in kept if of is before), None)
-        old = packets_of(before) if old is None else old
-        if not kept or kept[-1][1].keys() != new.keys():
-            for key in [k for k in self.history if k.startswith(f"{topic}/") and k not in new]:
-                del self.history[key]  # rows that left the config, or never were
-        kept.append((message, new))
-        for key, packets in new.items():
-            history = self.history.get(key)
-            if history is None:
-                history = self.history[key] = deque(maxlen=HISTORY_SECONDS)
-            history.append(rate(old.get(key), packets, span))
-
-
-def packets_of(message: Message | None) -> Mapping[str, int]:
-    """Row key -> packets of everything in a snapshot that has a sparkline."""
-    match message:
-        case NodeSnapshot():
-            return {"node": message.rx_packets}
-        case VipSnapshot():
-            return {f"vip/{row.name}": row.packets for row in message.vips}
-        case RealSnapshot():
-            return {f"real/{row.address}@{row.vip}": row.packets for row in message.reals}
-        case DropSnapshot():
-            return {f"drop/{row.reason}": row.packets for row in message.drops}
-        case CpuSnapshot():
-            return {f"cpu/{number}": packets for number, packets in enumerate(message.rx_packets)}
-    return {}
 
 
 class Store:

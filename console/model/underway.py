@@ -8,8 +8,9 @@ operation makes nodes differ for a while: that is expected, and no alarm, for EX
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from console.model.store import Agent
 from shared.messages import RolloutRow
@@ -31,8 +32,7 @@ class Seat(NamedTuple):
     """Unix time of that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Underway:
+class Underway(msgspec.Struct, frozen=True):
     operation: str
     who: str
     lines: tuple[str, ...]

@@ -29,6 +29,8 @@ class Target(NamedTuple):
     agents: tuple[tuple[str, str], ...]
     """(address, node) of the live agents that carry it."""
     weight: int
+    left_out: tuple[str, ...] = ()
+    """Nodes that carry it, or may, and are not live."""
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}" + (f"@{self.vip}" if self.vip else "")
@@ -56,6 +58,8 @@ class Wish(NamedTuple):
     """The same as CLI, without `remora`."""
     only: tuple[str, ...] = ()
     """Nodes that are meant, where others carry the objects too."""
+    left_out: tuple[str, ...] = ()
+    """Nodes that should be meant and are not asked: they are not live."""
 
     @property
     def confirm(self) -> str:
@@ -76,6 +80,7 @@ def wish(verb: Verb, targets: Sequence[Target], weight: int = 0) -> Wish:
         objects=names,
         orders=_orders(parts),
         lines=(f"{verb} {' '.join(names)}{said}",),
+        left_out=tuple(dict.fromkeys(name for target in targets for name in target.left_out)),
     )
 
 
@@ -110,13 +115,15 @@ def as_told(
         for address, node, lines in lines_by_node
         for text in lines
     ]
+    if not parts:
+        raise ObjectError(f"{title}: the nodes do not say how")
     lines = tuple(dict.fromkeys(text for _, _, each in lines_by_node for text in each))
     names = tuple(dict.fromkeys(text.split()[1] for text in lines))
     return Wish(verb, title, names, _orders(parts), lines)
 
 
 def _part(text: str) -> Part:
-    verb, name, *more = text.split() or ["", ""]
+    verb, name, *more = [*text.split(), "", ""] if len(text.split()) < 2 else text.split()
     kind, _, rest = name.partition("/")
     name, _, vip = rest.partition("@")
     if verb not in ("drain", "undrain", "maint", "weight") or kind not in ("real", "vip", "node"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from console.planning import arming
 from console.settings import Settings
 from console.tui import command, crash
 from console.tui.files import written_to
-from console.tui.plans import PlansApp
+from console.tui.recording import RecordingApp
 from console.tui.screens import asks
 from console.tui.screens.choose import ColumnsDialog, ExportDialog
 from console.tui.screens.fleet import FleetScreen
@@ -29,13 +30,13 @@ from console.wire.client import Client
 from shared.messages import Replay
 
 
-class RemoraApp(PlansApp):
+class RemoraApp(RecordingApp):
     CSS_PATH = Path(__file__).with_name("console.tcss")
     COMMANDS: ClassVar = {Lines}
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar = []
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # PlansApp's
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # FrameApp's
         super().__init__(*arguments, **options)
         self._history = command.History()
         self.ascii_only = False
@@ -169,9 +170,26 @@ def run(settings: Settings, who: str, render: Render = "diff") -> int:
     app.arming = arming.Arming(never=settings.view_only)
     app.store = Store(client.addresses, settings.max_age)
     app.appearance = settings.appearance
-    app.painted = client.start
+    app.painted = lambda: _shown(client)
+    # What start-up makes stays: looking through it for rubbish, again and again, finds nothing.
+    gc.disable()
     try:
         app.run(mouse=settings.appearance.with_mouse(os.environ))
     finally:
         client.close()
+        if app.recorder is not None:
+            app.recorder.close()
     return crash.tell(app.failure) if app.failure else app.return_code or Exit.DONE
+
+
+SELDOM = (20_000, 20, 50)
+"""Thresholds of Python's collector.  What comes from agents has no cycles, and one look through all
+of five hundred agents' snapshots keeps a key waiting for a tenth of a second."""
+
+
+def _shown(client: Client) -> None:
+    """The first screen is there."""
+    gc.freeze()
+    gc.set_threshold(*SELDOM)
+    gc.enable()
+    client.start()

@@ -6,26 +6,53 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from console.tui import crash
 
+T = TypeVar("T")
 
-def written_to(
-    text: str, stem: str, kind: str, wall: float, environment: Mapping[str, str] = os.environ
-) -> str:
-    """Writes a new file and says where it is, or why there is none."""
+
+class NotWrittenError(Exception):
+    """There is no place for it; the text says which file and why."""
+
+
+def new_file(
+    make: Callable[[Path], T],
+    stem: str,
+    kind: str,
+    wall: float,
+    environment: Mapping[str, str] = os.environ,
+) -> T:
+    """What `make` makes of the path of a new file; it may raise OSError.
+
+    Raises NotWrittenError when no place takes it.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(wall))
     why = ""
     for place in (Path.cwd(), crash.directory(environment)):
         path = place / f"{stem}-{stamp}.{kind}"
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with path.open("x") as file:
-                file.write(text)
+            return make(path)
         except OSError as error:
             why = f"{path}: {error.strerror}"
-        else:
-            return f"written: {path}"
-    return f"not written: {why}"
+    raise NotWrittenError(why)
+
+
+def written_to(
+    text: str, stem: str, kind: str, wall: float, environment: Mapping[str, str] = os.environ
+) -> str:
+    """Writes a new file and says where it is, or why there is none."""
+
+    def make(path: Path) -> Path:
+        with path.open("x") as file:
+            file.write(text)
+        return path
+
+    try:
+        return f"written: {new_file(make, stem, kind, wall, environment)}"
+    except NotWrittenError as error:
+        return f"not written: {error}"

@@ -35,12 +35,18 @@ from console.views.alerts import Watch
 from console.views.problems import Problem, problems
 from console.views.rings import wanted
 from console.views.view import View
-from shared.messages import ChangeEvent, Event, RingOf
+from console.wire.recorder import Recorder
+from shared.messages import TOPICS, ChangeEvent, Event, RingOf
+from shared.recording import Record
 
 ALWAYS = frozenset({"node", "vip", "event"})
 """Topics that the header's totals and alerts need on every screen."""
+EVERY = frozenset(topic.decode() for topic in TOPICS)
+"""Of a recording."""
 JUDGE_EVERY = 0.9
 """Seconds for which the problems that were found stand: agents tell of themselves once a second."""
+FEW, SLICES = 20, 5
+"""Of more agents what came is filed several times a frame: a key waits for one part of it only."""
 RINGS_AT_ONCE, RINGS_AGAIN = 8, 5.0
 """Rings asked for at a time, and seconds until the next: a ring is 128 KiB."""
 
@@ -59,6 +65,8 @@ class Source(Sender, Protocol):
     def ask(self, missing: Iterable[Missing]) -> None: ...
 
     def follow(self, topics: Iterable[str]) -> None: ...
+
+    def record(self, tap: Callable[[Record], None] | None) -> None: ...
 
 
 class FrameApp(KeyOrderApp):
@@ -95,6 +103,7 @@ class FrameApp(KeyOrderApp):
         self._rings_due = 0.0
         self._found: tuple[Problem, ...] = ()
         self._judged = float("-inf")
+        self.recorder: Recorder | None = None
         self.scrub = Scrub(source, wall)
         self.steering = Steering(source, lambda: self.store, self._tell)
 
@@ -103,6 +112,8 @@ class FrameApp(KeyOrderApp):
         self.source.when_replied(self._wake)
         if self._frame_every is not None:
             self.set_interval(self._frame_every, self._tick)
+            if len(self.source.addresses) > FEW:
+                self.set_interval(self._frame_every / SLICES, self._file)
         self.watch_terminal()
 
     def _wake(self) -> None:
@@ -139,6 +150,8 @@ class FrameApp(KeyOrderApp):
             return  # the first: a reply on the way out
         inbox = self.source.take()
         self.source.ask(self.store.take(inbox))
+        if self.recorder is not None:
+            self.recorder.late(inbox)
         self._tell_of_others(inbox)
         self._ask_for_rings()
         now = self._clock()
@@ -147,9 +160,6 @@ class FrameApp(KeyOrderApp):
             self.scrub.take(reply)
             self._judged = float("-inf")  # a ring, or what an agent had not told before
             self.replied(reply)
-        if isinstance(self.screen, PlanDialog):
-            # The table behind a dialog is held.
-            self._hold_behind(self.screen_stack[-2])
 
     def _tell_of_others(self, inbox: Inbox) -> None:
         """What another operator just did is said on whatever screen there is."""
@@ -174,7 +184,7 @@ class FrameApp(KeyOrderApp):
         missing = wanted(list(self.store.agents.values()), now, self.store.rings)
         for address, vip in missing[:RINGS_AT_ONCE]:
             self.source.send(address, RingOf(vip))
-            self._rings_due = now + RINGS_AGAIN
+        self._rings_due = now + (RINGS_AGAIN if missing else JUDGE_EVERY)
 
     def replied(self, reply: Any) -> None:  # noqa: ANN401  # a Reply
         """To whom it belongs: the dialog, or the screen that asked."""
@@ -190,6 +200,9 @@ class FrameApp(KeyOrderApp):
         if not self.screen_stack:
             return
         screen = self.screen
+        if isinstance(screen, PlanDialog) and self._frozen is None:
+            # The table behind a dialog is held.
+            self._hold_behind(self.screen_stack[-2])
         if not isinstance(screen, LiveScreen) or not screen.composed:
             return
         if self.scrub.wanted:
@@ -214,7 +227,19 @@ class FrameApp(KeyOrderApp):
             slow=self._pace.slow,
             arming=self.arming,
             mode=self.mode,
+            recording=self.recording,
         )
+
+    @property
+    def recording(self) -> tuple[str, int] | None:
+        """File and bytes in it, while there is one."""
+        made = self.recorder
+        return None if made is None else (str(made.path), made.written.packed)
+
+    @property
+    def recorded(self) -> frozenset[str]:
+        """Topics that are wanted whatever is on show."""
+        return EVERY if self.recorder is not None else frozenset()
 
     def _problems(self, now: float) -> tuple[Problem, ...]:
         """Over the whole fleet, so not at every frame; a clock that goes back is a replay's."""
@@ -225,7 +250,9 @@ class FrameApp(KeyOrderApp):
         return self._found
 
     def _held_view(self, frozen: View) -> View:
-        return frozen._replace(held=self._clock() - frozen.now, arming=self.arming)
+        return frozen._replace(
+            held=self._clock() - frozen.now, arming=self.arming, recording=self.recording
+        )
 
     def freeze(self) -> None:
         """Hold the display, or go on."""

@@ -99,6 +99,7 @@ KEYS = (
     ),
     Key("copy", "copy('row')", "c", "c", "copy", "the row to the clipboard", LOOK),
     Key("copy-json", "copy('json')", "y", "y", "", "the row as JSON to the clipboard", LOOK),
+    Key("record", "record", "r", "r", "record", "record telemetry to a file, or no more", LOOK),
     Key("freeze", "freeze", "p", "p", "pause", "hold the display; data go on behind it", LOOK),
     Key(
         "time", "time(0)", "t", "t", "time", "a minute back in the agents' last hour, or now", LOOK

@@ -106,7 +106,7 @@ class PlacesApp(FrameApp):
             self.draw()
 
     def _follow(self, topics: frozenset[str]) -> None:
-        self.source.follow(ALWAYS | topics)
+        self.source.follow(ALWAYS | topics | self.recorded)
 
     def _say(self, text: str, tone: str = "warn") -> None:
         if isinstance(self.screen, LiveScreen):

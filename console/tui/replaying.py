@@ -60,6 +60,9 @@ class ReplayApp(RemoraApp):
         self._title()
         self.frame()
 
+    def record(self) -> None:
+        self._say("this is a recording already")
+
     def _again(self) -> None:
         for address in self.source.addresses:
             self.source.send(address, Replay(0))

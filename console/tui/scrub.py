@@ -92,7 +92,9 @@ class Scrub:
             mode = f"{mode} …"
         if self._shown is None:
             self._shown = self._made(live, self._at)
-        return self._shown._replace(mode=mode, past=ago, arming=live.arming)
+        return self._shown._replace(
+            mode=mode, past=ago, arming=live.arming, recording=live.recording
+        )
 
     def _made(self, live: View, at: float) -> View:
         store = Store(tuple(live.store.agents))

@@ -23,6 +23,7 @@ NEXT: Mapping[Kind, str] = {
     "denied": "have your public key (FILE.pub) added there; `remora keys` makes one",
     "insecure": "make keys (`remora keys`) and take `insecure = true` out of its config",
     "wire": "agent and console are of different versions, or something else writes to that socket",
+    "name": "give each node a name of its own: node.name in its agent's config",
     "xdp": "`remora-agent preflight` there says whose program it is and what its driver can do",
     "ring": "d compares it slot by slot; drains and weights must be the same on all nodes",
     "peer": "look at the router; the node takes no traffic through it (6)",

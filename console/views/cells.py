@@ -20,4 +20,4 @@ def line(text: str, tone_: str = "") -> TextLine:
 
 
 def rule(title: str, width: int) -> TextLine:
-    return line(f"─ {title} ".ljust(width, "─"), "rule")
+    return line((f"─ {title} " if title else "").ljust(width, "─"), "rule")

@@ -9,6 +9,7 @@ from console import format as fmt
 from console.model import rows
 from console.model.rates import HISTORY_SECONDS
 from console.model.records import Emptied, Node, Real, Vip
+from console.model.tracks import added
 from console.views.blank import NO_VIP, why_empty
 from console.views.cells import Cell, TextLine, line
 from console.views.view import View
@@ -25,10 +26,12 @@ def node_lines(node: Node) -> list[TextLine]:
         ]
     old = "" if node.live else "?"
     peers = ", ".join(
-        f"{p.address} AS{p.asn} {p.state} {fmt.age(snapshot.at - p.since)}" for p in snapshot.peers
+        f"{p.address} AS{p.asn} {p.state}{old} {fmt.age(snapshot.at - p.since)}{old}"
+        for p in snapshot.peers
     )
     up = fmt.age(snapshot.at - snapshot.started)
     differs = "differs from the other nodes" if node.ring_differs else "as the other nodes"
+    differs = differs if node.live else "when it was last heard of"
     return [
         (
             Cell(" state    "),
@@ -49,7 +52,7 @@ def node_lines(node: Node) -> list[TextLine]:
                 f"  miss {fmt.percent(node.misses)}{old}"
                 f"  flows {fmt.si(snapshot.live_flows)}{old}  "
             ),
-            Cell(fmt.sparkline(node.history, 16, HISTORY_SECONDS), "hot"),
+            Cell(fmt.sparkline(added(node.tracks), 16, HISTORY_SECONDS), "hot"),
         ),
     ]
 

@@ -18,6 +18,7 @@ from console.model.cpus import Cpu, cpus
 from console.model.rates import HISTORY_SECONDS
 from console.model.records import Node, State
 from console.model.store import Agent
+from console.model.tracks import added
 from console.views.cells import Cell, TextLine, line
 from console.views.columns import Column
 
@@ -270,7 +271,7 @@ def _cpu_line(row: Heat, cpu: Cpu, taking: int) -> TextLine:
         Cell(f"{fmt.percent(cpu.share):>6}", "warn" if even and even >= 2.5 else ""),
         Cell(f"  softirq {fmt.percent(cpu.softirq):>5}"),
         Cell(f"  miss {fmt.percent(cpu.misses):>5}  drop {fmt.si(cpu.drop_pps):>4}/s "),
-        Cell(fmt.sparkline(cpu.history, 12, HISTORY_SECONDS), "hot"),
+        Cell(fmt.sparkline(added([cpu.track]), 12, HISTORY_SECONDS), "hot"),
     )
     queues = "".join(f"  q{queue} {fmt.percent(part)}" for queue, part in cpu.queues)
     return (*cells, Cell(queues, "dim")) if queues else cells

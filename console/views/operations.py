@@ -129,7 +129,8 @@ def _overtaken(made: Operation, by: str) -> Operation:
 
 def _touched(operation: Operation) -> set[str]:
     """Objects that it really changed, as the lines that take it back name them, per node."""
-    return {f"{s.address} {text.split()[1]}" for s in operation.steps for text in s.undo}
+    lines = ((s.address, text.split()) for s in operation.steps for text in s.undo)
+    return {f"{address} {words[1]}" for address, words in lines if len(words) > 1}
 
 
 def _state(steps: Sequence[Step]) -> State:

@@ -69,14 +69,15 @@ def lines(table: FlowTable | None) -> list[TextLine]:
     held = (
         f" table    {fmt.si(totals.occupied)}/{fmt.si(totals.capacity)} {fmt.percent(table.used)}"
         f"{old}  turnover {fmt.age(table.turnover)}{old}  hit {fmt.percent(table.hits)}{old}"
-        f"  evicted/s {fmt.si(table.evictions)}{old}  miss/s {misses}"
+        f"  evicted/s {fmt.si(table.evictions)}{old}"
     )
     special = ", ".join(
         f"{name.replace('_', ' ')} {fmt.si(number)}"
         for name, number in msgspec.structs.asdict(totals.program).items()
         if number
     )
-    return [(Cell(held),), (Cell(f" special  {special or 'none'}", "dim"),)]
+    missed = f" miss/s   {misses}"
+    return [(Cell(held),), (Cell(missed),), (Cell(f" special  {special or 'none'}", "dim"),)]
 
 
 def item(table: FlowTable | None) -> Item | None:

@@ -13,10 +13,22 @@ LABEL = 12
 """Columns of the plan's left side."""
 
 
-def plan_lines(answered: Sequence[Answered], width: int) -> list[TextLine]:
+NAMED = 5
+"""Nodes that are left out and named."""
+
+
+def plan_lines(
+    answered: Sequence[Answered], width: int, left_out: Sequence[str] = ()
+) -> list[TextLine]:
+    """`left_out`: nodes that were not asked, as they are not live."""
     lines: list[TextLine] = []
-    for label, text in plan.lines(answered):
-        tone = "bad" if text.startswith("✕") else ""
+    said = plan.lines(answered)
+    if left_out:
+        more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+        text = f"{', '.join(left_out[:NAMED])}{more}: left out, nothing changes there"
+        said.append(("not live", text))
+    for label, text in said:
+        tone = "bad" if text.startswith("✕") else "warn" if label == "not live" else ""
         for index, part in enumerate(wrapped(text, width - LABEL)):
             lines.append((Cell(f"{label if index == 0 else '':<{LABEL}}", "dim"), Cell(part, tone)))
     return lines

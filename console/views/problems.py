@@ -6,6 +6,7 @@ A drain is an operator's wish and no problem.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -24,6 +25,7 @@ Kind = Literal[
     "denied",
     "insecure",
     "wire",
+    "name",
     "xdp",
     "ring",
     "peer",
@@ -46,7 +48,7 @@ class Problem(NamedTuple):
     at_least: bool = False
     """It may have begun before that."""
     with_whom: str = ""
-    """Of a node's session: the neighbour."""
+    """Of a node's session: the neighbour; of a name that two have: the agent's address."""
 
     @property
     def key(self) -> str:
@@ -87,7 +89,11 @@ def _of_nodes(
     known: frozenset[str],
 ) -> Iterator[Problem]:
     common = rows.common_digest(agents, now)
+    called = Counter(agent.name for agent in agents)
     for agent in agents:
+        if called[agent.name] > 1:
+            text = f"{agent.address} is called as another agent is: no verb can tell them apart"
+            yield Problem(False, f"node/{agent.name}", text, "name", with_whom=agent.address)
         name, liveness, age = f"node/{agent.name}", agent.liveness(now), agent.age(now)
         if liveness is not Liveness.LIVE:
             text = _absence(agent, liveness, age)

@@ -10,9 +10,10 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+import msgspec
 
 from console import format as fmt
 from console.model.records import State
@@ -111,8 +112,7 @@ def first_difference(
 # ---- the screen of one VIP's rings
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRing:
+class NodeRing(msgspec.Struct, frozen=True):
     """One node's ring, against that of most nodes."""
 
     key: str

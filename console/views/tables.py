@@ -9,6 +9,7 @@ from typing import Any
 from console import format as fmt
 from console.model.rates import HISTORY_SECONDS, Sum
 from console.model.records import Drop, Node, Real, State, Vip
+from console.model.tracks import Track, added
 from console.views.cells import Cell
 from console.views.columns import Column
 from shared.reasons import BY_NUMBER
@@ -40,8 +41,8 @@ def _age(age: float | None, *, stale: bool) -> Cell:
     return Cell(fmt.age(age), "stale" if stale else "dim")
 
 
-def _spark(values: Sequence[float | None], width: int) -> Cell:
-    return Cell(fmt.sparkline(values, width, HISTORY_SECONDS), "hot")
+def _spark(tracks: Sequence[Track], width: int) -> Cell:
+    return Cell(fmt.sparkline(added(tracks), width, HISTORY_SECONDS), "hot")
 
 
 def _ratio(part: int, whole: int) -> Cell:
@@ -84,7 +85,7 @@ NODES: tuple[Column[Node], ...] = (
     Column(
         "PPS", 6, lambda r: _marked(fmt.si(r.pps), r), lambda r: r.pps, 1, right=True, wide=True
     ),
-    Column("60s", 10, lambda r: _spark(r.history, 10), lambda r: r.pps, 6, wide=True),
+    Column("60s", 10, lambda r: _spark(r.tracks, 10), lambda r: r.pps, 6, wide=True),
     Column(
         "BIT/S",
         6,
@@ -176,7 +177,7 @@ VIPS: tuple[Column[Vip], ...] = (
     Column("ADDRESS", 22, lambda r: Cell(r.endpoint), lambda r: r.endpoint, 1),
     Column("STATE", 14, lambda r: _state(r.state), lambda r: r.state.urgency),
     Column("PPS", 6, lambda r: _sum(r.pps, fmt.si), lambda r: r.pps.value, 1, True, True),
-    Column("60s", 12, lambda r: _spark(r.history, 12), lambda r: r.pps.value, 6, wide=True),
+    Column("60s", 12, lambda r: _spark(r.tracks, 12), lambda r: r.pps.value, 6, wide=True),
     Column(
         "SHARE",
         6,
@@ -221,7 +222,7 @@ REALS: tuple[Column[Real], ...] = (
     Column("W", 7, lambda r: Cell(_range(r.weights)), lambda r: r.weights[0], 2, right=True),
     Column("UP", 4, lambda r: _ratio(r.up, r.nodes), lambda r: r.up, 1, right=True),
     Column("PPS", 6, lambda r: _sum(r.pps, fmt.si), lambda r: r.pps.value, 1, True, True),
-    Column("60s", 12, lambda r: _spark(r.history, 12), lambda r: r.pps.value, 6, wide=True),
+    Column("60s", 12, lambda r: _spark(r.tracks, 12), lambda r: r.pps.value, 6, wide=True),
     Column(
         "SHARE",
         6,
@@ -262,7 +263,7 @@ REALS: tuple[Column[Real], ...] = (
 DROPS: tuple[Column[Drop], ...] = (
     Column("REASON", 13, lambda r: Cell(r.name), lambda r: r.name),
     Column("DROP/S", 6, lambda r: _sum(r.pps, fmt.si), lambda r: r.pps.value, 0, True, True),
-    Column("60s", 12, lambda r: _spark(r.history, 12), lambda r: r.pps.value, 2, wide=True),
+    Column("60s", 12, lambda r: _spark(r.tracks, 12), lambda r: r.pps.value, 2, wide=True),
     Column(
         "SHARE",
         6,

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Literal, assert_never
 
 from console import format as fmt
-from console.model.eventlog import Line
+from console.model.eventlog import EventLog, Line
+from console.views.cells import Cell, TextLine
 from shared.messages import (
     ChangeEvent,
     DropEvent,
@@ -21,6 +22,8 @@ from shared.model import Health
 
 Kind = Literal["drops", "health", "bgp", "changes"]
 KINDS: tuple[Kind, ...] = ("drops", "health", "bgp", "changes")
+LOOKED_THROUGH = 500
+"""Newest lines of a node among which those that are no drops are looked for."""
 _KIND: Mapping[type, Kind] = {
     DropEvent: "drops",
     LostEvent: "drops",
@@ -57,6 +60,20 @@ def written(line: Line) -> str:
     else:
         text = f"{fmt.clock(line.wall, digits=2)} {line.node:<8} {in_words(line.event.body)}"
     return fmt.shown(text)  # no reason that somebody gave makes two lines of one
+
+
+def recent(log: EventLog, room: int) -> list[TextLine]:
+    """What became of one node lately, the newest first; drops have a screen of their own."""
+    found = [line for line in log.lines(LOOKED_THROUGH) if kind_of(line) != "drops"]
+    return [
+        (
+            Cell(f" {fmt.clock(line.wall)}  ", "dim"),
+            Cell(
+                in_words(line.event.body) if line.event else f"-- {line.lost} lost --", tone(line)
+            ),
+        )
+        for line in found[::-1][:room]
+    ]
 
 
 def in_words(body: EventBody) -> str:

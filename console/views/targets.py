@@ -20,6 +20,17 @@ def agents_of(view: View, addresses: Sequence[str]) -> tuple[tuple[str, str], ..
     return tuple((address, live[address]) for address in addresses if address in live)
 
 
+def _left_out(view: View, wanted: Object, agents: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Nodes that carry it, or of which nobody knows, that are not among these."""
+    there = {address for address, _ in agents}
+    known = {agent.address for agent in objects.carriers(wanted, view.agents)}
+    return tuple(
+        agent.name
+        for agent in view.agents
+        if agent.address not in there and (agent.address in known or agent.vips is None)
+    )
+
+
 def node_target(view: View, node: Node) -> Target | str:
     """What a plan on this node is about, or why there can be none."""
     if node.liveness is not Liveness.LIVE:
@@ -37,7 +48,8 @@ def real_target(view: View, real: Real) -> Target | str:
     if real.stale or not real.agents:
         return f"{real.address}: its values are {fmt.age(real.age)} old: no action on them"
     agents = agents_of(view, real.agents)
-    return Target("real", real.address, real.vip, agents, real.weights[-1])
+    left_out = _left_out(view, Object("real", real.address, real.vip), agents)
+    return Target("real", real.address, real.vip, agents, real.weights[-1], left_out)
 
 
 def vip_target(view: View, vip: Vip) -> Target | str:
@@ -46,7 +58,8 @@ def vip_target(view: View, vip: Vip) -> Target | str:
         return f"{vip.name}: its values are {fmt.age(vip.age)} old: no action on them"
     carrying = objects.carriers(Object("vip", vip.name), view.agents)
     agents = agents_of(view, [agent.address for agent in carrying])
-    return Target("vip", vip.name, "", agents, 0)
+    left_out = _left_out(view, Object("vip", vip.name), agents)
+    return Target("vip", vip.name, "", agents, 0, left_out)
 
 
 def named_target(view: View, wanted: Object) -> Target | str:
@@ -63,4 +76,6 @@ def named_target(view: View, wanted: Object) -> Target | str:
     if len(targets) < len(found) or not targets:
         return next((t for t in found if isinstance(t, str)), f"{wanted}: there is none")
     agents = tuple(dict.fromkeys(agent for target in targets for agent in target.agents))
-    return targets[0]._replace(vip=wanted.vip, agents=agents)
+    return targets[0]._replace(
+        vip=wanted.vip, agents=agents, left_out=_left_out(view, wanted, agents)
+    )

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from console import format as fmt
 from console.model.rates import HISTORY_SECONDS, Sum, total
 from console.model.records import Node
 from console.model.store import Agent, Store
+from console.model.tracks import added
 from console.model.underway import underway
 from console.planning.arming import Arming
 from console.views.alerts import Alert
 from console.views.cells import Cell, TextLine, line
 from console.views.problems import Problem
+
+NAMES_FROM = 120
+"""Columns from which the header has room for a file's name."""
 
 
 class View(NamedTuple):
@@ -37,6 +41,8 @@ class View(NamedTuple):
     mode: str = "LIVE"
     past: float | None = None
     """Seconds that it is ago; None: it is not the past, as the agents kept it."""
+    recording: tuple[str, int] | None = None
+    """File and bytes in it, while telemetry is recorded."""
     note: str = ""
     """Of the past: what there is of it."""
 
@@ -72,13 +78,22 @@ def header(view: View, width: int) -> TextLine:
     mode = f"SIMULATED {mode}" if view.simulated else mode
     odd = view.slow or view.held is not None or view.mode != "LIVE" or view.simulated
     pace = "0.5 Hz slow link  " if view.slow else ""
-    right = f"{pace}{mode} {fmt.stamp(view.wall)} "
+    right = f"{pace}{_recording(view, width)}{mode} {fmt.stamp(view.wall)} "
     gap = width - sum(len(cell.text) for cell in left) - len(right)
     return (
         *left,
         Cell(" " * max(1, gap)),
         Cell(right, "warn" if odd else "ok"),
     )
+
+
+def _recording(view: View, width: int) -> str:
+    """Its name where there is room for it."""
+    if view.recording is None:
+        return ""
+    path, size = view.recording
+    name = f"{path.rpartition('/')[2]} " if width >= NAMES_FROM else ""
+    return f"REC {name}{fmt.si(size)}B  "
 
 
 def _operations(view: View) -> list[Cell]:
@@ -126,7 +141,11 @@ def totals(found: Sequence[Node], *, large: bool) -> list[TextLine]:
     new = _sum([n.new_flows_per_second for n in live], gone)
     flows = _sum([n.snapshot.live_flows if n.snapshot else None for n in live], gone)
     dropped = _sum([n.drop_pps for n in live], gone)
-    spark = fmt.sparkline(_added([n.history for n in live]), 40 if large else 30, HISTORY_SECONDS)
+    spark = fmt.sparkline(
+        added([track for node in live for track in node.tracks]),
+        40 if large else 30,
+        HISTORY_SECONDS,
+    )
     if not large:
         return [
             line(
@@ -153,13 +172,3 @@ def _text(value: Sum, factor: int = 1) -> str:
     if value.value is None:
         return fmt.UNKNOWN
     return fmt.si(value.value * factor) + (f"+{value.left_out}?" if value.left_out else "")
-
-
-def _added(histories: Iterable[Sequence[float | None]]) -> list[float | None]:
-    """Histories of several nodes added up from the newest back; unknown where one is."""
-    kept = [history for history in histories if history]
-    length = min((len(history) for history in kept), default=0)
-    columns = zip(*(history[len(history) - length :] for history in kept), strict=True)
-    return [
-        None if None in column else sum(v for v in column if v is not None) for column in columns
-    ]

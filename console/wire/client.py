@@ -121,6 +121,10 @@ class Client:
         self._wanted.send(Order(address, command, now + timeout, now))
         return command.id
 
+    def record(self, tap: Tap | None) -> None:
+        """From the next telemetry message on `tap` is given each as it came; None: nobody is."""
+        self._tap = tap
+
     def when_replied(self, call: Callable[[], None]) -> None:
         """`call` is called in the client's thread whenever a reply can be taken."""
         self._intake.on_reply = call
@@ -151,6 +155,13 @@ class Client:
         return Order(address, command, now + ANSWER_TIMEOUT, now)
 
     def _run(self) -> None:
+        try:
+            self._talk()
+        except BaseException as error:
+            # Not in silence: a screen that stands still would be taken for agents that do.
+            self._intake.failed(error)
+
+    def _talk(self) -> None:
         with zmq.Context() as context:
             make_room(context, len(self.addresses))
             relayed = bool(self._relay)
@@ -161,7 +172,7 @@ class Client:
             relay = relay_socket(context, self._relay, self._trust) if relayed else None
             try:
                 Traffic(
-                    links, relay, self._wanted, self._intake, look=self._look, tap=self._tap
+                    links, relay, self._wanted, self._intake, look=self._look, tap=lambda: self._tap
                 ).run()
             finally:
                 for link in links.values():

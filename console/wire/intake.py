@@ -45,6 +45,7 @@ class Intake:
         self._events: deque[Arrived] = deque(maxlen=WAITING)
         self._replies: list[Reply] = []
         self._faults: deque[Fault] = deque(maxlen=WAITING)
+        self._failure: BaseException | None = None
 
     def arrived(self, arrived: Arrived) -> None:
         with self._changed:
@@ -65,9 +66,17 @@ class Intake:
             self._faults.append(fault)
             self._changed.notify_all()
 
-    def take(self) -> Inbox:
-        """All that came since the last call."""
+    def failed(self, error: BaseException) -> None:
+        """The sockets' thread is at its end: nothing will come any more."""
         with self._changed:
+            self._failure = error
+            self._changed.notify_all()
+
+    def take(self) -> Inbox:
+        """All that came since the last call.  Raises what ended the sockets' thread."""
+        with self._changed:
+            if self._failure is not None:
+                raise self._failure
             inbox = Inbox(
                 (*self._latest.values(), *self._events), tuple(self._replies), tuple(self._faults)
             )
@@ -85,7 +94,8 @@ class Intake:
         return self._latest.get((address, topic))
 
     def _has_some(self) -> bool:
-        return bool(self._latest or self._events or self._replies or self._faults)
+        waiting = self._latest or self._events or self._replies or self._faults
+        return bool(waiting) or self._failure is not None
 
 
 class Wanted:

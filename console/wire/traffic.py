@@ -55,7 +55,7 @@ class Traffic:
         intake: Intake,
         *,
         look: Callable[[str], Order],
-        tap: Tap | None,
+        tap: Callable[[], Tap | None],
     ) -> None:
         self._links = links
         self._relay = relay
@@ -151,8 +151,9 @@ class Traffic:
                 self._take(link, frames[:3])
 
     def _take(self, link: Link, frames: list[bytes]) -> None:
-        if self._tap is not None:
-            self._tap(Record(time.time(), link.address, tuple(frames)))
+        tap = self._tap()
+        if tap is not None:
+            tap(Record(time.time(), link.address, tuple(frames)))
         try:
             message = telemetry_of(frames)
         except WireError as error:
@@ -167,8 +168,9 @@ class Traffic:
             except WireError as error:
                 self._intake.wrong(fault_of(link.address, error))
                 continue
-            if answer.id not in self._open:
-                continue
+            order = self._open.get(answer.id)
+            if order is None or order.address != link.address:
+                continue  # late; or another agent's to give: ids can be guessed from one's own
             if answer.more and answer.status in STEPS:
                 self._step(link, answer, time.monotonic())
             elif answer.id not in self._steps or answer.guard not in OF_REPETITIONS:

@@ -44,6 +44,54 @@ class Ring(msgspec.Struct, frozen=True):
     """RING_SLOTS little-endian 16-bit numbers: index into addresses, 65535 where nobody serves."""
 
 
+class Configured(msgspec.Struct, frozen=True):
+    """The config in force on a node."""
+
+    generation: int
+    """Its number."""
+    keys: dict[str, str]
+    """`vips.web.reals.10.3.1.2.weight` -> `50`: tables of a list go by name or address.  What is at
+    its default is left out; secrets are not said."""
+
+
+class StoredFlow(msgspec.Struct, frozen=True):
+    """An entry of a flow table."""
+
+    cpu: int
+    """Whose table it is in; a packet finds it from any CPU."""
+    real: str
+    """Empty: one that is not the VIP's any more, so the entry counts for nothing."""
+    state: Literal["opening", "open", "closing"]
+    """`opening`: nothing but SYNs so far; `closing`: the client sent FIN or RST."""
+    silent: float
+    """Seconds since its last packet."""
+
+
+class FlowPlace(msgspec.Struct, frozen=True):
+    """Where a flow goes on a node."""
+
+    vip: str
+    """Empty: it is no VIP's, and passed to the host."""
+    hash: str = ""
+    """What of the flow decides."""
+    flow_table: str = ""
+    """Which flows are stored now: track, changed or compute."""
+    slot: int = -1
+    """Of the ring, that a new flow takes; -1: none, it is dropped (`no_real`)."""
+    real: str = ""
+    """Which gets a new flow."""
+    going_on: str = ""
+    """Which gets its packets if it began before."""
+    by: Literal["stored", "slot", "ring", "none"] = "none"
+    """How those find it: by an entry, by the slot's earlier real, as a new flow does."""
+    passed: int = 0
+    """Slots before that one, whose reals take none."""
+    stored: tuple[StoredFlow, ...] = ()
+    """Its entries in the flow tables."""
+    quic: bool = False
+    """Of QUIC: where a connection id names a real, that one gets the packet."""
+
+
 class AuditPart(msgspec.Struct, frozen=True):
     """Records of the audit as they are in the file, so that their hashes can be checked."""
 
@@ -75,6 +123,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: tuple[Snapshot, ...] = ()
     events: tuple[Event, ...] = ()
     ring: Ring | None = None
+    config: Configured | None = None
+    flow: FlowPlace | None = None
     audit: AuditPart | None = None
     history: tuple[bytes, ...] = ()
     """Blocks of a recording, oldest first; when they end before `until`, ask again from there."""

@@ -109,6 +109,22 @@ class RingOf(msgspec.Struct, frozen=True, tag="ring"):
     vip: str
 
 
+class ConfigOf(msgspec.Struct, frozen=True, tag="config"):
+    """Asks for the config in force, key by key; changes nothing."""
+
+
+class FlowOf(msgspec.Struct, frozen=True, tag="flow"):
+    """Asks where a flow goes on this node; sends, counts and stores nothing."""
+
+    source: str
+    """The client's address."""
+    source_port: int
+    destination: str
+    """Of the same family."""
+    destination_port: int
+    protocol: Literal["tcp", "udp"]
+
+
 class Trace(msgspec.Struct, frozen=True, tag="trace", omit_defaults=True):
     """Shows packets on topic `trace`, one trace at a time; what is empty or 0 may be anything.
 
@@ -157,7 +173,7 @@ class ReadHistory(msgspec.Struct, frozen=True, tag="history"):
     until: float
 
 
-Question = Look | Replay | RingOf | ReadAudit | ReadHistory
+Question = Look | Replay | RingOf | ConfigOf | FlowOf | ReadAudit | ReadHistory
 """What any role may ask: it changes nothing."""
 
 

@@ -21,14 +21,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench import node
 from tests.fabric import enclosure
 from tests.fabric.waiting import until
 
 VIPS, REALS = 64, 32
 SECONDS, WARM = 10.0, 2.0
 FLOOR = (
-    "import asyncio, numpy, msgspec.msgpack, zmq.asyncio, time; "
-    "print(1, flush=True); time.sleep(60)"
+    "import asyncio, numpy, msgspec.msgpack, signal, zmq.asyncio; "
+    "print(1, flush=True); signal.pause()"
 )
 
 
@@ -52,13 +53,13 @@ def figures() -> dict[str, float]:
     with _agent(place, hz=1) as (agent, ready, settled):
         found |= {"ready_s": ready, "all_rings_settled_s": settled}
         found["cpu_percent_1hz"] = _percent(agent)
-        found["rss_mib"] = round(_rss(agent), 1)
+        found["rss_mib"] = round(node.rss(agent), 1)
     with _agent(place, hz=10) as (agent, _, _):
         found["cpu_percent_10hz"] = _percent(agent)
         with _reader(place):
             found["cpu_percent_10hz_all_read"] = _percent(agent)
-        found["rss_mib_10hz"] = round(_rss(agent), 1)
-    found["rss_mib_floor"] = round(_rss(floor.pid), 1)
+        found["rss_mib_10hz"] = round(node.rss(agent), 1)
+    found["rss_mib_floor"] = round(node.rss(floor.pid), 1)
     found["rss_ratio"] = round(found["rss_mib"] / found["rss_mib_floor"], 2)
     floor.kill()
     floor.communicate()
@@ -95,7 +96,7 @@ def _agent(place: Path, hz: float) -> Iterator[tuple[int, float, float]]:
         try:
             assert notify.recv(64) == b"READY=1"
             ready = time.monotonic() - started
-            until(lambda: _all_up(place), 90, "every real is up")
+            until(lambda: node.reals_up(place) == VIPS * REALS, 90, "every real is up")
             yield agent.pid, round(ready, 2), round(time.monotonic() - started, 2)
         except AssertionError:
             sys.stderr.write((place / "log").read_text()[-2000:])
@@ -121,9 +122,9 @@ def _reader(place: Path) -> Iterator[None]:
 def _percent(pid: int) -> float:
     """Of a core, over SECONDS, after a moment."""
     time.sleep(WARM)
-    before = _cpu(pid)
+    before = node.cpu(pid)
     time.sleep(SECONDS)
-    return round((_cpu(pid) - before) / SECONDS * 100, 2)
+    return round((node.cpu(pid) - before) / SECONDS * 100, 2)
 
 
 def _network() -> None:
@@ -147,17 +148,7 @@ def _accept(listener: socket.socket) -> None:
 
 
 def _config(place: Path, hz: float) -> str:
-    head = f"""
-[node]
-name = "node"
-interface = "eth0"
-hash_key = "00112233445566778899aabbccddeeff"
-bpffs = "{place}/bpffs"
-run_dir = "{place}/run"
-state_dir = "{place}/state"
-[telemetry]
-hz = {hz}
-"""
+    head = node.config(place) + f"[telemetry]\nhz = {hz}\n"
     vips = [
         f'[[vips]]\nname = "vip{v}"\naddress = "10.200.0.{v + 1}"\nport = 80\n'
         '[vips.check]\nvia = "direct"\ninterval = 60.0\n'
@@ -165,31 +156,6 @@ hz = {hz}
         for v in range(VIPS)
     ]
     return head + "\n".join(vips)
-
-
-def _all_up(place: Path) -> bool:
-    done = subprocess.run(
-        [sys.executable, "-m", "console", "-a", f"{place}/run", "get", "node", "-o", "json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        return False
-    (node,) = json.loads(done.stdout)["items"]
-    return bool(node["reals_up"] == VIPS * REALS)
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of all its threads."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(one.read_text().split()[0]) for one in threads) / 1e9
-
-
-def _rss(pid: int) -> float:
-    return (
-        int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
-    )
 
 
 def main() -> int:

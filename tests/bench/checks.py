@@ -22,7 +22,7 @@ from pathlib import Path
 
 from agent.dataplane import bpf_syscall
 from agent.dataplane.loader import Request, load
-from tests.bench.agent import _cpu, _rss
+from tests.bench import node
 from tests.fabric import enclosure, netns
 from tests.fabric.waiting import until
 
@@ -69,14 +69,14 @@ def _measure(place: Path, via: str) -> dict[str, float]:
     try:
         assert notify.recv(64) == b"READY=1"
         up = (VIPS - 1) * REALS
-        until(lambda: _up(place) == up, 60, f"{up} reals are up by {via}", every=0.5)
-        before, began = _cpu(agent.pid), time.monotonic()
+        until(lambda: node.reals_up(place) == up, 60, f"{up} reals are up by {via}", every=0.5)
+        before, began = node.cpu(agent.pid), time.monotonic()
         time.sleep(SECONDS)
-        percent = (_cpu(agent.pid) - before) / (time.monotonic() - began) * 100
-        assert _up(place) == up, "some real is down"
+        percent = (node.cpu(agent.pid) - before) / (time.monotonic() - began) * 100
+        assert node.reals_up(place) == up, "some real is down"
         return {
             f"cpu_percent_{via}": round(percent, 1),
-            f"rss_mib_{via}": round(_rss(agent.pid), 1),
+            f"rss_mib_{via}": round(node.rss(agent.pid), 1),
         }
     except AssertionError:
         sys.stderr.write((place / "log").read_text()[-2000:])
@@ -137,15 +137,6 @@ def _serve(port: int, answers: bool) -> None:  # a process's arguments
 
 
 def _config(place: Path, via: str) -> str:
-    head = f"""
-[node]
-name = "node"
-interface = "eth0"
-hash_key = "00112233445566778899aabbccddeeff"
-bpffs = "{place}/bpffs"
-run_dir = "{place}/run"
-state_dir = "{place}/state"
-"""
     vips = [
         f'[[vips]]\nname = "vip{v}"\naddress = "10.200.0.{v + 1}"\nport = 80\n[vips.check]\n'
         f'kind = "http"\nvia = "{via}"\ninterval = {INTERVAL}\n'
@@ -153,20 +144,7 @@ state_dir = "{place}/state"
         + "".join(f'[[vips.reals]]\naddress = "10.3.{v}.{r + 1}"\n' for r in range(REALS))
         for v in range(VIPS)
     ]
-    return head + "\n".join(vips)
-
-
-def _up(place: Path) -> int:
-    done = subprocess.run(
-        [sys.executable, "-m", "console", "-a", f"{place}/run", "get", "node", "-o", "json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        return -1
-    (node,) = json.loads(done.stdout)["items"]
-    return int(node["reals_up"])
+    return node.config(place) + "\n".join(vips)
 
 
 def main() -> int:

@@ -137,10 +137,10 @@ def rings(rig: Rig) -> list[Figure]:
     reference = _milliseconds(lambda: maglev.fill(turns, RING_SLOTS), times=5)
     figures.append(Figure("ring of 1000 reals, reference in Python", reference, "ms"))
     ring = maglev.ring(members, b"bench", fill=rig.dataplane.fill)
-    row = ring.real_nums({address: n for n, address in enumerate(ring.addresses, 1)})
+    numbers = np.arange(1, 1 + len(ring.addresses), dtype=np.uint32)
     rig.serve(WEB, {"10.3.1.2": 1})  # VIP number 1
-    force = _milliseconds(lambda: rig.dataplane.set_ring(1, row))
-    words = rig.dataplane._words(1).copy()
+    force = _milliseconds(lambda: rig.dataplane.set_ring(1, ring.slots, numbers))
+    words, row = rig.dataplane._words(1).copy(), maglev.placed(ring.slots, numbers)
     remember = _milliseconds(lambda: slots.following(words, row))
     services = rig.dataplane._services["ring_row"]
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from agent.dataplane import loader
 from agent.dataplane.maps import DataPlane
 from agent.nouns import OwnedReal
+from tests.bench import node
 from tests.bench.agent import _network
 from tests.fabric import enclosure
 
@@ -162,16 +163,7 @@ def _summary(milliseconds: list[float]) -> dict[str, float]:
 
 
 def _config(place: Path, vips: int) -> str:
-    head = f"""
-[node]
-name = "node"
-interface = "eth0"
-hash_key = "00112233445566778899aabbccddeeff"
-bpffs = "{place}/bpffs"
-run_dir = "{place}/run"
-state_dir = "{place}/state"
-"""
-    return head + "\n".join(_vip(v) for v in range(vips))
+    return node.config(place) + "\n".join(_vip(v) for v in range(vips))
 
 
 def _vip(v: int) -> str:

@@ -26,6 +26,8 @@ from scapy.packet import Packet, Raw
 OWN_MAC = "02:00:00:00:00:02"
 GATEWAY_MAC = "02:00:00:00:00:01"
 CLIENT_MAC = "02:00:00:00:00:99"
+_LINK = Ether(src=GATEWAY_MAC, dst=OWN_MAC)
+"""Never without addresses: scapy asks the network for them, and waits."""
 VIP = "10.200.0.1"
 CLIENT = "192.0.2.7"
 VIP6 = "2001:db8:200::1"
@@ -78,7 +80,7 @@ def udp(
 
 def framed(packet: object) -> bytes:
     """An IP packet in the Ethernet frame in which the router would send it."""
-    return bytes(Ether(src=GATEWAY_MAC, dst=OWN_MAC) / packet)
+    return bytes(_LINK / packet)
 
 
 def encapsulated(
@@ -138,9 +140,10 @@ def extended(header: str, to: str = VIP6) -> bytes:
 
 def strangers() -> dict[str, bytes]:
     """Frames that are nothing to a balancer of VIP:80/tcp and VIP:53/udp, by name."""
-    return {**_strangers4(), **_strangers6()}
+    return {**_strangers4(), **_strangers6()}  # copies: some tests add their own
 
 
+@cache
 def _strangers6() -> dict[str, bytes]:
     """The same for VIP6."""
     host = IPv6(src=CLIENT6, dst="2001:db8::1")
@@ -175,7 +178,7 @@ def _strangers6() -> dict[str, bytes]:
         "extended6-to-host": extended("routing", to="2001:db8::1"),
         "the-words-of-vip": framed(IPv6(src=CLIENT6, dst="ac8:1::") / TCP(dport=80)),
         "from-vip6": framed(IPv6(src=VIP6, dst=CLIENT6) / TCP(sport=80)),
-        "two-tags-with-vip6": bytes(Ether() / Dot1Q(vlan=7) / Dot1Q(vlan=8) / vip / TCP(dport=80)),
+        "two-tags-with-vip6": bytes(_LINK / Dot1Q(vlan=7) / Dot1Q(vlan=8) / vip / TCP(dport=80)),
         "large6": framed(host / UDP(dport=53) / Raw(bytes(3000))),
         "6in4-to-vip": framed(IP(dst=VIP, proto=41) / vip / TCP(dport=80)),
         "6in6-to-vip": framed(IPv6(dst=VIP6, nh=41) / vip / TCP(dport=80)),
@@ -183,6 +186,7 @@ def _strangers6() -> dict[str, bytes]:
     }
 
 
+@cache
 def _strangers4() -> dict[str, bytes]:
     ip = IP(src=CLIENT, dst="198.51.100.1")
     to_vip = IP(src=CLIENT, dst=VIP)
@@ -205,11 +209,11 @@ def _strangers4() -> dict[str, bytes]:
         "other-protocol-of-vip": framed(to_vip / UDP(dport=80)),
         "fragment-to-host": fragment(to="198.51.100.1", offset=10),
         "options-to-host": with_options(to="198.51.100.1"),
-        "ipv6-tcp": bytes(Ether() / IPv6(dst="2001:db8::1") / TCP(dport=80)),
-        "two-tags-with-vip": bytes(
-            Ether() / Dot1Q(vlan=7) / Dot1Q(vlan=8) / to_vip / TCP(dport=80)
+        "ipv6-tcp": bytes(_LINK / IPv6(dst="2001:db8::1") / TCP(dport=80)),
+        "two-tags-with-vip": bytes(_LINK / Dot1Q(vlan=7) / Dot1Q(vlan=8) / to_vip / TCP(dport=80)),
+        "other-ethertype": bytes(
+            Ether(src=GATEWAY_MAC, dst=OWN_MAC, type=0x1234) / to_vip / TCP(dport=80)
         ),
-        "other-ethertype": bytes(Ether(type=0x1234) / to_vip / TCP(dport=80)),
         "from-vip": framed(IP(src=VIP, dst=CLIENT) / TCP(sport=80)),
         "large": framed(ip / UDP(dport=53) / Raw(bytes(3000))),
         "short-ip-to-host": framed(ip / TCP(dport=80))[:40],

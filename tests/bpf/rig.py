@@ -208,9 +208,9 @@ class Rig:
     def place(self, service: Service, members: Mapping[maglev.Address, int]) -> None:
         """Build the ring of these weights and bring it into force."""
         ring = maglev.ring(members, str(service.key).encode(), fill=self.dataplane.fill)
-        row = ring.real_nums(dict(service.reals))
-        self.dataplane.set_ring(service.vip_num, row)
-        service.ring[:] = row.tolist()
+        numbers = np.array([service.reals[address] for address in ring.addresses], np.uint32)
+        self.dataplane.set_ring(service.vip_num, ring.slots, numbers)
+        service.ring[:] = maglev.placed(ring.slots, numbers).tolist()
 
     def drain_real(self, service: Service, real_num: int) -> None:
         """As the agent drains: the flag, then a ring without it."""

@@ -72,6 +72,34 @@ def test_c1_a_row_per_cpu(rig: Rig) -> None:
     assert sorted(rows.tolist(), reverse=True)[:2] == [50, 0][: len(rows)]
 
 
+def test_c1_a_number_s_next_owner_begins_at_zero(rig: Rig) -> None:
+    """C1: of a VIP and of a real; the sum over all VIPs, gone ones included, goes on."""
+    service = rig.serve(WEB, {"10.3.1.2": 1})
+    (number,) = service.reals.values()
+    for port in range(2000, 2050):
+        rig.run(frames.tcp(port=port))
+    sums = rig.dataplane.vip_totals()[:, :3].sum(axis=0).tolist()
+    assert rig.dataplane.vip_totals()[service.vip_num].tolist() == [50, 50 * 54, 50, 0]
+    rig.dataplane.remove_vip(WEB)
+    rig.dataplane.free_real(number)
+    rig.dataplane.put_vip(DNS, service.vip_num)
+    rig.put_real(number, service.vip_num, "10.3.2.2", generation=2)
+    assert not rig.dataplane.vip_totals()[service.vip_num].any()
+    assert not rig.dataplane.real_totals()[number].any()
+    assert rig.dataplane.vip_totals()[:, :3].sum(axis=0).tolist() == sums
+
+
+def test_c1_an_owner_that_is_written_again_counts_on(rig: Rig) -> None:
+    """F5: so does a restarted agent, of every real and VIP."""
+    service = rig.serve(WEB, {"10.3.1.2": 1})
+    (number,) = service.reals.values()
+    rig.run(frames.tcp())
+    rig.put_real(number, service.vip_num, "10.3.1.2")
+    rig.dataplane.put_vip(WEB, service.vip_num)
+    assert rig.dataplane.real_totals()[number][0] == 1
+    assert rig.dataplane.vip_totals()[service.vip_num][0] == 1
+
+
 @pytest.mark.parametrize(("rate", "burst"), [(100, 10), (1, 1), (1000, 50)])
 def test_c2_the_event_rate_holds_and_the_rest_is_counted(rig: Rig, rate: int, burst: int) -> None:
     rig.serve(WEB, REALS)
@@ -155,15 +183,3 @@ def test_events_wrap_around_the_ring(rig: Rig) -> None:
         assert int(at[0]) >= previous
         previous = int(at[-1])
         assert {int(event["reason"]) for event in drained} == {1}
-
-
-def test_counters_belong_to_the_number_s_owner_of_the_time(rig: Rig) -> None:
-    """They are monotone over a number's reuse: readers keep the total as of the change."""
-    service = rig.serve(WEB, {"10.3.1.2": 1})
-    rig.run(frames.tcp())
-    (number,) = service.reals.values()
-    rig.dataplane.free_real(number)
-    assert rig.dataplane.real_totals()[number, 0] == 1
-    rig.put_real(number, service.vip_num, "10.3.4.2", generation=2)
-    rig.run(frames.tcp(port=2))
-    assert rig.dataplane.real_totals()[number, 0] == 2

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.root
 
 BPF = Path(__file__).resolve().parents[2] / "bpf"
 SMALL = 1024
+LIGHT = "decap.c"
+"""For what holds of any program: the balancer takes the compiler seconds."""
 
 
 @pytest.fixture
@@ -50,14 +52,6 @@ def xdp_of(interface: str) -> int:
         ["ip", "-d", "-j", "link", "show", interface], check=True, capture_output=True, text=True
     ).stdout
     return int(json.loads(shown)[0].get("xdp", {}).get("prog", {}).get("id", 0))
-
-
-def _cpus(pins: Path) -> int:
-    dataplane = DataPlane(pins)
-    try:
-        return dataplane.cpus
-    finally:
-        dataplane.close()
 
 
 def test_every_program_of_bpf_loads(pins: Path) -> None:
@@ -110,10 +104,10 @@ def test_maps_made_anew_are_another_boot(pins: Path) -> None:
 
 def test_f5_attach_stays_and_is_updated_in_place(pins: Path, veth: str) -> None:
     attach = loader.Attach(veth)
-    assert loader.load(request(pins, attach=attach)).mode == "native"
+    assert loader.load(request(pins, LIGHT, attach=attach)).mode == "native"
     first = xdp_of(veth)
     assert first
-    assert loader.load(request(pins, attach=attach)).mode == "native"
+    assert loader.load(request(pins, LIGHT, attach=attach)).mode == "native"
     second = xdp_of(veth)
     assert second not in (0, first)
     loader.detach(pins)
@@ -121,30 +115,34 @@ def test_f5_attach_stays_and_is_updated_in_place(pins: Path, veth: str) -> None:
 
 
 def test_generic_mode_is_read_back(pins: Path, veth: str) -> None:
-    loaded = loader.load(request(pins, attach=loader.Attach(veth, "generic")))
+    loaded = loader.load(request(pins, LIGHT, attach=loader.Attach(veth, "generic")))
     assert loaded.mode == "generic"
 
 
 def test_a_driver_without_xdp_is_said_and_generic_only_when_asked(pins: Path) -> None:
     """The loopback has no native XDP."""
     with pytest.raises(loader.LoadError) as refused:
-        loader.load(request(pins, attach=loader.Attach("lo", "native")))
+        loader.load(request(pins, LIGHT, attach=loader.Attach("lo", "native")))
     said = str(refused.value)
     assert said.startswith("interface lo: native XDP cannot be attached")
     assert said.endswith('its driver has no native XDP: set xdp_mode = "generic"')
     assert xdp_of("lo") == 0, "not silently in generic mode"
-    assert loader.load(request(pins, attach=loader.Attach("lo", "generic"))).mode == "generic"
+    assert (
+        loader.load(request(pins, LIGHT, attach=loader.Attach("lo", "generic"))).mode == "generic"
+    )
     loader.detach(pins)
     assert xdp_of("lo") == 0
 
 
 def test_what_is_attached_is_read_back(pins: Path, bpffs: Path, veth: str) -> None:
-    ours = loader.load(request(pins, attach=loader.Attach(veth, "generic"))).programs["lb"]
+    ours = loader.load(request(pins, LIGHT, attach=loader.Attach(veth, "generic"))).programs[
+        "decap"
+    ]
     number = xdp_of(veth)
     assert attach.how_attached(veth, number) == "generic"
     assert attach.how_attached(veth, number + 1) == "foreign"
     assert attach.how_attached("nosuch0", number) == "none"
-    loader.load(request(pins, attach=loader.Attach(veth)))
+    loader.load(request(pins, LIGHT, attach=loader.Attach(veth)))
     assert attach.how_attached(veth, xdp_of(veth)) == "native", "the mode changes with the config"
     assert ours.pin.exists()
     attach.detach(pins / f"link_{veth}")
@@ -160,7 +158,7 @@ def test_a_foreign_program_is_named_and_left_alone(pins: Path, bpffs: Path, veth
     before = xdp_of(veth)
     try:
         with pytest.raises(loader.LoadError, match=rf"{veth}.*pass"):
-            loader.load(request(pins, attach=loader.Attach(veth)))
+            loader.load(request(pins, LIGHT, attach=loader.Attach(veth)))
         assert xdp_of(veth) == before
     finally:
         os.close(link)
@@ -169,16 +167,16 @@ def test_a_foreign_program_is_named_and_left_alone(pins: Path, bpffs: Path, veth
 
 def test_an_interface_that_is_not_there(pins: Path) -> None:
     with pytest.raises(loader.LoadError, match="nosuch0"):
-        loader.load(request(pins, attach=loader.Attach("nosuch0")))
+        loader.load(request(pins, LIGHT, attach=loader.Attach("nosuch0")))
 
 
 def test_a_map_of_another_size_is_refused(pins: Path) -> None:
-    loader.load(request(pins))
-    larger = loader.Request(pins, loader.BALANCER, flows_per_cpu=2 * SMALL, ring_rows=8)
+    loader.load(request(pins, "lb.c"))
+    larger = loader.Request(pins, ("lb.c",), flows_per_cpu=2 * SMALL, ring_rows=8)
     with pytest.raises(loader.LoadError) as refused:
         loader.load(larger)
     said = str(refused.value)
-    sets = _cpus(pins) * SMALL // 4
+    sets = loader._possible_cpus() * SMALL // 4
     for word in ("flows", "max_entries", str(sets), str(2 * sets), "remove"):
         assert word in said, said
 
@@ -206,7 +204,7 @@ def test_pins_outside_a_bpffs_say_how_to_mount_one(tmp_path: Path) -> None:
 
 def test_the_probe_program_is_attached_updated_and_removed(pins: Path, veth: str) -> None:
     """At the egress of the same interface: one link, kept by its pin, replaced in place."""
-    asked = request(pins, *loader.BALANCER, "probe.c", attach=loader.Attach(veth))
+    asked = request(pins, LIGHT, "probe.c", attach=loader.Attach(veth))
     first = loader.load(asked)
     assert first.no_egress == ""
     link = bpf_syscall.obj_get(str(pins / f"link_egress_{veth}"))

@@ -25,6 +25,8 @@ from tests.maglev_oracle import lookup_table
 
 pytestmark = pytest.mark.root
 
+THEMSELVES = np.arange(abi.MAX_REALS, dtype=np.uint32)
+"""Real numbers of rings that name real numbers."""
 SEED = b"10.200.0.1:80/tcp"
 
 
@@ -48,6 +50,7 @@ def test_r1_ring_c_gives_the_reference_s_bytes(rig: Rig, count: int, heaviest: i
 def test_r1_ring_c_equals_the_paper(rig: Rig) -> None:
     members = crowd(34, 100)
     ring = maglev.ring(members, SEED, fill=rig.dataplane.fill)
+    assert list(ring.counts().values()) == np.bincount(ring.slots).tolist()
     assert [ring.addresses[i] for i in ring.slots] == lookup_table(members, SEED, RING_SLOTS)
 
 
@@ -122,11 +125,11 @@ def test_f6_a_retired_row_rests_before_it_is_written(bpffs: Path) -> None:
     rig = Rig(pins)
     try:
         service = rig.serve(WEB, {"10.3.1.2": 1, "10.3.2.2": 1})
-        row = np.array(service.ring, np.uint32)
+        row = np.array(service.ring, np.uint16)
         retired: dict[int, float] = {}
         for _ in range(8):
             before, started = rig.row_in_force(service), time.monotonic()
-            rig.dataplane.set_ring(service.vip_num, row)
+            rig.dataplane.set_ring(service.vip_num, row, THEMSELVES)
             written, used = time.monotonic(), rig.row_in_force(service)
             assert written - retired.get(used, 0.0) >= QUARANTINE
             retired[before] = started
@@ -143,16 +146,16 @@ def test_a_row_that_could_not_be_written_is_not_lost(bpffs: Path) -> None:
     rig = Rig(pins)
     try:
         service = rig.serve(WEB, {"10.3.1.2": 1, "10.3.2.2": 1})
-        row = np.array(service.ring, np.uint32)
+        row = np.array(service.ring, np.uint16)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
         try:
             for _ in range(4):
                 with pytest.raises(EffectError, match="cannot be mapped: Too many open files"):
-                    rig.dataplane.set_ring(service.vip_num, row)
+                    rig.dataplane.set_ring(service.vip_num, row, THEMSELVES)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        rig.dataplane.set_ring(service.vip_num, row)
+        rig.dataplane.set_ring(service.vip_num, row, THEMSELVES)
     finally:
         rig.close()
         loader.detach(pins)
@@ -183,7 +186,8 @@ def test_an_adopter_does_not_write_rows_in_force(rig: Rig) -> None:
     restarted = DataPlane(rig.pins)
     try:
         for _ in range(RING_ROWS):
-            restarted.set_ring(web.vip_num, restarted.current_ring(web.vip_num))
+            row = restarted.current_ring(web.vip_num).astype(np.uint16)
+            restarted.set_ring(web.vip_num, row, THEMSELVES)
         assert restarted.current_ring(dns.vip_num).tolist() == dns.ring
         assert restarted.current_ring(web.vip_num).tolist() == web.ring
     finally:

@@ -25,7 +25,7 @@ from tests.fabric.agents import REMORA_AGENT, Agent
 from tests.fabric.waiting import until
 
 REMORA = (sys.executable, "-m", "console")
-BUILD = 30.0
+BUILD = 60.0
 PATIENCE = 5.0
 """Seconds for what should take a fraction of one."""
 

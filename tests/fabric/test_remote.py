@@ -14,6 +14,7 @@ import pytest
 
 from console.model.store import Agent as Seen
 from console.model.store import Liveness, Store
+from console.model.tracks import added
 from console.wire.client import Client
 from console.wire.trust import Trust
 from shared import curve
@@ -98,7 +99,7 @@ class Console:
 
     def rates(self) -> list[float]:
         """Packets per second that a screen would have shown, where it knew them."""
-        return [rate for rate in self.seen.history.get("node", ()) if rate is not None]
+        return [rate for rate in added([self.seen.track("node")]) if rate is not None]
 
     def command(self, action: Drain | Undrain) -> Answer | None:
         id_ = self.client.send(self.address, action)

@@ -14,6 +14,7 @@ from agent.preflight import apply, settings
 from tests.fabric import netns
 from tests.fabric import topology as t
 from tests.fabric.agents import REMORA_AGENT
+from tests.fabric.conftest import at_rest
 from tests.fabric.fabric import Fabric
 from tests.fabric.waiting import DeadlineError
 from tests.unit.test_supervisor import UNIT, setting
@@ -48,15 +49,59 @@ exec "$@"
 """
 
 
-@pytest.fixture
-def stopped(fabric: Fabric) -> Iterator[Fabric]:
-    """lb2's agent is stopped for the test, and is as always after it."""
-    agent = fabric.agents["lb2"]
+def test_preflights_unit_has_what_it_takes(fabric: Fabric) -> None:
+    """To look at everything, and to set and set back."""
+    config = fabric.agents["lb2"].config
+    command = [*dropped_to(granted(UNIT.with_name("remora-preflight.service"))), *REMORA_AGENT]
+    strict = settings.ipv4_of("eth0", "rp_filter", 1)
+
+    def preflight(*words: str) -> dict[str, list[dict[str, str]]]:
+        done = subprocess.run(
+            ["ip", "netns", "exec", "lb2", *command, "preflight", "--json", "-c", str(config),
+             *words],
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        said: dict[str, list[dict[str, str]]] = json.loads(done.stdout)
+        return said
+
+    with netns.inside("lb2"):
+        before = apply.read(strict.setting)
+        apply.write(strict)
+        try:
+            fixed = preflight("--fix")
+            undone = preflight("--undo")
+            assert apply.read(strict.setting) == "1"
+        finally:
+            apply.write(strict._replace(value=before))
+    assert [(one["setting"], one["failed"]) for one in fixed["fixed"]] == [
+        ("net.ipv4.conf.eth0.rp_filter", "")
+    ]
+    assert [one["failed"] for one in undone["undone"]] == [""]
+    assert {"encapsulated", "xdp", "compiler"} <= {one["check"] for one in fixed["findings"]}
+    levels = {one["check"]: one["level"] for one in fixed["findings"]}
+    assert (levels["xdp"], levels["encapsulated"]) == ("ok", "ok")
+
+
+@pytest.fixture(scope="module")
+def without(whole: Fabric) -> Iterator[Fabric]:
+    """lb2's agent is stopped for what follows in this file, and is as always after it."""
+    at_rest(whole)
+    agent = whole.agents["lb2"]
     agent.stop()
-    yield fabric
+    yield whole
     if agent.alive:
         agent.stop()
     agent.start()
+    at_rest(whole)
+
+
+@pytest.fixture
+def stopped(without: Fabric) -> Iterator[Fabric]:
+    """The test begins without this agent, and ends so."""
+    yield without
+    agent = without.agents["lb2"]
+    if agent.alive:
+        agent.stop()
 
 
 def test_the_unit_s_capabilities_are_enough(stopped: Fabric) -> None:
@@ -96,36 +141,3 @@ def test_the_watchdog_is_told_in_time(stopped: Fabric) -> None:
         said = [hears.recv(100) for _ in range(7)]
     assert said.count(b"WATCHDOG=1") >= 6
     assert agent.stop() == 0
-
-
-def test_preflights_unit_has_what_it_takes(fabric: Fabric) -> None:
-    """To look at everything, and to set and set back."""
-    config = fabric.agents["lb2"].config
-    command = [*dropped_to(granted(UNIT.with_name("remora-preflight.service"))), *REMORA_AGENT]
-    strict = settings.ipv4_of("eth0", "rp_filter", 1)
-
-    def preflight(*words: str) -> dict[str, list[dict[str, str]]]:
-        done = subprocess.run(
-            ["ip", "netns", "exec", "lb2", *command, "preflight", "--json", "-c", str(config),
-             *words],
-            capture_output=True, text=True, timeout=60, check=True,
-        )  # fmt: skip
-        said: dict[str, list[dict[str, str]]] = json.loads(done.stdout)
-        return said
-
-    with netns.inside("lb2"):
-        before = apply.read(strict.setting)
-        apply.write(strict)
-        try:
-            fixed = preflight("--fix")
-            undone = preflight("--undo")
-            assert apply.read(strict.setting) == "1"
-        finally:
-            apply.write(strict._replace(value=before))
-    assert [(one["setting"], one["failed"]) for one in fixed["fixed"]] == [
-        ("net.ipv4.conf.eth0.rp_filter", "")
-    ]
-    assert [one["failed"] for one in undone["undone"]] == [""]
-    assert {"encapsulated", "xdp", "compiler"} <= {one["check"] for one in fixed["findings"]}
-    levels = {one["check"]: one["level"] for one in fixed["findings"]}
-    assert (levels["xdp"], levels["encapsulated"]) == ("ok", "ok")

@@ -19,18 +19,23 @@ from agent.core import rollouts
 from agent.core.once import Once
 from agent.core.wording import in_words
 from agent.nouns import Part
-from shared.codec import command_frames, command_of, telemetry_frames
+from shared.codec import answer_of, command_frames, command_of, telemetry_frames
 from shared.messages import (
     Action,
     Answer,
     Batch,
     Change,
     Command,
+    ConfigOf,
+    Configured,
     Disable,
     Drain,
     Event,
+    FlowOf,
+    FlowPlace,
     Look,
     ReadHistory,
+    Reload,
     Replay,
     Ring,
     RingOf,
@@ -41,6 +46,11 @@ from shared.messages import (
 )
 from shared.model import RING_SLOTS, Admin, endpoints
 from tests.tui.recorded import REALS, WEIGHTS, Fleet
+
+# msgspec learns a type when it first meets it, and not safely from two threads at once: two agents
+# that got their first command together ended the whole process.
+command_of(command_frames(Command(id="1", who="test@here", action=Look())))
+answer_of(command_frames(Answer(id="1", node="lb1", status="ok", revision=1)))
 
 
 class FakeAgent:
@@ -67,6 +77,12 @@ class FakeAgent:
         self.refuses_repetitions = ""
         """By which guard."""
         self.refusals = 0
+        self.flow: FlowPlace | None = FlowPlace("")
+        """None: it is too old to say."""
+        self.config: Configured | None = Configured(1, {"node.name": fleet.name})
+        """None: it is too old to say."""
+        self.reload = Answer(id="", node=fleet.name, status="unchanged", revision=7)
+        """What becomes of a reload."""
         self.knows_keys = True
         """Idempotency keys; an older agent does not."""
         self._keyed = Once()
@@ -170,14 +186,9 @@ class FakeAgent:
         return [accepted, msgspec.structs.replace(answer, more=True), last]
 
     def answer(self, command: Command) -> Answer:
-        if isinstance(command.action, Look):
-            self.looks += 1
-            self.second += 1
-            return self._made(command, "ok", snapshots=self.fleet.at(self.second))
-        if isinstance(command.action, ReadHistory):
-            return self._made(command, "ok", history=self.kept(command.action), kept_from=1.0)
-        if isinstance(command.action, RingOf):
-            return self._made(command, "ok", ring=self._ring(command.action.vip))
+        told = self._question(command)
+        if told is not None:
+            return told
         if command.id in self._answers and self.refuses_repetitions:
             self.refusals += 1
             return self._made(command, "refused", guard=self.refuses_repetitions)
@@ -193,6 +204,8 @@ class FakeAgent:
             return self._made(command, "ok", events=known)
         if isinstance(command.action, Rollout):
             return self._told(command, command.action)
+        if isinstance(command.action, Reload):
+            return msgspec.structs.replace(self.reload, id=command.id)
         before = self._keyed.answer(command, self.fleet.name, 0.0) if self.knows_keys else None
         if before is not None:
             return before
@@ -203,6 +216,22 @@ class FakeAgent:
         if command.dry_run:
             self.interfere()
         return answer
+
+    def _question(self, command: Command) -> Answer | None:
+        if isinstance(command.action, Look):
+            self.looks += 1
+            self.second += 1
+            return self._made(command, "ok", snapshots=self.fleet.at(self.second))
+        if isinstance(command.action, ReadHistory):
+            return self._made(command, "ok", history=self.kept(command.action), kept_from=1.0)
+        if isinstance(command.action, FlowOf):
+            self.received.append(command)
+            return self._made(command, "ok", flow=self.flow)
+        if isinstance(command.action, ConfigOf):
+            return self._made(command, "ok", config=self.config)
+        if isinstance(command.action, RingOf):
+            return self._made(command, "ok", ring=self._ring(command.action.vip))
+        return None
 
     def _told(self, command: Command, told: Rollout) -> Answer:
         """As an agent keeps its part of an operation."""

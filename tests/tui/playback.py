@@ -11,6 +11,7 @@ from console.model.store import Inbox, Missing, Reply
 from console.planning.arming import Arming
 from console.tui.app import RemoraApp
 from shared.messages import Action, Command
+from shared.recording import Record
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import WALL, Fleet, records
 
@@ -27,6 +28,7 @@ class Playback:
     answered: int = 0
     topics: frozenset[str] = frozenset()
     who: str = "test@here"
+    tap: Callable[[Record], None] | None = None
 
     def take(self) -> Inbox:
         inbox, self.inbox = self.inbox, Inbox()
@@ -46,10 +48,11 @@ class Playback:
         operation: str = "",
         allow: tuple[str, ...] = (),
         expires: float = 0.0,
+        idempotency_key: str = "",
         timeout: float = 0.0,
     ) -> str:
         assert address in self.addresses
-        del why, expect_revision, operation, allow, expires, timeout
+        del why, expect_revision, operation, allow, expires, idempotency_key, timeout
         self.sent.append((address, action, dry_run))
         return f"playback-{len(self.sent)}"
 
@@ -66,6 +69,9 @@ class Playback:
 
     def ask(self, missing: Iterable[Missing]) -> None:
         assert not list(missing), "the recording has no gaps"
+
+    def record(self, tap: Callable[[Record], None] | None) -> None:
+        self.tap = tap
 
     def follow(self, topics: Iterable[str]) -> None:
         self.topics = frozenset(topics)

@@ -19,6 +19,7 @@ from shared.messages import (
     DropEvent,
     DropRow,
     DropSnapshot,
+    Emptying,
     Event,
     EventBody,
     FlowtableSnapshot,
@@ -58,6 +59,7 @@ class Fleet:
     health: dict[tuple[str, str], Health] = field(default_factory=dict)
     weight: dict[tuple[str, str], int] = field(default_factory=dict)
     flows: dict[tuple[str, str], int] = field(default_factory=dict)
+    emptying: dict[tuple[str, str], Emptying] = field(default_factory=dict)
     phase: str = ""
     """Of a drain of the node and of its VIPs."""
     revision: int = 7
@@ -211,6 +213,7 @@ class Fleet:
             changed=4100.0,
             check="http 200" if health is Health.UP else "connection refused",
             check_ms=3.1,
+            emptying=self.emptying.get((vip, real)),
         )
 
     def _cpus(self, second: float) -> tuple[CpuSnapshot, FlowtableSnapshot]:

@@ -7,6 +7,7 @@ The table has one story per key.  A key without one fails here before anybody ca
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -113,6 +114,7 @@ STORIES: dict[str, Story] = {
     "export": Story((), shown(ExportDialog)),
     "copy": Story((), message("row to the clipboard")),
     "copy-json": Story((), message("JSON to the clipboard")),
+    "record": Story((), text("#header", "REC 19B"), ready),
     "freeze": Story((), text("#header", "FROZEN")),
     "time": Story((), text("#header", "PAST 60s")),
     "back": Story((), text("#header", "PAST 10s")),
@@ -140,7 +142,10 @@ def test_every_key_has_a_story() -> None:
 
 
 @pytest.mark.parametrize(("name", "key"), PRESSED, ids=[f"{n}-{k}" for n, k in PRESSED])
-async def test_a_key_does_what_the_help_says(name: str, key: str) -> None:
+async def test_a_key_does_what_the_help_says(
+    name: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     story = STORIES[name]
     app = story.app()
     app.repainted = 0  # type: ignore[attr-defined]
@@ -156,6 +161,8 @@ async def test_a_key_does_what_the_help_says(name: str, key: str) -> None:
         if not app._exit:
             await settle(pilot)
         assert story.sees(app), painted(app, "#message") + painted(app, "#crumb")
+    if app.recorder is not None:
+        app.recorder.close()
 
 
 def sees(story: Story, app: RemoraApp) -> bool:

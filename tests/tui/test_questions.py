@@ -40,6 +40,8 @@ async def test_what_if_asks_every_node_and_sends_nothing(tmp_path: Path) -> None
             await pilot.press("escape")
             await until(pilot, lambda: app.focused is not field, "left")
             other.guard = ""
+            await pilot.press("U")
+            await sees(pilot, "what was asked is weight, not undrain")
             await pilot.press("W")
             await until(pilot, lambda: isinstance(app.screen, PlanDialog), "the same as a plan")
             assert app.screen.query_one("#weight", Input).value == "50"

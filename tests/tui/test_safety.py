@@ -14,7 +14,7 @@ from console.tui.app import RemoraApp
 from console.tui.screens.arm import ArmDialog
 from console.tui.screens.plan import PlanDialog
 from shared.messages import Batch, Disable, Drain
-from shared.model import Admin
+from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import Fleet
 from tests.tui.test_plan import confirm, console, sees, to_reals, until
@@ -219,6 +219,42 @@ async def test_a_guard_is_passed_by_name_only_and_a_change_may_end_by_itself(
             await sees(pilot, "applied 1/1")
         last = one.changes[-1]
         assert (last.allow, last.expires, last.dry_run) == (("min-healthy",), 3600.0, False)
+
+
+async def test_a_row_that_goes_away_leaves_the_keys_without_a_target(tmp_path: Path) -> None:
+    """K2: it went the moment before D was pressed; a plan for the first row would be another's."""
+    with FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("slash", "u", "p", "enter", "j")
+            await until(pilot, lambda: ">10.3.2.2" in painted(app, "LineTable"), "the cursor")
+            one.fleet.health["web", "10.3.2.2"] = Health.DOWN
+            one.tick()
+            await until(pilot, lambda: "10.3.2.2" not in painted(app, "LineTable"), "it is gone")
+            assert ">" not in painted(app, "LineTable")
+            await pilot.press("D")
+            await pilot.pause()
+            assert not isinstance(app.screen, PlanDialog)
+            assert "under the cursor" in painted(app, "#message")
+            one.fleet.health["web", "10.3.2.2"] = Health.UP
+            one.tick()
+            await until(pilot, lambda: ">10.3.2.2" in painted(app, "LineTable"), "it is back")
+            one.fleet.health["web", "10.3.2.2"] = Health.DOWN
+            one.tick()
+            await until(pilot, lambda: "10.3.2.2" not in painted(app, "LineTable"), "it is gone")
+            await pilot.press("j")
+            await until(pilot, lambda: ">10.3.3.2" in painted(app, "LineTable"), "on from there")
+        assert one.changes == []
+
+
+async def test_a_plan_says_which_nodes_it_does_not_reach(tmp_path: Path) -> None:
+    """K2: a node that is not live still serves, and keeps the real that the others drain."""
+    with FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one:
+        gone = FakeAgent(tmp_path / "lb2", Fleet("lb2"))  # never started
+        async with console(one, gone) as (_, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "ok on 1 node", "lb2: left out, nothing changes there")
 
 
 async def test_terms_typed_while_the_nodes_are_asked_are_not_passed_over(tmp_path: Path) -> None:

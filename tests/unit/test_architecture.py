@@ -95,7 +95,7 @@ IMPURE = {
     "time",
 }
 OWNERS = {
-    "bcc": ("agent/dataplane/loader.py",),
+    "bcc": ("agent/dataplane/loader_child.py",),
     "dns": ("agent/checks/dns.py",),
     "exabgp": ("agent/bgp/exabgp_launch.py",),
     "h11": ("agent/checks/http.py",),
@@ -134,7 +134,7 @@ CHILD = (
     "agent/dataplane/egress.py",
     "agent/host/host_seen.py",
     "agent/dataplane/jiffies.py",
-    "agent/dataplane/loader.py",
+    "agent/dataplane/loader_child.py",
     "agent/dataplane/pinned.py",
     "agent/host/rtnetlink.py",
     "shared/reasons.py",

@@ -3,24 +3,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import resource
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.boundary import EffectError
+from agent.boundary import Asked, EffectError
+from agent.config.file import parse
+from agent.core.state import NodeState
 from agent.records import audit as module
 from agent.records.audit import Audit, Given
 from agent.wire.gate import Refusal
+from agent.wire.questions import Questions
 from shared import chain
 from shared.grants import LOCAL
-from shared.messages import Answer, Change, Command, Drain
+from shared.messages import Answer, AuditPart, Change, Command, Drain, ReadAudit
+from tests.unit.world import ONE_VIP
 
 CHANGE = Change("web", "10.3.1.2", "enabled", "draining", 9, 0, 9, 1, 2)
 ANSWER = Answer(id="1", node="lb1", status="applied", revision=4, changes=(CHANGE,))
@@ -175,3 +181,30 @@ def test_a_full_disk_costs_records_not_answers(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_an_effect_error() -> None:
     with pytest.raises(EffectError, match=r"audit /proc/no/.*"):
         Audit(Path("/proc/no/such/place"), "lb1")
+
+
+def test_k1_an_audit_that_cannot_be_read_is_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K1: who asks always hears; a file may be renamed just when it is to be read."""
+    answers: list[Answer] = []
+
+    class Door:
+        async def reply(self, sender: bytes, answer: Answer) -> None:
+            answers.append(answer)
+
+    async def ask(audit: Audit) -> None:
+        state = NodeState(parse(ONE_VIP, "test.toml"))
+        questions = Questions(state, *cast(Any, (None, Door(), audit, None)))
+        command = Command(id="q", who="ann", action=ReadAudit())
+        await questions.answer(Asked(command, b"L1"))
+        await asyncio.gather(*questions._reading)
+
+    def gone(first: int, count: int) -> AuditPart:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "audit.jsonl.1")
+
+    with opened(tmp_path) as audit:
+        monkeypatch.setattr(audit, "part", gone)
+        asyncio.run(ask(audit))
+    (answer,) = answers
+    assert (answer.status, answer.error) == ("failed", "audit.jsonl.1: No such file or directory")

@@ -17,6 +17,7 @@ from agent.records.audit import Audit
 from agent.records.history import History
 from agent.wire.server import Server
 from console.model.store import Arrived, Inbox, Liveness, Reply, Store
+from console.model.tracks import added
 from shared import recording
 from shared.codec import answer_of, command_frames
 from shared.messages import Answer, Command, Drain, Event, HealthEvent, NodeSnapshot
@@ -49,7 +50,7 @@ def test_the_console_shows_what_is_true_all_along(jump: float) -> None:
         assert not store.take(Inbox(arrived)), "no event is missed for a clock"
         assert store.agents[LB1].liveness(100.0 + second) is Liveness.LIVE
     agent = store.agents[LB1]
-    rates = {rate for rate in agent.history["node"] if rate is not None}
+    rates = {rate for rate in added([agent.track("node")]) if rate is not None}
     assert len(rates) == 1, "one steady rate: before, over and after the jump"
     everything = tuple(told(second, jump)[1] for second in range(2 * AT))
     again = Answer(id="1", node="lb1", status="ok", revision=1, events=everything)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from shared import codec
 from shared import messages as m
 from shared.model import AddressError, Admin, Health, Protocol, endpoints
+from tests.tui.recorded import Fleet
 
 
 def counters(*numbers: int) -> m.Counters:
@@ -145,6 +146,8 @@ ACTIONS: dict[str, m.Action] = {
     ),
     "rollout-held": m.Rollout("held", said="drops +80/s"),
     "ring": m.RingOf("web"),
+    "config": m.ConfigOf(),
+    "flow": m.FlowOf("198.51.100.7", 40000, "10.200.0.1", 80, "tcp"),
     "trace": m.Trace(),
     "trace-filtered": m.Trace(
         vip="web",
@@ -174,6 +177,13 @@ COMMANDS = {
 ANSWER = m.Answer(id="1f", node="lb1", status="applied", revision=4, changes=(CHANGE,),
                   snapshots=(NODE,), events=(m.Event(**HEAD, wall=1e9, body=DROP),))  # fmt: skip
 
+CONFIG_ANSWER = m.Answer(id="21", node="lb1", status="ok", revision=4,
+                         config=m.Configured(3, {"vips.web.quorum": "2"}))  # fmt: skip
+FLOW_ANSWER = m.Answer(
+    id="22", node="lb1", status="ok", revision=4,
+    flow=m.FlowPlace("web", "flow", "track", 7, "10.3.1.2", "10.3.2.2", "stored", 1,
+                     (m.StoredFlow(0, "10.3.2.2", "open", 1.5),)),
+)  # fmt: skip
 RING_ANSWER = m.Answer(id="20", node="lb1", status="ok", revision=4,
                        ring=m.Ring("web", "a91f3c", ("10.3.1.2",), b"\0\0\xff\xff"))  # fmt: skip
 
@@ -182,6 +192,8 @@ def _golden() -> dict[str, str]:
     frames = {name: codec.telemetry_frames(message) for name, message in TELEMETRY.items()}
     frames |= {f"command-{n}": codec.command_frames(c) for n, c in COMMANDS.items()}
     frames["answer"] = codec.command_frames(ANSWER)
+    frames["answer-config"] = codec.command_frames(CONFIG_ANSWER)
+    frames["answer-flow"] = codec.command_frames(FLOW_ANSWER)
     frames["answer-ring"] = codec.command_frames(RING_ANSWER)
     return {name: " ".join(frame.hex() for frame in each) for name, each in frames.items()}
 
@@ -269,6 +281,24 @@ def test_a_damaged_command_is_itself_or_a_wire_error(name: str, data: st.DataObj
 def test_hostile_payloads(payload: bytes) -> None:
     with pytest.raises(codec.WireError):
         codec.command_of([b"\x01", payload])
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
+def test_no_number_that_is_none_comes_in(odd: float) -> None:
+    """K4: no age, rate or time can be made of it, and formatting it would end the console."""
+    node = Fleet("lb1").at(1.0)[0]
+    node = msgspec.structs.replace(node, at=odd)
+    with pytest.raises(codec.WireError, match="infinite, or none"):
+        codec.telemetry_of(codec.telemetry_frames(node))
+    answer = m.Answer(id="1", node="lb1", status="ok", revision=1, snapshots=(node,))
+    with pytest.raises(codec.WireError, match="infinite, or none"):
+        codec.answer_of(codec.command_frames(answer))
+
+
+def test_bytes_that_look_like_such_a_number_are_none() -> None:
+    looks = b"\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00"
+    answer = m.Answer(id="1", node="lb1", status="ok", revision=1, history=(looks,))
+    assert codec.answer_of(codec.command_frames(answer)) == answer
 
 
 def test_too_long_is_not_read() -> None:

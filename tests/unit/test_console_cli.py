@@ -6,9 +6,11 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,7 @@ import pytest
 
 from console.cli import main as cli
 from console.exits import Exit
-from shared.messages import ChangeEvent, Drain, RolloutRow, Undrain, Weight
+from shared.messages import ChangeEvent, Drain, Emptying, RolloutRow, Undrain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import DNS, REALS, WEB, Fleet, events
@@ -327,6 +329,61 @@ def test_no_text_of_others_steers_the_terminal(two: Pair, capsys: Capture) -> No
             assert "\x1b[" in said, "colours are ours"
 
 
+@pytest.mark.parametrize(
+    ("words", "code"), [(("drain", TARGET, "--yes"), Exit.FAILED), (("get", "real"), Exit.DONE)]
+)
+def test_a_reader_that_left_is_told_of_no_success(
+    two: Pair, words: tuple[str, ...], code: Exit
+) -> None:
+    """`remora drain ... | true` sent nothing: that is no exit 0."""
+    command = [sys.executable, "-m", "console", "-a", two[0].address, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (code, b"")
+    assert KEY not in two[0].fleet.admin
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_rollout_is_held_at_once_when_its_session_ends(two: Pair, number: int) -> None:
+    """K2: not after a minute in which nobody steers it."""
+    words = ("drain", TARGET, "--yes", "--canary", "lb1", "--soak", "60s")
+    agents = [word for agent in two for word in ("-a", agent.address)]
+    command = [sys.executable, "-m", "console", *agents, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        ticking(two, lambda: KEY in two[0].fleet.admin)
+        process.send_signal(number)
+        ticking(two, lambda: process.poll() is not None)
+        assert process.returncode == Exit.INTERRUPTED
+        assert process.stderr is not None
+        assert b"is HELD: remora op resume" in process.stderr.read()
+    assert [row.state for agent in two for row in agent.fleet.rollouts] == ["held", "held"]
+    assert KEY not in two[1].fleet.admin
+
+
+def ticking(agents: Pair, fact: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not fact():
+        assert time.monotonic() < deadline
+        for agent in agents:
+            agent.tick()
+        time.sleep(0.05)  # between two intervals of the agents
+
+
+def test_a_name_that_two_nodes_have_means_neither(tmp_path: Path, capsys: Capture) -> None:
+    """K2: a copied config, or an agent that lies, must not be drained along with the node."""
+    one, other = (FakeAgent(tmp_path / name, Fleet("lb1")) for name in ("a", "b"))
+    with one, other:
+        assert remora("drain", "node/lb1", "--yes", agents=(one, other)) == Exit.USAGE
+        assert "2 agents call themselves so" in capsys.readouterr().err
+        assert remora("drain", "lb1", "--yes", agents=(one, other)) == Exit.USAGE
+        assert remora("status", agents=(one, other)) == Exit.FAILED
+        assert "is called as another agent is" in capsys.readouterr().out
+    assert one.changes == other.changes == []
+
+
 def test_stages_want_a_canary(two: Pair, capsys: Capture) -> None:
     """Not a node is asked, let alone all of them changed at once."""
     assert remora("drain", TARGET, "--yes", "--batch", "1", agents=two) == Exit.USAGE
@@ -420,6 +477,19 @@ def test_wait_for_drained(two: Pair, capsys: Capture) -> None:
     words = ("drain", TARGET, "--yes", "--wait=drained", "--timeout", "5")
     assert remora(*words, agents=two) == Exit.DONE
     assert "0 live flows" in capsys.readouterr().err
+
+
+def test_wait_is_for_flows_that_were_not_heard_of_yet(two: Pair, capsys: Capture) -> None:
+    """None counted is not none left while the agent does not say that the real is empty."""
+    words = ("drain", TARGET, "--yes", "--wait=drained", "--timeout", "0.6")
+    for agent in two:
+        agent.fleet.flows[KEY] = 0
+        agent.fleet.emptying[KEY] = Emptying(4000.0, 0, -1, -1, 0.0, 0.0, "")
+    assert remora(*words, agents=two) == Exit.TIMED_OUT
+    assert "0 live flows (no estimate yet) when the time was over" in capsys.readouterr().err
+    for agent in two:
+        agent.fleet.emptying[KEY] = Emptying(4000.0, 0, 0, 0, 4300.0, 0.0, "")
+    assert remora(*words, agents=two) == Exit.DONE
 
 
 def test_wait_times_out(two: Pair, capsys: Capture) -> None:

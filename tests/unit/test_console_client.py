@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 
 from console.model.store import Inbox, Liveness, Reply
+from console.wire import traffic
 from console.wire.client import Client
-from shared.messages import Drain, Look, NodeSnapshot
+from shared.messages import Answer, Command, Drain, Look, NodeSnapshot
 from shared.model import AddressError, Admin, endpoints
+from shared.recording import Record
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import Fleet
 
@@ -89,8 +92,11 @@ def test_k1_every_step_comes_even_if_an_answer_is_lost(
     assert agent.fleet.revision == 8
 
 
-def test_k1_a_step_that_does_not_come_is_not_made_up(agent: FakeAgent, client: Client) -> None:
+def test_k1_a_step_that_does_not_come_is_not_made_up(
+    agent: FakeAgent, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last thing that is known is that it was applied, and more was to come."""
+    monkeypatch.setattr(traffic, "NEXT_STEP", 1.0)
     agent.silent_about = "verified"
     with agent:
         id_ = client.send(agent.address, DRAIN, steps=True, timeout=0.5)
@@ -101,8 +107,9 @@ def test_k1_a_step_that_does_not_come_is_not_made_up(agent: FakeAgent, client: C
 
 
 def test_k1_a_refused_repetition_says_nothing_of_what_was_accepted(
-    agent: FakeAgent, client: Client
+    agent: FakeAgent, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(traffic, "NEXT_STEP", 2.5)
     agent.silent_about, agent.refuses_repetitions = "verified", "rate"
     with agent:
         id_ = client.send(agent.address, DRAIN, steps=True, timeout=2.5)
@@ -208,3 +215,41 @@ def test_many_agents_at_once_and_none_is_overlooked(tmp_path: Path) -> None:
                 heard |= {arrived.address for arrived in inbox.arrived}
                 answered |= {ids[r.id] for r in inbox.replies if r.id in ids and r.answer}
             assert len(heard) == len(answered) == 25
+
+
+def test_no_agent_answers_for_another(tmp_path: Path) -> None:
+    """K4: ids are counted up, so a compromised agent can guess those that others were sent."""
+    one, other = (FakeAgent(tmp_path / name, Fleet(name)) for name in ("lb1", "lb2"))
+    other.deaf = True
+    answer = one.answer
+
+    def forged(command: Command) -> Answer:
+        prefix, _, number = command.id.partition("-")
+        found = answer(command)
+        if isinstance(command.action, Look):
+            return found
+        return msgspec.structs.replace(found, id=f"{prefix}-{int(number) + 1}")
+
+    one.answer = forged  # type: ignore[method-assign]
+    client = Client([one.address, other.address], "test@here")
+    with one, other:
+        client.send(one.address, DRAIN, timeout=1.0)
+        second = client.send(other.address, DRAIN, timeout=1.0)
+        assert reply_to(client, second).answer is None
+    client.close()
+
+
+def test_a_thread_that_failed_is_not_taken_for_silent_agents(agent: FakeAgent) -> None:
+    def full(record: Record) -> None:
+        raise OSError(28, "No space left on device")
+
+    client = Client([agent.address], "test@here", topics={"node"}, tap=full)
+    with agent:
+        deadline = time.monotonic() + 10
+        while client._thread.is_alive():
+            assert time.monotonic() < deadline, "never: a message came"
+            agent.tick()
+            client._thread.join(0.1)
+        with pytest.raises(OSError, match="No space"):
+            client.wait(10)
+    client.close()

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from array import array
 
+import pytest
+
+from console.model.objects import ObjectError
 from console.model.recording import inbox
 from console.model.store import Arrived, Inbox, Reply, Store
 from console.planning.plan import Answered, effects
+from console.planning.wish import as_told
 from console.views import what_if
 from console.views.operations import operation_lines, operations, undoable
 from console.views.problems import problems
@@ -185,3 +189,16 @@ def test_every_answer_is_a_row() -> None:
     assert (rows[0].live_flows, rows[0].reals_left) == (5, 2)
     assert rows[1].why == "last-healthy no real left"
     assert rows[2].moved is None
+
+
+@pytest.mark.parametrize("text", ["", "drain", "reload node/lb1", "drain peer/x"])
+def test_a_line_that_says_nothing_ends_no_console(text: str) -> None:
+    """K4: of a newer or a broken agent; in the list of operations as in a plan."""
+    store = Store([LB1])
+    body = ChangeEvent("ann@jump", "drain real/10.3.1.2@web", "applied", 7, undo=(text,))
+    store.take(Inbox([Arrived(LB1, Fleet("lb1").event(0, 1.0, body), 1.0)]))
+    (found,) = operations(list(store.agents.values()), 1.0)
+    with pytest.raises(ObjectError):
+        as_told(found.undo, "undo it")
+    with pytest.raises(ObjectError, match="do not say how"):
+        as_told([(LB1, "lb1", ())], "go on")

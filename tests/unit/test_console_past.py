@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import json
+import stat
+import struct
 import threading
 import time
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +23,7 @@ from console.exits import Exit, VerbError
 from console.format import clock
 from console.model.moment import moment
 from console.model.store import Arrived, Inbox, Liveness, Store
+from console.model.tracks import added
 from console.wire.archive import Archive
 from console.wire.client import Client
 from console.wire.hour import recalled
@@ -107,12 +112,31 @@ def test_times() -> None:
     assert moment("-5m", now) == now - 300
 
 
+@pytest.mark.parametrize("text", ["99999999999d", "0001-01-01T00:00:00+23:00", "1800-01-01"])
+def test_times_that_are_none(text: str) -> None:
+    with pytest.raises(VerbError, match="must be a time"):
+        moment(text, WALL)
+
+
 def test_an_archive_takes_no_commands(file: Path) -> None:
     with file.open("rb") as source:
         archive = Archive(recording.read(source), WALL + 60, [LB1, LB2])
     id_ = archive.send(LB1, Drain(node=True))
     (reply,) = archive.take().replies
     assert (reply.id, reply.answer and reply.answer.status) == (id_, "refused")
+
+
+def test_waiting_for_what_will_not_come_costs_no_processor(file: Path) -> None:
+    with file.open("rb") as source:
+        archive = Archive(recording.read(source), WALL + 60, [LB1, LB2])
+    assert archive.wait(30.0).arrived, "what is there comes at once"
+    before, began = time.thread_time(), time.monotonic()
+    assert archive.wait(0.3) == Inbox()
+    assert time.monotonic() - began >= 0.3
+    assert time.thread_time() - before < 0.1
+    archive.send(LB1, Look())
+    assert archive.wait(30.0).replies
+    assert cli.main(["events", "-f", "--from", str(file)]) == Exit.USAGE
 
 
 def test_playback_jumps_and_stands_still(file: Path) -> None:
@@ -144,6 +168,20 @@ def test_a_damaged_block_is_a_gap_not_an_end(file: Path) -> None:
     store = Store(playback.addresses)
     store.take(playback.take())
     assert store.agents[LB1].node is not None
+
+
+@pytest.mark.parametrize("raw", [0, 5, 1 << 20])
+def test_a_block_that_lies_is_a_gap(raw: int) -> None:
+    """K4: a compromised agent's history, with the right checksum: no bomb, no zlib.error."""
+    bomb = zlib.compress(bytes(64 << 20), 9)
+    for body in (b"no zlib", bomb):
+        head = struct.pack(">4sIIddI", b"rblk", len(body), raw, 0.0, 1.0, zlib.crc32(body))
+        tracemalloc.start()
+        with pytest.raises(recording.RecordingError):
+            recording.unblock(head + body)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 16 << 20, f"{peak} bytes for a block of {len(body)}"
 
 
 def test_not_a_recording(tmp_path: Path) -> None:
@@ -180,6 +218,7 @@ def test_record_keeps_every_message(
         found = [r for r in recording.read(source) if r.frames[0] == b"node"]
     assert len(found) >= 10, "each, not only the newest"
     assert cli.main(words) == Exit.FAILED, "a recording is never overwritten"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600, "packets of clients are in it"
 
 
 # ---- the agents' own last hour
@@ -285,6 +324,6 @@ def test_a_clock_that_jumps_an_hour_changes_no_rate() -> None:
         assert isinstance(node, NodeSnapshot)
         jumped = msgspec.structs.replace(node, wall=node.wall + (3600.0 if second > 9 else 0.0))
         store.take(Inbox([Arrived(LB1, jumped, 100.0 + second)]))
-    rates = {rate for rate in store.agents[LB1].history["node"] if rate is not None}
+    rates = {rate for rate in added([store.agents[LB1].track("node")]) if rate is not None}
     assert len(rates) == 1, "one steady rate, before, over and after the jump"
     assert store.agents[LB1].liveness(120.0) is Liveness.LIVE

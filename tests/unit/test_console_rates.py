@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console import format as fmt
-from console.model.rates import Samples, Sum, rate, share, total
+from console.model.rates import HISTORY_SECONDS, Samples, Sum, rate, rates, share, total
+from console.model.tracks import EMPTY, added, recorded
 from shared.messages import NodeSnapshot
 from tests.tui.recorded import Fleet
 
@@ -162,3 +163,56 @@ def test_clock_and_count() -> None:
     assert fmt.clock(1_790_000_000.07, digits=2) == "14:13:20.07"
     assert fmt.count(65537) == "65 537"
     assert fmt.bar(0.5, 4) == "██░░"
+
+
+def test_rates_of_several_counters_are_each_as_of_one() -> None:
+    before, after = (1, 2, 3), (3, 1, 3)
+    assert rates(before, after, 2.0) == tuple(
+        rate(b, a, 2.0) for b, a in zip(before, after, strict=True)
+    )
+    assert rates(None, after, 2.0) == rates(before, after, 0.0) == (None, None, None)
+
+
+# ---- tracks
+
+
+def test_tracks_add_up_second_by_second() -> None:
+    one = recorded(recorded(EMPTY, 1.5), 2.0)
+    other = recorded(recorded(EMPTY, 10.0), 20.0)
+    assert added([one, other])[-3:] == [None, 11.5, 22.0]
+    assert len(added([one, other])) == HISTORY_SECONDS
+
+
+def test_a_second_that_one_node_does_not_know_is_unknown_in_the_sum() -> None:
+    one = recorded(recorded(EMPTY, 5.0), None)
+    other = recorded(recorded(EMPTY, 5.0), 5.0)
+    assert added([one])[-2:] == [5.0, None]
+    assert added([one, other])[-2:] == [10.0, None]
+    assert set(added([])) == {None}
+
+
+def test_a_track_forgets_what_is_older_than_a_minute() -> None:
+    track = EMPTY
+    for second in range(200):
+        track = recorded(track, float(second))
+    assert added([track]) == [float(second) for second in range(140, 200)]
+
+
+def test_no_rate_however_large_reaches_the_second_beside_it() -> None:
+    track = recorded(recorded(recorded(EMPTY, 7.0), 1e300), 7.0)
+    found = added([track] * 500)
+    assert (found[-3], found[-1]) == (3500.0, 3500.0)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [
+        (None, "-"), (0.0, "0.0%"), (0.0004, "<0.1%"), (0.0006, "0.1%"), (0.334, "33.4%"),
+        (0.999, "99.9%"), (0.9996, ">99.9%"), (1.0, "100.0%"), (sum([0.1] * 10), "100.0%"),
+    ],
+)  # fmt: skip
+def test_a_little_is_not_nothing_and_nearly_all_is_not_all(
+    fraction: float | None, text: str
+) -> None:
+    """99.96 % of flows that were found is not all of them, and 400 misses a second are some."""
+    assert fmt.percent(fraction) == text

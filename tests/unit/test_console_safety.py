@@ -14,7 +14,7 @@ from console.model.objects import ObjectError
 from console.planning import wish
 from console.planning.arming import Arming, ArmingError, minutes
 from console.planning.wish import Order, Target
-from console.settings import load
+from console.settings import SettingsError, load
 from console.tui.appearance import Appearance, read
 from console.tui.keys import BY_ID, KEYS, PLAN, KeymapError, remapped
 from console.tui.trail import START, Place, Trail
@@ -255,3 +255,11 @@ def test_contexts_are_clusters_with_a_name_and_a_colour(tmp_path: Path) -> None:
     file.write_text(CONFIG.replace('theme = "light"', 'theme = "pink"'))
     with pytest.raises(VerbError, match="theme: 'pink'"):
         load((), str(file), {})
+
+
+def test_a_context_that_no_file_has_is_not_passed_over(tmp_path: Path) -> None:
+    """K2: `REMORA_CONTEXT=prod` means prod's limits, not whatever agents the environment names."""
+    place = {"XDG_CONFIG_HOME": str(tmp_path), "REMORA_AGENTS": "ipc:///run/remora/lb1"}
+    assert load((), None, place).agents == ("ipc:///run/remora/lb1",)
+    with pytest.raises(SettingsError, match="No such file"):
+        load((), None, {**place, "REMORA_CONTEXT": "prod"})

@@ -285,3 +285,20 @@ def test_the_verbs_that_look_import_no_textual(two: Pair) -> None:
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
     assert time.monotonic() - began < 30
+
+
+def test_no_name_of_an_agent_is_a_command_of_the_shell(tmp_path: Path) -> None:
+    """K4: what Tab puts on the command line is run when Enter is pressed."""
+    place = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    kept = ["node/lb1", "real/2001:db8::1@web"]
+    names.keep({"node": [*kept, "node/x;reboot", "node/$(id)", "node/*", "node/a b"]}, place)
+    assert names.kept(place) == {"node": kept}
+
+
+def test_signs_that_a_locale_has_not_end_no_verb(two: Pair) -> None:
+    command = [sys.executable, "-m", "console", "-a", two[0].address, "get", "node"]
+    done = subprocess.run(
+        command, env={"PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "? up" in done.stdout

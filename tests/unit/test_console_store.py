@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from console.model import objects, recording, rows
 from console.model.eventlog import EVENTS_KEPT, EventLog
 from console.model.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, Store
+from console.model.tracks import added
 from console.views import columns, details, tables
 from console.views.columns import Column
 from console.views.problems import problems
@@ -121,7 +122,7 @@ def test_never_heard_and_foreign() -> None:
 
 def test_sparklines_remember_a_minute() -> None:
     store = store_of(Fleet("lb1"), seconds=100)
-    history = store.agents[LB1].history["vip/web"]
+    history = added([store.agents[LB1].track("vip", "web")])
     assert len(history) == 60
     assert set(history) == {1000}
 

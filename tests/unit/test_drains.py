@@ -140,6 +140,27 @@ def test_without_anything_to_tell_the_routers_it_withdraws_at_once() -> None:
 # ---- a VIP
 
 
+def test_an_event_says_why_a_route_went(world: World) -> None:
+    """An operator's own drain, or a VIP that was removed, is no loss of a quorum."""
+
+    def last() -> tuple[str, bool, str]:
+        event = [e for e in world.events if isinstance(e, RouteEvent)][-1]
+        return event.address, event.announced, event.why
+
+    world.ask(Drain(vip="mail"), id="a")
+    for _ in range(4):
+        world.count(packets=0)
+    assert last() == (str(MAIL_ADDRESS), False, "VIP draining")
+    world.ask(Undrain(vip="mail"), id="b")
+    assert last() == (str(MAIL_ADDRESS), True, "quorum met")
+    world.reload(ONE_VIP, id="c")
+    assert last() == (str(MAIL_ADDRESS), False, "no VIP has it any more")
+    for real in REALS:
+        for _ in range(3):
+            world.probe(real, ok=False)
+    assert last() == (str(VIP_ADDRESS), False, "quorum lost")
+
+
 def test_h3_a_vip_drain_is_about_its_route_only(world: World) -> None:
     world.ask(Drain(vip="mail"))
     assert GRACEFUL_SHUTDOWN in world.routes[MAIL_ADDRESS].communities
@@ -221,6 +242,57 @@ def test_a_drain_says_how_alive_the_last_flows_are(world: World) -> None:
     assert watched.silence is None
 
 
+@pytest.mark.parametrize("table", ["changed", "track"])
+def test_f1_a_real_is_empty_when_no_flow_is_left_that_is_not_stored(table: str) -> None:
+    """F1: with `changed`, a flow has no entry till its next packet: none counted is not none left.
+    So is it under pressure, whatever the table is to hold."""
+    world = World(ONE_VIP.replace("port = 80\n", f'port = 80\nflow_table = "{table}"\n'))
+    world.all_up()
+    web = world.director.state.vips["web"]
+    web.pressure = web.pressure._replace(on=table == "track")
+    world.count(flows={})
+    world.ask(Drain(real=REALS[0], vip="web"))
+    for flows in (0, 0, 3, 5, 0):  # silent ones are heard of, then they end
+        world.count(flows={REALS[0]: flows})
+    watched = web.reals[ip_address(REALS[0])].emptying
+    assert watched is not None
+    assert (watched.at_start, watched.empty_at) == (5, 0.0)
+    assert emptying.seconds_left(watched) == math.inf
+    assert not said(world)
+    world.count(flows={}, seconds=world.config.node.flow_idle)
+    assert said(world) == [(f"drain real/{REALS[0]}@web", "empty after 305 s, 5 flows ended")]
+
+
+def test_k2_a_real_whose_flows_are_not_all_stored_is_drained_before_it_is_cut() -> None:
+    """K2: none counted is not none there; once it was found empty it may go."""
+    world = World(ONE_VIP.replace("port = 80\n", 'port = 80\nflow_table = "changed"\n'))
+    world.all_up()
+    world.count(flows={})
+    no = world.ask(Disable(real=REALS[0], vip="web"), id="a")
+    assert (no.status, no.guard) == ("refused", "live-flows")
+    assert f"not all flows are stored (flow_table), and {REALS[0]} may have some" in no.error
+    world.ask(Drain(real=REALS[0], vip="web"), id="b")
+    for _ in range(2):
+        world.count(flows={}, seconds=world.config.node.flow_idle)
+    assert world.ask(Disable(real=REALS[0], vip="web"), id="c").status == "applied"
+
+
+def test_k2_a_vip_without_stored_flows_that_is_busy_does_not_go_unnoticed() -> None:
+    dns = vip("dns", "10.200.0.2", 53, REALS).replace(
+        "port = 53", 'port = 53\nflow_table = "compute"'
+    )
+    world = World(ONE_VIP + dns)
+    world.all_up()
+    for packets in (100.0, 100.0):
+        world.count(packets=packets)
+    no = world.reload(ONE_VIP, id="a")
+    assert (no.status, no.guard) == ("refused", "live-flows")
+    assert "dns: not all flows are stored (flow_table), and 100 packets/s may" in no.error
+    for _ in range(2):
+        world.count(packets=0.0)
+    assert world.reload(ONE_VIP, id="b").status == "applied"
+
+
 def test_a_drain_that_grows_again_is_not_empty() -> None:
     watched = emptying.counted(emptying.begin(0.0, 1), 0, 1.0)
     assert watched.empty_at == 1.0
@@ -249,6 +321,38 @@ def test_an_empty_real_is_not_killed(world: World) -> None:
         world.count(flows={})
     assert world.flags(REALS[0]) == REAL_DRAINING
     assert said(world)[-1][1] == "nothing left to do"
+
+
+def test_a_deadline_is_that_of_the_address_however_it_is_written() -> None:
+    toml = TOML.replace("[[bgp.peers]]", 'next_hop6 = "2001:db8::2"\n[[bgp.peers]]')
+    world = World(toml + vip("six", "2001:db8:200::1", 80, ["2001:db8:3::a", "2001:db8:3::b"]))
+    world.all_up()
+    world.ask(Drain(real="2001:DB8:3:0::A", vip="six", deadline=10, then="kill"))
+    (due,) = world.director.state.pending
+    assert [override.real for override in due.pending.back] == ["2001:db8:3::a"]
+
+
+def test_a_real_that_drains_already_can_be_given_a_deadline(world: World) -> None:
+    """And another one, in place of the first; without one there is nothing to do."""
+    world.ask(Drain(real=REALS[0], vip="web"), id="a")
+    assert world.ask(Drain(real=REALS[0], vip="web"), id="b").status == "unchanged"
+    world.count(flows={REALS[0]: 7})
+    for id_, seconds in (("c", 100), ("d", 10)):
+        answer = world.ask(Drain(real=REALS[0], vip="web", deadline=seconds, then="kill"), id=id_)
+        assert answer.status == "applied"
+        assert [due.at - world.now for due in world.director.state.pending] == [seconds]
+    assert world.flags(REALS[0]) == REAL_DRAINING
+    for _ in range(10):
+        world.count(flows={REALS[0]: 7})
+    assert world.flags(REALS[0]) == REAL_DOWN
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 1e9])
+def test_a_deadline_that_is_no_time_is_refused(world: World, seconds: float) -> None:
+    """Not a number is never over, a negative one at once: flows would be killed, or never."""
+    answer = world.ask(Drain(real=REALS[0], deadline=seconds, then="kill"))
+    assert (answer.status, world.director.state.pending) == ("refused", [])
+    assert answer.error == f"--deadline {seconds:g}: must be 1 second to 30 days"
 
 
 def test_an_undrain_takes_the_deadline_away(world: World) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import get_args
 
 import pytest
@@ -71,6 +72,8 @@ def test_k2_roles(role: Role, action: Look | Drain, passes: bool) -> None:
         (command(sent=WALL - 31), "too-old"),
         (command(sent=WALL + 31), "clock"),
         (command(deadline=WALL - 1), "too-old"),
+        (command(deadline=math.nan), "too-old"),
+        (command(sent=math.nan), "too-old"),
         (command(deadline=WALL + 1), ""),
     ],
 )

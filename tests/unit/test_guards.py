@@ -55,6 +55,17 @@ def test_k2_a_guard_is_passed_by_its_name_only() -> None:
     assert four.remembered[-1].command.allow == ("blast-radius",)
 
 
+def test_k2_each_guard_has_its_own_say() -> None:
+    """To pass the quorum's guard does not pass the blast radius's along with it."""
+    web = vip("web", "10.200.0.1", 80, FOUR, quorum=3)
+    action = drain(*FOUR[:3])
+    assert refused(world(web).ask(action, id="a")) == "min-healthy"
+    allowed = world(web).ask(action, id="b", allow=["min-healthy"], why="fire")
+    assert refused(allowed) == "blast-radius"
+    both = ["min-healthy", "blast-radius"]
+    assert world(web).ask(action, id="c", allow=both, why="fire").status == "applied"
+
+
 def test_k2_blast_radius_0_is_none() -> None:
     assert world(guards="fresh = 0\nblast_radius = 0").ask(drain(*FOUR[:3])).status == "applied"
 

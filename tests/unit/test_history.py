@@ -84,6 +84,24 @@ def test_a_disk_that_refuses_costs_history_only() -> None:
     assert seconds_of(history.blocks(START, START + 100)), "what is not written yet"
 
 
+def test_a_disk_that_hangs_takes_one_thread_and_not_all_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads are few and shared: checks of files, configs and read-backs wait for one too."""
+    monkeypatch.setattr(module, "MOST_WAITING", 4 * FULL)
+    history = History(tmp_path, 1 << 30)
+    large = [Record(START + n, "lb1", (b"real", b"\1", bytes(FULL))) for n in range(12)]
+    assert history.add(large[0])
+    hanging = history.take()
+    assert [history.add(record) for record in large[1:10]] == [False] * 9
+    assert history.failed > 0, "what was too much was let go, and counted"
+    assert len(seconds_of(history.blocks(START, START + 20))) <= 5
+    history.write(hanging)
+    assert history.add(large[10]), "its turn again"
+    history.write(history.take())
+    assert seconds_of(history.blocks(START - 1, START + 20))[-1] == 10
+
+
 def test_a_large_node_waits_for_no_block(tmp_path: Path) -> None:
     """What is not written yet is memory: never much more than FULL."""
     history = History(tmp_path, 1 << 30)

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from enum import Enum
 
 import msgspec
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from agent.wire import metrics
 from agent.wire.exposition import FAMILIES, Seen
 from agent.wire.metrics import metric
 from shared.messages import (
@@ -142,7 +144,8 @@ def variants(value: object, path: str = "") -> Iterator[tuple[str, object]]:
         yield path, another(value)
 
 
-def test_all_that_is_published_is_exposed() -> None:
+def test_all_that_is_published_is_exposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_YIELD", 0)
     now = full()
     as_it_is = text_of(now)
     unseen = {

@@ -263,6 +263,37 @@ def test_f7_a_flood_is_told_and_over_only_after_a_calm(world: World) -> None:
     assert world.director.state.vips["web"].pressure.seconds == 22
 
 
+def test_f7_a_flood_of_udp_is_one_for_as_long_as_it_lasts() -> None:
+    """Under pressure the program cannot tell a first packet of UDP: none counted is no calm."""
+    world = World(ONE_VIP.replace("port = 80\n", 'port = 80\nprotocol = "udp"\n'))
+    world.all_up()
+    sent, begun = np.zeros(512, np.uint64), np.zeros(512, np.uint64)
+    (number,) = world.vips.values()
+    (key,) = world.vips
+
+    def second(packets: int, new_flows: int) -> bool:
+        world.now += 1
+        sent[number] += np.uint64(packets)
+        begun[number] += np.uint64(new_flows)
+        live = np.zeros(4096, np.int64)
+        world.tell(b.Counted(live, begun.copy(), ENTRIES, sent.copy()))
+        return world.placings[key].pressure
+
+    assert [second(200, 5) for _ in range(3)] == [False] * 3
+    assert second(500, 305), "the flood begins"
+    assert [second(500, 0) for _ in range(60)] == [True] * 60, "and goes on"
+    assert [second(200, 0) for _ in range(10)] == [True] * 10
+    assert not second(200, 0), "calm for ten seconds"
+
+
+def test_a_number_with_another_vip_makes_no_flood(world: World) -> None:
+    """Its totals begin at 0 again: less than before is none, not 2^64."""
+    count(world, 1_000_000)
+    count(world, 0)
+    count(world, 50)
+    assert not world.placings[WEB].pressure
+
+
 def test_f7_only_the_vip_that_causes_it() -> None:
     calm, limit = pressure.Pressure(), pressure.most(2, 500, 10.0)
     assert limit == 100

@@ -138,7 +138,8 @@ UNLIMITED = Limits(files=65536, memlock=None)
 NODE_TABLE: list[tuple[dict[str, Any], str, str, str, str]] = [
     ({"root": False}, "root", "fail", "not root", "sudo"),
     ({**kernel(release="5.4.0"), "limits": UNLIMITED}, "kernel", "fail", "5.4.0 cannot", "6.1"),
-    (kernel(release="5.15.0"), "kernel", "warn", "older than any that is tested", "6.1"),
+    (kernel(release="5.15.0"), "kernel", "fail", "5.15.0 cannot load the program", "6.1"),
+    (kernel(release="5.18.0"), "kernel", "warn", "older than any that it is meant for", "6.1"),
     ({**kernel(release="odd"), "limits": UNLIMITED}, "kernel", "fail", "Linux odd", "6.1"),
     (kernel(errors={"maps": "", "ring buffer": "invalid argument"}), "bpf", "fail",
      "refuses it (invalid argument)", "6.1"),

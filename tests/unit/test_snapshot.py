@@ -36,12 +36,14 @@ def reading(cpus: int = 2) -> Reading:
     totals["flow_miss_syn"] = [3, 4]
     totals["flow_miss_udp"] = [1, 0]
     totals["flow_miss_other"] = [0, 2]
+    vips = np.arange(abi.MAX_VIPS * 4, dtype=np.uint64).reshape(-1, 4)
+    vips[4:, 2] = 0
     totals["drops"][:, 1] = [5, 2]
     queues = np.zeros((cpus, abi.QUEUES), np.uint64)
     queues[:, 0] = [100, 23]
     return Reading(
         at=12.5, wall=1e9, totals=totals,
-        vips=np.arange(abi.MAX_VIPS * 4, dtype=np.uint64).reshape(-1, 4),
+        vips=vips,
         reals=np.arange(abi.MAX_REALS * 4, dtype=np.uint64).reshape(-1, 4),
         capacity=1024, occupied=9, live=7, cpu_seconds=0.5, rss_bytes=1 << 20,
         queues=queues,
@@ -70,7 +72,12 @@ def test_one_complete_snapshot_of_every_topic() -> None:
     assert set(made) == {"node", "vip", "real", "cpu", "flowtable", "drop"}
     node, vips, reals = made["node"], made["vip"], made["real"]
     assert isinstance(node, m.NodeSnapshot)
-    assert (node.rx_packets, node.drop_packets, node.new_flows, node.flow_misses) == (123, 7, 8, 10)
+    assert (node.rx_packets, node.drop_packets, node.new_flows, node.flow_misses) == (
+        123,
+        7,
+        32,
+        10,
+    )
     assert (node.reals, node.reals_up, node.vips_announced, node.revision) == (3, 2, 1, 1)
     assert isinstance(vips, m.VipSnapshot)
     assert vips.vips[0].packets == 4, "column 0 of vip_num 1"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from ipaddress import ip_network
 from typing import Any
 
@@ -175,6 +176,22 @@ def test_whatever_comes_is_meant_or_refused(action: Trace) -> None:
     except Refused:
         return
     packed_trace(wanted, TICKS, 0)
+
+
+@given(st.builds(
+    Trace, vip=st.sampled_from(["", "web"]), protocol=st.sampled_from(sorted(tracing.PROTOCOLS)),
+    source=st.ip_addresses(v=4).map(str), destination=st.sampled_from(["", "198.51.100.0/24"]),
+    source_port=st.integers(0, 65535), destination_port=st.integers(0, 65535),
+    one_in=st.integers(1, tracing.MAX_ONE_IN), rate=st.integers(1, tracing.MAX_RATE),
+    seconds=st.floats(0, tracing.LONGEST, exclude_min=True),
+))  # fmt: skip
+def test_all_within_the_bounds_is_meant_and_fits(action: Trace) -> None:
+    """Nothing of it is cut off on the way into the map."""
+    packed = packed_trace(tracing.meant(_STATE, action), TICKS, 0)
+    assert packed.one_in == action.one_in
+    ports = bytes(packed)[64:68]  # in the order of the wire
+    assert ports == struct.pack("!HH", action.source_port, action.destination_port)
+    assert packed.until == round(action.seconds * TICKS)
 
 
 _WORLD = World()

@@ -77,7 +77,10 @@ def outer(real: str, inner: bytes, *, gue: bool, **changes: Any) -> bytes:  # no
         fields = {"src": "100::5", "dst": real, "hlim": 64, "nh": number, "fl": 3}
     fields.update(changes)
     head = IPv6(**fields) if ":" in real else IP(**fields)
-    return bytes(Ether(type=0x86DD if ":" in real else 0x0800) / head / carried)
+    # Without its own addresses scapy asks the network for them, and waits.
+    ether = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+    ether.type = 0x86DD if ":" in real else 0x0800
+    return bytes(ether / head / carried)
 
 
 @pytest.mark.parametrize("gue", [False, True], ids=["ipip", "gue"])

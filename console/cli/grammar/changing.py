@@ -12,7 +12,7 @@ def add(verbs: Verbs) -> None:
     _add_planned(verbs)
     text = "makes a plan and changes nothing; `apply` takes its -o json"
     plan = verbs.add_parser("plan", help=text, description=f"{text.capitalize()}.")
-    _add_planned(plan.add_subparsers(dest="verb", metavar="VERB", required=True))
+    _add_planned(plan.add_subparsers(dest="verb", metavar="VERB", required=True, prog=plan.prog))
     plan.set_defaults(made="plan")
     apply = add_verb(
         verbs, "apply", "makes things as a file says: a plan (not older than a minute), or states"

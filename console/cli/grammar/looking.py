@@ -13,6 +13,7 @@ VIEWS = (
 
 def add(verbs: Verbs) -> None:
     _add_watching(verbs)
+    _add_flow(verbs)
     _add_tracing(verbs)
 
 
@@ -32,11 +33,33 @@ def _add_watching(verbs: Verbs) -> None:
     watch.add_argument("--every", type=seconds, default=2.0, metavar="SECONDS", help="(2)")
     watch.add_argument("--count", type=int, default=0, metavar="N", help="blocks, then leave")
     diff = add_verb(
-        verbs, "diff", "whether all nodes place flows alike; exit 0 yes, 1 no, 2 trouble"
+        verbs, "diff", "whether nodes place flows alike, are configured alike; exit 0 yes, 1 no, "
+        "2 trouble"
+    )  # fmt: skip
+    diff.add_argument("what", choices=("ring", "config"))
+    diff.add_argument("about", nargs="*", metavar="VIP|NODE", help="of ring a VIP, of config nodes")
+    diff.add_argument("--file", metavar="FILE", help="config: what runs, with this file")
+    diff.add_argument("--disk", action="store_true", help="config: what runs, with the node's file")
+    diff.add_argument(
+        "--all", action="store_true", help="config: also keys that are each node's own"
     )
-    diff.add_argument("what", choices=("ring",))
-    diff.add_argument("vip", nargs="?", metavar="VIP")
     diff.add_argument("-o", "--output", choices=("table", "json"), default="table")
+
+
+def _add_flow(verbs: Verbs) -> None:
+    flow = add_verb(
+        verbs, "flow", "where a flow goes, on each node; exit 0 to one real, 1 not: nothing is sent"
+    )
+    flow.add_argument("source", metavar="ADDRESS:PORT", help="of the client")
+    flow.add_argument(
+        "destination",
+        metavar="VIP",
+        help="ADDRESS:PORT/tcp, ADDRESS:PORT/udp, vip/NAME, or vip/NAME:PORT of one with all ports",
+    )
+    flow.add_argument(
+        "--node", action="append", default=[], metavar="NAME", help="lb1 or 'lb*'; repeatable"
+    )
+    flow.add_argument("-o", "--output", choices=("table", "json"), default="table")
 
 
 def _add_tracing(verbs: Verbs) -> None:

@@ -64,7 +64,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--ascii", action="store_true", help="of the console: no other signs")
     top.add_argument("--theme", choices=THEMES, help="of the console (dark)")
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    # With a name given none is made of the usage, which takes shutil and all its compressors.
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs", prog=top.prog)
     reading.add(verbs)
     looking.add(verbs)
     changing.add(verbs)

@@ -19,25 +19,32 @@ TROUBLE = 2
 
 def diff(session: Session, arguments: Namespace) -> int:
     """Exit 0: equal; 1: some differ; 2: some agent did not answer.  Raises VerbError."""
+    if arguments.what == "config":
+        from console.cli.verbs import config_diff
+
+        return config_diff.diff(session, arguments)
+    if len(arguments.about) > 1 or arguments.file is not None or arguments.disk or arguments.all:
+        raise VerbError("diff ring takes one VIP, or none for all; the flags are of diff config")
+    vip = arguments.about[0].removeprefix("vip/") if arguments.about else ""
     session.look()
     now = time.monotonic()
     names = dict.fromkeys(row.name for a in session.agents if a.vips for row in a.vips.vips)
-    if arguments.vip and arguments.vip not in names:
-        raise VerbError(f"{arguments.vip}: no such VIP; there is {', '.join(names)}", Exit.USAGE)
+    if vip and vip not in names:
+        raise VerbError(f"{vip}: no such VIP; there is {', '.join(names)}", Exit.USAGE)
     ask_for_rings(session, now)
     found = [
-        (vip, row)
-        for vip in ([arguments.vip] if arguments.vip else names)
-        for row in rings.node_rings(vip, session.agents, now, session.store.rings)
+        (name, row)
+        for name in ([vip] if vip else names)
+        for row in rings.node_rings(name, session.agents, now, session.store.rings)
     ]
     if arguments.output == "json":
-        items = [_item(vip, row) for vip, row in found]
+        items = [_item(name, row) for name, row in found]
         wrapped = listing("RingDiff", items, at=now_text(), missing=session.absent())
         session.write(json.dumps(wrapped, indent=2))
     else:
-        for vip in dict.fromkeys(vip for vip, _ in found):
-            session.write(f"{vip}")
-            session.write(table([row for name, row in found if name == vip], rings.RINGS))
+        for each in dict.fromkeys(name for name, _ in found):
+            session.write(each)
+            session.write(table([row for name, row in found if name == each], rings.RINGS))
     return _code(session, [row for _, row in found])
 
 
@@ -54,6 +61,9 @@ def _code(session: Session, found: list[rings.NodeRing]) -> int:
     absent = session.absent()
     if absent:
         session.say(f"remora: no answer from {', '.join(absent)}: not compared")
+        return TROUBLE
+    if old := sorted({row.node for row in found if row.state is rings.OLD}):
+        session.say(f"remora: {', '.join(old)}: its rings are not live: not compared")
         return TROUBLE
     return Exit.FAILED if any(row.state is rings.DIFFERS for row in found) else Exit.DONE
 

@@ -103,7 +103,9 @@ def _text(file: str) -> str:
     """Raises VerbError."""
     try:
         return sys.stdin.read() if file == "-" else Path(file).read_text()
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise VerbError(f"{file}: {error.strerror}") from error
+    except ValueError as error:
         raise VerbError(f"{file}: {error}") from error
 
 

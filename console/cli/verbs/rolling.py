@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A change that comes to its nodes one after the other, steered by a verb until it is over.
 
-An interrupt holds it: any console can go on, or take it back.
+An interrupt holds it, and so does a session that breaks: any console can go on, or take it back.
 """
 
 from __future__ import annotations
 
 import time
 from argparse import Namespace
+from contextlib import suppress
 
 from console import format as fmt
 from console.cli.verbs import telling
+from console.cli.verbs.ending import ended_as_by_ctrl_c
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.planning.plan import Answered
@@ -45,14 +47,19 @@ def roll(session: Session, start: Start, arguments: Namespace) -> int:
         lambda text: session.tell(f"  {fmt.clock(time.time())} {text}"),
     )
     _pass(session, rollout, until=time.monotonic() + 1.1)  # rates, to compare with
-    rollout.begin(time.monotonic(), session.store.agents)
     try:
-        while not rollout.ended:
-            _pass(session, rollout, until=0.0)
-    except KeyboardInterrupt:
-        rollout.hold("interrupted: who steered it left")
-        _part(session, rollout)
-        session.say(_how_to_go_on(start))
+        with ended_as_by_ctrl_c():
+            rollout.begin(time.monotonic(), session.store.agents)
+            while not rollout.ended:
+                _pass(session, rollout, until=0.0)
+    except (KeyboardInterrupt, OSError):
+        # Its terminal or its reader may be gone: the nodes must hear of it all the same.
+        with suppress(OSError):
+            rollout.hold("interrupted: who steered it left")
+        with suppress(OSError):
+            _part(session, rollout)
+        with suppress(OSError):
+            session.say(_how_to_go_on(start))
         return Exit.INTERRUPTED
     _part(session, rollout)
     return _told(session, rollout, start, arguments)

@@ -5,20 +5,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+import msgspec
 
 from console.exits import Exit, VerbError
 from console.model.store import Agent, Inbox, Liveness, Store
-from console.planning.plan import Answered
 from console.views.written import Paint, harmless, plain
-from console.wire.archive import Archive
-from console.wire.client import Client
-from shared.messages import Action, Answer, Look
+from shared.messages import Look
+
+if TYPE_CHECKING:
+    from console.planning.plan import Answered
+    from console.wire.archive import Archive
+    from console.wire.client import Client
+    from shared.messages import Action, Answer
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     client: Client | Archive
     store: Store
     cluster: str
@@ -129,6 +132,8 @@ class Session:
         return [a.address for a in self.agents if not a.fresh(now, "node")]
 
     def answered(self, answers: Mapping[str, Answer | None]) -> list[Answered]:
+        from console.planning.plan import Answered  # planning is for who changes something
+
         return [Answered(a, self.store.agents[a].name, answer) for a, answer in answers.items()]
 
     def pause(self, seconds: float) -> None:

@@ -8,7 +8,6 @@ and should even that fail, it ends there by itself after --for.
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 import uuid
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from console.cli import trace_words
+from console.cli.verbs.ending import ended_as_by_ctrl_c
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model.store import Agent, Arrived
@@ -50,7 +50,7 @@ def trace(session: Session, arguments: Namespace) -> int:
     chosen = [a for a in session.agents if not wanted.nodes or a.name in wanted.nodes]
     if arguments.stop:
         return _stop(session, chosen)
-    with _file(arguments.write) as file, _ended_by_term():
+    with _file(arguments.write) as file, ended_as_by_ctrl_c():
         code = _Tracing(session, chosen, arguments, file).run(wanted.action)
     return code or (Exit.PARTIAL if any(a.address in absent for a in chosen) else Exit.DONE)
 
@@ -82,20 +82,6 @@ def _file(name: str | None) -> Iterator[BinaryIO | None]:
             except VerbError:  # nothing was traced
                 path.unlink()
                 raise
-
-
-@contextmanager
-def _ended_by_term() -> Iterator[None]:
-    """SIGTERM is Ctrl-C: `timeout 10 remora trace` leaves no trace behind either."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Node:

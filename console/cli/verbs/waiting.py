@@ -16,6 +16,7 @@ from typing import NamedTuple
 from console.cli.verbs.session import Session
 from console.exits import Exit
 from console.model.objects import Object
+from console.model.rows import may_have_more
 from console.model.store import Agent
 from shared.messages import RealRow
 
@@ -99,8 +100,9 @@ def _of_real(target: Object, agents: Sequence[Agent], quiet: int) -> Progress:
     ]
     flows = sum(row.live_flows for row in rows)
     missing = f" and ? on {', '.join(unknown)}" if unknown else ""
-    said = f"{flows} live flows{missing}{_estimate(rows) if flows else ''}"
-    return Progress(flows <= quiet and not unknown, said)
+    unheard = any(map(may_have_more, rows))
+    said = f"{flows} live flows{missing}{_estimate(rows) if flows or unheard else ''}"
+    return Progress(flows <= quiet and not unknown and not unheard, said)
 
 
 def _estimate(rows: Sequence[RealRow]) -> str:

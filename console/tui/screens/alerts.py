@@ -30,7 +30,7 @@ class AlertsScreen(LiveScreen):
         self.table.use(columns(self.size.width))
         self.table.show(view.alerts)
         alert: Alert | None = self.table.current
-        self.pane("detail_rule", [rule("in full" if alert else "-", self.size.width)])
+        self.pane("detail_rule", [rule("in full" if alert else "", self.size.width)])
         self.pane("detail", alert_lines(alert, self.size.width) if alert else [])
 
     def open(self) -> asks.Opened | None:

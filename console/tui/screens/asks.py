@@ -103,6 +103,10 @@ class Scrubbed(Message):
         self.seconds = seconds
 
 
+class Recorded(Message):
+    """Telemetry into a file, or no more."""
+
+
 class Freeze(Message):
     """Hold the display, or go on."""
 

@@ -99,7 +99,8 @@ class BandedScreen(Screen[None]):
         self.query_one("#header", Painted).paint([header(view, self.size.width)])
         for name in self.TABLES:
             self.query_one(f"#{name}", LineTable).active = name == self.chosen
-        self.query_one("#tiny", Painted).paint(tiny(view))
+        if self.has_class("too-small"):
+            self.query_one("#tiny", Painted).paint(tiny(view))
         self.draw(view)
         self._draw_crumb()
         self._draw_message()

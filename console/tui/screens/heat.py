@@ -40,9 +40,7 @@ class HeatScreen(LiveScreen):
         self.table.use(columns(found, self.metric, self.size.width))
         self.table.show(found)
         row: Heat | None = self.table.current
-        self.pane(
-            "cpus_rule", [rule(f"{row.name}, busiest first" if row else "-", self.size.width)]
-        )
+        self.pane("cpus_rule", [rule(f"{row.name}, busiest first" if row else "", self.size.width)])
         room = self.query_one("#cpus", Painted).size.height
         self.pane("cpus", cpu_lines(row, room) if row else [])
 

@@ -159,6 +159,9 @@ class LiveScreen(BandedScreen):
     def action_time(self, seconds: int) -> None:
         self.post_message(asks.Scrubbed(seconds))
 
+    def action_record(self) -> None:
+        self.post_message(asks.Recorded())
+
     def action_freeze(self) -> None:
         self.post_message(asks.Freeze())
 

@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
+from textual.containers import Vertical
 
 from console.model import rows
 from console.model.records import Vip
 from console.planning import routes
 from console.planning.wish import Target, Wish
 from console.tui.screens import asks
+from console.tui.screens.bands import LARGE
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import placing, tables
 from console.views.blank import why_empty
-from console.views.cells import rule
+from console.views.cells import line, rule
 from console.views.details import node_lines
+from console.views.tail import recent
 from console.views.targets import node_target_of
 from console.views.view import View
 
@@ -39,6 +42,9 @@ class NodeScreen(LiveScreen):
         yield Painted(id="about")
         yield Painted(id="vips_rule", classes="section")
         yield LineTable[Vip](tables.VIPS, empty="")
+        with Vertical(classes="pane wide"):
+            yield Painted(id="recent_rule", classes="section")
+            yield Painted(id="recent")
 
     def draw(self, view: View) -> None:
         agent = view.store.agents[self.address]
@@ -49,6 +55,11 @@ class NodeScreen(LiveScreen):
         self.pane("vips_rule", [rule(f"VIPs on {agent.name}", self.size.width)])
         none = why_empty([agent], view.now, lambda agent: agent.vips, *NO_VIP)
         self.table.show(rows.vips([agent], view.now), none)
+        if self.size.width >= LARGE:
+            self.pane("recent_rule", [rule(f"lately on {agent.name}", self.size.width)])
+            none = why_empty([agent], view.now, lambda agent: agent.node, "nothing has happened")
+            lately = recent(agent.log, self.room("recent"))
+            self.pane("recent", lately or [line(f" {none}", "dim")])
 
     def target(self, view: View) -> Target | str:
         return node_target_of(view, self.address)

@@ -39,7 +39,7 @@ class OperationsScreen(LiveScreen):
         none = why_empty(view.agents, view.now, lambda agent: agent.node, *NO_OPERATION)
         self.table.show(operations(view.agents, view.now), none)
         row: Operation | None = self.table.current
-        self.pane("detail_rule", [rule("node by node" if row else "-", self.size.width)])
+        self.pane("detail_rule", [rule("node by node" if row else "", self.size.width)])
         room = self.query_one("#operation", Painted).size.height
         self.pane("operation", operation_lines(row, room) if row else [])
 

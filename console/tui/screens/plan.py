@@ -257,7 +257,10 @@ class PlanDialog(ModalScreen[None]):
         self._planned = answered
         self._ready = bool(plan.to_do(answered)) and not plan.refused(answered)
         self._show(
-            [*plan_lines(answered, self._width()), *verdict_lines(answered, ready=self._ready)]
+            [
+                *plan_lines(answered, self._width(), self.wish.left_out),
+                *verdict_lines(answered, ready=self._ready),
+            ]
         )
         self._show_confirm()
         self._show_go()

@@ -41,7 +41,7 @@ class RealScreen(LiveScreen):
         none = why_empty(view.agents, view.now, lambda agent: agent.reals, *nothing)
         self.table.show(found, none)
         row: OnNode | None = self.table.current
-        self.pane("detail_rule", [rule("its check there" if row else "-", self.size.width)])
+        self.pane("detail_rule", [rule("its check there" if row else "", self.size.width)])
         self.pane("detail", [line(f" {row.node}  {row.real.check}")] if row else [])
 
     def target(self, view: View) -> Target | str:

@@ -37,7 +37,7 @@ class RingScreen(LiveScreen):
         none = why_empty(view.agents, view.now, lambda agent: agent.vips, *nothing)
         self.table.show(node_rings(self.vip, view.agents, view.now, view.store.rings), none)
         row: NodeRing | None = self.table.current
-        title = f"{row.node} against most nodes" if row else "-"
+        title = f"{row.node} against most nodes" if row else ""
         self.pane("detail_rule", [rule(title, self.size.width)])
         room = self.query_one("#moved", Painted).size.height
         self.pane("moved", moved_lines(row, room, past=view.past is not None) if row else [])

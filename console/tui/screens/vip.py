@@ -55,7 +55,7 @@ class VipScreen(LiveScreen):
         none = why_empty(view.agents, view.now, lambda agent: agent.reals, *nothing)
         self.table.show(found, none)
         real: Real | None = self.table.current
-        title = f"{real.address} per node" if real else "-"
+        title = f"{real.address} per node" if real else ""
         self.pane("detail_rule", [rule(title, self.size.width)])
         self.pane("detail", real_lines(view, real, self.room("detail")) if real else [])
 

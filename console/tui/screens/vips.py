@@ -47,7 +47,7 @@ class VipsScreen(LiveScreen):
         none = why_empty(view.agents, view.now, lambda agent: agent.vips, *NO_VIP)
         self.table.show(self.rows(view, lambda: rows.vips(view.agents, view.now)), none)
         vip: Vip | None = self.table.current
-        self.pane("detail_rule", [rule(f"{vip.name} per node" if vip else "-", self.size.width)])
+        self.pane("detail_rule", [rule(f"{vip.name} per node" if vip else "", self.size.width)])
         self.pane("detail", vip_lines(view, vip, self.room("detail")) if vip else [])
 
     def target(self, view: View) -> Target | str:

@@ -19,7 +19,7 @@ from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views.cells import line, rule
+from console.views.cells import Cell, line, rule
 from console.views.plan_lines import plan_lines, verdict_lines
 from console.views.targets import named_target
 from console.views.view import View
@@ -63,8 +63,9 @@ class WhatIfScreen(LiveScreen):
         self.pane("plan_rule", [rule("all nodes together", self.size.width)])
         if self._planned:
             ready = bool(to_do(self._planned)) and not refused(self._planned)
-            lines = plan_lines(self._planned, self.size.width - 1)
-            self.pane("plan", [*lines, *verdict_lines(self._planned, ready=ready)])
+            lines = plan_lines(self._planned, self.size.width - 2)
+            lines = [*lines, *verdict_lines(self._planned, ready=ready)]
+            self.pane("plan", [(Cell(" "), *one) for one in lines])
         else:
             self.pane("plan", [line(" asking the nodes …", "dim")] if self._asked else [])
 
@@ -110,9 +111,11 @@ class WhatIfScreen(LiveScreen):
             super().action_up()
 
     def action_plan(self, verb: Verb) -> None:
-        """What was asked, as a plan that has a button."""
-        del verb
-        if self._asked:
-            self.post_message(asks.Commanded(self._asked))
-        else:
+        """What was asked, as a plan that has a button; by the key of what was asked only."""
+        asked = next((word for word in self._asked.split() if word != "remora"), "")
+        if not asked:
             self.say("ask first: Enter, then a change")
+        elif asked != verb:
+            self.say(f"what was asked is {asked}, not {verb}: its own key plans it")
+        else:
+            self.post_message(asks.Commanded(self._asked))

@@ -52,6 +52,8 @@ class LineTable(Painted, Generic[R]):
         self._rows: list[R] = []
         self._top = 0
         self._key = ""
+        self._at = 0
+        """Where its row was last: there the cursor goes on when that is gone."""
         self._chosen: frozenset[str] | None = None
         self._sort: Column[R] | None = None
         self._reverse = False
@@ -128,8 +130,11 @@ class LineTable(Painted, Generic[R]):
     # ---- keys
 
     def filter(self, words: str) -> None:
+        """What the operator hides is left at once: the cursor goes to the first row on show."""
         self.words = words
         self._arrange()
+        if self._rows and self.current is None:
+            self._go(0)
 
     def sort_next(self) -> None:
         """Problem first, then by each visible column in turn."""
@@ -165,7 +170,8 @@ class LineTable(Painted, Generic[R]):
 
     def move(self, rows: int) -> None:
         if self._rows:
-            index = min(len(self._rows) - 1, max(0, self._index() + rows))
+            by = rows if self.current is not None or abs(rows) > 1 else 0
+            index = min(len(self._rows) - 1, max(0, self._index() + by))
             self._go(index)
 
     def page(self, pages: int) -> None:
@@ -189,14 +195,18 @@ class LineTable(Painted, Generic[R]):
             self._rows = ordered(rows, self._sort, reverse=self._reverse)
         if self._rows and self.following:
             self._key = _key(self._rows[-1])
-        elif self._rows and self.current is None:
-            # Its row is gone: the nearest place is the top, the target of a plan is never guessed.
+        elif self._rows and not self._key:
             self._key = _key(self._rows[0])
             self.post_message(self.Moved())
+        # A row that is gone leaves no cursor until a key moves it: whoever is about to press D must
+        # not get a plan for another one.
         self._draw()
 
     def _index(self) -> int:
-        return next((i for i, row in enumerate(self._rows) if _key(row) == self._key), 0)
+        """Of the cursor's row; without one of where it was."""
+        found = next((i for i, row in enumerate(self._rows) if _key(row) == self._key), None)
+        self._at = min(self._at, max(0, len(self._rows) - 1)) if found is None else found
+        return self._at
 
     def _go(self, index: int) -> None:
         self.following = self._follows and index == len(self._rows) - 1
