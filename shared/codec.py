@@ -32,8 +32,6 @@ BLANK_FLOAT: float = struct.unpack(">d", _BLANK)[0]
 """The same bytes, for a field that is a float."""
 
 Encoded = msgspec.Raw
-Frames = Sequence[bytes | bytearray]
-"""Of one message.  A bytearray is written anew for the next one: who keeps it copies it."""
 _VERSION = bytes([WIRE_VERSION])
 T = TypeVar("T")
 
@@ -65,7 +63,7 @@ def blanks(payload: bytes) -> list[int]:
     return [found.start() for found in re.finditer(re.escape(_BLANK), payload)]
 
 
-def telemetry_of(frames: Frames) -> Telemetry:
+def telemetry_of(frames: Sequence[bytes]) -> Telemetry:
     """Raises WireError; a message under another's topic is one."""
     if len(frames) != 3:
         raise WireError(f"telemetry: expected 3 frames, got {len(frames)}")
@@ -94,7 +92,7 @@ def _of_two(
     if len(frames) != 2:
         raise WireError(f"{name}: expected 2 frames, got {len(frames)}")
 
-    def read(payload: bytes | bytearray) -> T:
+    def read(payload: bytes) -> T:
         return msgspec.convert(msgpack.unpackb(payload), kind, dec_hook=_typed)
 
     return _unpack(frames[0], frames[1], _finite(read) if finite else read, limit)
@@ -123,12 +121,7 @@ def _has_odd(value: object) -> bool:
     return isinstance(value, list) and any(map(_has_odd, value))
 
 
-def _unpack(
-    version: bytes | bytearray,
-    payload: bytes | bytearray,
-    read: Callable[[bytes | bytearray], T],
-    limit: int,
-) -> T:
+def _unpack(version: bytes, payload: bytes, read: Callable[[bytes], T], limit: int) -> T:
     if version != _VERSION:
         raise WireVersionError(
             f"wire version {version.hex() or 'empty'}, this side speaks {WIRE_VERSION}"

@@ -19,7 +19,7 @@ from prometheus_client.samples import Sample
 from agent.boundary import EffectError
 from agent.config.tree import Metrics
 from agent.wire.exposition import FAMILIES, Family, Seen, seen
-from shared.codec import Frames, telemetry_of
+from shared.codec import telemetry_of
 
 _PIECE, _YIELD = 128, 0.0005
 """After so many samples the interpreter is the loop's for so many seconds."""
@@ -29,7 +29,7 @@ class Exporter:
     """The HTTP server and what it shows.  Raises EffectError when it cannot listen."""
 
     def __init__(self, listed: Metrics) -> None:
-        self._published: Sequence[Frames] = ()
+        self._published: Sequence[list[bytes]] = ()
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)  # collect() is all that is called
         try:
@@ -44,9 +44,9 @@ class Exporter:
         """The one that was given, or chosen for 0."""
         return int(self._server.server_port)
 
-    def show(self, published: Sequence[Frames]) -> None:
-        """From now on these, the frames of one snapshot of every topic; costs a copy of them."""
-        self._published = [tuple(map(bytes, frames)) for frames in published]
+    def show(self, published: Sequence[list[bytes]]) -> None:
+        """From now on these, the frames of one snapshot of every topic; costs an assignment."""
+        self._published = published
 
     def collect(self) -> Iterator[Metric]:
         """For prometheus_client, in the server's thread."""

@@ -25,7 +25,7 @@ from agent.records.audit import Audit, Given
 from agent.wire import doors
 from agent.wire.gate import Gate, Refusal
 from agent.wire.remote_door import RemoteDoor
-from shared.codec import Frames, WireError, command_frames, command_of, telemetry_frames
+from shared.codec import WireError, command_frames, command_of, telemetry_frames
 from shared.grants import ANYBODY, LOCAL, Grant
 from shared.messages import Answer, Command, Question, Telemetry
 
@@ -95,8 +95,8 @@ class Server:
         await self.send(sent)
         return sent
 
-    async def send(self, messages: Sequence[Frames]) -> None:
-        """Publish what is encoded already.  ZeroMQ has copied it when this returns."""
+    async def send(self, messages: Sequence[list[bytes]]) -> None:
+        """Publish what is encoded already: the frames of each message."""
         for frames in messages:
             for door in tuple(self._tasks):
                 with contextlib.suppress(zmq.ZMQError):  # shut meanwhile

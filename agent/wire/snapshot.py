@@ -21,7 +21,7 @@ from agent.core.state import NodeState, VipState
 from agent.dataplane import abi
 from agent.wire.pace import EVERY
 from agent.wire.standing import Standing, Standings
-from shared.codec import Frames, telemetry_frames, telemetry_of
+from shared.codec import telemetry_frames, telemetry_of
 from shared.messages import (
     Counters,
     CpuSnapshot,
@@ -98,14 +98,14 @@ class Snapshots:
         reading: Reading,
         sequences: Mapping[str, int],
         topics: Container[str],
-    ) -> list[Frames]:
-        """The frames of one complete snapshot of each of these topics, good until the next call."""
+    ) -> list[list[bytes]]:
+        """The frames of one complete snapshot of each of these topics."""
         heads = {topic: self._head(state, reading, sequences[topic]) for topic in EVERY}
         standings = self._standings.of(state)
         counted = reading.vips[[v.vip_num for v in state.vips.values()]].tolist()
         announced = [v.listed.address in state.announced for v in state.vips.values()]
         vips = tuple(map(_vip, standings, state.vips.values(), counted, announced))
-        make: dict[str, Callable[[], Frames]] = {
+        make: dict[str, Callable[[], list[bytes]]] = {
             "node": lambda: telemetry_frames(self._node(state, vips, reading, heads["node"])),
             "vip": lambda: telemetry_frames(VipSnapshot(vips=vips, **heads["vip"])),
             "real": lambda: self._standings.frames(standings, reading.reals, heads["real"]),

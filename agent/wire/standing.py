@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agent.core import emptying
 from agent.core.state import NodeState, RealState, VipState
-from shared.codec import BLANK, BLANK_FLOAT, Encoded, Frames, blanks, encoded, telemetry_frames
+from shared.codec import BLANK, BLANK_FLOAT, Encoded, blanks, encoded, telemetry_frames
 from shared.messages import Ailing, Emptying, RealRow, RealSnapshot
 from shared.model import Admin, Health
 
@@ -86,9 +86,9 @@ class Standings:
 
     def frames(
         self, standings: tuple[Standing, ...], counted: NDArray[np.uint64], head: dict[str, Any]
-    ) -> Frames:
-        """A RealSnapshot as it is published, good until the next one.  `counted`: [real_num,
-        column]; `head`: as every message's."""
+    ) -> list[bytes]:
+        """A RealSnapshot as it is published.  `counted`: [real_num, column]; `head`: as every
+        message's."""
         named = head["node"], head["boot"]
         if named != self._named or not _alike(standings, self._formed, lambda one: one.rows):
             self._make_form(standings, head)
@@ -103,7 +103,7 @@ class Standings:
         places[self._blanks[:_AHEAD]] = np.array(
             [head["sequence"], np.float64(head["at"]).view(np.uint64)], np.uint64
         )
-        return [*self._envelope, self._form]  # a copy would be half a megabyte of fresh pages
+        return [*self._envelope, bytes(self._form)]
 
     def _make_form(self, standings: tuple[Standing, ...], head: dict[str, Any]) -> None:
         rows: Any = tuple(row for standing in standings for row in standing.rows)

@@ -12,7 +12,7 @@ import logging
 import resource
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,7 +35,7 @@ from agent.wire.pace import EVERY, Pace
 from agent.wire.server import Server
 from agent.wire.snapshot import FLOWS, PACKETS, Origin, Reading, Snapshots
 from agent.wire.trace_feed import Feed, Names, names_of
-from shared.codec import Frames, telemetry_of
+from shared.codec import telemetry_of
 from shared.messages import Event, EventBody, LostEvent, Snapshot
 from shared.recording import Record
 from shared.version import VERSION
@@ -152,7 +152,7 @@ class Telemetry:
                 self._keep(made)
             await asyncio.sleep(self._rest(time.monotonic(), settings.rates))
 
-    async def _send(self, due: Sequence[Frames], now: float) -> None:
+    async def _send(self, due: list[list[bytes]], now: float) -> None:
         for frames in due:
             self._pace.cost(frames[0].decode(), sum(map(len, frames)), now)
         await self._server.send(due)
@@ -186,7 +186,7 @@ class Telemetry:
         self._look_again()
         return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
 
-    def _make(self, topics: Collection[str]) -> list[Frames]:
+    def _make(self, topics: Collection[str]) -> list[list[bytes]]:
         if not topics:
             return []
         return self._snapshots.published(self._state, self._read(), self._pace.sequences, topics)
@@ -243,13 +243,13 @@ class Telemetry:
             self._log.write(event)
         self._keep(await self._server.publish(event))
 
-    def _keep(self, sent: Sequence[Frames]) -> None:
+    def _keep(self, sent: list[list[bytes]]) -> None:
         """What was published, into the node's own history."""
         settings = self._state.listed.telemetry
         now, name = time.time(), self._state.listed.node.name
         due = False
         for frames in sent if settings.history_mib else ():
-            due = self.history.add(Record(now, name, tuple(map(bytes, frames)))) or due
+            due = self.history.add(Record(now, name, tuple(frames))) or due
         if due:
             task = asyncio.create_task(asyncio.to_thread(self.history.write, self.history.take()))
             self._writing.add(task)

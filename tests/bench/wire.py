@@ -77,7 +77,7 @@ def publish_path() -> dict[str, object]:
     published = _median_ms(lambda n: maker.published(*seconds[n], EVERY))
     first = _median_ms(lambda n: Snapshots(ORIGIN).published(*seconds[n], EVERY))
     frames = maker.published(*seconds[0], EVERY)
-    records = [Record(1.79e9, "lb1", tuple(map(bytes, f))) for f in frames]
+    records = [Record(1.79e9, "lb1", tuple(f)) for f in frames]
     keep = _median_ms(lambda n: recording.block(records))
     return {
         "snapshots_and_bytes_ms": round(published, 2),
