@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.boundary import EffectError
 from agent.config.tree import Config, Node
-from agent.conformance import check as conformance
+from agent.conformance import proof
 from agent.dataplane import attach, carry, egress, loader, pinned
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane.maps import DataPlane
@@ -50,11 +50,11 @@ def load(config: Config, path: netlink.WayOut) -> None:
     node = config.node
     old = carry.other(pins(node))
     if old is None:
-        conformance.prove(config)
+        proof.prove(config)
         loaded = _loaded(config, attached=True)
     else:
         loaded = _take_over(config, path, old)
-    conformance.remember(config)
+    proof.remember(config)
     carry.remember(node.state_dir)
     _say(config, loaded)
 
@@ -68,7 +68,7 @@ def _take_over(config: Config, path: netlink.WayOut, old: Path) -> loader.Loaded
     node, new = config.node, pins(config.node)
     if wrong := carry.differing(node.state_dir, old):
         raise carry.refused(old, wrong)
-    conformance.prove(config, always=True)
+    proof.prove(config, always=True)
     try:
         carried = carry.carry(node.state_dir, old, new)
         loaded = _loaded(config, attached=False)

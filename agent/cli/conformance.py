@@ -25,10 +25,11 @@ def _conformance(options: argparse.Namespace) -> int:
     listed = config.read(options.config)
     from agent.boundary import EffectError
     from agent.conformance import check as trial
+    from agent.conformance import proof
     from agent.dataplane.loader import LoadError
 
     try:
-        attached = trial.attached_tags(listed)
+        attached = proof.attached_tags(listed)
         results, tags = trial.check(listed)
     except (EffectError, LoadError) as error:
         return verb.fail(error, 1)

@@ -8,10 +8,7 @@ tell whether the program on the interface is the same code.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +22,7 @@ from agent.conformance import judge, simulation
 from agent.conformance.simulation import Scratch
 from agent.conformance.vectors import GATEWAY_MAC, OWN_MAC, Expect, Vector, vectors
 from agent.core.maglev import Address
-from agent.dataplane import abi, loader
+from agent.dataplane import abi
 from agent.dataplane import bpf_syscall as bpf
 from shared.reasons import name_of
 
@@ -91,78 +88,6 @@ def check(config: Config) -> tuple[list[Result], Mapping[str, str]]:
     place = (Path(node.bpffs), node.name, len(config.vips), node.flows_per_cpu)
     with simulation.scratch(*place) as where:
         return verify(config, where), where.tags
-
-
-def attached_tags(config: Config) -> dict[str, str]:
-    """Program -> tag of what is pinned behind the node's interface; empty: nothing is."""
-    pins = loader.pins(Path(config.node.bpffs), config.node.name)
-    if not (pins / f"link_{config.node.interface}").exists():
-        return {}
-    tags = {}
-    for name in ("lb", "rare"):
-        try:
-            fd = bpf.obj_get(str(pins / f"prog_{name}"))
-        except OSError:
-            continue
-        tags[name] = bpf.program_info(fd).tag
-        os.close(fd)
-    return tags
-
-
-# ---- before an upgrade
-
-
-def prove(config: Config, *, always: bool = False) -> None:
-    """Before other code takes over from the program that runs: it must pass.
-
-    Nothing happens where none runs, or this very code does, unless `always`.  Raises LoadError: the
-    old program stays.
-    """
-    if not always and (not attached_tags(config) or _loaded(config) == _digest(config)):
-        return
-    try:
-        results, _ = check(config)
-    except EffectError as error:
-        raise loader.LoadError(f"the program cannot be tried first: {error}") from error
-    wrong = [result for result in results if result.problem]
-    if wrong:
-        first = wrong[0]
-        raise loader.LoadError(
-            f"the program that runs was left in place: its successor fails {len(wrong)} of "
-            f"{len(results)} checks, first {first.name!r} of {first.vip or 'the node'}: "
-            f"{first.problem}; `remora-agent conformance` shows all"
-        )
-    log.info("conformance passed=%d: the program may take over", len(results))
-
-
-def remember(config: Config) -> None:
-    """That this code runs now: a restart with the same needs no trial."""
-    note = _note(config)
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(_digest(config), encoding="ascii")
-    except OSError as error:
-        log.warning("%s: %s; the next start tries the program again", note, error.strerror)
-
-
-def _loaded(config: Config) -> str:
-    """Digest of the code that runs, empty if that is not known."""
-    try:
-        return _note(config).read_text(encoding="ascii")
-    except OSError:
-        return ""
-
-
-def _note(config: Config) -> Path:
-    return Path(config.node.state_dir) / "program"
-
-
-def _digest(config: Config) -> str:
-    """Of what the code depends on: sources, kernel, sizes."""
-    seen = hashlib.sha256(f"{platform.release()} {config.node.flows_per_cpu}".encode())
-    for source in sorted(loader.sources()):
-        seen.update(source.read_bytes())
-    return seen.hexdigest()
 
 
 # ---- one VIP

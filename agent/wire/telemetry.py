@@ -12,7 +12,7 @@ import logging
 import resource
 import time
 from collections import deque
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -186,7 +186,9 @@ class Telemetry:
         self._look_again()
         return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
 
-    def _make(self, topics: Container[str]) -> list[list[bytes]]:
+    def _make(self, topics: Collection[str]) -> list[list[bytes]]:
+        if not topics:
+            return []
         return self._snapshots.published(self._state, self._read(), self._pace.sequences, topics)
 
     def _look(self) -> Looked:

@@ -14,6 +14,7 @@ from agent.cli.main import main
 from agent.config import file as config
 from agent.config import tree
 from agent.conformance import check as conformance
+from agent.conformance import proof
 from agent.conformance.check import Result
 from agent.dataplane import loader
 from agent.dataplane.loader import LoadError
@@ -138,7 +139,7 @@ def test_f5_a_successor_that_fails_does_not_take_over(
         return load(request)
 
     monkeypatch.setattr(loader, "load", recorded)
-    monkeypatch.setattr(conformance, "attached_tags", lambda _: {"lb": "0" * 16})
+    monkeypatch.setattr(proof, "attached_tags", lambda _: {"lb": "0" * 16})
     patch(broken / "encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63")
     with pytest.raises(LoadError, match=r"left in place.*'a new flow'.*outer IPv4 header"):
         bring_up.load(listed, WayOut(1, 1500, bytes(6), "", bytes(6)))
@@ -157,12 +158,12 @@ def test_the_code_that_runs_already_is_not_tried(
         return [Result("web", "a new flow", "P1", "", "")], {}
 
     monkeypatch.setattr(conformance, "check", passes)
-    conformance.prove(listed)
+    proof.prove(listed)
     assert not tried, "nothing runs that could be lost"
-    monkeypatch.setattr(conformance, "attached_tags", lambda _: {"lb": "0" * 16})
-    conformance.remember(listed)
-    conformance.prove(listed)
+    monkeypatch.setattr(proof, "attached_tags", lambda _: {"lb": "0" * 16})
+    proof.remember(listed)
+    proof.prove(listed)
     assert not tried
     patch(broken / "encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63")
-    conformance.prove(listed)
+    proof.prove(listed)
     assert len(tried) == 1
