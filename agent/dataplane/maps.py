@@ -380,22 +380,19 @@ class DataPlane:
 
     def vip_totals(self) -> NDArray[np.uint64]:
         """[vip_num, column] over all CPUs; columns: packets, bytes, flows, drops."""
-        return self._shares(self._vip_totals, abi.MAX_VIPS)
+        return self._shares(self._vip_totals)
 
     def real_totals(self) -> NDArray[np.uint64]:
-        """[real_num, column] over all CPUs, up to the highest number that was ever given away;
-        columns: packets, bytes, flows, drops (0)."""
-        given = np.flatnonzero(self._reals["generation"])
-        return self._shares(self._real_totals, int(given[-1]) + 1 if given.size else 1)
+        """[real_num, column] over all CPUs; columns: packets, bytes, flows, drops (0)."""
+        return self._shares(self._real_totals)
 
     def queue_totals(self) -> NDArray[np.uint64]:
         """[cpu, receive queue]: packets; the last queue stands for all behind it."""
         counted: NDArray[np.uint64] = self._totals["queues"].copy()
         return counted
 
-    def _shares(self, shares: NDArray[Any], entries: int) -> NDArray[np.uint64]:
-        by_cpu = shares.view(np.uint64).reshape(self.cpus, -1, 4)
-        summed: NDArray[np.uint64] = by_cpu[:, :entries].sum(axis=0)
+    def _shares(self, shares: NDArray[Any]) -> NDArray[np.uint64]:
+        summed: NDArray[np.uint64] = shares.view(np.uint64).reshape(self.cpus, -1, 4).sum(axis=0)
         return summed
 
     def live_flows(self, idle_seconds: float) -> NDArray[np.int64]:
