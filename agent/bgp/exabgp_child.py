@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.bgp.text import mark
 from agent.boundary import EffectError
 
 log = logging.getLogger("remora.bgp")
@@ -56,12 +57,12 @@ class Child:
         return self._pidfd >= 0
 
     async def start(self, text: str) -> None:
-        """Adopt the one that a former agent left with this config, or start one.
+        """Adopt the one that a former agent left with these sessions, or start one.
 
         Raises EffectError.
         """
         left = self._left_behind()
-        if left is not None and self._conf.exists() and self._conf.read_text() == text:
+        if left is not None and self._conf.exists() and mark(self._conf.read_text()) == mark(text):
             log.info("exabgp adopted pid=%d", left)
             self._watch(left)
             return

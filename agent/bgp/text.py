@@ -26,11 +26,12 @@ class Session(NamedTuple):
 def config(listed: Bgp, bridge: str) -> str:
     """The text of exabgp.conf; `bridge` is the command of the process that joins us to it.
 
-    Each neighbour's description is a mark of the whole: by it ExaBGP shows which config it has.
+    Each neighbour's description is a mark of them all: by it ExaBGP shows which config it has.  The
+    bridge is not in it: an upgrade in another directory has another, and no other sessions.
     """
     process = f"process remora {{ run {bridge}; encoder json; }}"
     blocks = [_neighbor(listed, peer) for peer in listed.peers]
-    digest = hashlib.sha256("\n".join([process, *blocks]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\n".join(blocks).encode()).hexdigest()[:16]
     described = (b.replace("{", f'{{\n  description "remora {digest}";', 1) for b in blocks)
     return "\n".join([process, *described]) + "\n"
 

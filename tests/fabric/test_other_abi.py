@@ -78,6 +78,7 @@ def test_f5_f1_another_abi_takes_over_with_all_flows(fabric: Fabric, next_versio
                 assert [path.name for path in pins.glob("v*")] == [f"v{version}"]
                 gone = ABI_VERSION + NEXT - version
                 assert f'"taken over" from=v{gone} maps=vips' in agent.last_words(60)
+                assert "exabgp adopted" in agent.last_words(60)
                 assert program_on(NODE) not in ("", before)
                 before = program_on(NODE)
                 assert fabric.look(NODE).reals["web", t.real("r1").address].admin == "draining"

@@ -10,6 +10,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from agent.boundary import Asked, EffectError
 from agent.config.file import parse
+from agent.core import maglev
 from agent.core.state import NodeState
 from agent.records import audit as module
 from agent.records.audit import Audit, Given
@@ -195,7 +197,8 @@ def test_k1_an_audit_that_cannot_be_read_is_an_answer(
 
     async def ask(audit: Audit) -> None:
         state = NodeState(parse(ONE_VIP, "test.toml"))
-        questions = Questions(state, *cast(Any, (None, Door(), audit, None)))
+        dataplane = SimpleNamespace(fill=maglev.fill)
+        questions = Questions(state, *cast(Any, (None, Door(), audit, dataplane)))
         command = Command(id="q", who="ann", action=ReadAudit())
         await questions.answer(Asked(command, b"L1"))
         await asyncio.gather(*questions._reading)

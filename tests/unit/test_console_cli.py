@@ -351,7 +351,9 @@ def test_a_rollout_is_held_at_once_when_its_session_ends(two: Pair, number: int)
     """K2: not after a minute in which nobody steers it."""
     words = ("drain", TARGET, "--yes", "--canary", "lb1", "--soak", "60s")
     agents = [word for agent in two for word in ("-a", agent.address)]
-    command = [sys.executable, "-m", "console", *agents, *words]
+    # Where these tests run under nohup, SIGHUP would be ignored, as it ought to be.
+    heard = ("env", f"--default-signal={number}")
+    command = [*heard, sys.executable, "-m", "console", *agents, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         ticking(two, lambda: KEY in two[0].fleet.admin)
         process.send_signal(number)
