@@ -108,7 +108,7 @@ class Answering:
         if outcome.overrides:
             undo = overrides.apply(self._state, outcome.overrides, now)
             self._undo.append((command.id, undo))
-            back = wording.inverse(self._state, undo, outcome.overrides)
+            back = wording.inverse(self._state, undo.overrides, outcome.overrides)
             answer = commands.revised(answer, self._state.revision)
             entry = self._arm(replace(entry, revision=answer.revision), undo, now)
         if answer.status in ("applied", "unchanged") and not command.dry_run:

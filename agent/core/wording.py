@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -33,9 +33,6 @@ from shared.messages import (
     Weight,
 )
 from shared.model import Admin
-
-if TYPE_CHECKING:
-    from agent.core.overrides import Undo
 
 _VERBS = {Admin.ENABLED: "undrain", Admin.DRAINING: "drain", Admin.DISABLED: "maint"}
 
@@ -94,10 +91,10 @@ def named(vip: str, real: str, node: str) -> str:
     return f"vip/{vip}" if vip else f"node/{node}"
 
 
-def inverse(state: NodeState, undo: Undo, done: Iterable[Override]) -> tuple[str, ...]:
+def inverse(state: NodeState, were: Iterable[Override], are: Iterable[Override]) -> tuple[str, ...]:
     """Lines of the CLI that take a change back; none where a line could not."""
     lines: list[str] = []
-    for before, after in zip(undo.overrides, done, strict=True):
+    for before, after in zip(were, are, strict=True):
         name = named(before.vip, before.real, state.listed.node.name)
         if before.admin is not after.admin:
             lines.append(f"{_VERBS[before.admin]} {name}")
