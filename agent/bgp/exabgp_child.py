@@ -64,6 +64,7 @@ class Child:
         left = self._left_behind()
         if left is not None and self._conf.exists() and mark(self._conf.read_text()) == mark(text):
             log.info("exabgp adopted pid=%d", left)
+            self.write_config(text)  # for its successor: the bridge may be in another place now
             self._watch(left)
             return
         if left is not None:
