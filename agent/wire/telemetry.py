@@ -29,6 +29,7 @@ from agent.dataplane.maps import DataPlane
 from agent.dataplane.tunnel import Tunnel
 from agent.host.softirq import softirq
 from agent.records.history import History, history_path
+from agent.wire import labelling
 from agent.wire.drop_feed import drop_events
 from agent.wire.eventlog import EventLog
 from agent.wire.pace import EVERY, Pace
@@ -36,7 +37,7 @@ from agent.wire.server import Server
 from agent.wire.snapshot import FLOWS, PACKETS, Origin, Reading, Snapshots
 from agent.wire.trace_feed import Feed, Names, names_of
 from shared.codec import telemetry_of
-from shared.messages import Event, EventBody, LostEvent, Snapshot
+from shared.messages import Event, EventBody, LabelSnapshot, LostEvent, Snapshot
 from shared.recording import Record
 from shared.version import VERSION
 
@@ -101,6 +102,8 @@ class Telemetry:
         self._snapshots = Snapshots(
             Origin(dataplane.boot, VERSION, time.monotonic(), dataplane.program_tag)
         )
+        self._labelled = state.listed
+        """The config whose labels were said last."""
         self._looked = self._look()
         self._blind = False
         """The last look failed."""
@@ -142,9 +145,12 @@ class Telemetry:
             if kept:
                 self._look_at = max(self._look_at, now - LOOK_EVERY / 2) + LOOK_EVERY
                 self._look_again()
+            if self._state.listed is not self._labelled:
+                self._labelled = self._state.listed
+                self._pace.hasten("label")
             due = self._pace.take(now, settings.rates)
             everything = self._exporter or (kept and settings.history_mib)
-            made = self._make(EVERY if everything else due & self._server.wanted)
+            made = self._make({*EVERY, *due} if everything else due & self._server.wanted)
             if self._exporter:
                 self._exporter.show(made)
             await self._send([frames for frames in made if frames[0].decode() in due], now)
@@ -185,6 +191,10 @@ class Telemetry:
         """One of every topic, as of now."""
         self._look_again()
         return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
+
+    def labels(self) -> LabelSnapshot:
+        """As of now."""
+        return labelling.snapshot(self._state.listed, self._head(self._pace.sequences["label"]))
 
     def _make(self, topics: Collection[str]) -> list[list[bytes]]:
         if not topics:
