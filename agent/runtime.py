@@ -181,7 +181,7 @@ class Agent:
         return b.Adopted(
             vips=owned.vips,
             reals=owned.reals,
-            rings={n: self.dataplane.current_ring(n) for n in owned.vips.values()},
+            rings={n: self.dataplane.rings.current(n) for n in owned.vips.values()},
             overrides=recalled.overrides,
             revision=recalled.revision,
             generation=self._kept(recalled.revision),
@@ -301,10 +301,10 @@ class Agent:
             case b.SetFlags(real_num, flags):
                 self.dataplane.set_flags(real_num, flags)
             case b.SetRing(vip_num):
-                self.dataplane.set_ring(vip_num, effect.slots, effect.numbers)
+                self.dataplane.rings.put(vip_num, effect.slots, effect.numbers)
                 log.info("ring vip_num=%d", vip_num)
             case b.ForgetPrevious(vip_num):
-                self.dataplane.forget_previous(vip_num)
+                self.dataplane.rings.forget_previous(vip_num)
             case b.PutQuicIds(vip_num, real_nums):
                 self.dataplane.put_quic_ids(vip_num, real_nums)
             case b.Attach():

@@ -213,4 +213,4 @@ def _perform(dataplane: DataPlane, effect: Effect) -> None:
         case b.PutQuicIds(vip_num, real_nums):
             dataplane.put_quic_ids(vip_num, real_nums)
         case b.SetRing(vip_num):
-            dataplane.set_ring(vip_num, effect.slots, effect.numbers)
+            dataplane.rings.put(vip_num, effect.slots, effect.numbers)

@@ -74,7 +74,7 @@ def _perform(dataplane: DataPlane, director: Director, facts: Sequence[b.Fact]) 
                     dataplane.set_flags(real_num, new)
                     flags = time.perf_counter() - began
                 case b.SetRing(vip_num):
-                    dataplane.set_ring(vip_num, effect.slots, effect.numbers)
+                    dataplane.rings.put(vip_num, effect.slots, effect.numbers)
                     rings = time.perf_counter() - began
                 case _:
                     pass
