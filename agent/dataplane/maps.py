@@ -12,11 +12,12 @@ import ctypes as c
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent import boundary as b
 from agent.core.maglev import Address, Turns
 from agent.core.whereabouts import Owner
 from agent.dataplane import abi, pinned
@@ -98,6 +99,27 @@ class DataPlane:
         self._jiffies.close()
         del self._control, self._services, self._reals, self._trace, self._buckets
         del self._tables, self.counters, self.rings, self.flows
+
+    def perform(self, effect: b.MapEffect) -> None:
+        match effect:
+            case b.PutVip(key, vip_num, placing):
+                self.put_vip(key, vip_num, placing)
+            case b.RemoveVip(key):
+                self.remove_vip(key)
+            case b.PutReal(real):
+                self.put_real(real)
+            case b.FreeReal(real_num):
+                self.free_real(real_num)
+            case b.SetFlags(real_num, flags):
+                self.set_flags(real_num, flags)
+            case b.SetRing(vip_num):
+                self.rings.put(vip_num, effect.slots, effect.numbers)
+            case b.ForgetPrevious(vip_num):
+                self.rings.forget_previous(vip_num)
+            case b.PutQuicIds(vip_num, real_nums):
+                self.put_quic_ids(vip_num, real_nums)
+            case _:
+                assert_never(effect)
 
     # ---- settings
 
