@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from console.planning import plan
+from console.planning.asking import Terms
 from console.planning.plan import Answered
+from console.planning.wish import Wish
 from console.views.cells import Cell, TextLine, line
 
 LABEL = 12
@@ -77,3 +79,18 @@ def wrapped(text: str, width: int) -> list[str]:
         else:
             current = f"{current} {word}".strip()
     return [*lines, current]
+
+
+def cli_line(wish: Wish, staging: str, terms: Terms, reason: str) -> str:
+    """The same as a command line; `staging`: its flags, with a space in front."""
+    flags = staging
+    flags += "".join(f" --node {name}" for name in wish.only)
+    flags += "".join(f" --allow {guard}" for guard in terms.allow)
+    flags += f" --for {terms.expires:.0f}s" if terms.expires else ""
+    flags += f" --reason {_quoted(reason)}" if reason else ""
+    first, *more = [f"as CLI   remora {text}{flags}" for text in wish.lines]
+    return first + (f"   and {len(more)} more" if more else "")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
