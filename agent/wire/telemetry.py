@@ -32,7 +32,7 @@ from agent.records.history import History, history_path
 from agent.wire import labelling
 from agent.wire.drop_feed import drop_events
 from agent.wire.eventlog import EventLog
-from agent.wire.pace import EVERY, Pace
+from agent.wire.pace import EVERY, TOPICS, Pace
 from agent.wire.server import Server
 from agent.wire.snapshot import FLOWS, PACKETS, Origin, Reading, Snapshots
 from agent.wire.trace_feed import Feed, Names, names_of
@@ -124,7 +124,7 @@ class Telemetry:
             self._exporter = _exporter(listed.metrics)
             self._metrics = listed.metrics
             if self._exporter:
-                self._exporter.show(self._make(EVERY))
+                self._exporter.show(self._make(TOPICS))
 
     async def close(self) -> None:
         await self._drain()

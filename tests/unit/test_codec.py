@@ -100,8 +100,8 @@ ENTRY = m.TracedPacket("entry", 12_500_000_001, 1, 77, 0, 60, b"\0\xff", vip="we
 EXIT = m.TracedPacket("exit", 12_500_000_900, 1, 77, 0, 80, b"\1\xff", "send", "", "web",
                       "10.3.1.2", 4711, True)  # fmt: skip
 LABELS = m.LabelSnapshot(
-    **HEAD, digest="b81c", common="90fe", labels={"rack": "r1"}, sets=({"tier": "web"}, {}),
-    vips={"web": 0}, reals={"web": {"10.3.1.2": 1}},
+    **HEAD, digest="b81c", common="90fe", labels={"rack": "r1"},
+    sets=({"tier": "web"}, {"rack": "r7"}, {}), vips={"web": 0}, reals={"web": {"10.3.1.2": 1}},
 )  # fmt: skip
 TELEMETRY: dict[str, m.Telemetry] = {
     "node": NODE,
