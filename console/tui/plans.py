@@ -12,7 +12,7 @@ from console.model import objects
 from console.model.moment import moment
 from console.model.underway import Underway
 from console.planning.operating import going_on, taking_back
-from console.planning.plan import Answered
+from console.planning.proposal import NEW, Part
 from console.planning.rollout import Start
 from console.planning.staging import Staging, expires_of, of_terms
 from console.planning.wish import Target, Wish, as_told, wish
@@ -70,32 +70,30 @@ class PlansApp(PlacesApp):
         weight: int | None = None,
         why: str = "",
         at_once: bool = True,
-        operation: str = "",
         staged: bool = True,
         how: Staging | None = None,
-        seats: tuple[str, ...] = (),
-        go_on: bool = False,
-        expires: float = 0.0,
-        finished: Callable[[list[Answered]], None] = lambda answered: None,
+        part: Part = NEW,
     ) -> None:
         dialog = PlanDialog(
             self.source,
             make,
+            armed=lambda: self.arming.armed(self._clock()),
             weight=weight,
             why=why or self.arming.reason,
             at_once=at_once,
-            armed=lambda: self.arming.armed(self._clock()),
-            operation=operation,
             begin=self._begin if staged else None,
             how=how,
-            seats=seats,
-            go_on=go_on,
-            expires=expires,
-            finished=finished,
+            part=part,
         )
         if isinstance(self.screen, LiveScreen):
             self.screen.planned = self.screen.view
         self.push_screen(dialog, lambda _: self._redraw_soon())
+
+    @on(PlanDialog.Sent)
+    def _move_again(self) -> None:
+        behind = self.screen_stack[-2]
+        if isinstance(behind, LiveScreen):
+            behind.planned = None
 
     def _begin(self, start: Start) -> None:
         self.steering.start(start, self._clock())
@@ -118,11 +116,13 @@ class PlansApp(PlacesApp):
         self._open_plan(
             lambda _: made,
             why=each.why,
-            operation=each.operation,
             how=how,
-            seats=tuple(seat.address for seat in each.seats),
-            go_on=bool(each.done),
-            expires=expires_of(each.terms),
+            part=Part(
+                each.operation,
+                tuple(seat.address for seat in each.seats),
+                bool(each.done),
+                expires_of(each.terms),
+            ),
         )
 
     def _take_back(self, each: Underway) -> None:
@@ -134,9 +134,11 @@ class PlansApp(PlacesApp):
         self._open_plan(
             lambda _: made,
             why=each.why,
-            operation=f"{each.operation}/revert",
             staged=False,
-            finished=lambda answered: self.steering.over_if_taken_back(each, answered),
+            part=Part(
+                f"{each.operation}/revert",
+                finished=lambda answered: self.steering.over_if_taken_back(each, answered),
+            ),
         )
 
     def _redraw_soon(self) -> None:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from console.planning import plan
+from console.planning.asking import Terms
 from console.planning.plan import Answered
+from console.planning.wish import Wish
 from console.views.cells import Cell, TextLine, line
 
 LABEL = 12
@@ -66,6 +69,18 @@ def result_lines(answers: Sequence[Answered], asked: int) -> list[TextLine]:
             tone = "dim" if answer.status == "accepted" else "ok"
             lines.append(line(f" {answered.node}  {plan.step(answer)}", tone))
     return lines
+
+
+def as_cli(wish: Wish, terms: Terms, why: str, turns: str) -> list[str]:
+    """The commands that do the same; `turns`: the flags for how the nodes have them."""
+    flags = [
+        *([turns] if turns else []),
+        *(f"--node {shlex.quote(name)}" for name in wish.only),
+        *(f"--allow {shlex.quote(guard)}" for guard in terms.allow),
+        *([f"--for {terms.expires:.0f}s"] if terms.expires else []),
+        *([f"--reason {shlex.quote(why)}"] if why else []),
+    ]
+    return [" ".join(["remora", text, *flags]) for text in wish.lines]
 
 
 def wrapped(text: str, width: int) -> list[str]:
