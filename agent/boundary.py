@@ -376,15 +376,12 @@ class Reply:
     answer: Answer
 
 
+MapEffect = (
+    PutVip | RemoveVip | PutReal | FreeReal | SetFlags | SetRing | ForgetPrevious | PutQuicIds
+)
+"""What is written to the maps."""
 Effect = (
-    PutVip
-    | RemoveVip
-    | PutReal
-    | FreeReal
-    | SetFlags
-    | SetRing
-    | ForgetPrevious
-    | PutQuicIds
+    MapEffect
     | Attach
     | Follow
     | Advertise

@@ -27,7 +27,7 @@ def _held(effect: ReadBack, dataplane: DataPlane, speaker: Speaker | None) -> He
         owned.vips,
         owned.reals,
         {
-            vip_num: maglev.digest_of(dataplane.current_ring(vip_num), numbers)
+            vip_num: maglev.digest_of(dataplane.rings.current(vip_num), numbers)
             for vip_num, numbers in effect.rings.items()
         },
         routes=speaker.difference() if speaker else "",

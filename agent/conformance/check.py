@@ -74,7 +74,7 @@ def verify(config: Config, where: Scratch) -> list[Result]:
     numbers = where.dataplane.owned().vips
     results: list[Result] = []
     for vip in config.vips:
-        serving = bool(where.dataplane.current_ring(numbers[vip.key]).any())
+        serving = bool(where.dataplane.rings.current(numbers[vip.key]).any())
         results += _Trial(config, vip, where, serving=serving).run()
     return [*results, _result("", _SUMS, _sums(where))]
 
@@ -186,7 +186,7 @@ def _result(vip: str, vector: Vector, problem: str) -> Result:
 
 def _sums(where: Scratch) -> str:
     """INVARIANTS C1, C3."""
-    totals = where.dataplane.totals()
+    totals = where.dataplane.counters.totals()
     total = {name: int(np.sum(totals[name])) for name in totals.dtype.names or ()}
     for unit in ("packets", "bytes"):
         rx, *parts = (total[f"{way}_{unit}"] for way in ("rx", "tx", "pass", "drop"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent import boundary as b
-from agent.boundary import Effect, EffectError, Fact
+from agent.boundary import EffectError, Fact
 from agent.config.tree import Config
 from agent.core.director import Director
 from agent.core.maglev import Address
@@ -190,7 +190,8 @@ def lay_out(dataplane: DataPlane, config: Config, down: Collection[str] = ()) ->
     overrides = recall(journal_path(config.node.state_dir)).overrides
     facts = [b.Adopted({}, (), {}, overrides, 0), *_probes(config, down)]
     for effect in Director(config, dataplane.fill).take(facts, 0.0):
-        _perform(dataplane, effect)
+        if isinstance(effect, b.MapEffect):  # nothing is announced or answered
+            dataplane.perform(effect)
 
 
 def _probes(config: Config, down: Collection[str]) -> Iterator[Fact]:
@@ -199,18 +200,3 @@ def _probes(config: Config, down: Collection[str]) -> Iterator[Fact]:
             ok = str(real.address) not in down
             for _ in range(vip.check.rise if ok else vip.check.fall):
                 yield b.Probed(Target(vip.name, real.address), ok, "simulated", 0.0)
-
-
-def _perform(dataplane: DataPlane, effect: Effect) -> None:
-    """Of the director's effects those that the maps know: nothing is announced or answered."""
-    match effect:
-        case b.PutVip(key, vip_num, placing):
-            dataplane.put_vip(key, vip_num, placing)
-        case b.PutReal(real):
-            dataplane.put_real(real)
-        case b.SetFlags(real_num, flags):
-            dataplane.set_flags(real_num, flags)
-        case b.PutQuicIds(vip_num, real_nums):
-            dataplane.put_quic_ids(vip_num, real_nums)
-        case b.SetRing(vip_num):
-            dataplane.set_ring(vip_num, effect.slots, effect.numbers)

@@ -118,9 +118,9 @@ class Questions:
             vip = whereabouts.vip_of(self._state, flow)
             if vip is None:
                 return msgspec.structs.replace(answer, flow=FlowPlace(""))
-            entries = await asyncio.to_thread(maps.stored, whereabouts.tag(self._state, flow))
+            entries = await asyncio.to_thread(maps.flows.stored, whereabouts.tag(self._state, flow))
             numbers = whereabouts.slots(self._state, vip, flow)
-            held = maps.slots_of(vip.vip_num, numbers)
+            held = maps.rings.slots_of(vip.vip_num, numbers)
             owners = maps.owners({n for s in held for n in s} | {e.real_num for e in entries})
         except (Refused, EffectError) as error:
             return msgspec.structs.replace(answer, status="failed", error=str(error))

@@ -99,7 +99,7 @@ class Telemetry:
         self._next_packets = 0
         self._draining = asyncio.Lock()
         self._snapshots = Snapshots(
-            Origin(dataplane.boot, VERSION, time.monotonic(), dataplane.program_tag)
+            Origin(dataplane.counters.boot, VERSION, time.monotonic(), dataplane.program_tag)
         )
         self._looked = self._look()
         self._blind = False
@@ -176,10 +176,10 @@ class Telemetry:
     def _count(self) -> Counted:
         dataplane = self._dataplane
         idle = self._state.listed.node.flow_idle
-        dataplane.watch(self._state.emptying())
-        live, silence = dataplane.live_flows(idle), dataplane.silence(idle)
-        totals = dataplane.vip_totals()
-        return Counted(live, totals[:, FLOWS], dataplane.flow_entries, totals[:, PACKETS], silence)
+        dataplane.flows.watch(self._state.emptying())
+        live, silence = dataplane.flows.live(idle), dataplane.flows.silence(idle)
+        totals = dataplane.counters.by_vip()
+        return Counted(live, totals[:, FLOWS], dataplane.flows.entries, totals[:, PACKETS], silence)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""
@@ -195,17 +195,17 @@ class Telemetry:
         node = self._state.listed.node
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
         attached = how_attached(node.interface, self._dataplane.program_id)
-        return Looked(*self._dataplane.occupancy(node.flow_idle), resident, attached)
+        return Looked(*self._dataplane.flows.occupancy(node.flow_idle), resident, attached)
 
     def _read(self) -> Reading:
         return Reading(
             at=time.monotonic(),
             wall=time.time(),
-            totals=self._dataplane.totals(),
-            vips=self._dataplane.vip_totals(),
-            reals=self._dataplane.real_totals(),
+            totals=self._dataplane.counters.totals(),
+            vips=self._dataplane.counters.by_vip(),
+            reals=self._dataplane.counters.by_real(),
             cpu_seconds=time.process_time(),
-            queues=self._dataplane.queue_totals(),
+            queues=self._dataplane.counters.by_queue(),
             probes=self._tunnel.counts()._asdict(),
             softirq=softirq(),
             **self._looked._asdict(),
@@ -278,7 +278,7 @@ class Telemetry:
             records,
             names_of(self._state) if len(records) else Names({}, {}),
             self._head(self._next_packets),
-            matched=self._dataplane.traced,
+            matched=self._dataplane.counters.traced,
             ended=ended,
         )
         if message is not None:
@@ -288,7 +288,7 @@ class Telemetry:
     async def start_trace(self, effect: StartTrace) -> None:
         self.stop_trace("another one begins")
         await self._drain()  # what the last one left, before this one is fed
-        matched = self._dataplane.traced
+        matched = self._dataplane.counters.traced
         offset = time.time_ns() - time.monotonic_ns()
         self._feed = Feed(effect.trace, offset=offset, matched=matched)
         self._dataplane.start_trace(effect.wanted)
@@ -305,7 +305,7 @@ class Telemetry:
     def _head(self, sequence: int) -> dict[str, Any]:
         return {
             "node": self._state.listed.node.name,
-            "boot": self._dataplane.boot,
+            "boot": self._dataplane.counters.boot,
             "sequence": sequence,
             "at": time.monotonic(),
         }

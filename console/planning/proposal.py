@@ -22,11 +22,21 @@ Begin = Callable[[Start], None]
 """Begins a change that comes to its nodes one after the other.  Raises ObjectError."""
 
 
-class Part(NamedTuple):
-    """The operation that a plan goes on with, or takes back."""
+class Opening(NamedTuple):
+    """What a plan is opened with, before anybody typed anything into it."""
 
+    make: Callable[[int], Wish]
+    """The wish for this weight (0: none was said).  Raises ObjectError."""
+    weight: int | None = None
+    """The usual one, where one is asked for."""
+    at_once: bool = True
+    """The weight was said already, or none is asked for."""
+    why: str = ""
+    staged: bool = True
+    """May come to its nodes one after the other, `how` is the way."""
+    how: Staging | None = None
     operation: str = ""
-    """Empty: a new one."""
+    """That it is a part of; empty: a new one."""
     seats: tuple[str, ...] = ()
     """Addresses of all its nodes, if it has more than the plan."""
     go_on: bool = False
@@ -37,12 +47,9 @@ class Part(NamedTuple):
     """Is told what became of a plan that was sent to all at once."""
 
 
-NEW = Part()
-
-
 class Proposal:
-    def __init__(self, sender: Sender, wish: Wish, part: Part = NEW) -> None:
-        self.wish = wish
+    def __init__(self, sender: Sender, opening: Opening) -> None:
+        self.wish = opening.make(opening.weight or 0)
         self.terms = NO_TERMS
         self.answered: list[Answered] = []
         """What the nodes planned; once it is sent, what they did."""
@@ -51,14 +58,14 @@ class Proposal:
         self.sent = False
         self.in_turn = False
         """Sent, and another steers it: the answers are the operation's."""
-        self._part = part
-        self._operation = part.operation or uuid.uuid4().hex[:12]
+        self._opening = opening
+        self._operation = opening.operation or uuid.uuid4().hex[:12]
         self._asking = Asking(sender)
 
     def ask(self, wish: Wish, terms: Terms, why: str) -> None:
         """For the nodes' plans."""
         self.wish, self.terms, self.answered, self.ready = wish, terms, [], False
-        self._asking.dry_run(wish.orders, why=why, operation=self._part.operation, terms=terms)
+        self._asking.dry_run(wish.orders, why=why, operation=self._opening.operation, terms=terms)
 
     def take(self, reply: Reply) -> bool:
         """Whether there is something new to show: all plans at once, results as they come."""
@@ -69,7 +76,7 @@ class Proposal:
         if self.sent:
             self.answered = answered
             if complete:
-                self._part.finished(answered)
+                self._opening.finished(answered)
             return bool(answered)
         if complete:
             self.answered = answered
@@ -81,6 +88,11 @@ class Proposal:
         """What has to be typed before it is sent; empty: nothing."""
         asks = self.ready and not self.sent and plan.wants_typing(self.wish, self.answered)
         return self.wish.confirm if asks else ""
+
+    @property
+    def stageable(self) -> bool:
+        """Its nodes may have their turns one after the other."""
+        return self._opening.staged and (self._opening.go_on or len(self.wish.orders) > 1)
 
     @property
     def asked(self) -> int:
@@ -107,8 +119,8 @@ class Proposal:
                 how,
                 why,
                 self.terms,
-                self._part.go_on,
-                tuple(set(self._part.seats) - {order.address for order in todo}),
+                self._opening.go_on,
+                tuple(set(self._opening.seats) - {order.address for order in todo}),
             )
         )
         self.sent = self.in_turn = True

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from textual import on
 
 from console.exits import VerbError
@@ -12,7 +10,7 @@ from console.model import objects
 from console.model.moment import moment
 from console.model.underway import Underway
 from console.planning.operating import going_on, taking_back
-from console.planning.proposal import NEW, Part
+from console.planning.proposal import Opening
 from console.planning.rollout import Start
 from console.planning.staging import Staging, expires_of, of_terms
 from console.planning.wish import Target, Wish, as_told, wish
@@ -45,13 +43,12 @@ class PlansApp(PlacesApp):
             return wish(verb, targets, weight)
 
         usual = weight or targets[0].weight if verb == "weight" else None
-        self._open_plan(
-            make, weight=usual, why=why, at_once=bool(weight) or verb != "weight", how=how
-        )
+        at_once = bool(weight) or verb != "weight"
+        self._open_plan(Opening(make, usual, at_once, why, how=how))
 
     @on(asks.Wished)
     def _plan_wish(self, message: asks.Wished) -> None:
-        self._open_plan(lambda _: message.wish)
+        self._open_plan(Opening(lambda _: message.wish))
 
     @on(asks.UndoWanted)
     def _undo(self, message: asks.UndoWanted) -> None:
@@ -61,29 +58,14 @@ class PlansApp(PlacesApp):
         except VerbError as error:
             self._say(str(error), "bad")
             return
-        self._open_plan(lambda _: made)
+        self._open_plan(Opening(lambda _: made))
 
-    def _open_plan(
-        self,
-        make: Callable[[int], Wish],
-        *,
-        weight: int | None = None,
-        why: str = "",
-        at_once: bool = True,
-        staged: bool = True,
-        how: Staging | None = None,
-        part: Part = NEW,
-    ) -> None:
+    def _open_plan(self, opening: Opening) -> None:
         dialog = PlanDialog(
             self.source,
-            make,
+            opening._replace(why=opening.why or self.arming.reason),
             armed=lambda: self.arming.armed(self._clock()),
-            weight=weight,
-            why=why or self.arming.reason,
-            at_once=at_once,
-            begin=self._begin if staged else None,
-            how=how,
-            part=part,
+            begin=self._begin,
         )
         if isinstance(self.screen, LiveScreen):
             self.screen.planned = self.screen.view
@@ -114,15 +96,15 @@ class PlansApp(PlacesApp):
     def _go_on_with(self, each: Underway) -> None:
         made, how = going_on(each), of_terms(each.terms) or Staging("1")
         self._open_plan(
-            lambda _: made,
-            why=each.why,
-            how=how,
-            part=Part(
-                each.operation,
-                tuple(seat.address for seat in each.seats),
-                bool(each.done),
-                expires_of(each.terms),
-            ),
+            Opening(
+                lambda _: made,
+                why=each.why,
+                operation=each.operation,
+                how=how,
+                seats=tuple(seat.address for seat in each.seats),
+                go_on=bool(each.done),
+                expires=expires_of(each.terms),
+            )
         )
 
     def _take_back(self, each: Underway) -> None:
@@ -132,13 +114,13 @@ class PlansApp(PlacesApp):
             self._say(f"op {each.operation[:8]} is over: no node had anything to take back", "ok")
             return
         self._open_plan(
-            lambda _: made,
-            why=each.why,
-            staged=False,
-            part=Part(
-                f"{each.operation}/revert",
+            Opening(
+                lambda _: made,
+                why=each.why,
+                operation=f"{each.operation}/revert",
+                staged=False,
                 finished=lambda answered: self.steering.over_if_taken_back(each, answered),
-            ),
+            )
         )
 
     def _redraw_soon(self) -> None:

@@ -139,10 +139,12 @@ def rings(rig: Rig) -> list[Figure]:
     ring = maglev.ring(members, b"bench", fill=rig.dataplane.fill)
     numbers = np.arange(1, 1 + len(ring.addresses), dtype=np.uint32)
     rig.serve(WEB, {"10.3.1.2": 1})  # VIP number 1
-    force = _milliseconds(lambda: rig.dataplane.set_ring(1, ring.slots, numbers))
-    words, row = rig.dataplane._words(1).copy(), maglev.placed(ring.slots, numbers)
+    force = _milliseconds(lambda: rig.dataplane.rings.put(1, ring.slots, numbers))
+    rows = rig.dataplane.rings
+    words = rows.row(int(rows.in_force[1]))[:RING_SLOTS].copy()
+    row = maglev.placed(ring.slots, numbers)
     remember = _milliseconds(lambda: slots.following(words, row))
-    services = rig.dataplane._services["ring_row"]
+    services = rows.in_force
 
     def flip() -> None:
         services[1] = services[1]
@@ -175,7 +177,7 @@ def reads(rig: Rig) -> list[Figure]:
     dataplane = rig.dataplane
 
     def counters() -> None:
-        dataplane.totals(), dataplane.vip_totals(), dataplane.real_totals()
+        dataplane.counters.totals(), dataplane.counters.by_vip(), dataplane.counters.by_real()
 
     figures = [
         Figure("read all counters", round(1000 * _milliseconds(counters), 1), "µs"),

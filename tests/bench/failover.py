@@ -65,19 +65,12 @@ def _perform(dataplane: DataPlane, director: Director, facts: Sequence[b.Fact]) 
     flags = rings = longest = 0.0
     while True:
         for effect in director.take(facts, time.monotonic()):
-            match effect:
-                case b.PutVip(key, vip_num, placing):
-                    dataplane.put_vip(key, vip_num, placing)
-                case b.PutReal(real):
-                    dataplane.put_real(real)
-                case b.SetFlags(real_num, new):
-                    dataplane.set_flags(real_num, new)
-                    flags = time.perf_counter() - began
-                case b.SetRing(vip_num):
-                    dataplane.set_ring(vip_num, effect.slots, effect.numbers)
-                    rings = time.perf_counter() - began
-                case _:
-                    pass
+            if isinstance(effect, b.MapEffect):
+                dataplane.perform(effect)
+            if isinstance(effect, b.SetFlags):
+                flags = time.perf_counter() - began
+            elif isinstance(effect, b.SetRing):
+                rings = time.perf_counter() - began
         now = time.perf_counter()
         longest, turn = max(longest, now - turn), now
         if not director.unsettled:

@@ -130,9 +130,9 @@ def _stores(fabric: Fabric) -> Iterator[None]:
     with closing(DataPlane(loader.pins(fabric.place / "bpffs", NODE))) as dataplane:
         vips = dataplane.owned().vips.items()
         vip_num = next(number for key, number in vips if str(key.address) == t.ECHO)
-        in_force = dataplane._services["ring_row"]
+        in_force = dataplane.rings.in_force
         rows = int(in_force[vip_num]), abi.RING_ROWS - 1  # the agent's turn for it comes last
-        dataplane._row(rows[1])[:] = dataplane._row(rows[0])
+        dataplane.rings.row(rows[1])[:] = dataplane.rings.row(rows[0])
 
         def store() -> None:
             n = 0

@@ -120,7 +120,7 @@ async def _all_up(dataplane: DataPlane) -> float:
     async with asyncio.timeout(90):
         while True:
             vips = dataplane.owned().vips.values()
-            if len(vips) == VIPS and all(dataplane.current_ring(n).all() for n in vips):
+            if len(vips) == VIPS and all(dataplane.rings.current(n).all() for n in vips):
                 return time.monotonic() - started
             await asyncio.sleep(0.2)
 
@@ -140,7 +140,7 @@ async def _flip(site: Site, dataplane: DataPlane) -> tuple[dict[str, float], dic
 
 def _shown(dataplane: DataPlane, real: OwnedReal) -> tuple[int, int]:
     """(flags of the real, ring row of its VIP), as the program reads them."""
-    flags, rows = dataplane._reals["flags"], dataplane._services["ring_row"]
+    flags, rows = dataplane._reals["flags"], dataplane.rings.in_force
     return int(flags[real.real_num]), int(rows[real.vip_num])
 
 

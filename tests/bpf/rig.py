@@ -209,7 +209,7 @@ class Rig:
         """Build the ring of these weights and bring it into force."""
         ring = maglev.ring(members, str(service.key).encode(), fill=self.dataplane.fill)
         numbers = np.array([service.reals[address] for address in ring.addresses], np.uint32)
-        self.dataplane.set_ring(service.vip_num, ring.slots, numbers)
+        self.dataplane.rings.put(service.vip_num, ring.slots, numbers)
         service.ring[:] = maglev.placed(ring.slots, numbers).tolist()
 
     def drain_real(self, service: Service, real_num: int) -> None:
@@ -290,7 +290,7 @@ class Rig:
         """By real_num, counted now (the data plane's own count may be a moment old)."""
         with self._pin("flows") as fd:
             entries = self.flows.size * abi.FLOW_WAYS
-            limits = self.dataplane.idle_by_real(idle)
+            limits = self.dataplane.flows.idle_by_real(idle)
             return flowtable.census(fd, entries, self.reals, limits, self.jiffies.now()).live
 
     def _sums(self) -> dict[str, int]:

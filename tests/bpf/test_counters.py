@@ -44,13 +44,13 @@ def test_c1_a_mixed_crowd_adds_up(rig: Rig) -> None:
             row[:3] = row[0] + 1, row[1] + len(frame), row[2] + new
         else:
             row[3] += 1
-    by_vip, by_real = rig.dataplane.vip_totals(), rig.dataplane.real_totals()
+    by_vip, by_real = rig.dataplane.counters.by_vip(), rig.dataplane.counters.by_real()
     for service in services:
         assert by_vip[service.vip_num].tolist() == sent[service.vip_num]
         numbers = list(service.reals.values())
         assert by_real[numbers, :3].sum(axis=0).tolist() == sent[service.vip_num][:3]
         assert by_real[numbers[2]].tolist() == [0, 0, 0, 0], "weight 0"
-    totals = rig.dataplane.totals()
+    totals = rig.dataplane.counters.totals()
     assert by_vip[:, 0].sum() == totals["tx_packets"].sum()
     assert totals["rx_packets"].sum() == 1500
     assert totals["drops"].sum() == totals["drop_packets"].sum() > 0
@@ -68,7 +68,7 @@ def test_c1_a_row_per_cpu(rig: Rig) -> None:
     rig.serve(WEB, REALS)
     for port in range(2000, 2050):
         rig.run(frames.tcp(port=port))
-    rows = rig.dataplane.totals()["rx_packets"]
+    rows = rig.dataplane.counters.totals()["rx_packets"]
     assert sorted(rows.tolist(), reverse=True)[:2] == [50, 0][: len(rows)]
 
 
@@ -78,15 +78,15 @@ def test_c1_a_number_s_next_owner_begins_at_zero(rig: Rig) -> None:
     (number,) = service.reals.values()
     for port in range(2000, 2050):
         rig.run(frames.tcp(port=port))
-    sums = rig.dataplane.vip_totals()[:, :3].sum(axis=0).tolist()
-    assert rig.dataplane.vip_totals()[service.vip_num].tolist() == [50, 50 * 54, 50, 0]
+    sums = rig.dataplane.counters.by_vip()[:, :3].sum(axis=0).tolist()
+    assert rig.dataplane.counters.by_vip()[service.vip_num].tolist() == [50, 50 * 54, 50, 0]
     rig.dataplane.remove_vip(WEB)
     rig.dataplane.free_real(number)
     rig.dataplane.put_vip(DNS, service.vip_num)
     rig.put_real(number, service.vip_num, "10.3.2.2", generation=2)
-    assert not rig.dataplane.vip_totals()[service.vip_num].any()
-    assert not rig.dataplane.real_totals()[number].any()
-    assert rig.dataplane.vip_totals()[:, :3].sum(axis=0).tolist() == sums
+    assert not rig.dataplane.counters.by_vip()[service.vip_num].any()
+    assert not rig.dataplane.counters.by_real()[number].any()
+    assert rig.dataplane.counters.by_vip()[:, :3].sum(axis=0).tolist() == sums
 
 
 def test_c1_an_owner_that_is_written_again_counts_on(rig: Rig) -> None:
@@ -96,8 +96,8 @@ def test_c1_an_owner_that_is_written_again_counts_on(rig: Rig) -> None:
     rig.run(frames.tcp())
     rig.put_real(number, service.vip_num, "10.3.1.2")
     rig.dataplane.put_vip(WEB, service.vip_num)
-    assert rig.dataplane.real_totals()[number][0] == 1
-    assert rig.dataplane.vip_totals()[service.vip_num][0] == 1
+    assert rig.dataplane.counters.by_real()[number][0] == 1
+    assert rig.dataplane.counters.by_vip()[service.vip_num][0] == 1
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(100, 10), (1, 1), (1000, 50)])
@@ -108,7 +108,7 @@ def test_c2_the_event_rate_holds_and_the_rest_is_counted(rig: Rig, rate: int, bu
     started = time.monotonic()
     bpf_syscall.run_program(rig.program, frames.fragment(), 5000)
     elapsed = time.monotonic() - started
-    totals = rig.dataplane.totals()
+    totals = rig.dataplane.counters.totals()
     written, suppressed = int(totals["events"].sum()), int(totals["events_suppressed"].sum())
     assert written + suppressed == 5000
     assert burst <= written <= burst + 1 + rate * (elapsed + 0.01)
@@ -145,7 +145,7 @@ def test_c2_sent_packets_have_no_event_unless_traced(rig: Rig) -> None:
 def test_c2_a_full_ring_loses_exactly_what_is_counted(rig: Rig) -> None:
     rig.serve(WEB, REALS)
     bpf_syscall.run_program(rig.program, frames.fragment(), 20000)
-    totals = rig.dataplane.totals()
+    totals = rig.dataplane.counters.totals()
     written, lost = int(totals["events"].sum()), int(totals["events_lost"].sum())
     assert written + lost == 20000
     # Records of 8 + 200 bytes.

@@ -100,7 +100,7 @@ def test_the_encapsulation_of_a_real_changes_at_run_time(rig: Rig) -> None:
                 wanted = encap if address == changed else Encap.IPIP
                 out = rig.run(frame)
                 assert out.output == expected(frame, service.flow(port), str(address), wanted)
-    assert rig.dataplane.totals()["flow_miss_other"].sum() == 40, "each was placed once"
+    assert rig.dataplane.counters.totals()["flow_miss_other"].sum() == 40, "each was placed once"
 
 
 def test_the_same_words_are_another_address_in_the_other_family(rig: Rig) -> None:

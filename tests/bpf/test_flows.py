@@ -105,7 +105,7 @@ def test_a_connection_that_is_not_known_is_placed_by_the_ring(rig: Rig, flags: s
     assert out.counted["flow_miss_other"] == 1
     assert out.event["real_num"] == service.predicted(40000)
     assert rig.flow(service.flow(40000))["state"] == abi.FLOW_OPEN  # type: ignore[index]
-    assert not rig.dataplane.real_totals()[:, 2].any()
+    assert not rig.dataplane.counters.by_real()[:, 2].any()
     assert rig.run(frames.tcp(flags="A")).counted["flow_hits"] == 1
 
 
@@ -132,13 +132,13 @@ def test_f1_drain_keeps_flows_and_gets_no_new_one(rig: Rig, which: int) -> None:
     drained = list(service.reals.values())[which]
     theirs = [port for port, real in flows.items() if real == drained]
     assert len(theirs) > 50
-    new_before = rig.dataplane.real_totals()[drained, 2]
+    new_before = rig.dataplane.counters.by_real()[drained, 2]
     rig.drain_real(service, drained)
     for port, real in flows.items():
         assert real_of(rig, service, port, "PA") == real
     fresh = [connect(rig, service, port) for port in range(30000, 30300)]
     assert drained not in fresh
-    assert rig.dataplane.real_totals()[drained, 2] == new_before
+    assert rig.dataplane.counters.by_real()[drained, 2] == new_before
     assert rig.live_flows(300.0)[drained] == len(theirs)
     for port in theirs:
         assert real_of(rig, service, port, "FA") == drained
@@ -331,16 +331,16 @@ def test_live_flows_and_occupancy(rig: Rig) -> None:
     table = rig.flows.copy()
     for number in service.reals.values():
         expected = sum(real == number for real in flows.values())
-        assert rig.dataplane.live_flows(61.0)[number] == expected
-    capacity, occupied, live = rig.dataplane.occupancy(61.0)
-    received = [packets > 0 for packets in rig.dataplane.totals()["rx_packets"]]
+        assert rig.dataplane.flows.live(61.0)[number] == expected
+    capacity, occupied, live = rig.dataplane.flows.occupancy(61.0)
+    received = [packets > 0 for packets in rig.dataplane.counters.totals()["rx_packets"]]
     assert (capacity, occupied, live) == (FLOWS_PER_CPU * sum(received), 90, 90)
     assert sum(received) == 1, "the others' tables hold none of these: a machine may have many"
     assert (table == rig.flows).all()
     ports = list(flows)
     real_of(rig, service, ports[0], "F")
     rig.age(service.flow(ports[1]), seconds=70)
-    assert rig.dataplane.occupancy(59.0) == (capacity, 90, 88)
+    assert rig.dataplane.flows.occupancy(59.0) == (capacity, 90, 88)
 
 
 def test_the_silence_of_a_drained_real_s_flows(rig: Rig) -> None:
@@ -349,17 +349,17 @@ def test_the_silence_of_a_drained_real_s_flows(rig: Rig) -> None:
     flows = {port: connect(rig, service, port) for port in range(3000, 3030)}
     number = flows[3000]
     mine = [port for port, real in flows.items() if real == number]
-    assert rig.dataplane.silence(300.0) == {}, "nobody asked"
-    rig.dataplane.watch([number])
-    assert rig.dataplane.silence(300.0)[number] == pytest.approx((0, 0), abs=1)
+    assert rig.dataplane.flows.silence(300.0) == {}, "nobody asked"
+    rig.dataplane.flows.watch([number])
+    assert rig.dataplane.flows.silence(300.0)[number] == pytest.approx((0, 0), abs=1)
     for age, port in enumerate(mine):
         rig.age(service.flow(port), seconds=20 + 10 * age)
-    rig.dataplane.watch([])
-    rig.dataplane.watch([number])
-    least, most = rig.dataplane.silence(300.0)[number]
+    rig.dataplane.flows.watch([])
+    rig.dataplane.flows.watch([number])
+    least, most = rig.dataplane.flows.silence(300.0)[number]
     assert least == pytest.approx(20, abs=2)
     assert most == pytest.approx(20 + 10 * (len(mine) - 1), abs=2)
-    assert set(rig.dataplane.silence(300.0)) == {number}
+    assert set(rig.dataplane.flows.silence(300.0)) == {number}
 
 
 def test_silent_udp_flows_are_over_when_the_vip_says_so(rig: Rig) -> None:

@@ -73,7 +73,7 @@ def test_f5_a_second_load_adopts_the_maps(pins: Path) -> None:
     rig.reset()
     service = rig.serve(WEB, {"10.3.1.2": 1})
     rig.run(frames.tcp())
-    boot = rig.dataplane.boot
+    boot = rig.dataplane.counters.boot
     rig.close()
 
     second = loader.load(request(pins))
@@ -81,10 +81,10 @@ def test_f5_a_second_load_adopts_the_maps(pins: Path) -> None:
     assert set(second.adopted) == set(first.created)
     assert second.programs["lb"].tag == first.programs["lb"].tag
     again = Rig(pins)
-    assert again.dataplane.boot == boot
+    assert again.dataplane.counters.boot == boot
     assert again.dataplane.owned().vips == {WEB: service.vip_num}
     assert again.dataplane.owned().reals[0].generation == 1
-    assert again.dataplane.totals()["tx_packets"].sum() == 1
+    assert again.dataplane.counters.totals()["tx_packets"].sum() == 1
     out = again.run(frames.tcp())
     assert out.counted["flow_hits"] == 1, "the flow table went on as well"
     again.close()
@@ -95,7 +95,7 @@ def test_maps_made_anew_are_another_boot(pins: Path) -> None:
     for _ in range(2):
         loader.load(request(pins))
         dataplane = DataPlane(pins)
-        boots.add(dataplane.boot)
+        boots.add(dataplane.counters.boot)
         dataplane.close()
         loader.detach(pins)
         assert not pins.exists()

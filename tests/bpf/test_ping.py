@@ -148,7 +148,7 @@ def test_p10_the_rate_is_kept_and_is_not_that_of_too_big(rig: Rig) -> None:
             assert out.counted["icmp_suppressed"] == 1
     large = IP(src=frames.CLIENT, dst=frames.VIP, flags="DF") / TCP(dport=80) / Raw(bytes(1450))
     assert rig.run(frames.framed(large)).action == TX
-    assert rig.dataplane.totals()["icmp_sent"].sum() == sent + 1
+    assert rig.dataplane.counters.totals()["icmp_sent"].sum() == sent + 1
 
 
 def test_p6_fuzz_with_answers(rig: Rig) -> None:

@@ -206,7 +206,7 @@ def test_f1_drain_in_every_mode_that_stores(rig: Rig, tracking: Tracking) -> Non
         rig.drain_real(service, drained)
         assert {port: send(rig, service, port) for port in opened} == opened
         assert drained not in {connect(rig, service, port) for port in range(5000, 5150)}
-        rig.dataplane.forget_previous(service.vip_num)
+        rig.dataplane.rings.forget_previous(service.vip_num)
         assert {port: send(rig, service, port) for port in opened} == opened
 
 
@@ -278,7 +278,7 @@ def test_f3_a_flow_outlives_any_number_of_ring_changes(rig: Rig, key: VipKey, se
         elif act == "forget":
             for port, real in flows.items():
                 assert send(rig, service, port) == real
-            rig.dataplane.forget_previous(service.vip_num)
+            rig.dataplane.rings.forget_previous(service.vip_num)
         else:
             change(chance, act, members)
             rig.place(service, members)
@@ -316,7 +316,7 @@ def test_udp_under_pressure_follows_what_was_before_the_change(rig: Rig) -> None
     assert {port: send(rig, service, port) for port in opened} == opened
     fresh = next(p for p in range(6000, 7000) if before[slot_of(service, p)] == drained)
     assert send(rig, service, fresh) == drained
-    rig.dataplane.forget_previous(service.vip_num)
+    rig.dataplane.rings.forget_previous(service.vip_num)
     assert {port: send(rig, service, port) for port in opened} == opened, "they have entries now"
     assert send(rig, service, fresh + 20000) != drained
 
@@ -377,7 +377,7 @@ def test_f8_forgotten_the_ring_in_force_decides(rig: Rig) -> None:
     leaving = next(iter(service.reals.values()))
     ports = service.ports_of(leaving, 20)
     rig.drain_real(service, leaving)
-    rig.dataplane.forget_previous(service.vip_num)
+    rig.dataplane.rings.forget_previous(service.vip_num)
     for port in ports:
         out = rig.run(packet(service, port))
         assert service.sent_to(out) == service.predicted(port) != leaving
@@ -415,9 +415,9 @@ def test_f7_live_flows_survive_a_flood_behind_the_gate(rig: Rig, gate: str) -> N
     rig.configure(trace_all=False, flow_rate=500 if gate == "rate" else 0)
     if gate == "pressure":
         rig.dataplane.set_placing(service.vip_num, Placing(pressure=True))
-    before = rig.dataplane.totals()
+    before = rig.dataplane.counters.totals()
     flood(rig, service, 20000)
-    after = rig.dataplane.totals()
+    after = rig.dataplane.counters.totals()
     causes = ("flow_miss_syn", "flow_unstored", "flow_evictions", "flow_untracked")
     moved = {name: int((after[name] - before[name]).sum()) for name in causes}
     kept = sum(stored(rig, service, port) for port in opened)
@@ -616,5 +616,5 @@ def test_p3_errors_find_flows_without_an_entry(rig: Rig, key: VipKey, tracking: 
     errors_agree()
     without(rig, service, next(iter(service.reals.values())))
     errors_agree()
-    rig.dataplane.forget_previous(service.vip_num)
+    rig.dataplane.rings.forget_previous(service.vip_num)
     errors_agree()

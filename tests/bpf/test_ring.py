@@ -16,7 +16,8 @@ import pytest
 from agent.boundary import EffectError
 from agent.core import maglev
 from agent.dataplane import abi, loader, ring_fill
-from agent.dataplane.maps import QUARANTINE, DataPlane
+from agent.dataplane.maps import DataPlane
+from agent.dataplane.ring_rows import QUARANTINE
 from shared.model import RING_SLOTS
 from tests.bpf import frames
 from tests.bpf.conftest import RING_ROWS
@@ -101,8 +102,8 @@ def test_r7_another_size_is_refused(rig: Rig) -> None:
 
 def test_a_ring_is_what_was_written(rig: Rig) -> None:
     service = rig.serve(WEB, {"10.3.1.2": 3, "10.3.2.2": 1})
-    assert rig.dataplane.current_ring(service.vip_num).tolist() == service.ring
-    assert not rig.dataplane.current_ring(service.vip_num + 1).any()
+    assert rig.dataplane.rings.current(service.vip_num).tolist() == service.ring
+    assert not rig.dataplane.rings.current(service.vip_num + 1).any()
 
 
 def test_f6_a_flip_never_writes_the_row_in_force(rig: Rig) -> None:
@@ -129,7 +130,7 @@ def test_f6_a_retired_row_rests_before_it_is_written(bpffs: Path) -> None:
         retired: dict[int, float] = {}
         for _ in range(8):
             before, started = rig.row_in_force(service), time.monotonic()
-            rig.dataplane.set_ring(service.vip_num, row, THEMSELVES)
+            rig.dataplane.rings.put(service.vip_num, row, THEMSELVES)
             written, used = time.monotonic(), rig.row_in_force(service)
             assert written - retired.get(used, 0.0) >= QUARANTINE
             retired[before] = started
@@ -152,10 +153,10 @@ def test_a_row_that_could_not_be_written_is_not_lost(bpffs: Path) -> None:
         try:
             for _ in range(4):
                 with pytest.raises(EffectError, match="cannot be mapped: Too many open files"):
-                    rig.dataplane.set_ring(service.vip_num, row, THEMSELVES)
+                    rig.dataplane.rings.put(service.vip_num, row, THEMSELVES)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        rig.dataplane.set_ring(service.vip_num, row, THEMSELVES)
+        rig.dataplane.rings.put(service.vip_num, row, THEMSELVES)
     finally:
         rig.close()
         loader.detach(pins)
@@ -186,10 +187,10 @@ def test_an_adopter_does_not_write_rows_in_force(rig: Rig) -> None:
     restarted = DataPlane(rig.pins)
     try:
         for _ in range(RING_ROWS):
-            row = restarted.current_ring(web.vip_num).astype(np.uint16)
-            restarted.set_ring(web.vip_num, row, THEMSELVES)
-        assert restarted.current_ring(dns.vip_num).tolist() == dns.ring
-        assert restarted.current_ring(web.vip_num).tolist() == web.ring
+            row = restarted.rings.current(web.vip_num).astype(np.uint16)
+            restarted.rings.put(web.vip_num, row, THEMSELVES)
+        assert restarted.rings.current(dns.vip_num).tolist() == dns.ring
+        assert restarted.rings.current(web.vip_num).tolist() == web.ring
     finally:
         restarted.close()
     rig.reopen()

@@ -171,16 +171,16 @@ class Story:
 
     def _forget(self) -> None:
         """Between two of these every flow of the story sends: so nothing may move."""
-        self.rig.dataplane.forget_previous(self.service.vip_num)
+        self.rig.dataplane.rings.forget_previous(self.service.vip_num)
 
     # ---- packets
 
     def send(self, sender: _Restored) -> NDArray[np.int64]:
         """All flows of a cohort once: packets by real_num."""
-        before = self.rig.dataplane.real_totals()[:, 0].astype(np.int64)
+        before = self.rig.dataplane.counters.by_real()[:, 0].astype(np.int64)
         sender.run(FLOWS)
         self.packets += FLOWS
-        return self.rig.dataplane.real_totals()[:, 0].astype(np.int64) - before
+        return self.rig.dataplane.counters.by_real()[:, 0].astype(np.int64) - before
 
     def homes(self) -> list[int]:
         """Of all reals that the VIP has now."""

@@ -103,12 +103,12 @@ def test_no_live_map_is_touched_and_nothing_stays(
 ) -> None:
     service = rig.serve(WEB, dict.fromkeys(REALS, 1))
     rig.run(frames.tcp())
-    totals, flows = rig.dataplane.totals(), rig.flows.copy()
+    totals, flows = rig.dataplane.counters.totals(), rig.flows.copy()
     before = set(bpffs.rglob("*"))
     simulation.simulate(listed, [frames.tcp(), frames.fragment()])
-    assert (rig.dataplane.totals() == totals).all()
+    assert (rig.dataplane.counters.totals() == totals).all()
     assert (rig.flows == flows).all()
-    assert rig.dataplane.current_ring(service.vip_num).tolist() == service.ring
+    assert rig.dataplane.rings.current(service.vip_num).tolist() == service.ring
     assert rig.drain() == []
     assert set(bpffs.rglob("*")) == before
 

@@ -73,7 +73,7 @@ def test_p4_the_answer_is_what_scapy_builds(
     assert fits.counted["flow_miss_other"] == 1
     frame = sized(key, room + 3)
     assert rig.run(frame).output == answer(frame, room)
-    assert rig.dataplane.vip_totals()[service.vip_num, :2].tolist() == [1, room + 14]
+    assert rig.dataplane.counters.by_vip()[service.vip_num, :2].tolist() == [1, room + 14]
 
 
 def test_p4_padding_of_the_link_is_not_answered_with(rig: Rig) -> None:
@@ -165,7 +165,7 @@ def test_p4_the_rate_is_kept_and_what_is_over_it_counted(rig: Rig) -> None:
         if out.action == DROP:
             assert (out.reason, out.output) == ("too_big", frame)
             assert out.counted["icmp_suppressed"] == 1
-    totals = rig.dataplane.totals()
+    totals = rig.dataplane.counters.totals()
     assert totals["icmp_sent"].sum() == len(sent)
     assert totals["icmp_suppressed"].sum() == 40 - len(sent)
 

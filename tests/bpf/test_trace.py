@@ -172,9 +172,9 @@ def test_an_icmp_error_goes_by_the_flow_that_it_quotes(rig: Rig, web: Service) -
 def test_one_in_n_is_by_chance(rig: Rig, web: Service) -> None:
     runs, one_in = 20_000, 10
     start(rig, one_in=one_in)
-    before = rig.dataplane.traced
+    before = rig.dataplane.counters.traced
     bpf_syscall.run_program(rig.program, frames.fragment(), runs)
-    taken = rig.dataplane.traced - before
+    taken = rig.dataplane.counters.traced - before
     spread = (runs * (1 / one_in) * (1 - 1 / one_in)) ** 0.5
     assert abs(taken - runs / one_in) < 6 * spread
 
@@ -185,12 +185,12 @@ def test_the_rate_holds_and_what_it_keeps_back_is_counted(
 ) -> None:
     """C2: what matched and is in no event was over the rate, as long as the ring has room."""
     start(rig, rate=rate)
-    before, started = rig.dataplane.traced, time.monotonic()
+    before, started = rig.dataplane.counters.traced, time.monotonic()
     bpf_syscall.run_program(rig.program, frames.fragment(), 5000)
     elapsed = time.monotonic() - started
     events = rig.drain()
     entries = sum(int(event["kind"]) == abi.EVENT_ENTRY for event in events)
-    assert rig.dataplane.traced - before == 5000
+    assert rig.dataplane.counters.traced - before == 5000
     assert len(events) == 2 * entries
     assert rate <= entries <= rate + 1 + rate * (elapsed + 0.01)
 
@@ -206,11 +206,11 @@ def test_a_trace_begins_with_its_own_rate(rig: Rig, web: Service) -> None:
 
 def test_c2_a_full_ring_loses_what_the_difference_says(rig: Rig, web: Service) -> None:
     start(rig)
-    before = rig.dataplane.totals()
+    before = rig.dataplane.counters.totals()
     bpf_syscall.run_program(rig.program, frames.fragment(), 5000)
     events = rig.drain()
     assert len(events) in range(abi.EVENTS_BYTES // 208 - 1, abi.EVENTS_BYTES // 208 + 1)
-    after = rig.dataplane.totals()
+    after = rig.dataplane.counters.totals()
     assert int(after["traced"].sum() - before["traced"].sum()) == 5000
     assert int(after["events_lost"].sum()) == 0, "of drop events"
     assert is_traced(rig, TCP4), "and it goes on afterwards"

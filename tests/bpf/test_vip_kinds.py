@@ -265,7 +265,7 @@ def test_f3_a_reused_vip_number_has_nothing_of_its_last_owner(rig: Rig, kind: Vi
     rig.dataplane.put_vip(WEB6, old.vip_num)
     out = rig.run(frames.tcp(to=frames.VIP6))
     assert (out.action, out.reason) == (DROP, "no_real")
-    assert not rig.dataplane.current_ring(old.vip_num).any()
+    assert not rig.dataplane.rings.current(old.vip_num).any()
     assert rig.run(flow).action == PASS
     rig.dataplane.put_vip(kind, old.vip_num + 1)
     assert rig.run(flow).reason == "no_real", "back, with another number: its old flow is nobody's"

@@ -40,7 +40,7 @@ def forwarded(fabric: Fabric) -> int:
     count = 0
     for node in t.NODES:
         with closing(DataPlane(loader.pins(fabric.place / "bpffs", node))) as dataplane:
-            count += int(dataplane.totals()["icmp_forwarded"].sum())
+            count += int(dataplane.counters.totals()["icmp_forwarded"].sum())
     return count
 
 

@@ -23,9 +23,7 @@ from console.format import shown
 from console.model.objects import ObjectError
 from console.model.store import Reply
 from console.planning.asking import Sender
-from console.planning.proposal import NEW, Begin, Part, Proposal
-from console.planning.staging import Staging
-from console.planning.wish import Wish
+from console.planning.proposal import Begin, Opening, Proposal
 from console.tui.screens.bands import LARGE
 from console.tui.screens.plan_form import PlanForm
 from console.tui.widgets.fields import DIALOG_KEYS
@@ -47,28 +45,15 @@ class PlanDialog(ModalScreen[None]):
         """The command left: what is behind need no longer stand still."""
 
     def __init__(
-        self,
-        client: Sender,
-        make: Callable[[int], Wish],
-        *,
-        armed: Callable[[], bool],
-        weight: int | None = None,
-        why: str = "",
-        at_once: bool = True,
-        begin: Begin | None = None,
-        how: Staging | None = None,
-        part: Part = NEW,
+        self, client: Sender, opening: Opening, *, armed: Callable[[], bool], begin: Begin
     ) -> None:
-        """`weight`: the usual one, where one is asked for; `at_once`: it was said already.
-        `begin`: starts it node after node, as `how` is or as is typed; None: all at once only."""
+        """`begin`: starts it node after node."""
         super().__init__()
-        self._make = make
+        self.proposal = Proposal(client, opening)
+        self.form = PlanForm(opening, in_turn=self.proposal.stageable)
+        self._opening = opening
         self._armed = armed
-        self._at_once = at_once
         self._begin = begin
-        self.proposal = Proposal(client, make(weight or 0), part)
-        in_turn = begin is not None and (part.go_on or len(self.proposal.wish.orders) > 1)
-        self.form = PlanForm(weight=weight, why=why, expires=part.expires, how=how, in_turn=in_turn)
         self._lines: list[TextLine] = []
         """On show."""
         self._as_planned: tuple[str, ...] = ()
@@ -98,7 +83,7 @@ class PlanDialog(ModalScreen[None]):
             field.cursor_blink = False
         self.set_timer(self.DEAF, self._listen)
         # There is nothing to plan until the operator has said which weight.
-        if self._at_once:
+        if self._opening.at_once:
             self._plan()
         else:
             self._show([line(" say the weight (1 to 1000), then Plan", "dim")])
@@ -140,7 +125,7 @@ class PlanDialog(ModalScreen[None]):
     @on(PlanForm.Planned)
     def _plan(self) -> None:
         try:
-            wish, terms = self._make(self.form.weight()), self.form.terms()
+            wish, terms = self._opening.make(self.form.weight()), self.form.terms()
         except ObjectError as error:
             self._unready(f" {error}", "bad")
             return
@@ -202,7 +187,7 @@ class PlanDialog(ModalScreen[None]):
             return
         try:
             how = self.form.staging()
-            if how is not None and self._begin is not None:
+            if how is not None:
                 self.proposal.start(self._begin, how, self.form.why)
             else:
                 self.proposal.send(self.form.why)

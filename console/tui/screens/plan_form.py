@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.widgets import Button, Input, Label
 
 from console.planning.asking import Terms
+from console.planning.proposal import Opening
 from console.planning.staging import Staging, staging
 from console.planning.wish import seconds_of, weight_of
 
@@ -24,16 +25,13 @@ class PlanForm(Vertical):
     class Changed(Message):
         """Something was typed."""
 
-    def __init__(
-        self, *, weight: int | None, why: str, expires: float, how: Staging | None, in_turn: bool
-    ) -> None:
-        """`weight`: the usual one, None: none is asked for; `expires`: seconds, 0: never; `how`:
-        the nodes have their turns unless it is typed otherwise; `in_turn`: they may have such."""
+    def __init__(self, opening: Opening, *, in_turn: bool) -> None:
+        """`in_turn`: the nodes may have their turns one after the other."""
         super().__init__()
-        self._weight = weight
-        self._why = why
-        self._span = f"{expires:g}s" if expires else ""
-        self._usual = (how or Staging("")).words
+        self._weight = opening.weight
+        self._why = opening.why
+        self._span = f"{opening.expires:g}s" if opening.expires else ""
+        self._usual = (opening.how or Staging("")).words
         self._in_turn = in_turn
 
     def compose(self) -> ComposeResult:

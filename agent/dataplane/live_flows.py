@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flow tables in use: how many flows live, by real, and for how long they have been silent.
+
+A count looks at every entry (flowtable.py), so one serves all who ask within a moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.core.whereabouts import Entry
+from agent.dataplane import abi, flowtable
+from agent.dataplane.counters import Counters
+from agent.dataplane.jiffies import HZ, Jiffies
+from agent.dataplane.refusal import refusals
+
+_CENSUS_AGE = 0.2
+"""Seconds for which a count of flows is good enough to be given again."""
+
+
+class LiveFlows:
+    """Of all CPUs.  What counts raises EffectError when the kernel refuses."""
+
+    def __init__(
+        self,
+        fd: int,
+        per_cpu: int,
+        cpus: int,
+        *,
+        services: NDArray[Any],
+        reals: NDArray[Any],
+        counters: Counters,
+        jiffies: Jiffies,
+    ) -> None:
+        """`fd`: the map, of `per_cpu` entries for each CPU; `services`, `reals`: struct lb_service
+        by vip_num, struct lb_real by real_num."""
+        self._fd = fd
+        self._per_cpu = per_cpu
+        self._all = cpus * per_cpu
+        self._services = services
+        self._reals = reals
+        self._counters = counters
+        self._jiffies = jiffies
+        self._census: tuple[float, float, flowtable.Census] | None = None
+        self._watched: frozenset[int] = frozenset()
+
+    @property
+    def entries(self) -> int:
+        """Of the flow tables that are used: those of CPUs that received packets."""
+        return self._counters.busy * self._per_cpu
+
+    def live(self, idle: float) -> NDArray[np.int64]:
+        """By real_num: flows seen within `idle` seconds (of UDP: within the VIP's own, if that is
+        shorter) that are not closing."""
+        return self._count(idle).live
+
+    def watch(self, real_nums: Iterable[int]) -> None:
+        """From the next count on, `silence` knows of the flows of these."""
+        watched = frozenset(real_nums)
+        if watched != self._watched:
+            self._watched, self._census = watched, None
+
+    def silence(self, idle: float) -> dict[int, tuple[float, float]]:
+        """By real_num, of those that are watched and have live flows: seconds since the flow that
+        was heard of last, and since the one that has been silent for longest."""
+        found = self._count(idle).silence
+        return {n: (least / HZ, most / HZ) for n, (least, most) in found.items()}
+
+    def occupancy(self, idle: float) -> tuple[int, int, int]:
+        """(capacity, entries that hold a flow, live flows)."""
+        counted = self._count(idle)
+        return self.entries, counted.occupied, int(counted.live.sum())
+
+    def stored(self, tag: int) -> list[Entry]:
+        """The entries of one flow.  Looks at every entry: for a thread."""
+        with refusals("flow table: cannot be mapped"):
+            found = flowtable.stored(self._fd, self._all, tag, self._jiffies.now())
+        return [Entry(each.entry // self._per_cpu, *each[1:4], each.silent / HZ) for each in found]
+
+    def idle_by_real(self, idle: float) -> NDArray[np.uint32]:
+        """By real_num: jiffies of silence after which a flow is over."""
+        longest = np.uint32(idle * HZ)
+        udp = self._services["udp_idle"][self._reals["vip_num"] % abi.MAX_VIPS]
+        return np.where(udp == 0, longest, np.minimum(udp, longest)).astype(np.uint32)
+
+    def _count(self, idle: float) -> flowtable.Census:
+        now = time.monotonic()
+        if self._census and self._census[0] == idle and now - self._census[1] < _CENSUS_AGE:
+            return self._census[2]
+        with refusals("flow table: cannot be mapped"):
+            counted = flowtable.census(
+                self._fd,
+                self._all,
+                self._reals,
+                self.idle_by_real(idle),
+                self._jiffies.now(),
+                watched=self._watched,
+            )
+        self._census = (idle, now, counted)
+        return counted
