@@ -2,8 +2,8 @@
 """The store -> what a table shows: one record per node, VIP, real or drop reason.  Pure.
 
 Values over several nodes are sums of what is known; what is too old is left out, and counted.
-`seen.py` gathers what the nodes say of an object, `states.py` has the word for it; `columns.py` says
-how a record is written, `get -o json` takes it as it is.
+`seen.py` gathers what the nodes say of an object, `states.py` has the word for it, `columns.py` how
+a record is written; `get -o json` takes it as it is.
 """
 
 from __future__ import annotations
