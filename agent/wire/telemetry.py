@@ -1,40 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent tells the world: snapshots at their rate, events as they come, both over ZeroMQ.
 
-Reads counters and the event ring, keeps the last events for those who missed some, and decides
-nothing.
+Reads the event ring, keeps the last events for those who missed some, and decides nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.boundary import Counted, EffectError, StartTrace
+from agent.boundary import Counted, StartTrace
 from agent.config.tree import Config, Metrics
 from agent.core.state import NodeState
 from agent.dataplane import abi
-from agent.dataplane.attach import how_attached
 from agent.dataplane.events import EVENT, EventRing
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.tunnel import Tunnel
-from agent.host.softirq import softirq
 from agent.records.history import History, history_path
 from agent.wire import labelling
 from agent.wire.drop_feed import drop_events
 from agent.wire.eventlog import EventLog
 from agent.wire.pace import EVERY, TOPICS, Pace
+from agent.wire.readings import Readings
 from agent.wire.server import Server
-from agent.wire.snapshot import FLOWS, PACKETS, Origin, Reading, Snapshots
+from agent.wire.snapshot import Origin, Snapshots
 from agent.wire.trace_feed import Feed, Names, names_of
 from shared.codec import telemetry_of
 from shared.messages import Event, EventBody, LabelSnapshot, LostEvent, Snapshot
@@ -52,18 +48,7 @@ DRAIN_EVERY = 0.1
 LOOK_EVERY = 1.0
 """Seconds, at the least, between two counts of the flows, and between two snapshots that the
 history keeps: what takes milliseconds does not become dear when snapshots come more often."""
-PAGE = resource.getpagesize()
 _NOTHING: NDArray[Any] = np.empty(0, EVENT)
-
-
-class Looked(NamedTuple):
-    """What is read once a second: fields of a Reading."""
-
-    capacity: int
-    occupied: int
-    live: int
-    rss_bytes: int
-    attached: str
 
 
 class Telemetry:
@@ -83,7 +68,6 @@ class Telemetry:
         self._dataplane = dataplane
         self._ring = ring
         self._server = server
-        self._tunnel = tunnel
         self._tell = tell
         settings = state.listed.telemetry
         self._metrics = state.listed.metrics
@@ -104,9 +88,7 @@ class Telemetry:
         )
         self._labelled = state.listed
         """The config whose labels were said last."""
-        self._looked = self._look()
-        self._blind = False
-        """The last look failed."""
+        self._readings = Readings(state, dataplane, tunnel)
         self._look_at = 0.0
 
     async def configure(self, listed: Config) -> None:
@@ -168,24 +150,9 @@ class Telemetry:
         return min(self._pace.wait(now, rates), max(0.0, self._look_at + LOOK_EVERY / 2 - now))
 
     def _look_again(self) -> None:
-        """What cannot be read, for want of descriptors, say, stands as it was; the log says so."""
-        try:
-            self._looked = self._look()
-            self._tell(self._count())
-        except (OSError, EffectError) as error:
-            if not self._blind:
-                log.warning("telemetry: not counted: %s", error)
-            self._blind = True
-        else:
-            self._blind = False
-
-    def _count(self) -> Counted:
-        dataplane = self._dataplane
-        idle = self._state.listed.node.flow_idle
-        dataplane.flows.watch(self._state.emptying())
-        live, silence = dataplane.flows.live(idle), dataplane.flows.silence(idle)
-        totals = dataplane.counters.by_vip()
-        return Counted(live, totals[:, FLOWS], dataplane.flows.entries, totals[:, PACKETS], silence)
+        counted = self._readings.look()
+        if counted is not None:
+            self._tell(counted)
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """One of every topic, as of now."""
@@ -199,26 +166,8 @@ class Telemetry:
     def _make(self, topics: Collection[str]) -> list[list[bytes]]:
         if not topics:
             return []
-        return self._snapshots.published(self._state, self._read(), self._pace.sequences, topics)
-
-    def _look(self) -> Looked:
-        node = self._state.listed.node
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
-        attached = how_attached(node.interface, self._dataplane.program_id)
-        return Looked(*self._dataplane.flows.occupancy(node.flow_idle), resident, attached)
-
-    def _read(self) -> Reading:
-        return Reading(
-            at=time.monotonic(),
-            wall=time.time(),
-            totals=self._dataplane.counters.totals(),
-            vips=self._dataplane.counters.by_vip(),
-            reals=self._dataplane.counters.by_real(),
-            cpu_seconds=time.process_time(),
-            queues=self._dataplane.counters.by_queue(),
-            probes=self._tunnel.counts()._asdict(),
-            softirq=softirq(),
-            **self._looked._asdict(),
+        return self._snapshots.published(
+            self._state, self._readings.now(), self._pace.sequences, topics
         )
 
     # ---- events

@@ -192,8 +192,13 @@ class FrameApp(KeyOrderApp):
         if isinstance(screen, PlanDialog | LiveScreen):
             screen.take(reply)
 
-    def _hold_behind(self, screen: Screen[Any]) -> None:
-        if isinstance(screen, LiveScreen) and screen.composed and screen.planned is not None:
+    def _draw_behind(self, screen: Screen[Any]) -> None:
+        """What a plan was made of stands still until it is sent."""
+        if not isinstance(screen, LiveScreen) or not screen.composed:
+            return
+        if screen.planned is None:
+            screen.frame(self._view())
+        else:
             screen.hold(self._held_view(screen.planned))
 
     def draw(self) -> None:
@@ -201,8 +206,7 @@ class FrameApp(KeyOrderApp):
             return
         screen = self.screen
         if isinstance(screen, PlanDialog) and self._frozen is None:
-            # The table behind a dialog is held.
-            self._hold_behind(self.screen_stack[-2])
+            self._draw_behind(self.screen_stack[-2])
         if not isinstance(screen, LiveScreen) or not screen.composed:
             return
         if self.scrub.wanted:

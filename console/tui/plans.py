@@ -10,7 +10,7 @@ from console.model import objects
 from console.model.moment import moment
 from console.model.underway import Underway
 from console.planning.operating import going_on, taking_back
-from console.planning.proposal import Proposal
+from console.planning.proposal import Opening
 from console.planning.rollout import Start
 from console.planning.staging import Staging, expires_of, of_terms
 from console.planning.wish import Target, Wish, as_told, wish
@@ -44,11 +44,11 @@ class PlansApp(PlacesApp):
 
         usual = weight or targets[0].weight if verb == "weight" else None
         at_once = bool(weight) or verb != "weight"
-        self._open_plan(Proposal(make, usual, at_once, why, how=how))
+        self._open_plan(Opening(make, usual, at_once, why, how=how))
 
     @on(asks.Wished)
     def _plan_wish(self, message: asks.Wished) -> None:
-        self._open_plan(Proposal(lambda _: message.wish))
+        self._open_plan(Opening(lambda _: message.wish))
 
     @on(asks.UndoWanted)
     def _undo(self, message: asks.UndoWanted) -> None:
@@ -58,18 +58,24 @@ class PlansApp(PlacesApp):
         except VerbError as error:
             self._say(str(error), "bad")
             return
-        self._open_plan(Proposal(lambda _: made))
+        self._open_plan(Opening(lambda _: made))
 
-    def _open_plan(self, proposal: Proposal) -> None:
+    def _open_plan(self, opening: Opening) -> None:
         dialog = PlanDialog(
             self.source,
-            proposal._replace(why=proposal.why or self.arming.reason),
+            opening._replace(why=opening.why or self.arming.reason),
             armed=lambda: self.arming.armed(self._clock()),
             begin=self._begin,
         )
         if isinstance(self.screen, LiveScreen):
             self.screen.planned = self.screen.view
         self.push_screen(dialog, lambda _: self._redraw_soon())
+
+    @on(PlanDialog.Sent)
+    def _move_again(self) -> None:
+        behind = self.screen_stack[-2]
+        if isinstance(behind, LiveScreen):
+            behind.planned = None
 
     def _begin(self, start: Start) -> None:
         self.steering.start(start, self._clock())
@@ -90,7 +96,7 @@ class PlansApp(PlacesApp):
     def _go_on_with(self, each: Underway) -> None:
         made, how = going_on(each), of_terms(each.terms) or Staging("1")
         self._open_plan(
-            Proposal(
+            Opening(
                 lambda _: made,
                 why=each.why,
                 operation=each.operation,
@@ -108,7 +114,7 @@ class PlansApp(PlacesApp):
             self._say(f"op {each.operation[:8]} is over: no node had anything to take back", "ok")
             return
         self._open_plan(
-            Proposal(
+            Opening(
                 lambda _: made,
                 why=each.why,
                 operation=f"{each.operation}/revert",

@@ -109,7 +109,8 @@ def real_lines(view: View, real: Real, room: int) -> list[TextLine]:
                     Cell(fmt.fit(one.state.text, 12), one.state.tone),
                     Cell(
                         f"w {one.weights[0]:<4} ring{fmt.percent(one.slots):>6}{old or ' '}"
-                        f"{fmt.si(one.pps.value):>6} pps{fmt.si(one.live_flows.value):>6} flows"
+                        f"{fmt.si(one.pps.value):>6} pps{fmt.si(one.live_flows.value):>6} "
+                        f"{'flow ' if one.live_flows.value == 1 else 'flows'}"
                         f"  {one.check} {fmt.milliseconds(one.check_ms)} ms"
                         f"  changed {fmt.age(one.changed)} ago"
                     ),
@@ -122,7 +123,8 @@ def real_lines(view: View, real: Real, room: int) -> list[TextLine]:
 
 def emptied_words(found: Emptied) -> str:
     """How the drain of a real goes that has flows left: what is left is older than the drain."""
-    words = [f"began {fmt.age(found.seconds)} ago with {found.at_start} flows"]
+    flows = "1 flow" if found.at_start == 1 else f"{found.at_start} flows"
+    words = [f"began {fmt.age(found.seconds)} ago with {flows}"]
     left = "no estimate yet" if found.left is None else f"empty in {fmt.age(found.left)}"
     words.append(left)
     if found.heard is not None and found.silent is not None:

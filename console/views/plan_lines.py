@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from console.planning import plan
@@ -70,6 +71,18 @@ def result_lines(answers: Sequence[Answered], asked: int) -> list[TextLine]:
     return lines
 
 
+def as_cli(wish: Wish, terms: Terms, why: str, turns: str) -> list[str]:
+    """The commands that do the same; `turns`: the flags for how the nodes have them."""
+    flags = [
+        *([turns] if turns else []),
+        *(f"--node {shlex.quote(name)}" for name in wish.only),
+        *(f"--allow {shlex.quote(guard)}" for guard in terms.allow),
+        *([f"--for {terms.expires:.0f}s"] if terms.expires else []),
+        *([f"--reason {shlex.quote(why)}"] if why else []),
+    ]
+    return [" ".join(["remora", text, *flags]) for text in wish.lines]
+
+
 def wrapped(text: str, width: int) -> list[str]:
     lines, current = [], ""
     for word in text.split():
@@ -79,18 +92,3 @@ def wrapped(text: str, width: int) -> list[str]:
         else:
             current = f"{current} {word}".strip()
     return [*lines, current]
-
-
-def cli_line(wish: Wish, staging: str, terms: Terms, reason: str) -> str:
-    """The same as a command line; `staging`: its flags, with a space in front."""
-    flags = staging
-    flags += "".join(f" --node {name}" for name in wish.only)
-    flags += "".join(f" --allow {guard}" for guard in terms.allow)
-    flags += f" --for {terms.expires:.0f}s" if terms.expires else ""
-    flags += f" --reason {_quoted(reason)}" if reason else ""
-    first, *more = [f"as CLI   remora {text}{flags}" for text in wish.lines]
-    return first + (f"   and {len(more)} more" if more else "")
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"

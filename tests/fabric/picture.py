@@ -59,7 +59,7 @@ async def _drain(app: RemoraApp, pilot: Pilot[None]) -> None:
 
 
 async def _confirm(app: RemoraApp, pilot: Pilot[None], picture: str = "") -> None:
-    await pilot.press("shift+tab", *app.screen.wanted)  # type: ignore[attr-defined]
+    await pilot.press("shift+tab", *app.screen.proposal.wanted)  # type: ignore[attr-defined]
     await _watch(pilot, 0.5)
     if picture:
         _save(app, picture)

@@ -59,8 +59,8 @@ async def go(pilot: Pilot[None]) -> None:
 async def confirm(pilot: Pilot[None]) -> None:
     dialog: Any = pilot.app.screen
     button = dialog.query_one("#go", Button)
-    await until(pilot, lambda: dialog._ready, "the plan can be sent")
-    dialog.query_one("#confirm", Input).value = dialog.wanted
+    await until(pilot, lambda: dialog.proposal.ready, "the plan can be sent")
+    dialog.query_one("#confirm", Input).value = dialog.proposal.wanted
     await until(pilot, lambda: not button.disabled, "the button can be pressed")
 
 
@@ -141,7 +141,7 @@ async def test_enter_in_the_reason_does_nothing(one: FakeAgent) -> None:
             await sees(pilot, "ok on 1 node")
             app.screen.query_one("#why").focus()
             await pilot.press("D", "i", "s", "k", "enter")
-            await sees(pilot, "--reason 'Disk'")
+            await sees(pilot, "--reason Disk")
             assert isinstance(app.screen, PlanDialog)
             await confirm(pilot)
             app.screen.query_one("#go").focus()
@@ -271,3 +271,65 @@ async def test_a_step_that_is_known_is_on_show_while_the_next_is_waited_for(
             await go(pilot)
             await sees(pilot, "applied 1/1", "lb1  applied, revision 8")
             await sees(pilot, "verified 1/1")
+
+
+async def test_the_name_may_be_typed_right_away(one: FakeAgent) -> None:
+    """On Cancel, where the cursor is at first: nothing else there takes a letter."""
+    with one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "ok on 1 node")
+            go = app.screen.query_one("#go", Button)
+            await pilot.press(*"10.3.1.2", "enter")
+            await until(pilot, lambda: not go.disabled, "the button can be pressed")
+            assert [c.dry_run for c in one.changes] == [True], "Enter in a field does nothing"
+            await pilot.press("tab", "tab", "enter")
+            await sees(pilot, "applied 1/1")
+        assert one.changes[-1].action == Drain(real="10.3.1.2", vip="web")
+
+
+async def test_once_sent_there_is_nothing_to_type_and_the_rows_live(one: FakeAgent) -> None:
+    with one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "ok on 1 node")
+            behind: Any = app.screen_stack[-2]
+            await until(pilot, lambda: behind.view.held is not None, "what was planned is held")
+            await go(pilot)
+            await sees(pilot, "applied 1/1")
+            assert not any(field.is_on_screen for field in app.screen.query(Input))
+            assert app.focused is app.screen.query_one("#cancel")
+            one.tick()
+            await until(pilot, lambda: "◐ drain" in behind.table.text, "the row says so")
+
+
+async def test_an_old_plan_is_made_anew_by_its_button(
+    one: FakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            monkeypatch.setattr("console.tui.screens.plan.VALID", 0.2)
+            await pilot.press("D")
+            await sees(pilot, "press Plan for one of now")
+            assert app.screen.query_one("#go", Button).disabled
+            monkeypatch.setattr("console.tui.screens.plan.VALID", 60.0)
+            await replan(pilot)
+            await go(pilot)
+            await sees(pilot, "applied 1/1")
+
+
+async def test_the_commands_go_to_the_clipboard(one: FakeAgent) -> None:
+    with one:
+        async with console(one) as (app, pilot):
+            await to_reals(pilot)
+            await pilot.press("D")
+            await sees(pilot, "ok on 1 node")
+            app.screen.query_one("#why", Input).value = "disk swap"
+            app.screen.query_one("#copy", Button).focus()
+            await pilot.press("enter")
+            await sees(pilot, "to the clipboard")
+            assert app.clipboard == "remora drain real/10.3.1.2@web --reason 'disk swap'"
+        assert [c.dry_run for c in one.changes] == [True]

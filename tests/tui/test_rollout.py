@@ -105,7 +105,7 @@ async def test_a_real_that_fails_leaves_it_held_for_every_console(two: Pair) -> 
         await pilot.press("K")
         await sees(pilot, "ok on 1 node")
         dialog: Any = app.screen
-        assert dialog.wish.title == f"take back drain {REAL}"
+        assert dialog.proposal.wish.title == f"take back drain {REAL}"
         await confirm(pilot)
         app.screen.query_one("#go", Button).focus()
         await pilot.press("enter")

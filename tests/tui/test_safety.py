@@ -124,8 +124,8 @@ async def test_a_bulk_plan_lists_every_object_and_wants_their_number(tmp_path: P
             await sees(pilot, "10.3.1.2 enabled", "10.3.2.2 enabled", "these 2 reals")
             dialog: Any = app.screen
             go = dialog.query_one("#go", Button)
-            await until(pilot, lambda: dialog._ready, "planned")
-            assert dialog.wanted == "2"
+            await until(pilot, lambda: dialog.proposal.ready, "planned")
+            assert dialog.proposal.wanted == "2"
             assert go.disabled
             assert app.focused is not None
             assert app.focused.id == "cancel"
@@ -269,8 +269,8 @@ async def test_terms_typed_while_the_nodes_are_asked_are_not_passed_over(tmp_pat
             dialog.query_one("#for", Input).value = "30m"
             await pilot.pause()
             one.deaf = False
-            await until(pilot, lambda: dialog._ready, "the node has answered")
-            dialog.query_one("#confirm", Input).value = dialog.wanted
+            await until(pilot, lambda: dialog.proposal.ready, "the node has answered")
+            dialog.query_one("#confirm", Input).value = dialog.proposal.wanted
             go, replan = (dialog.query_one(f"#{name}", Button) for name in ("go", "replan"))
             await pilot.pause()
             assert go.disabled, "the plan on show has no end, the field has one"

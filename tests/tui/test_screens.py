@@ -383,7 +383,7 @@ async def test_a_command_opens_the_plan_and_sends_nothing_more() -> None:
         assert app.focused is not None
         assert app.focused.id == "cancel"
         cli = painted(app, "#cli")
-        assert "remora weight real/10.3.1.2@web 50 --reason 'disk'" in cli
+        assert "remora weight real/10.3.1.2@web 50 --reason disk" in cli
         asked = [action for _, action, dry_run in source.sent if dry_run]
         assert asked == [Weight(real="10.3.1.2", weight=50, vip="web")] * 2
         await keys("escape")(pilot)

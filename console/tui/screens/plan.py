@@ -8,31 +8,28 @@ before the dialog was there are not for it: for a moment it takes none but Esc.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input
+from textual.widgets import Button, Input, Label
 
+from console.format import shown
 from console.model.objects import ObjectError
 from console.model.store import Reply
-from console.planning import plan
-from console.planning.asking import Asking, Sender, Terms
-from console.planning.plan import Answered
-from console.planning.proposal import Proposal
-from console.planning.rollout import Start
-from console.planning.staging import Staging
-from console.planning.wish import Order
+from console.planning.asking import Sender
+from console.planning.proposal import Begin, Opening, Proposal
 from console.tui.screens.bands import LARGE
+from console.tui.screens.plan_form import PlanForm
 from console.tui.widgets.fields import DIALOG_KEYS
 from console.tui.widgets.painted import Painted
-from console.tui.widgets.plan_form import PLANNED, WORDS, PlanForm
-from console.views.cells import line
-from console.views.plan_lines import cli_line, plan_lines, result_lines, verdict_lines
+from console.views.cells import TextLine, line
+from console.views.plan_lines import as_cli, plan_lines, result_lines, verdict_lines
 
 VALID = 60.0
 """Seconds after which a plan is too old to be sent: much may have changed that no revision says."""
@@ -44,49 +41,62 @@ class PlanDialog(ModalScreen[None]):
     DEAF: ClassVar = 0.3
     """Seconds for which it takes no key but Esc: repeats and pastes were meant for elsewhere."""
 
+    class Sent(Message):
+        """The command left: what is behind need no longer stand still."""
+
     def __init__(
-        self,
-        client: Sender,
-        proposal: Proposal,
-        *,
-        armed: Callable[[], bool],
-        begin: Callable[[Start], None],
+        self, client: Sender, opening: Opening, *, armed: Callable[[], bool], begin: Begin
     ) -> None:
-        """`begin`: starts it node after node; raises ObjectError."""
+        """`begin`: starts it node after node."""
         super().__init__()
-        self.wish = proposal.make(proposal.weight or 0)
-        self._proposal = proposal
-        self._form = PlanForm(proposal, self.wish)
+        self.proposal = Proposal(client, opening)
+        self.form = PlanForm(opening, in_turn=self.proposal.stageable)
+        self._opening = opening
         self._armed = armed
         self._begin = begin
-        self._asking = Asking(client)
-        self._terms = Terms(expires=proposal.expires)
-        self._planned: list[Answered] = []
-        self._ready = False
+        self._lines: list[TextLine] = []
+        """On show."""
         self._as_planned: tuple[str, ...] = ()
         self._round = 0
-        self._sent = False
-        self._begun = False
-        """It comes to its nodes one after the other, without this dialog."""
         self._deaf = True
 
     def compose(self) -> ComposeResult:
-        yield self._form
+        with Vertical(id="box") as box:
+            box.border_title = Content(f"Plan: {shown(self.proposal.wish.title)}")  # no markup
+            with VerticalScroll(id="scroll", can_focus=False):
+                yield Painted(id="plan")
+            yield self.form
+            with Horizontal(classes="field hidden", id="confirming"):
+                yield Label(id="wanted")
+                yield Input(id="confirm", select_on_focus=False)
+            yield Painted(id="cli")
+            with Horizontal(id="buttons"):
+                yield Button(Content("[ Cancel ]"), id="cancel", compact=True)
+                label = Content(f"[ {self.proposal.wish.verb.capitalize()} ]")
+                yield Button(label, id="go", variant="warning", compact=True, disabled=True)
+                yield Button(Content("[ Copy as CLI ]"), id="copy", compact=True)
+            yield Painted(id="keys")
 
     def on_mount(self) -> None:
         self.set_class(self.app.size.width >= LARGE, "large")
+        for field in self.query(Input):
+            field.cursor_blink = False
         self.set_timer(self.DEAF, self._listen)
         # There is nothing to plan until the operator has said which weight.
-        if self._proposal.at_once:
+        if self._opening.at_once:
             self._plan()
         else:
-            self._form.show([line(" say the weight (1 to 1000), then Plan", "dim")])
+            self._show([line(" say the weight (1 to 1000), then Plan", "dim")])
             self._show_cli()
+
+    # ---- keys
 
     def _listen(self) -> None:
         self._deaf = False
-        text = " Tab field   Enter on a button   Esc cancel   PgUp PgDn the plan"
-        self.query_one("#keys", Painted).paint([line(text, "dim")])
+        self._say_keys("Tab field   Enter on a button   Esc cancel   PgUp PgDn the plan")
+
+    def _say_keys(self, text: str) -> None:
+        self.query_one("#keys", Painted).paint([line(f" {text}", "dim")])
 
     async def on_event(self, event: events.Event) -> None:
         deaf = self._deaf and isinstance(event, events.Key | events.Paste)
@@ -94,6 +104,15 @@ class PlanDialog(ModalScreen[None]):
             event.stop()
             return
         await super().on_event(event)
+
+    def on_key(self, event: events.Key) -> None:
+        """What has to be typed may be typed on a button too: there is but one place for it."""
+        field = self.query_one("#confirm", Input)
+        letter = event.character if event.is_printable and event.character != " " else None
+        if letter and isinstance(self.focused, Button) and self.proposal.wanted:
+            event.stop()
+            field.focus()
+            field.insert_text_at_cursor(letter)
 
     def key_pageup(self) -> None:
         self.query_one("#scroll", VerticalScroll).scroll_page_up(animate=False)
@@ -103,154 +122,141 @@ class PlanDialog(ModalScreen[None]):
 
     # ---- the dry run
 
-    @on(Button.Pressed, "#replan")
-    def _replan(self) -> None:
-        try:
-            self.wish = self._proposal.make(self._form.weight())
-            self._terms = self._form.terms()
-        except ObjectError as error:
-            self._unready()
-            self._form.show([line(f" {error}", "bad")])
-            return
-        self._plan()
-
-    @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        """The button always does what the plan on show says, and what the fields say."""
-        if event.input.id in (*PLANNED, "confirm"):
-            self._show_go()
-        elif event.input.id in WORDS:
-            self._show_cli()
-
+    @on(PlanForm.Planned)
     def _plan(self) -> None:
-        self._unready()
-        self._as_planned = self._form.planned
+        try:
+            wish, terms = self._opening.make(self.form.weight()), self.form.terms()
+        except ObjectError as error:
+            self._unready(f" {error}", "bad")
+            return
+        self._as_planned = self.form.plans
+        self.proposal.ask(wish, terms, self.form.why)
+        self._unready(f" asking {', '.join(o.node for o in wish.orders)} …", "dim")
         self._round += 1
-        self._form.show([line(f" asking {', '.join(o.node for o in self.wish.orders)} …", "dim")])
-        self._show_cli()
-        self._asking.dry_run(
-            self.wish.orders,
-            why=self._form.why,
-            operation=self._proposal.operation,
-            terms=self._terms,
-        )
         self.set_timer(VALID, lambda planned=self._round: self._expire(planned))
 
+    @on(PlanForm.Changed)
+    def _typed(self) -> None:
+        """The button always does what the plan on show says, and what the fields say."""
+        self._show_cli()
+        self._show_go()
+
+    @on(Input.Changed, "#confirm")
+    def _confirmed(self) -> None:
+        self._show_go()
+
     def _expire(self, planned: int) -> None:
-        if not self._sent and planned == self._round:
-            self._unready()
-            self._form.show([line(" this plan is a minute old: Esc, then plan again", "warn")])
+        if not self.proposal.sent and planned == self._round:
+            self._unready(" this plan is a minute old: press Plan for one of now", "warn")
+
+    def _unready(self, why: str, tone: str) -> None:
+        self.proposal.ready = False
+        self._show([line(why, tone)])
+        self._show_cli()
+        self._show_go()
 
     def take(self, reply: Reply) -> None:
-        if self._begun:
-            return  # the answers are the operation's, not ours
-        all_answered = self._asking.take(reply)
-        answered = self._asking.answered()
-        if self._sent and answered:
-            self._show_result(answered)
-        if self._sent and all_answered:
-            self._proposal.finished(answered)
-        if self._sent or not all_answered:
+        proposal = self.proposal
+        if not proposal.take(reply):
             return
-        self._planned = answered
-        self._ready = bool(plan.to_do(answered)) and not plan.refused(answered)
-        self._form.show(
+        if proposal.sent:
+            self._show(
+                [
+                    *result_lines(proposal.answered, proposal.asked),
+                    line(" the row changes when the nodes' telemetry says so", "dim"),
+                ]
+            )
+            return
+        self._show(
             [
-                *plan_lines(answered, self._width(), self.wish.left_out),
-                *verdict_lines(answered, ready=self._ready),
+                *plan_lines(proposal.answered, self._width(), proposal.wish.left_out),
+                *verdict_lines(proposal.answered, ready=proposal.ready),
             ]
         )
-        self._form.ask_for(self.wanted if self._ready else "")
+        self._show_confirm()
         self._show_go()
 
     # ---- the command
 
     @on(Button.Pressed, "#go")
     def _go(self) -> None:
-        if self._sent:
+        if self.proposal.sent:
             return
         if not self._armed():
-            self._unready()
-            self._form.show([line(" no longer armed, nothing was sent: Esc, A, then again", "bad")])
+            self._unready(" no longer armed, nothing was sent: Esc, A, then again", "bad")
             return
         try:
-            how = self._form.staging()
+            how = self.form.staging()
             if how is not None:
-                self._start(how)
+                self.proposal.start(self._begin, how, self.form.why)
+            else:
+                self.proposal.send(self.form.why)
         except ObjectError as error:
-            self._form.show([*self._form.lines, line(f" {error}", "bad")])
+            self._show([*self._lines, line(f" {error}", "bad")])
             return
-        self._sent = True
-        self._form.close()
-        if how is not None:
-            self._begun = True
+        self._is_sent()
+
+    def _is_sent(self) -> None:
+        """Nothing is left to type, and what is behind moves again."""
+        for over in ("PlanForm", "#confirming", "#go"):
+            self.query_one(over).display = False
+        cancel = self.query_one("#cancel", Button)
+        cancel.label = Content("[ Close ]")
+        cancel.focus()
+        self._say_keys("Enter, Esc close")
+        self.post_message(self.Sent())
+        if self.proposal.in_turn:
             text = " begun: 9 shows it, node by node; it goes on when this is closed"
-            self._form.show([line(text, "ok")])
-            return
-        self._form.show([line(" sent, waiting for the nodes …", "dim")])
-        self._asking.change(
-            self._todo,
-            plan.revisions(self._planned),
-            why=self._form.why,
-            operation=self._proposal.operation or uuid.uuid4().hex[:12],
-            terms=self._terms,
-        )
-
-    @property
-    def _todo(self) -> list[Order]:
-        todo = {answered.address for answered in plan.to_do(self._planned)}
-        return [order for order in self.wish.orders if order.address in todo]
-
-    def _start(self, how: Staging) -> None:
-        """Raises ObjectError."""
-        self._begin(
-            Start(
-                self._proposal.operation or uuid.uuid4().hex[:12],
-                self.wish.lines,
-                tuple(self._todo),
-                plan.revisions(self._planned),
-                how,
-                self._form.why,
-                self._terms,
-                self._proposal.go_on,
-                tuple(set(self._proposal.seats) - {order.address for order in self._todo}),
-            )
-        )
-
-    def _show_result(self, answered: list[Answered]) -> None:
-        self._form.show(
-            [
-                *result_lines(answered, self._asking.asked),
-                line(" the row changes when the nodes' telemetry says so", "dim"),
-            ]
-        )
+            self._show([line(text, "ok")])
+        else:
+            self._show([line(" sent, waiting for the nodes …", "dim")])
 
     @on(Button.Pressed, "#cancel")
     def _cancel(self) -> None:
         self.dismiss()
 
+    @on(Button.Pressed, "#copy")
+    def _copy(self) -> None:
+        """To the clipboard of whoever sits at the terminal (OSC 52)."""
+        try:
+            self.app.copy_to_clipboard("\n".join(self._cli()))
+        except ObjectError as error:
+            self._say_keys(str(error))
+        else:
+            self._say_keys("to the clipboard, if your terminal allows it")
+
     # ---- drawing
+
+    def _show(self, lines: list[TextLine]) -> None:
+        self._lines = lines
+        pane = self.query_one("#plan", Painted)
+        pane.styles.height = max(2, len(lines))
+        pane.paint(lines)
+
+    def _cli(self) -> list[str]:
+        """Raises ObjectError."""
+        how = self.form.staging()
+        proposal = self.proposal
+        return as_cli(proposal.wish, proposal.terms, self.form.why, how.short if how else "")
 
     def _show_cli(self) -> None:
         try:
-            how, wrong = self._form.staging(), ""
+            first, *more = self._cli()
         except ObjectError as error:
-            how, wrong = None, f"   {error}"
-        said = f" {how.short}" if how else wrong
-        self._form.show_cli(cli_line(self.wish, said, self._terms, self._form.why))
+            first, more = str(error), []
+        first += f"   and {len(more)} more" if more else ""
+        self.query_one("#cli", Painted).paint([line(f"as CLI   {first}", "dim")])
 
-    @property
-    def wanted(self) -> str:
-        """What has to be typed; empty: the button will do."""
-        return self.wish.confirm if plan.wants_typing(self.wish, self._planned) else ""
-
-    def _unready(self) -> None:
-        self._ready = False
-        self._show_go()
+    def _show_confirm(self) -> None:
+        wanted = self.proposal.wanted
+        self.query_one("#confirming").set_class(not wanted, "hidden")
+        self.query_one("#wanted", Label).update(Content(f"type {shown(wanted)} to go on "))
 
     def _show_go(self) -> None:
-        said = self._form.confirmed(self.wanted) and self._form.planned == self._as_planned
-        self._form.enable(go=self._ready and not self._sent and said)
+        proposal, typed = self.proposal, self.query_one("#confirm", Input).value.strip()
+        said = typed == proposal.wanted or not proposal.wanted
+        enabled = proposal.ready and not proposal.sent and self.form.plans == self._as_planned
+        self.query_one("#go", Button).disabled = not (enabled and said)
 
     def _width(self) -> int:
         return (110 if self.app.size.width >= LARGE else min(76, self.app.size.width)) - 4
