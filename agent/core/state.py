@@ -294,12 +294,13 @@ class NodeState:
         return frozenset(
             Asking(
                 Target(name, address),
-                vip.listed.key,
+                key,
                 vip.listed.check,
                 real.number.real_num,
                 real.number.generation,
             )
             for name, vip in self.vips.items()
+            for key in (vip.listed.key,)  # one for all of its reals
             for address, real in vip.reals.items()
             if real.admin is not Admin.DISABLED
         )
