@@ -8,10 +8,9 @@ then writes only what differs (F5).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from agent.config.tree import Config, Real, Vip
 from agent.core.numbers import RealNumbers, VipNumbers
@@ -167,7 +166,7 @@ def labelled_anew(old: Listed, new: Listed) -> bool:
 
 def _unlabelled(listed: Vip | Real) -> Vip | Real:
     reals = {"reals": tuple(map(_unlabelled, listed.reals))} if isinstance(listed, Vip) else {}
-    return msgspec.structs.replace(listed, labels=NO_LABELS, **reals)
+    return replace(listed, labels=NO_LABELS, **reals)
 
 
 _AS_LISTED = (Admin.ENABLED, None)
