@@ -251,12 +251,12 @@ def _with_session(
         return _verb(verb)(session, arguments)
     finally:
         from console.cli import names
-        from console.model import objects
+        from console.model import labels, objects
 
         kinds: tuple[objects.Kind, ...] = ("node", "vip", "real")
         known = {str(kind): objects.names(kind, session.agents) for kind in kinds}
         if known["vip"]:
-            names.keep(known)
+            names.keep({**known, "label": labels.known_pairs(session.agents)})
         client.close()
 
 
