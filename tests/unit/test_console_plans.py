@@ -86,15 +86,51 @@ def test_a_plan_has_its_time(two: Pair, tmp_path: Path, capsys: Capture) -> None
         ({"kind": "NodeList"}, "not a plan of this version"),
         ({"items": [{"address": "a"}]}, "a damaged plan"),
         ({"objects": 3}, "a damaged plan"),
+        ({"objects": []}, "$.objects"),
+        ({"asCli": []}, "$.asCli"),
+        ({"expiresAt": "soon"}, "$.expiresAt`: 'soon'; make it anew"),
+        ({"expiresAt": "2126-01-01T00:00:00"}, "$.expiresAt"),
+        ({"expiresAt": None}, "$.expiresAt"),
+        ({"allow": "last-healthy"}, "$.allow"),
+        ({"expires_s": -1}, "$.expires_s`: -1"),
+        ({"confirm_s": float("nan")}, "NaN is no number"),
+        ({"verb": "explode"}, "$.verb`: 'explode'"),
+        ({"reason": None}, "$.reason"),
+        ({"items": []}, "$.items"),
+        ({"items": None}, "$.items"),
+        ({"items": [3]}, "$.items[0]"),
     ],
 )
 def test_what_is_no_plan_is_refused(
     two: Pair, tmp_path: Path, capsys: Capture, change: dict[str, Any], said: str
 ) -> None:
     plan = {**planned(two, capsys, "drain", TARGET), **change}
+    sent = [len(agent.changes) for agent in two]
     assert remora(two, "apply", written(plan, tmp_path), "--yes") == Exit.USAGE
-    assert said in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "plan.json" in line
+    assert [len(agent.changes) for agent in two] == sent
     assert remora(two, "apply", str(tmp_path / "none"), "--yes") == Exit.USAGE
+
+
+def test_a_plan_with_a_node_twice_or_a_damaged_part(
+    two: Pair, tmp_path: Path, capsys: Capture
+) -> None:
+    plan = planned(two, capsys, "drain", TARGET)
+    first, second = plan["items"]
+    for items, said in (
+        ([first, first, second], "twice"),
+        ([{**first, "revision": "7"}], "$.items[0].revision"),
+        ([{**first, "result": "verified soon"}], "$.items[0].result"),
+        ([{**first, "action": {"type": "explode"}}], "$.items[0].action"),
+        ([{**first, "changes": [{}]}], "$.items[0].changes[0]"),
+    ):
+        file = written({**plan, "items": items}, tmp_path)
+        assert remora(two, "apply", file, "--yes") == Exit.USAGE
+        assert said in capsys.readouterr().err
+    (tmp_path / "plan.json").write_text("[" * 100_000)
+    assert remora(two, "apply", file, "--yes") == Exit.USAGE
 
 
 def test_apply_asks_as_the_verb_would(
