@@ -217,7 +217,9 @@ def test_a_key_is_good_for_one_change(two: Pair, capsys: Capture) -> None:
     assert remora(two, *words) == Exit.DONE
     first = capsys.readouterr().out
     assert remora(two, *words) == Exit.DONE
-    assert "lb1: not again: was applied 0 s ago" in capsys.readouterr().err
+    again = capsys.readouterr()
+    assert "lb1: not again: was applied 0 s ago" in again.err
+    assert "plan" not in again.out + again.err, "nothing is planned any more, least of all 120"
     assert [agent.fleet.weight["web", "10.3.1.2"] for agent in two] == [110, 110]
     (sent, *more) = [c for c in two[0].changes if not c.dry_run]
     assert (sent.idempotency_key, more) == ("job-7", [])
@@ -227,11 +229,13 @@ def test_a_key_is_good_for_one_change(two: Pair, capsys: Capture) -> None:
     assert "was used 0 s ago" in capsys.readouterr().err
 
 
-def test_a_node_that_missed_it_has_it_the_second_time(two: Pair) -> None:
+def test_a_node_that_missed_it_has_it_the_second_time(two: Pair, capsys: Capture) -> None:
     """K1: where it was done it is not done again, where it was refused it is tried anew."""
     words = ("weight", TARGET, "50", "--yes", "--idempotency-key", "job-8")
     assert remora((two[0], two[0]), *words) == Exit.DONE
+    capsys.readouterr()
     assert remora(two, *words) == Exit.DONE
+    assert "done before lb1: not again: was applied" in capsys.readouterr().out
     assert [agent.fleet.weight["web", "10.3.1.2"] for agent in two] == [50, 50]
     assert [sum(not c.dry_run for c in agent.changes) for agent in two] == [1, 1]
 
