@@ -8,8 +8,9 @@ then writes only what differs (F5).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from agent.config.tree import Config, Real, Vip
 from agent.core.numbers import RealNumbers, VipNumbers

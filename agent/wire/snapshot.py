@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from agent.config.tree import Wire
@@ -46,8 +46,7 @@ PACKETS, BYTES, FLOWS, DROPS = range(4)
 """Columns of the per-VIP and per-real totals."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """Everything that was counted, read at one moment."""
 
     at: float
@@ -74,8 +73,7 @@ class Reading:
     """As CpuSnapshot.softirq."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """What does not change while the agent runs."""
 
     boot: str

@@ -31,8 +31,8 @@ from agent.wire.readings import Readings
 from agent.wire.server import Server
 from agent.wire.snapshot import Origin, Snapshots
 from agent.wire.trace_feed import Feed, Names, names_of
-from shared.codec import telemetry_of
-from shared.messages import Event, EventBody, LostEvent, Snapshot
+from shared.codec import Encoded
+from shared.messages import Event, EventBody, LostEvent
 from shared.recording import Record
 from shared.version import VERSION
 
@@ -148,10 +148,10 @@ class Telemetry:
         if counted is not None:
             self._tell(counted)
 
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        """One of every topic, as of now."""
+    def snapshots(self) -> tuple[Encoded, ...]:
+        """One of every topic, as of now, as it would be published: a part of an answer."""
         self._look_again()
-        return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
+        return tuple(Encoded(payload) for *_, payload in self._make(EVERY))
 
     def _make(self, topics: Collection[str]) -> list[list[bytes]]:
         if not topics:
