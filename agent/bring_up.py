@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from agent.boundary import EffectError
 from agent.config.tree import Config, Node

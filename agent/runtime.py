@@ -35,7 +35,7 @@ from shared.messages import Command, Reload
 
 log = logging.getLogger("remora")
 
-M_MMAP_THRESHOLD = -3  # malloc.h
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # malloc.h
 
 
 class Agent:
@@ -196,7 +196,10 @@ async def run(config_file: Path) -> None:
     node = started.listed.node
     # Rings come and go by the quarter MiB.  malloc, left to itself, takes to keeping what is freed
     # and the agent would hold twice what it needs; with a fixed threshold it goes back at once.
-    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 * 1024)
+    # Nor does a thread need an arena of its own: one runs at a time.
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024)
+    mallopt(M_ARENA_MAX, 1)
     with only_one(Path(node.run_dir)):
         path = await netlink.resolve(node.interface, node.gateway_address)
         await asyncio.to_thread(load, started.listed, path)

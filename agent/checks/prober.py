@@ -75,6 +75,8 @@ class Prober:
         self._watches: dict[Asking, Watch] = {}
         self._context = copy_context()
         """One for all timers: each would copy its own."""
+        self._begin = self._start
+        """Bound once, for all timers."""
         self._programs = asyncio.Semaphore(PROGRAMS_AT_ONCE)
         self._heart: asyncio.Task[None] | None = None
         self._beat = 0.0
@@ -105,7 +107,7 @@ class Prober:
         now = time.monotonic()
         watch.due = max((watch.due or now) + seconds, now)
         loop = asyncio.get_running_loop()  # whose clock is the monotonic one
-        watch.timer = loop.call_at(watch.due, self._start, watch, context=self._context)
+        watch.timer = loop.call_at(watch.due, self._begin, watch, context=self._context)
 
     def _start(self, watch: Watch) -> None:
         watch.timer, watch.task = None, asyncio.create_task(self._ask(watch))

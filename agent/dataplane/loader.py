@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from agent.dataplane import egress, pinned
 from agent.dataplane.abi import ABI_VERSION, RING_ROWS, Sizes
@@ -51,8 +52,7 @@ class Attach(NamedTuple):
     """native | generic"""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     pins: Path
     """Directory on a bpffs; made if missing.  Requests with the same pins share their maps."""
     sources: tuple[str, ...]
@@ -73,8 +73,7 @@ class Program(NamedTuple):
     instructions: int
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     programs: Mapping[str, Program]
     created: tuple[str, ...]
     """Maps that were made now."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agent.core import emptying
 from agent.core.state import NodeState, RealState, VipState
-from shared.codec import BLANK, BLANK_FLOAT, Encoded, blanks, encoded, telemetry_frames
+from shared.codec import BLANK, BLANK_FLOAT, blanks, encoded, listed, telemetry_frames
 from shared.messages import Ailing, Emptying, RealRow, RealSnapshot
 from shared.model import Admin, Health
 
@@ -49,8 +49,8 @@ class Standing(NamedTuple):
     ailing: tuple[Ailing, ...]
     drained: tuple[str, ...]
     real_nums: NDArray[np.intp]
-    rows: tuple[Encoded, ...]
-    """One RealRow each, with blanks."""
+    rows: bytes
+    """Of each a RealRow, encoded with blanks."""
     live_flows: list[int]
     check_ms: list[float]
 
@@ -106,15 +106,16 @@ class Standings:
         return [*self._envelope, bytes(self._form)]
 
     def _make_form(self, standings: tuple[Standing, ...], head: dict[str, Any]) -> None:
-        rows: Any = tuple(row for standing in standings for row in standing.rows)
+        count = sum(len(standing.real_nums) for standing in standings)
+        rows: Any = listed(count, (standing.rows for standing in standings))
         ahead = {**head, "sequence": BLANK, "at": BLANK_FLOAT}
         *self._envelope, payload = telemetry_frames(RealSnapshot(reals=rows, **ahead))
         self._form = bytearray(payload)
         self._blanks = np.array(blanks(payload), np.intp)
-        assert len(self._blanks) == _AHEAD + _PER_ROW * len(rows)
+        assert len(self._blanks) == _AHEAD + _PER_ROW * count
         nums = [standing.real_nums for standing in standings]
         self._real_nums = np.concatenate(nums) if nums else np.empty(0, np.intp)
-        self._numbers = np.empty((len(rows), _PER_ROW), np.uint64)
+        self._numbers = np.empty((count, _PER_ROW), np.uint64)
         self._formed = ()
 
     def _note_numbers(self, standings: tuple[Standing, ...]) -> None:
@@ -122,7 +123,7 @@ class Standings:
         flows, ms = self._numbers[:, 3], self._numbers.view(np.float64)[:, 4]
         end = 0
         for one, before in zip_longest(standings, self._formed):
-            start, end = end, end + len(one.rows)
+            start, end = end, end + len(one.real_nums)
             if one is not before:
                 flows[start:end], ms[start:end] = one.live_flows, one.check_ms
 
@@ -154,7 +155,7 @@ def _looked_at(
 def _said(vip: VipState, deadlines: dict[tuple[str, str], Deadline]) -> tuple[object, ...]:
     reals = vip.reals.values()
     ends = deadlines and [deadlines.get((vip.listed.name, real.name)) for real in reals]
-    return (vip.listed, vip.slots, list(map(_SAID, reals)), ends)
+    return (vip.listed, vip.slots, list(chain.from_iterable(map(_SAID, reals))), ends)
 
 
 def _stand(
@@ -176,8 +177,8 @@ def _stand(
         real_nums=np.array([real.number.real_num for real in reals], np.intp),
         live_flows=[],
         check_ms=[],
-        rows=tuple(
-            encoded(_row(name, real, slots, deadlines.get((name, real.name), (0.0, ""))))
+        rows=encoded(
+            _row(name, real, slots, deadlines.get((name, real.name), (0.0, "")))
             for real, slots in zip(reals, vip.slots, strict=True)
         ),
     )
