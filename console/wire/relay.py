@@ -169,10 +169,12 @@ class _Relay:
     def _take_answers(self) -> None:
         """What agents answer when they (re)appear is telemetry, too."""
         for reply in self._client.take().replies:
-            for snapshot in reply.answer.snapshots if reply.answer is not None else ():
-                self._sieve.put(
-                    Record(time.time(), reply.address, tuple(telemetry_frames(snapshot)))
-                )
+            answer = reply.answer
+            told = (*answer.snapshots, answer.labels) if answer is not None else ()
+            for snapshot in told:
+                if snapshot is not None:
+                    frames = tuple(telemetry_frames(snapshot))
+                    self._sieve.put(Record(time.time(), reply.address, frames))
 
     async def _watch_keys(self) -> None:
         while True:
