@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes <-> messages.  The only place that knows MessagePack: telemetry by msgspec, for its pace,
-commands and answers by msgpack (docs/adr/0010).
+"""Bytes <-> messages.  The only place that knows MessagePack: msgspec, for its pace, writes all and
+reads telemetry, msgpack reads commands and answers (docs/adr/0010).
 
 Telemetry frames: [topic, wire version, payload].  Command frames: [wire version, payload].
 A payload is one MessagePack map.  Whatever a peer sends that is not that ends as WireError.
@@ -79,8 +79,7 @@ def telemetry_of(frames: Sequence[bytes]) -> Telemetry:
 
 
 def command_frames(message: Command | Answer) -> list[bytes]:
-    plain = msgspec.to_builtins(message, builtin_types=(bytes,), enc_hook=_plain)
-    return [_VERSION, msgpack.packb(plain)]
+    return [_VERSION, _ENCODER.encode(message)]
 
 
 def command_of(frames: Sequence[bytes]) -> Command:

@@ -20,6 +20,7 @@ from agent.config.drain_table import DrainTable
 from agent.config.tables import Address, Table
 from agent.config.tree import Config, Metrics, Node, QuicCid, Real, Telemetry, Vip, Wire
 from agent.core.guard import Limits
+from shared.labels import Labels
 
 
 class ConfigError(ValueError):
@@ -46,7 +47,7 @@ def parse(text: str, name: str) -> Config:
     except (ValueError, RecursionError) as error:  # too many digits, or brackets, among others
         raise ConfigError(f"{name}: not TOML: {error}") from error
     try:
-        config = msgspec.convert(raw, Config, dec_hook=_address)
+        config = msgspec.convert(raw, Config, dec_hook=_typed)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{name}: {_explain(str(error), raw)}") from error
     for problem in contradictions(config):
@@ -61,6 +62,14 @@ _ADDRESSES: dict[object, tuple[str, Callable[[str], object]]] = {
     IPv4Network: ("an IPv4 network without host bits", IPv4Network),
     IPv6Network: ("an IPv6 network without host bits", IPv6Network),
 }
+
+
+def _typed(kind: type, value: object) -> object:
+    if kind is not Labels:
+        return _address(kind, value)
+    if not isinstance(value, dict):
+        raise ValueError('Expected a table such as { rack = "r2" }')  # noqa: TRY004  # as msgspec
+    return Labels(value)
 
 
 def _address(kind: type, value: object) -> object:

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from shared.model import RING_SLOTS
@@ -41,8 +41,7 @@ NOBODY = 0xFFFF
 """A slot of the ring that has no members."""
 
 
-@dataclass(frozen=True, eq=False)
-class Turns:
+class Turns(Struct, frozen=True, eq=False):
     """Each member's part in the fill; its permutation is offset + n * skip mod slots."""
 
     addresses: tuple[Address, ...]
@@ -63,8 +62,7 @@ Fill = Callable[[Turns, int], NDArray[np.uint16]]
 """(turns, slots) -> slot -> index into turns.  `fill` here, or `DataPlane.fill`."""
 
 
-@dataclass(frozen=True, eq=False)
-class Ring:
+class Ring(Struct, frozen=True, eq=False):
     """Who serves which slot.  With no members every slot is NOBODY's (INVARIANTS R5)."""
 
     addresses: tuple[Address, ...]

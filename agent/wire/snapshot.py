@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from agent.config.tree import Wire
@@ -19,6 +19,7 @@ from agent.core import rollouts
 from agent.core.pending import Due
 from agent.core.state import NodeState, VipState
 from agent.dataplane import abi
+from agent.wire import labelling
 from agent.wire.pace import EVERY
 from agent.wire.standing import Standing, Standings
 from shared.codec import telemetry_frames, telemetry_of
@@ -46,8 +47,7 @@ PACKETS, BYTES, FLOWS, DROPS = range(4)
 """Columns of the per-VIP and per-real totals."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """Everything that was counted, read at one moment."""
 
     at: float
@@ -74,8 +74,7 @@ class Reading:
     """As CpuSnapshot.softirq."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """What does not change while the agent runs."""
 
     boot: str
@@ -91,6 +90,7 @@ class Snapshots:
         self._origin = origin
         self._standings = Standings()
         self._digested: tuple[object, str] = (None, "")
+        self._labels = labelling.Digest()
 
     def published(
         self,
@@ -112,6 +112,9 @@ class Snapshots:
             "cpu": lambda: telemetry_frames(_cpu(reading, heads["cpu"])),
             "flowtable": lambda: telemetry_frames(_flowtable(reading, heads["flowtable"])),
             "drop": lambda: telemetry_frames(_drop(reading, heads["drop"])),
+            "label": lambda: telemetry_frames(
+                labelling.snapshot(state.listed, self._head(state, reading, sequences["label"]))
+            ),
         }
         return [made() for topic, made in make.items() if topic in topics]
 
@@ -129,7 +132,8 @@ class Snapshots:
         rings = [vip.ring_digest for vip in state.vips.values()], list(state.vips)
         if self._digested[0] != rings:
             self._digested = rings, ring_digest(state)
-        return _node(state, vips, reading, self._origin, head, digest=self._digested[1])
+        digests = {"digest": self._digested[1], "labels": self._labels.of(state.listed)}
+        return _node(state, vips, reading, self._origin, head, **digests)
 
 
 def snapshots(
@@ -163,6 +167,7 @@ def _node(
     head: Head,
     *,
     digest: str,
+    labels: str,
 ) -> NodeSnapshot:
     total = _sums(reading.totals)
     node = state.listed.node
@@ -203,6 +208,7 @@ def _node(
         pending=tuple(_pending(due) for due in state.pending),
         xdp_attached=reading.attached,
         rollouts=tuple(rollouts.row(part) for part in state.rollouts),
+        labels=labels,
         **_phase(state),
     )
 

@@ -24,15 +24,16 @@ from agent.dataplane.events import EVENT, EventRing
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.tunnel import Tunnel
 from agent.records.history import History, history_path
+from agent.wire import labelling
 from agent.wire.drop_feed import drop_events
 from agent.wire.eventlog import EventLog
-from agent.wire.pace import EVERY, Pace
+from agent.wire.pace import EVERY, TOPICS, Pace
 from agent.wire.readings import Readings
 from agent.wire.server import Server
 from agent.wire.snapshot import Origin, Snapshots
 from agent.wire.trace_feed import Feed, Names, names_of
-from shared.codec import telemetry_of
-from shared.messages import Event, EventBody, LostEvent, Snapshot
+from shared.codec import Encoded
+from shared.messages import Event, EventBody, LabelSnapshot, LostEvent
 from shared.recording import Record
 from shared.version import VERSION
 
@@ -85,6 +86,8 @@ class Telemetry:
         self._snapshots = Snapshots(
             Origin(dataplane.counters.boot, VERSION, time.monotonic(), dataplane.program_tag)
         )
+        self._labelled = state.listed
+        """The config whose labels were said last."""
         self._readings = Readings(state, dataplane, tunnel)
         self._look_at = 0.0
 
@@ -103,7 +106,7 @@ class Telemetry:
             self._exporter = _exporter(listed.metrics)
             self._metrics = listed.metrics
             if self._exporter:
-                self._exporter.show(self._make(EVERY))
+                self._exporter.show(self._make(TOPICS))
 
     async def close(self) -> None:
         await self._drain()
@@ -124,9 +127,12 @@ class Telemetry:
             if kept:
                 self._look_at = max(self._look_at, now - LOOK_EVERY / 2) + LOOK_EVERY
                 self._look_again()
+            if self._state.listed is not self._labelled:
+                self._labelled = self._state.listed
+                self._pace.hasten("label")
             due = self._pace.take(now, settings.rates)
             everything = self._exporter or (kept and settings.history_mib)
-            made = self._make(EVERY if everything else due & self._server.wanted)
+            made = self._make({*EVERY, *due} if everything else due & self._server.wanted)
             if self._exporter:
                 self._exporter.show(made)
             await self._send([frames for frames in made if frames[0].decode() in due], now)
@@ -148,10 +154,14 @@ class Telemetry:
         if counted is not None:
             self._tell(counted)
 
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        """One of every topic, as of now."""
+    def snapshots(self) -> tuple[Encoded, ...]:
+        """One of every topic, as of now, as it would be published: a part of an answer."""
         self._look_again()
-        return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
+        return tuple(Encoded(payload) for *_, payload in self._make(EVERY))
+
+    def labels(self) -> LabelSnapshot:
+        """As of now."""
+        return labelling.snapshot(self._state.listed, self._head(self._pace.sequences["label"]))
 
     def _make(self, topics: Collection[str]) -> list[list[bytes]]:
         if not topics:

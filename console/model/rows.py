@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from console.model.labels import Book, Said
 from console.model.rates import share, total
 from console.model.records import STALE, Drop, Emptied, Node, Real, Vip
 from console.model.seen import Seen, seen_by
@@ -80,6 +81,7 @@ def _node(agent: Agent, common: str, now: float, *, expected: bool) -> Node:
         ring_expected=differs and expected and had_its_turn(agent),
         ring_differs=differs and not expected,
         tracks=(sight.track,) if sight is not None else (),
+        labels=agent.own_labels,
     )
 
 
@@ -90,8 +92,11 @@ def vips(agents: Iterable[Agent], now: float, *, name: str = "") -> list[Vip]:
     """One record per VIP (or of one name) over these agents."""
     carrying = [agent for agent in agents if agent.vips is not None]
     seen = seen_by(carrying, "vip", now, lambda found: name in ("", found))
-    known = explained(carrying, now)
-    records = [_vip(found, each, now, canary=found in known) for found, each in seen.items()]
+    known, book = explained(carrying, now), Book(carrying)
+    records = [
+        _vip(found, each, now, book.vip(found), canary=found in known)
+        for found, each in seen.items()
+    ]
     everything = sum(r.pps.value or 0 for r in records)
     return [_with_share(record, everything) for record in records]
 
@@ -100,7 +105,7 @@ def _with_share(record: R, everything: float) -> R:
     return record._replace(share=share(record.pps.value, everything))
 
 
-def _vip(name: str, seen: Seen, now: float, *, canary: bool) -> Vip:
+def _vip(name: str, seen: Seen, now: float, labels: Said, *, canary: bool) -> Vip:
     fresh, shown = seen.fresh, [sight.row for sight in seen.shown]
     first: VipRow = shown[0]
     pps, octets, new_flows, drops_ = seen.sums(VIP_COUNTERS)
@@ -123,6 +128,7 @@ def _vip(name: str, seen: Seen, now: float, *, canary: bool) -> Vip:
         nodes=len(fresh),
         digests=tuple(sorted({row.ring_digest for row in shown})),
         tracks=seen.tracks,
+        labels=labels,
     )
 
 
@@ -135,7 +141,12 @@ def reals(agents: Iterable[Agent], now: float, *, vip: str = "", address: str = 
     def meant(name: tuple[str, str]) -> bool:
         return vip in ("", name[0]) and address in ("", name[1])
 
-    records = [_real(seen, now) for seen in seen_by(agents, "real", now, meant).values()]
+    telling = list(agents)
+    book = Book(telling)
+    records = [
+        _real(seen, now, book.real(*name))
+        for name, seen in seen_by(telling, "real", now, meant).items()
+    ]
     if address:
         return records
     by_vip: dict[str, float] = {}
@@ -144,7 +155,7 @@ def reals(agents: Iterable[Agent], now: float, *, vip: str = "", address: str = 
     return [_with_share(record, by_vip[record.vip]) for record in records]
 
 
-def _real(seen: Seen, now: float) -> Real:
+def _real(seen: Seen, now: float, labels: Said) -> Real:
     fresh, shown = seen.fresh, [sight.row for sight in seen.shown]
     first: RealRow = shown[0]
     pps, octets, new_flows = seen.sums(REAL_COUNTERS)
@@ -171,6 +182,7 @@ def _real(seen: Seen, now: float) -> Real:
         changed=_since_change(seen.shown, now),
         tracks=seen.tracks,
         emptied=_emptied(fresh),
+        labels=labels,
     )
 
 

@@ -159,7 +159,8 @@ class _Relay:
             Record(time.time(), reply.address, tuple(telemetry_frames(snapshot)))
             for reply in inbox.replies
             if reply.answer is not None
-            for snapshot in reply.answer.snapshots
+            for snapshot in (*reply.answer.snapshots, reply.answer.labels)
+            if snapshot is not None
         ]
         with suppress(queue.Empty):
             while True:

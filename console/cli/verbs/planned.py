@@ -35,8 +35,10 @@ LIFE = 60.0
 
 def make(session: Session, arguments: Namespace) -> int:
     """Exit 0 when it could be applied, else as the verb itself.  Raises VerbError."""
-    session.look()
     of_nodes = arguments.verb in ("reload", "rollback")
+    if not of_nodes:
+        changing.check(arguments)
+    session.look()
     wanted = enforcing.wished(session, arguments) if of_nodes else (
         changing.wished(session, arguments)[0]
     )  # fmt: skip

@@ -17,6 +17,10 @@ from shared.messages import Answer
 
 def show(session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace) -> None:
     headings = [f"plan: {line}" for line in wanted.lines]
+    if getattr(arguments, "labels", None):
+        count = len(wanted.objects)
+        said = f"{count} object{'' if count == 1 else 's'}: {', '.join(arguments.labels)}"
+        headings.append(f"  {'selected':<11} {said}")
     text = "\n".join([*headings, *(f"  {label:<11} {line}" for label, line in plan.lines(planned))])
     if arguments.output == "json":
         session.tell(text)
