@@ -152,9 +152,8 @@ def _words(text: str) -> tuple[list[str], dict[str, str]]:
             if not flags[name]:
                 raise ObjectError(f"{name}: say what it is: {name} TEXT")
         elif word.startswith("-") and not word[1:2].isdigit():
-            raise ObjectError(
-                f"{word}: here only {', '.join((*BY_LABELS[:1], *FLAGS))}; other flags need a shell"
-            )
+            known = ", ".join((*FLAGS, BY_LABELS[0]))
+            raise ObjectError(f"{word}: here only {known}; other flags need a shell")
         else:
             plain.append(word)
     return plain, flags
