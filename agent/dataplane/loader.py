@@ -29,6 +29,7 @@ __all__ = [
     "detach",
     "load",
     "pins",
+    "sizes",
     "sources",
 ]
 
@@ -123,10 +124,11 @@ def sources() -> list[Path]:
     return [*written, *bpf_directory().rglob("*.[ch]")]
 
 
-def _possible_cpus() -> int:
-    """How many rows a per-CPU map needs."""
+def sizes(flows_per_cpu: int = FLOWS_PER_CPU, ring_rows: int = RING_ROWS) -> Sizes:
+    """Of this machine's maps: a per-CPU map has a row for every CPU that there may be."""
     text = Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii")
-    return int(text.strip().replace(",", "-").split("-")[-1]) + 1
+    cpus = int(text.strip().replace(",", "-").split("-")[-1]) + 1
+    return Sizes(cpus, flows_per_cpu, ring_rows)
 
 
 def load(request: Request) -> Loaded:
@@ -157,7 +159,7 @@ def _encode(request: Request) -> dict[str, Any]:
         "pins": str(request.pins.absolute()),
         "sources": [str(bpf_directory() / source) for source in request.sources],
         "include": str(bpf_directory()),
-        "sizes": Sizes(_possible_cpus(), request.flows_per_cpu, request.ring_rows),
+        "sizes": sizes(request.flows_per_cpu, request.ring_rows),
         "gue_port": request.gue_port,
         "attach": request.attach,
     }

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from console.cli import main as cli
+from console.cli.who import who
 from console.exits import Exit
 from shared.messages import ChangeEvent, Drain, Undrain, Weight
 from tests.tui.fake_agent import FakeAgent
@@ -134,7 +135,7 @@ def test_undo_takes_back_what_the_agents_said(two: Pair, capsys: Capture) -> Non
     assert "no such operation" in capsys.readouterr().err
     assert remora(two, "undo", "--dry-run") == Exit.USAGE
     assert "has done nothing to take back" in capsys.readouterr().err
-    done(two, cli.who(), "def456", f"undrain {TARGET}")
+    done(two, who(), "def456", f"undrain {TARGET}")
     assert remora(two, "undo", "--dry-run") == Exit.DONE, "without a name: one's own last"
 
 
