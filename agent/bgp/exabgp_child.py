@@ -12,6 +12,7 @@ import contextlib
 import importlib.util
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -103,8 +104,6 @@ class Child:
         """ExaBGP appends to its log for as long as it lives: what is too much goes to `.1`."""
         with contextlib.suppress(OSError):
             if self.log.stat().st_size > LARGEST_LOG:
-                import shutil  # noqa: PLC0415  # see _program
-
                 shutil.copyfile(self.log, self.log.with_name(f"{self.log.name}.1"))
                 os.truncate(self.log, 0)
 
@@ -164,8 +163,6 @@ def _program() -> list[str]:
     """By our launcher if ExaBGP is in our own environment, as it came otherwise."""
     if importlib.util.find_spec("exabgp"):
         return [sys.executable, "-I", str(Path(__file__).with_name("exabgp_launch.py"))]
-    import shutil  # noqa: PLC0415  # with the compressions it knows: 0.4 MiB
-
     program = shutil.which("exabgp")
     if program is None:
         raise EffectError("exabgp: not found; install remora with its `agent` extra")
