@@ -49,8 +49,8 @@ def _never_mind_the_locale() -> None:
             stream.reconfigure(errors="replace")
 
 
-REST = {"diff": "about", "trace": "filter", "drain": "object", "undrain": "object",
-        "maint": "object"}  # fmt: skip
+REST = {"diff": "about", "watch": "filter", "trace": "filter", "drain": "object",
+        "undrain": "object", "maint": "object"}  # fmt: skip
 """Verb -> its last words, which may stand behind flags too: argparse takes those before only."""
 
 

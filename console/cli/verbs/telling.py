@@ -16,6 +16,8 @@ from shared.messages import Answer
 
 
 def show(session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace) -> None:
+    if planned and len(plan.done_before(planned)) == len(planned):
+        return  # nothing is planned: what became of it then is said instead
     headings = [f"plan: {line}" for line in wanted.lines]
     if getattr(arguments, "labels", None):
         count = len(wanted.objects)
