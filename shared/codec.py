@@ -12,6 +12,7 @@ import math
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import TypeVar
 
 import msgpack
@@ -72,7 +73,7 @@ def telemetry_of(frames: Sequence[bytes]) -> Telemetry:
     """Raises WireError; a message under another's topic is one."""
     if len(frames) != 3:
         raise WireError(f"telemetry: expected 3 frames, got {len(frames)}")
-    message = _unpack(frames[1], frames[2], _finite(_TELEMETRY.decode), LARGEST_TELEMETRY)
+    message = _unpack(frames[1], frames[2], _finite(_telemetry().decode), LARGEST_TELEMETRY)
     if topic_of(message) != frames[0]:
         raise WireError(f"telemetry: topic {frames[0]!r} carries a {topic_of(message).decode()}")
     return message
@@ -164,4 +165,9 @@ def _typed(kind: type, value: object) -> object:
 
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
-_TELEMETRY: Decoder[Telemetry] = Decoder(Telemetry, dec_hook=_typed)
+
+
+@cache
+def _telemetry() -> Decoder[Telemetry]:
+    """Made for who reads: an agent only writes."""
+    return Decoder(Telemetry, dec_hook=_typed)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable
@@ -166,6 +165,8 @@ _TABLES: dict[str, type[Table]] = {
 def _nearest(path: str, field: str) -> str:
     table = _TABLES.get(re.sub(r"\[[^\]]*\]", "", path))
     known = table.__struct_fields__ if table else ()
+    import difflib  # noqa: PLC0415  # an agent's config seldom needs it
+
     near = difflib.get_close_matches(field, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
 

@@ -229,7 +229,7 @@ def _sorted_turns(
 
 
 def forget_orders() -> None:
-    """For who measures."""
+    """128 KiB each: who needs one makes it anew, in 0.03 to 0.9 ms."""
     _order.cache_clear()
 
 

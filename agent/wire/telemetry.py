@@ -26,7 +26,6 @@ from agent.dataplane.tunnel import Tunnel
 from agent.records.history import History, history_path
 from agent.wire import labelling
 from agent.wire.drop_feed import drop_events
-from agent.wire.eventlog import EventLog
 from agent.wire.pace import EVERY, TOPICS, Pace
 from agent.wire.readings import Readings
 from agent.wire.server import Server
@@ -38,6 +37,7 @@ from shared.recording import Record
 from shared.version import VERSION
 
 if TYPE_CHECKING:
+    from agent.wire.eventlog import EventLog
     from agent.wire.metrics import Exporter
 
 log = logging.getLogger("remora")
@@ -73,7 +73,7 @@ class Telemetry:
         self._metrics = state.listed.metrics
         self._exporter = _exporter(self._metrics)
         self._event_log = settings.event_log
-        self._log = EventLog(settings.event_log) if settings.event_log else None
+        self._log = _log_to(settings.event_log)
         place = history_path(state.listed.node.state_dir)
         self.history = History(place, settings.history_mib << 20)
         self._writing: set[asyncio.Task[None]] = set()
@@ -95,7 +95,7 @@ class Telemetry:
         """The tables `telemetry` and `metrics`; what is as it was goes on.  Raises EffectError."""
         self.history.limit = listed.telemetry.history_mib << 20
         if listed.telemetry.event_log != self._event_log:
-            fresh = EventLog(listed.telemetry.event_log) if listed.telemetry.event_log else None
+            fresh = _log_to(listed.telemetry.event_log)
             if self._log:
                 self._log.close()
             self._log, self._event_log = fresh, listed.telemetry.event_log
@@ -122,23 +122,27 @@ class Telemetry:
 
     async def publish(self) -> None:
         while True:
-            now, settings = time.monotonic(), self._state.listed.telemetry
-            kept = now >= self._look_at
-            if kept:
-                self._look_at = max(self._look_at, now - LOOK_EVERY / 2) + LOOK_EVERY
-                self._look_again()
-            if self._state.listed is not self._labelled:
-                self._labelled = self._state.listed
-                self._pace.hasten("label")
-            due = self._pace.take(now, settings.rates)
-            everything = self._exporter or (kept and settings.history_mib)
-            made = self._make({*EVERY, *due} if everything else due & self._server.wanted)
-            if self._exporter:
-                self._exporter.show(made)
-            await self._send([frames for frames in made if frames[0].decode() in due], now)
-            if kept:
-                self._keep(made)
-            await asyncio.sleep(self._rest(time.monotonic(), settings.rates))
+            await self._publish_due(time.monotonic())
+            rates = self._state.listed.telemetry.rates
+            await asyncio.sleep(self._rest(time.monotonic(), rates))
+
+    async def _publish_due(self, now: float) -> None:
+        settings = self._state.listed.telemetry
+        kept = now >= self._look_at
+        if kept:
+            self._look_at = max(self._look_at, now - LOOK_EVERY / 2) + LOOK_EVERY
+            self._look_again()
+        if self._state.listed is not self._labelled:
+            self._labelled = self._state.listed
+            self._pace.hasten("label")
+        due = self._pace.take(now, settings.rates)
+        everything = self._exporter or (kept and settings.history_mib)
+        made = self._make({*EVERY, *due} if everything else due & self._server.wanted)
+        if self._exporter:
+            self._exporter.show(made)
+        await self._send([frames for frames in made if frames[0].decode() in due], now)
+        if kept:
+            self._keep(made)
 
     async def _send(self, due: list[list[bytes]], now: float) -> None:
         for frames in due:
@@ -268,6 +272,14 @@ class Telemetry:
             "sequence": sequence,
             "at": time.monotonic(),
         }
+
+
+def _log_to(place: str) -> EventLog | None:
+    if not place:
+        return None
+    from agent.wire.eventlog import EventLog  # noqa: PLC0415  # with the handlers of logging
+
+    return EventLog(place)
 
 
 def _exporter(listed: Metrics | None) -> Exporter | None:

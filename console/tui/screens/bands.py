@@ -79,7 +79,9 @@ class BandedScreen(Screen[None]):
         yield from self.body()
         yield Painted(id="message")
         yield CommandLine(id="command")
-        yield Input(id="filter", placeholder="words; !word excludes; Enter keeps, Esc clears")
+        yield Input(
+            id="filter", placeholder="words; !word excludes; label:rack=r2; Enter keeps, Esc clears"
+        )
         yield Painted(id="keys")
 
     @property

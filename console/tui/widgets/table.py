@@ -6,7 +6,7 @@ Records come in raw; only the rows on screen are formatted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from textual.events import MouseScrollDown, MouseScrollUp, Resize
@@ -173,6 +173,13 @@ class LineTable(Painted, Generic[R]):
     def mark_all(self) -> None:
         self.marks |= {_key(row) for row in self._rows}
         self._draw()
+
+    def mark_where(self, meant: Callable[[R], bool]) -> int:
+        """Of the rows on show; returns how many."""
+        keys = {_key(row) for row in self._rows if meant(row)}
+        self.marks |= keys
+        self._draw()
+        return len(keys)
 
     def unmark(self) -> None:
         self.marks.clear()
