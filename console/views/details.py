@@ -54,7 +54,7 @@ def node_lines(node: Node) -> list[TextLine]:
                 f"  miss {fmt.percent(node.misses)}{old}"
                 f"  flows {fmt.si(snapshot.live_flows)}{old}  "
             ),
-            Cell(fmt.sparkline(added(node.tracks), 16, HISTORY_SECONDS), "hot"),
+            Cell(fmt.sparkline(added(node.minute.tracks), 16, HISTORY_SECONDS), "hot"),
         ),
     ]
 

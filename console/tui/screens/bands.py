@@ -66,6 +66,10 @@ class BandedScreen(Screen[None]):
         """Fills the body."""
         raise NotImplementedError
 
+    def moved(self, view: View) -> None:
+        """Fills what says more of the row that the cursor came to; the table is drawn already."""
+        self.draw(view)
+
     # ---- bands
 
     def compose(self) -> ComposeResult:
@@ -176,6 +180,11 @@ class BandedScreen(Screen[None]):
         self.call_after_refresh(self._redraw)
 
     @on(LineTable.Moved)
+    def _moved(self) -> None:
+        if self.view is not None and self.composed:
+            self.moved(self.view)
+            self._draw_crumb()
+
     def _redraw(self) -> None:
         if self.view is not None and self.composed:
             self.frame(self.view)
