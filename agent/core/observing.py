@@ -141,6 +141,8 @@ class Observing:
                 now=now,
                 passed=passed,
             )
+            if was or vip.pressure.on:
+                vip.touched += 1
             if vip.pressure.on is not was:
                 known = float(packets[vip.vip_num]) - rate
                 vip.pressure = vip.pressure._replace(known=max(0.0, known))
