@@ -36,6 +36,7 @@ _VIP_BLANKS = 4
 """Of a row: packets, bytes, new flows, drops."""
 _REAL_BLANKS = 5
 """Of a row: packets, bytes, new flows, live flows, the check's milliseconds."""
+_FLOWS, _MS = 3, 4
 
 
 class Standing(NamedTuple):
@@ -105,8 +106,7 @@ class VipForm:
             self._nums = np.array([one.vip_num for one in standings], np.intp)
             self._named = named
         self._formed = standings
-        self._form.numbers[:] = counted[self._nums]
-        self._form.write(slice(None))
+        self._form.numbers[:] = counted[self._nums].T
         return self._form.frames(head)
 
 
@@ -135,20 +135,17 @@ class RealForm:
         if standings is not self._formed:
             self._note_numbers(standings)
             self._formed = standings
-        self._form.numbers[:, :3] = counted[self._nums, :3]
-        self._form.write(slice(3))
+        self._form.numbers[:_FLOWS] = counted[self._nums, :_FLOWS].T
         return self._form.frames(head)
 
     def _note_numbers(self, standings: tuple[Standing, ...]) -> None:
         """Those that do not move with every packet, of VIPs that were looked at since."""
-        numbers = self._form.numbers
-        flows, ms = numbers[:, 3], numbers.view(np.float64)[:, 4]
+        flows, ms = self._form.numbers[_FLOWS], self._form.numbers[_MS].view(">f8")
         end = 0
         for one, before in zip_longest(standings, self._formed):
             start, end = end, end + len(one.rows)
             if one is not before:
                 flows[start:end], ms[start:end] = one.live_flows, one.check_ms
-        self._form.write(slice(3, None))
 
 
 def _alike(
