@@ -8,10 +8,10 @@ perform them in order.  The first that fails drops the rest and comes back as `F
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from agent.core import maglev
@@ -44,8 +44,7 @@ class EffectError(Exception):
 # ---- facts
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
+class Adopted(Struct, frozen=True):
     """The pinned maps as found at start: empty on a fresh node, the running state after a crash."""
 
     vips: Mapping[VipKey, int]
@@ -67,8 +66,7 @@ class Adopted:
     """Done under idempotency keys, oldest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
+class Probed(Struct, frozen=True):
     target: Target
     ok: bool
     detail: str
@@ -81,8 +79,7 @@ class Probed:
     """This machine was out of descriptors or memory: no result at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A command arrived; the answer goes to `sender`."""
 
     command: Command
@@ -91,8 +88,7 @@ class Asked:
     """By an agent before us, which did not come to read back what it had done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposed:
+class Proposed(Struct, frozen=True):
     """The config that a command wants in force was read (`ReadConfig`)."""
 
     command: Command
@@ -106,8 +102,7 @@ class Proposed:
     """Of a rollback: digest of the file that is passed over until it changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerChanged:
+class PeerChanged(Struct, frozen=True):
     peer: str
     state: Literal["up", "down"]
     detail: str
@@ -115,8 +110,7 @@ class PeerChanged:
     """Why it is down, if the peer, the network or ExaBGP said so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(Struct, frozen=True):
     """What the data plane counted."""
 
     live_flows: NDArray[np.int64]
@@ -131,8 +125,7 @@ class Counted:
     """real_num of one that drains -> seconds since its live flows were heard of, least and most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """What the maps and ExaBGP hold: the answer to a `ReadBack`."""
 
     id: str
@@ -146,8 +139,7 @@ class Held:
     """They could not be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """How interface, addresses and next hop are now: after any change of theirs, and from time to
     time."""
 
@@ -156,18 +148,15 @@ class Looked:
     """Why the last `Attach` did nothing; empty: it did, or there was none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """Time passes: what failed is tried again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stopping:
+class Stopping(Struct, frozen=True):
     """A clean stop: withdraw."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     effect: Effect
     error: str
     dropped: tuple[Effect, ...]
@@ -192,37 +181,31 @@ Fact = (
 # ---- effects
 
 
-@dataclass(frozen=True, slots=True)
-class PutVip:
+class PutVip(Struct, frozen=True):
     key: VipKey
     vip_num: int
     placing: Placing = PLAIN
     """In force with the next packet, of a VIP that is there already as well."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveVip:
+class RemoveVip(Struct, frozen=True):
     key: VipKey
 
 
-@dataclass(frozen=True, slots=True)
-class PutReal:
+class PutReal(Struct, frozen=True):
     real: OwnedReal
 
 
-@dataclass(frozen=True, slots=True)
-class FreeReal:
+class FreeReal(Struct, frozen=True):
     real_num: int
 
 
-@dataclass(frozen=True, slots=True)
-class SetFlags:
+class SetFlags(Struct, frozen=True):
     real_num: int
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class SetRing:
+class SetRing(Struct, frozen=True):
     vip_num: int
     slots: NDArray[np.uint16]
     """slot -> index into numbers, RING_SLOTS long."""
@@ -235,28 +218,24 @@ class SetRing:
         return maglev.placed(self.slots, self.numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetPrevious:
+class ForgetPrevious(Struct, frozen=True):
     """The ring has not changed for so long that flows without an entry are over."""
 
     vip_num: int
 
 
-@dataclass(frozen=True, slots=True)
-class PutQuicIds:
+class PutQuicIds(Struct, frozen=True):
     """Server id -> real_num, all that the VIP has."""
 
     vip_num: int
     real_nums: Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Attach:
+class Attach(Struct, frozen=True):
     """Put the programs back on the interface; what comes of it says the next `Looked`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Follow:
+class Follow(Struct, frozen=True):
     """What the program must know of its surroundings; complete."""
 
     own_mac: bytes
@@ -266,53 +245,46 @@ class Follow:
     """Of the interface, link-local ones left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Advertise:
+class Advertise(Struct, frozen=True):
     """The whole set of VIP addresses to announce; the shell computes the difference."""
 
     routes: Mapping[Address, Route]
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """The whole set of checks."""
 
     checks: frozenset[Asking]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadConfig:
+class ReadConfig(Struct, frozen=True):
     """Read what a reload or rollback is about; the answer is a `Proposed`."""
 
     command: Command
     sender: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Configure:
+class Configure(Struct, frozen=True):
     """The node's settings that the program reads while it runs."""
 
     listed: Config
 
 
-@dataclass(frozen=True, slots=True)
-class KeepConfig:
+class KeepConfig(Struct, frozen=True):
     """Keep a config's text under its number; it comes into force with its `Remember`."""
 
     generation: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verify:
+class Verify(Struct, frozen=True):
     """Compare the maps with what they should hold; a difference is an EffectError."""
 
     vips: Mapping[VipKey, int]
     reals: tuple[OwnedReal, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBack:
+class ReadBack(Struct, frozen=True):
     """What do the maps and ExaBGP hold?  A `Held` follows."""
 
     id: str
@@ -323,8 +295,7 @@ class ReadBack:
     """Seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remember:
+class Remember(Struct, frozen=True):
     """An entry for the journal; the override, if there is one, outlives the agent."""
 
     command: Command
@@ -349,8 +320,7 @@ class Remember:
     """Done now under an idempotency key."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartTrace:
+class StartTrace(Struct, frozen=True):
     """Instead of another one, if there is."""
 
     trace: str
@@ -358,20 +328,17 @@ class StartTrace:
     wanted: Traced
 
 
-@dataclass(frozen=True, slots=True)
-class StopTrace:
+class StopTrace(Struct, frozen=True):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(Struct, frozen=True):
     body: EventBody
     warns: bool = False
     """Logged as a warning: somebody should look at it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     sender: bytes
     answer: Answer
 

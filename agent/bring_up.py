@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from agent.boundary import EffectError
 from agent.config.tree import Config, Node
 from agent.conformance import proof
-from agent.dataplane import attach, carry, egress, loader, pinned
+from agent.dataplane import attach, carry, egress, inherited, loader, pinned
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.packing import Control
@@ -46,17 +47,20 @@ def pins(node: Node) -> Path:
 
 
 def load(config: Config, path: netlink.WayOut) -> None:
-    """Compile, load and attach by the child, after a trial where one runs.  Raises LoadError."""
+    """The program of the agent before us, where it is this code; else compile, load and attach by
+    the child, after a trial where one runs.  Raises LoadError."""
     node = config.node
-    old = carry.other(pins(node))
-    if old is None:
+    how = "loaded"
+    if old := carry.other(pins(node)):
+        loaded = _take_over(config, path, old)
+    elif there := inherited.inherited(node):
+        how, loaded = "kept", _attached(config, there)
+    else:
         proof.prove(config)
         loaded = _loaded(config, attached=True)
-    else:
-        loaded = _take_over(config, path, old)
-    proof.remember(config)
+    inherited.remember(node, loaded)
     carry.remember(node.state_dir)
-    _say(config, loaded)
+    _say(config, loaded, how)
 
 
 def _take_over(config: Config, path: netlink.WayOut, old: Path) -> loader.Loaded:
@@ -110,9 +114,9 @@ def _loaded(config: Config, *, attached: bool) -> loader.Loaded:
     )
 
 
-def _say(config: Config, loaded: loader.Loaded) -> None:
+def _say(config: Config, loaded: loader.Loaded, how: str) -> None:
     for name, program in loaded.programs.items():
-        log.info("loaded program=%s tag=%s instructions=%d", name, *program[1:])
+        log.info("%s program=%s tag=%s instructions=%d", how, name, *program[1:])
     log.info(
         "attached interface=%s mode=%s created=%s adopted=%s ms=%.0f",
         config.node.interface,

@@ -169,6 +169,10 @@ class Part(NamedTuple):
     said: str = ""
     done: bool = False
     undo: tuple[str, ...] = ()
+    steers: str = ""
+    """The name of the console that steers it, if it has one."""
+    steered_by: str = ""
+    """Whose console that is."""
 
 
 class Route(NamedTuple):

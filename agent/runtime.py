@@ -8,7 +8,6 @@ director, and lets the shells perform the effects in order.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import logging
 import os
@@ -23,7 +22,7 @@ from agent.bring_up import load, pins
 from agent.core.director import Director
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.ring_fill import or_here
-from agent.host import netlink
+from agent.host import malloc, netlink
 from agent.host.one_agent import HAND_OVER, only_one
 from agent.host.supervisor import notify, watchdog
 from agent.records import generations
@@ -34,8 +33,6 @@ from agent.wire.questions import is_question
 from shared.messages import Command, Reload
 
 log = logging.getLogger("remora")
-
-M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 class Agent:
@@ -194,9 +191,7 @@ async def run(config_file: Path) -> None:
     """Load, adopt and serve until told to stop.  Raises ConfigError, EffectError or LoadError."""
     started = generations.in_force(config_file)
     node = started.listed.node
-    # Rings come and go by the quarter MiB.  malloc, left to itself, takes to keeping what is freed
-    # and the agent would hold twice what it needs; with a fixed threshold it goes back at once.
-    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 * 1024)
+    malloc.configure()
     with only_one(Path(node.run_dir)):
         path = await netlink.resolve(node.interface, node.gateway_address)
         await asyncio.to_thread(load, started.listed, path)

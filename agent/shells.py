@@ -16,13 +16,14 @@ from agent.boundary import Effect, EffectError, Fact
 from agent.bring_up import control, pins
 from agent.checks.prober import Prober
 from agent.config.tree import Config
-from agent.core import verify
+from agent.core import maglev, verify
 from agent.core.maglev import Address
 from agent.core.state import NodeState
 from agent.dataplane.events import EventRing
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.tunnel import Tunnel
 from agent.holdings import held
+from agent.host import malloc
 from agent.host.logline import in_fields
 from agent.host.netlink import WayOut
 from agent.host.surroundings import Surroundings
@@ -105,6 +106,8 @@ class Shells:
             if self.speaker:
                 self.speaker.trim_log()
             self.dataplane.let_go()
+            maglev.forget_orders()
+            malloc.trim()
             await asyncio.sleep(TIDY)
 
     # ---- effects

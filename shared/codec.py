@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes <-> messages.  The only place that knows MessagePack: telemetry by msgspec, for its pace,
-commands and answers by msgpack (docs/adr/0010).
+"""Bytes <-> messages.  The only place that knows MessagePack: msgspec, for its pace, writes all and
+reads telemetry, msgpack reads commands and answers (docs/adr/0010).
 
 Telemetry frames: [topic, wire version, payload].  Command frames: [wire version, payload].
 A payload is one MessagePack map.  Whatever a peer sends that is not that ends as WireError.
@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import TypeVar
 
 import msgpack
@@ -53,9 +54,14 @@ def telemetry_frames(message: Telemetry) -> list[bytes]:
     return [topic_of(message), _VERSION, _ENCODER.encode(message)]
 
 
-def encoded(part: msgspec.Struct) -> Encoded:
-    """A part of a message, to be put into one in place of itself."""
-    return Encoded(_ENCODER.encode(part))
+def encoded(parts: Iterable[msgspec.Struct]) -> bytes:
+    """Parts of a message, one after the other."""
+    return b"".join(map(_ENCODER.encode, parts))
+
+
+def listed(count: int, parts: Iterable[bytes]) -> Encoded:
+    """So many encoded parts, to be put into a message in place of their tuple."""
+    return Encoded(msgpack.Packer().pack_array_header(count) + b"".join(parts))
 
 
 def blanks(payload: bytes) -> list[int]:
@@ -67,15 +73,14 @@ def telemetry_of(frames: Sequence[bytes]) -> Telemetry:
     """Raises WireError; a message under another's topic is one."""
     if len(frames) != 3:
         raise WireError(f"telemetry: expected 3 frames, got {len(frames)}")
-    message = _unpack(frames[1], frames[2], _finite(_TELEMETRY.decode), LARGEST_TELEMETRY)
+    message = _unpack(frames[1], frames[2], _finite(_telemetry().decode), LARGEST_TELEMETRY)
     if topic_of(message) != frames[0]:
         raise WireError(f"telemetry: topic {frames[0]!r} carries a {topic_of(message).decode()}")
     return message
 
 
 def command_frames(message: Command | Answer) -> list[bytes]:
-    plain = msgspec.to_builtins(message, builtin_types=(bytes,), enc_hook=_plain)
-    return [_VERSION, msgpack.packb(plain)]
+    return [_VERSION, _ENCODER.encode(message)]
 
 
 def command_of(frames: Sequence[bytes]) -> Command:
@@ -154,4 +159,9 @@ def _typed(kind: type, value: object) -> object:
 
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
-_TELEMETRY: Decoder[Telemetry] = Decoder(Telemetry, dec_hook=_typed)
+
+
+@cache
+def _telemetry() -> Decoder[Telemetry]:
+    """Made for who reads: an agent only writes."""
+    return Decoder(Telemetry, dec_hook=_typed)

@@ -28,7 +28,7 @@ HEAD = Path(__file__).with_name("wire_page_head.md")
 
 SNAPSHOTS = (
     "NodeSnapshot", "VipSnapshot", "RealSnapshot", "CpuSnapshot", "FlowtableSnapshot",
-    "DropSnapshot",
+    "DropSnapshot", "LabelSnapshot",
 )  # fmt: skip
 ROWS = (
     "Peer", "PendingRow", "RolloutRow", "VipRow", "Ailing", "RealRow", "Emptying",
@@ -129,6 +129,7 @@ COMMON = {
     "id": "of the command",
     "changes": "what becomes of each real",
     "snapshots": "one of each topic, for `look`",
+    "labels": "see LabelSnapshot",
     "ring": "for `ring`",
     "config": "for `config`",
     "flow": "for `flow`",

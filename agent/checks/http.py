@@ -2,7 +2,7 @@
 """http and https: one request, its status, and what the answer says (RFC 9110).
 
 h11 speaks the protocol, on sockets of ours: the ecosystem's clients, with pools, proxies and
-redirects, would cost ten times as much for each check.
+redirects, would cost ten times as much for each check.  It is imported with the first check.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-
-import h11
+from typing import TYPE_CHECKING
 
 from agent.checks.tls import encrypted, refused
 from agent.checks.way import MOST, Said, Way, connect, pattern, percent, receive, send, unexpected
 from agent.config.check_table import Check
+
+if TYPE_CHECKING:
+    import h11
 
 _HEAD = 16384
 """Bytes of status line and headers."""
@@ -43,6 +45,8 @@ async def _ask_encrypted(check: Check, way: Way) -> Said:
 
 
 def _request(check: Check, way: Way) -> tuple[h11.Connection, bytes]:
+    import h11  # noqa: PLC0415  # see above
+
     default = 443 if check.kind == "https" else 80
     host = check.host or (way.host if way.port == default else f"{way.host}:{way.port}")
     headers = [("Host", host), ("User-Agent", "remora"), ("Connection", "close")]
@@ -52,6 +56,8 @@ def _request(check: Check, way: Way) -> tuple[h11.Connection, bytes]:
 
 
 async def _read(check: Check, speaker: h11.Connection, more: Receive) -> Said:
+    import h11  # noqa: PLC0415
+
     said: Said | None = None
     body = heard = b""
     while True:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from agent.config.drain_table import DrainTable
 from agent.config.tables import Address, Table
 from agent.config.tree import Config, Metrics, Node, QuicCid, Real, Telemetry, Vip, Wire
 from agent.core.guard import Limits
+from shared.labels import Labels
 
 
 class ConfigError(ValueError):
@@ -46,7 +46,7 @@ def parse(text: str, name: str) -> Config:
     except (ValueError, RecursionError) as error:  # too many digits, or brackets, among others
         raise ConfigError(f"{name}: not TOML: {error}") from error
     try:
-        config = msgspec.convert(raw, Config, dec_hook=_address)
+        config = msgspec.convert(raw, Config, dec_hook=_typed)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{name}: {_explain(str(error), raw)}") from error
     for problem in contradictions(config):
@@ -61,6 +61,14 @@ _ADDRESSES: dict[object, tuple[str, Callable[[str], object]]] = {
     IPv4Network: ("an IPv4 network without host bits", IPv4Network),
     IPv6Network: ("an IPv6 network without host bits", IPv6Network),
 }
+
+
+def _typed(kind: type, value: object) -> object:
+    if kind is not Labels:
+        return _address(kind, value)
+    if not isinstance(value, dict):
+        raise ValueError('Expected a table such as { rack = "r2" }')  # noqa: TRY004  # as msgspec
+    return Labels(value)
 
 
 def _address(kind: type, value: object) -> object:
@@ -157,6 +165,8 @@ _TABLES: dict[str, type[Table]] = {
 def _nearest(path: str, field: str) -> str:
     table = _TABLES.get(re.sub(r"\[[^\]]*\]", "", path))
     known = table.__struct_fields__ if table else ()
+    import difflib  # noqa: PLC0415  # an agent's config seldom needs it
+
     near = difflib.get_close_matches(field, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
 

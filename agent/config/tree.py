@@ -19,6 +19,7 @@ from agent.config.tables import Address, Name, Port, Table
 from agent.core.guard import Limits
 from agent.core.policy import AllDown
 from agent.nouns import Encap, Hashed, Placing, Quic, Tracking, VipKey, WhenDown
+from shared.labels import NO_LABELS, Labels
 from shared.model import Protocol
 
 MAX_VIPS = 511
@@ -26,6 +27,7 @@ MAX_VIPS = 511
 
 class Node(Table, frozen=True, kw_only=True):
     name: Name
+    labels: Labels = NO_LABELS
     interface: Annotated[str, Meta(pattern=r"^[^\s/.]{1,15}\Z")]
     xdp_mode: Literal["native", "generic"] = "native"
     gateway: str = "auto"
@@ -111,6 +113,7 @@ class Real(Table, frozen=True, kw_only=True):
     encap: Encap = Encap.IPIP
     capacity: Annotated[int, Meta(ge=0)] = 0
     quic_ids: tuple[Annotated[int, Meta(ge=0, le=(1 << 62) - 1)], ...] = ()
+    labels: Labels = NO_LABELS
 
 
 class QuicCid(Table, frozen=True, kw_only=True):
@@ -121,6 +124,7 @@ class QuicCid(Table, frozen=True, kw_only=True):
 
 class Vip(Table, frozen=True, kw_only=True):
     name: Name
+    labels: Labels = NO_LABELS
     address: Address
     prefix: Annotated[int, Meta(ge=0, le=128)] = 0
     port: Annotated[int, Meta(ge=0, le=65535)]

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Before other code takes over from the program that runs: is a trial due, and what did it say?"""
+"""Before other code takes over from the program that runs: is a trial due, and what does it say?"""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import platform
 from pathlib import Path
 
 from agent.boundary import EffectError
 from agent.config.tree import Config
 from agent.dataplane import bpf_syscall as bpf
-from agent.dataplane import loader
+from agent.dataplane import inherited, loader
 
 log = logging.getLogger("remora")
 
@@ -23,7 +21,7 @@ def prove(config: Config, *, always: bool = False) -> None:
     Nothing happens where none runs, or this very code does, unless `always`.  Raises LoadError: the
     old program stays.
     """
-    if not always and (not attached_tags(config) or _loaded(config) == _digest(config)):
+    if not always and (not attached_tags(config) or inherited.is_this_code(config.node)):
         return
     from agent.conformance.check import check  # noqa: PLC0415  # 2 MB that few starts need
 
@@ -40,36 +38,6 @@ def prove(config: Config, *, always: bool = False) -> None:
             f"{first.problem}; `remora-agent conformance` shows all"
         )
     log.info("conformance passed=%d: the program may take over", len(results))
-
-
-def remember(config: Config) -> None:
-    """That this code runs now: a restart with the same needs no trial."""
-    note = _note(config)
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(_digest(config), encoding="ascii")
-    except OSError as error:
-        log.warning("%s: %s; the next start tries the program again", note, error.strerror)
-
-
-def _loaded(config: Config) -> str:
-    """Digest of the code that runs, empty if that is not known."""
-    try:
-        return _note(config).read_text(encoding="ascii")
-    except OSError:
-        return ""
-
-
-def _note(config: Config) -> Path:
-    return Path(config.node.state_dir) / "program"
-
-
-def _digest(config: Config) -> str:
-    """Of what the code depends on: sources, kernel, sizes."""
-    seen = hashlib.sha256(f"{platform.release()} {config.node.flows_per_cpu}".encode())
-    for source in sorted(loader.sources()):
-        seen.update(source.read_bytes())
-    return seen.hexdigest()
 
 
 def attached_tags(config: Config) -> dict[str, str]:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
-import msgspec
+from msgspec.structs import replace
 
 from agent.boundary import (
     Asked,
@@ -83,7 +82,7 @@ class Answering:
         if known is not None:
             return self._said_again(fact.sender, known)
         if fact.answered is not None:
-            answer = msgspec.structs.replace(fact.answered, more=True)
+            answer = replace(fact.answered, more=True)
             self.remember(answer)
             self._reading_back.begin(fact.sender, answer)
             return [Reply(fact.sender, answer)]
@@ -160,7 +159,7 @@ class Answering:
         entry = Remember(command, answer.status, answer.revision)
         if mine:
             status = "planned" if command.dry_run else "applied"
-            answer = msgspec.structs.replace(answer, status=status)
+            answer = replace(answer, status=status)
             settled = tuple(due.pending.id for due in mine)
             entry = replace(entry, result=answer.status, settled=settled)
         if mine and not command.dry_run:
@@ -223,7 +222,7 @@ class Answering:
             return [Reply(sender, answer)]
         entry = replace(entry, keyed=self._once.kept(command, answer, now))
         if command.steps and answer.status == "applied" and not isinstance(command.action, _BRIEF):
-            answer = msgspec.structs.replace(answer, more=True)
+            answer = replace(answer, more=True)
             vips = [change.vip for change in answer.changes]
             self._reading_back.begin(sender, answer, overrides=entry.overrides, vips=vips)
         self.remember(answer)

@@ -103,6 +103,8 @@ def decide_rollout(
         wrong = wrong or str(error)
     if wrong:
         return refused(blank, wrong), None
+    if other := rollouts.taken(command, action, found):
+        return refused(blank, other, guard.STEERED), None
     vips = tuple(sorted({o.vip for o in touched if o.vip}))
     busy = [other for vip in vips or state.vips for other in rollouts.others(found, vip, command)]
     if action.action and busy and action.state == "running":

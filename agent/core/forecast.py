@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from agent.config import difference
-from agent.core import maglev
+from agent.config.tree import Real
+from agent.core import maglev, reconfigure
 from agent.core.guard import Impact
 from agent.core.reconfigure import Next
 from agent.core.state import NodeState, RealState, VipState
@@ -127,7 +128,8 @@ def of_config(state: NodeState, following: Next, fill: maglev.Fill) -> Forecast:
         rings -= 1
         found, impact = _of_vip(state, old, vip, fill if rings >= 0 else None)
         changes += found
-        impacts.append(impact)
+        if not reconfigure.labelled_anew(old.listed, vip.listed):
+            impacts.append(impact)
     for old in present.values():
         changes.append(_vip_change(old, _in_words(old), ABSENT))
         live, more = _live(old.reals.values()), _traffic(state, old)
@@ -167,6 +169,10 @@ def _of_vip(
         was, now = old.reals.get(address), new.reals.get(address)
         if was is now:
             continue
+        if was and now and was.listed.labels != now.listed.labels:
+            changes.append(_labelled(new, was.listed, now.listed))
+            if reconfigure.labelled_anew(was.listed, now.listed):
+                continue
         real = now or was
         assert real is not None
         changes.append(
@@ -195,6 +201,12 @@ def _of_vip(
         _overloaded(state, new, old.shares, after),
         tuple(map(str, after)),
     )
+
+
+def _labelled(vip: VipState, was: Real, now: Real) -> Change:
+    key = f"vips.reals.{now.address}.labels"
+    said = str(was.labels), str(now.labels)
+    return Change(vip.listed.name, "", *said, 0, 0, 0, 0, vip.serving, what=key)
 
 
 def _hands(vip: VipState, moved: int) -> float:

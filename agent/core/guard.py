@@ -15,6 +15,8 @@ MIN_HEALTHY = "min-healthy"
 BLAST_RADIUS = "blast-radius"
 CAPACITY = "capacity"
 FRESH = "fresh"
+STEERED = "steered"
+"""Of no change: two consoles must not steer one operation."""
 OTHER_OP = "other-op"
 LIVE_FLOWS = "live-flows"
 NAMES = (LAST_HEALTHY, MIN_HEALTHY, BLAST_RADIUS, CAPACITY, FRESH, OTHER_OP, LIVE_FLOWS)

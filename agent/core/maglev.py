@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from shared.model import RING_SLOTS
@@ -41,8 +41,7 @@ NOBODY = 0xFFFF
 """A slot of the ring that has no members."""
 
 
-@dataclass(frozen=True, eq=False)
-class Turns:
+class Turns(Struct, frozen=True, eq=False):
     """Each member's part in the fill; its permutation is offset + n * skip mod slots."""
 
     addresses: tuple[Address, ...]
@@ -63,8 +62,7 @@ Fill = Callable[[Turns, int], NDArray[np.uint16]]
 """(turns, slots) -> slot -> index into turns.  `fill` here, or `DataPlane.fill`."""
 
 
-@dataclass(frozen=True, eq=False)
-class Ring:
+class Ring(Struct, frozen=True, eq=False):
     """Who serves which slot.  With no members every slot is NOBODY's (INVARIANTS R5)."""
 
     addresses: tuple[Address, ...]
@@ -150,11 +148,11 @@ def turns(members: Mapping[Address, int], seed: bytes, slots: int) -> Turns:
         if not 0 <= weight <= MAX_WEIGHT:
             raise ValueError(f"weight of {address}: must be 0 to {MAX_WEIGHT}, got {weight}")
     usable = sorted([(_name(a), weight, a) for a, weight in members.items() if weight])
-    hashed = b"".join([_hashed(seed, name) for name, _, _ in usable])
-    words = np.frombuffer(hashed, "<u8").reshape(-1, 2)
+    names = tuple([name for name, _, _ in usable])
+    words = np.frombuffer(_hashed(seed, names), "<u8").reshape(-1, 2)
     return Turns(
         addresses=tuple([address for _, _, address in usable]),
-        names=b"".join([name for name, _, _ in usable]),
+        names=b"".join(names),
         weights=np.array([weight for _, weight, _ in usable], np.int64),
         offsets=(words[:, 0] % slots).astype(np.int64),
         skips=(words[:, 1] % (slots - 1) + 1).astype(np.int64),
@@ -231,7 +229,7 @@ def _sorted_turns(
 
 
 def forget_orders() -> None:
-    """For who measures."""
+    """128 KiB each: who needs one makes it anew, in 0.03 to 0.9 ms."""
     _order.cache_clear()
 
 
@@ -277,17 +275,17 @@ def _name(address: Address) -> bytes:
     return _VERSIONS[address.version] + address.packed
 
 
-@lru_cache(maxsize=MAX_MEMBERS)  # as many as a node has reals; 0.3 KiB each
-def _hashed(seed: bytes, name: bytes) -> bytes:
-    """Where a member's permutation comes from: it is the same in every ring of its VIP."""
-    hash_ = _keyed(seed).copy()
-    hash_.update(name[1:])
-    return hash_.digest()
+@lru_cache(maxsize=4)  # for weights that change again and again; all members' would be 0.6 MiB
+def _hashed(seed: bytes, names: tuple[bytes, ...]) -> bytes:
+    """Where the members' permutations come from: they are the same in every ring of a VIP."""
+    keyed = hashlib.blake2b(key=hashlib.blake2b(seed, digest_size=32).digest(), digest_size=16)
 
+    def hashed(name: bytes) -> bytes:
+        one = keyed.copy()
+        one.update(name[1:])
+        return one.digest()
 
-@lru_cache(maxsize=1)
-def _keyed(seed: bytes) -> hashlib.blake2b:
-    return hashlib.blake2b(key=hashlib.blake2b(seed, digest_size=32).digest(), digest_size=16)
+    return b"".join(map(hashed, names))
 
 
 def _digest(names: bytes, slots: NDArray[np.uint16]) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterable
 
@@ -19,15 +20,17 @@ class RealNumbers:
 
     def __init__(self, owned: Iterable[OwnedReal], size: int) -> None:
         known = {real.real_num: real for real in owned}
-        self._generation = {number: real.generation for number, real in known.items()}
+        self._generation = bytearray(size)
+        for number, real in known.items():
+            self._generation[number] = real.generation
         unused = [number for number in range(1, size) if number not in known]
         freed = [number for number, real in known.items() if real.vip_num == 0]
-        self._free = deque(unused + freed)
+        self._free = array("H", unused + freed)
 
     def take(self, vip_num: int, address: Address, encap: Encap) -> OwnedReal:
         """A free number for a real of a VIP.  Raises IndexError when none is left."""
-        number = self._free.popleft()
-        generation = self._generation.get(number, 0) % 255 + 1
+        number = self._free.pop(0)
+        generation = self._generation[number] % 255 + 1
         self._generation[number] = generation
         return OwnedReal(number, vip_num, address, generation, 0, encap)
 
@@ -38,7 +41,7 @@ class RealNumbers:
         """With the same generations: a number taken from a copy that is thrown away may have had
         flows, so its next owner must differ."""
         twin = RealNumbers((), 0)
-        twin._generation, twin._free = self._generation, deque(self._free)
+        twin._generation, twin._free = self._generation, self._free[:]
         return twin
 
 

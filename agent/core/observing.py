@@ -56,8 +56,9 @@ class Observing:
         self._touch(vip.listed.name)
         real.changed = now
         self._start_ramp(vip, real, was, now)
-        who = str(fact.target.real)
-        return [Emit(HealthEvent(vip.listed.name, who, was, real.verdict.health, fact.detail))]
+        return [
+            Emit(HealthEvent(vip.listed.name, real.name, was, real.verdict.health, fact.detail))
+        ]
 
     def _listen(self, vip: VipState, real: RealState, fact: Probed, now: float) -> None:
         """To the weight that the real asks for."""

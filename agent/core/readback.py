@@ -10,9 +10,9 @@ route takes a moment to be taken, and a change may fall between two looks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from agent.boundary import Effect, Held, ReadBack, Reply
 from agent.core.maglev import Address
@@ -27,8 +27,7 @@ AGAIN = 0.1
 """Seconds between two looks."""
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     """A command that is applied, and whose sender waits to hear that it is so."""
 
     sender: bytes

@@ -8,13 +8,15 @@ then writes only what differs (F5).
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
 
 from agent.config.tree import Config, Real, Vip
 from agent.core.numbers import RealNumbers, VipNumbers
 from agent.core.state import NodeState, PeerState, RealState, VipState
 from agent.nouns import Override, VipKey
+from shared.labels import NO_LABELS
 from shared.model import Admin
 
 
@@ -149,9 +151,22 @@ def _relist_real(old: VipState, listed: Real, numbers: RealNumbers, now: float) 
         real,
         listed=listed,
         number=real.number._replace(encap=listed.encap),
-        changed=now,
+        changed=real.changed if labelled_anew(real.listed, listed) else now,
         written=real.written if real.listed.encap is listed.encap else None,
     )
+
+
+Listed = TypeVar("Listed", Vip, Real)
+
+
+def labelled_anew(old: Listed, new: Listed) -> bool:
+    """They differ in labels alone: nothing of the data plane, of checks or routes is another."""
+    return old != new and _unlabelled(old) == _unlabelled(new)
+
+
+def _unlabelled(listed: Vip | Real) -> Vip | Real:
+    reals = {"reals": tuple(map(_unlabelled, listed.reals))} if isinstance(listed, Vip) else {}
+    return replace(listed, labels=NO_LABELS, **reals)
 
 
 _AS_LISTED = (Admin.ENABLED, None)

@@ -42,6 +42,16 @@ def wrong(command: Command, rollout: Rollout, parts: Sequence[Part]) -> str:
     return ""
 
 
+def taken(command: Command, rollout: Rollout, parts: Sequence[Part]) -> str:
+    """Who steers it already, in words; empty: nobody else.  Any console may hold it."""
+    part = next((part for part in parts if part.operation == command.operation), None)
+    if part is None or part.held or rollout.state != "running":
+        return ""
+    if not (part.steers and rollout.steers) or part.steers == rollout.steers:
+        return ""
+    return f"already resumed by {part.steered_by}; hold it first (remora op hold {part.operation})"
+
+
 def told(
     parts: Sequence[Part],
     command: Command,
@@ -68,6 +78,8 @@ def told(
             terms=rollout.terms or part.terms,
             since=now,
             until=now + rollout.within,
+            steers="" if held else rollout.steers,
+            steered_by=part.steered_by if held else command.who,
         ),
     )
 
@@ -125,4 +137,5 @@ def row(part: Part) -> RolloutRow:
         why=part.why,
         terms=part.terms,
         said=part.said,
+        steered_by=part.steered_by,
     )

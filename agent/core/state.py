@@ -7,10 +7,10 @@ merged; what it may receive is computed from both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from agent.config import tree
@@ -39,8 +39,7 @@ NOT_JUDGED = Verdict(Health.UNKNOWN)
 CALM = Pressure()
 
 
-@dataclass(slots=True)
-class RealState:
+class RealState(Struct):
     """A real of one VIP."""
 
     listed: tree.Real
@@ -105,8 +104,7 @@ class RealState:
         return f"{self.admin}, weight {self.weight}"
 
 
-@dataclass(slots=True)
-class VipState:
+class VipState(Struct):
     """A VIP, its reals in the config's order, and what is known of the ring in force."""
 
     listed: tree.Vip
@@ -224,8 +222,7 @@ class VipState:
         return np.array([self.reals[a].number.real_num for a in ring.addresses], np.uint32)
 
 
-@dataclass(slots=True)
-class PeerState:
+class PeerState(Struct):
     asn: int
     state: Literal["up", "down"] = "down"
     since: float = 0.0
@@ -249,8 +246,7 @@ class Running(NamedTuple):
     """In force when it began: by another one its numbers may mean other VIPs and reals."""
 
 
-@dataclass(slots=True)
-class NodeState:
+class NodeState(Struct):
     """Everything the agent knows."""
 
     listed: tree.Config
@@ -300,12 +296,13 @@ class NodeState:
         return frozenset(
             Asking(
                 Target(name, address),
-                vip.listed.key,
+                key,
                 vip.listed.check,
                 real.number.real_num,
                 real.number.generation,
             )
             for name, vip in self.vips.items()
+            for key in (vip.listed.key,)  # one for all of its reals
             for address, real in vip.reals.items()
             if real.admin is not Admin.DISABLED
         )

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from agent.dataplane import egress, pinned
 from agent.dataplane.abi import ABI_VERSION, RING_ROWS, Sizes
@@ -28,6 +29,7 @@ __all__ = [
     "detach",
     "load",
     "pins",
+    "sizes",
     "sources",
 ]
 
@@ -50,8 +52,7 @@ class Attach(NamedTuple):
     """native | generic"""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     pins: Path
     """Directory on a bpffs; made if missing.  Requests with the same pins share their maps."""
     sources: tuple[str, ...]
@@ -72,8 +73,7 @@ class Program(NamedTuple):
     instructions: int
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     programs: Mapping[str, Program]
     created: tuple[str, ...]
     """Maps that were made now."""
@@ -124,10 +124,11 @@ def sources() -> list[Path]:
     return [*written, *bpf_directory().rglob("*.[ch]")]
 
 
-def _possible_cpus() -> int:
-    """How many rows a per-CPU map needs."""
+def sizes(flows_per_cpu: int = FLOWS_PER_CPU, ring_rows: int = RING_ROWS) -> Sizes:
+    """Of this machine's maps: a per-CPU map has a row for every CPU that there may be."""
     text = Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii")
-    return int(text.strip().replace(",", "-").split("-")[-1]) + 1
+    cpus = int(text.strip().replace(",", "-").split("-")[-1]) + 1
+    return Sizes(cpus, flows_per_cpu, ring_rows)
 
 
 def load(request: Request) -> Loaded:
@@ -158,7 +159,7 @@ def _encode(request: Request) -> dict[str, Any]:
         "pins": str(request.pins.absolute()),
         "sources": [str(bpf_directory() / source) for source in request.sources],
         "include": str(bpf_directory()),
-        "sizes": Sizes(_possible_cpus(), request.flows_per_cpu, request.ring_rows),
+        "sizes": sizes(request.flows_per_cpu, request.ring_rows),
         "gue_port": request.gue_port,
         "attach": request.attach,
     }

@@ -2,8 +2,8 @@
 """Pinned memory-mapped arrays as numpy arrays.
 
 The kernel puts every page of a mapping into the page table at once, and all of it counts as
-resident: so small maps are mapped as a whole (`view`), the large ones (rings, flows) a piece at a
-time (`window`), which costs some microseconds.
+resident: so small maps are mapped as a whole (`view`), the large ones (rings, flows, events) a
+piece at a time (`window`), which costs some microseconds.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ def view(fd: int, struct: type[c.Structure], entries: int) -> NDArray[Any]:
     return np.frombuffer(mapping, dtype, entries)
 
 
-def window(fd: int, offset: int, size: int) -> NDArray[np.uint8]:
-    """`size` bytes of an array map from byte `offset`; unmapped when let go."""
+def window(
+    fd: int, offset: int, size: int, prot: int = mmap.PROT_READ | mmap.PROT_WRITE
+) -> NDArray[np.uint8]:
+    """`size` bytes of a map from byte `offset`; unmapped when let go."""
     start = offset - offset % mmap.PAGESIZE
-    mapping = mmap.mmap(fd, _pages(offset + size - start), offset=start)
+    mapping = mmap.mmap(fd, _pages(offset + size - start), prot=prot, offset=start)
     return np.frombuffer(mapping, np.uint8, size, offset - start)
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 import ctypes as c
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
+
+from msgspec import Struct
 
 from agent.core.maglev import Address
 from agent.dataplane import abi
@@ -38,8 +39,7 @@ _TRACKING = {
 _QUIC = {"quic-lb": abi.VIP_QUIC_LB, "cid": abi.VIP_QUIC_CID}
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Struct, frozen=True):
     """The node's settings, as the program needs them."""
 
     hash_key: bytes

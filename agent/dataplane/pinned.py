@@ -80,6 +80,15 @@ def open_map(pins: Path, spec: MapSpec) -> tuple[int, bool]:
     return fd, False
 
 
+def check_map(pins: Path, spec: MapSpec) -> None:
+    """Raises OSError where it is not pinned, LoadError where it is not what `spec` says."""
+    fd = bpf.obj_get(str(pins / spec.name))
+    try:
+        _check(pins / spec.name, spec, bpf.map_info(fd))
+    finally:
+        os.close(fd)
+
+
 def _create(path: Path, spec: MapSpec) -> int:
     try:
         fd = bpf.map_create(spec)

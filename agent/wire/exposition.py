@@ -8,7 +8,7 @@ when the maps are made anew, which is what a Prometheus counter may do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from agent.core.shutdown import Phase
@@ -17,6 +17,7 @@ from shared.messages import (
     DropSnapshot,
     Emptying,
     FlowtableSnapshot,
+    LabelSnapshot,
     NodeSnapshot,
     RealRow,
     RealSnapshot,
@@ -41,6 +42,7 @@ class Seen(NamedTuple):
     cpu: CpuSnapshot
     flowtable: FlowtableSnapshot
     drop: DropSnapshot
+    label: LabelSnapshot | None = None
 
 
 class Family(NamedTuple):
@@ -52,11 +54,13 @@ class Family(NamedTuple):
     samples: Callable[[Seen], Iterable[Sample]]
 
 
-def seen(snapshots: Sequence[Snapshot]) -> Seen:
+def seen(snapshots: Sequence[Snapshot | LabelSnapshot]) -> Seen:
     """The snapshots that are published together, in whatever order.  Raises KeyError."""
     by_kind = {type(snapshot): snapshot for snapshot in snapshots}
     kinds = Seen.__annotations__
-    return Seen(*(by_kind[_KINDS[topic]] for topic in kinds))  # type: ignore[arg-type]
+    labels = next((each for each in snapshots if isinstance(each, LabelSnapshot)), None)
+    counted = (by_kind[_KINDS[topic]] for topic in kinds if topic in _KINDS)
+    return Seen(*counted, label=labels)  # type: ignore[arg-type,misc]
 
 
 _KINDS: dict[str, type[Snapshot]] = {
@@ -387,6 +391,37 @@ _DRAINS = (
            lambda s: [((r.vip, r.address, r.emptying.then), _wall(s, r.emptying.deadline))
                       for r in s.real.reals if r.emptying and r.emptying.deadline]),
 )  # fmt: skip
+_LABEL = ("key", "value")
+
+
+def _label_of(labels: Mapping[str, str], *of: str) -> list[Sample]:
+    return [((*of, key, value), 1) for key, value in labels.items()]
+
+
+def _node_labels(s: Seen) -> list[Sample]:
+    return _label_of(s.label.labels) if s.label else []
+
+
+def _vip_labels(s: Seen) -> Iterator[Sample]:
+    if s.label:
+        for name, number in s.label.vips.items():
+            yield from _label_of(s.label.sets[number], name)
+
+
+def _real_labels(s: Seen) -> Iterator[Sample]:
+    if s.label:
+        for name, reals in s.label.reals.items():
+            for address, number in reals.items():
+                yield from _label_of(s.label.sets[number], name, address)
+
+
+_LABELS = (
+    Family("remora_node_label", "gauge", "A label of the node, always 1.", _LABEL, _node_labels),
+    Family("remora_vip_label", "gauge", "A label of the VIP, always 1.", ("vip", *_LABEL),
+           _vip_labels),
+    Family("remora_real_label", "gauge", "A label of the real, always 1: for joins (on vip, real).",
+           (*_REAL, *_LABEL), _real_labels),
+)  # fmt: skip
 _PEER = ("peer", "asn")
 _BGP = (
     Family("remora_bgp_peer_up", "gauge", "1 while the session is established.", _PEER,
@@ -412,5 +447,6 @@ FAMILIES: tuple[Family, ...] = (
     *_VIPS,
     *_REALS,
     *_DRAINS,
+    *_LABELS,
     *_BGP,
 )

@@ -21,6 +21,7 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 from agent.boundary import EffectError
 from agent.wire import doors
 from agent.wire.invented import Invented
+from agent.wire.pace import LABELS_EVERY
 from shared import curve
 from shared.codec import WireError, command_frames, command_of, telemetry_frames
 from shared.grants import AccessError
@@ -63,12 +64,17 @@ class _Simulated:
         self.invented = Invented(number, plan.vips, plan.reals)
         self.door = door
         self.sequence = 0
+        self._labels_due = 0.0
         self.missed = 0
 
     def publish(self, second: float) -> None:
         self.sequence += 1
         made = self._made(second, self.door.wanted)
         self.door.publish([telemetry_frames(message) for message in made])
+        if self._labels_due <= second and "label" in self.door.wanted:
+            self._labels_due = second + LABELS_EVERY
+            labels = self.invented.labels(second, self.sequence)
+            self.door.publish([telemetry_frames(labels)])
 
     def _made(self, second: float, topics: frozenset[str]) -> list[Snapshot]:
         return self.invented.snapshots(second, time.time(), self.sequence, topics)
@@ -88,7 +94,9 @@ class _Simulated:
         if isinstance(command.action, Look | Replay):
             every = frozenset(topic.decode() for topic in TOPICS)
             made = self._made(second, every) if isinstance(command.action, Look) else ()
-            return Answer(id=command.id, node=name, status="ok", revision=1, snapshots=tuple(made))
+            labels = self.invented.labels(second, self.sequence)
+            return Answer(id=command.id, node=name, status="ok", revision=1,
+                          snapshots=tuple(made), labels=labels)  # fmt: skip
         return Answer(
             id=command.id,
             node=name,

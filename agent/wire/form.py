@@ -33,15 +33,15 @@ class Form:
     """Of one message, whose head is a blank_head() and whose rows have `per_row` blanks each."""
 
     def __init__(self, message: Telemetry, per_row: int) -> None:
-        *self._envelope, self._payload = telemetry_frames(message)
-        found = np.array(blanks(self._payload), np.intp)
+        *self._envelope, payload = telemetry_frames(message)
+        found = np.array(blanks(payload), np.intp)
         rows = found[_AHEAD:].reshape(-1, per_row)
         self._places = np.concatenate([rows.T.reshape(-1), found[:_AHEAD]])
         self._numbers = np.zeros(len(found), ">u8")
         self._head = self._numbers[len(found) - _AHEAD :]
         self.numbers: NDArray[Any] = self._numbers[: rows.size].reshape(per_row, -1)
         """[blank, row]; as they stand in a float's place if it is one."""
-        self._copies: list[_Copy] = []
+        self._copies = [_copy(payload)]
 
     def frames(self, head: Head) -> list[bytes]:
         """As it is published, with the numbers as they are now.
@@ -59,7 +59,7 @@ class Form:
         for copy in self._copies:
             if _references(copy) == _NOBODYS:
                 return copy
-        fresh = _copy(self._payload)
+        fresh = _copy(self._copies[0].payload)
         self._copies = [*self._copies[1 - _COPIES :], fresh]
         return fresh
 
@@ -70,7 +70,7 @@ class _Copy(NamedTuple):
     """At every byte a number could begin; those that are blanks are written."""
 
 
-def _copy(payload: bytes) -> _Copy:
+def _copy(payload: bytes | bytearray) -> _Copy:
     own = bytearray(payload)
     return _Copy(own, np.ndarray(len(own) - 7, ">u8", own, 0, (1,)))
 

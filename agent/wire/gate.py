@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from agent.wire.access import needed
 from shared.grants import Grant
@@ -47,8 +48,7 @@ class Settled(NamedTuple):
     revision: int
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(Struct):
     tokens: float
     at: float
 

@@ -14,6 +14,8 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
+from agent.wire import labelling
+from shared.labels import NO_LABELS, Labels
 from shared.messages import (
     Ailing,
     Counters,
@@ -21,6 +23,7 @@ from shared.messages import (
     DropRow,
     DropSnapshot,
     FlowtableSnapshot,
+    LabelSnapshot,
     NodeSnapshot,
     Peer,
     RealRow,
@@ -59,16 +62,27 @@ class Invented:
     def digest(self) -> str:
         return blake2b(f"{self.vips}x{self.reals}".encode(), digest_size=6).hexdigest()
 
+    @cached_property
+    def _said(self) -> labelling.Said:
+        vips = [f"vip{vip:02d}" for vip in range(self.vips)]
+        reals = {
+            name: {_real(vip, real): _in_rack(real) for real in range(self.reals)}
+            for vip, name in enumerate(vips)
+        }
+        return labelling.said(_in_rack(self.number), dict.fromkeys(vips, NO_LABELS), reals)
+
+    def labels(self, second: float, sequence: int) -> LabelSnapshot:
+        """Nodes and reals stand in four racks."""
+        return LabelSnapshot(**self._head(second, sequence), **self._said._asdict())
+
+    def _head(self, second: float, sequence: int) -> dict[str, Any]:
+        return {"node": self.name, "boot": "simulated", "sequence": sequence, "at": second}
+
     def snapshots(
         self, second: float, wall: float, sequence: int, topics: Collection[str]
     ) -> list[Snapshot]:
         """Those of `topics` at `second` of the node's life (0 or more)."""
-        head: dict[str, Any] = {
-            "node": self.name,
-            "boot": "simulated",
-            "sequence": sequence,
-            "at": second,
-        }
+        head = self._head(second, sequence)
         makers: dict[str, Callable[[], Snapshot]] = {
             "node": lambda: self._node(second, wall, head),
             "vip": lambda: VipSnapshot(**head, vips=self._vips(second)),
@@ -131,6 +145,7 @@ class Invented:
             cpu_seconds=second * 0.02,
             rss_bytes=55 << 20,
             simulated=True,
+            labels=self._said.digest,
         )
 
     def _vips(self, second: float) -> tuple[VipRow, ...]:
@@ -233,3 +248,7 @@ class Invented:
 
 def _real(vip: int, real: int) -> str:
     return f"203.0.{vip}.{real + 1}"
+
+
+def _in_rack(number: int) -> Labels:
+    return Labels({"rack": f"r{number % 4 + 1}"})

@@ -30,6 +30,8 @@ class Exporter:
 
     def __init__(self, listed: Metrics) -> None:
         self._published: Sequence[list[bytes]] = ()
+        self._labels: list[bytes] | None = None
+        """The frames of those that were published last."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)  # collect() is all that is called
         try:
@@ -45,7 +47,9 @@ class Exporter:
         return int(self._server.server_port)
 
     def show(self, published: Sequence[list[bytes]]) -> None:
-        """From now on these, the frames of one snapshot of every topic; costs an assignment."""
+        """From now on these, the frames of one snapshot of every topic; the last of them may be the
+        labels, which come seldom.  Costs an assignment."""
+        self._labels = published[-1] if published[-1][0] == b"label" else self._labels
         self._published = published
 
     def collect(self) -> Iterator[Metric]:
@@ -53,7 +57,9 @@ class Exporter:
         published = self._published
         if not published:
             return
-        now = seen([telemetry_of(frames) for frames in published])  # type: ignore[misc]
+        labels = [self._labels] if self._labels and published[-1] is not self._labels else []
+        shown = [telemetry_of(frames) for frames in (*published, *labels)]
+        now = seen(shown)  # type: ignore[arg-type]
         for family in FAMILIES:
             yield metric(family, now)
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 EVERY = ("node", "vip", "real", "cpu", "flowtable", "drop")
-"""Of snapshots."""
+"""Of snapshots, each of which counts something."""
+LABELS_EVERY = 10.0
+"""Seconds: they change with the config only, and are said at once then."""
+TOPICS = (*EVERY, "label")
 BUDGET = 1000.0
 """Bytes a second of `node`, frames without ZeroMQ's framing."""
 EARLY = 0.001
@@ -23,22 +26,26 @@ class Pace:
     """Topic -> when it is due (monotonic seconds), and how many of it there were."""
 
     def __init__(self) -> None:
-        self.sequences = dict.fromkeys(EVERY, 0)
+        self.sequences = dict.fromkeys(TOPICS, 0)
         """Of the last snapshot of each topic: up by one each, so that a gap is a lost one."""
-        self._due = dict.fromkeys(EVERY, float("-inf"))
+        self._due = dict.fromkeys(TOPICS, float("-inf"))
 
     def take(self, now: float, rates: Mapping[str, float]) -> frozenset[str]:
         """The topics that are due, each counted; `rates`: snapshots a second.
 
         What is late is made once, not made up for.
         """
-        due = frozenset(topic for topic in EVERY if self._due[topic] <= now + EARLY)
+        due = frozenset(topic for topic in TOPICS if self._due[topic] <= now + EARLY)
         for topic in due:
             self.sequences[topic] += 1
-            step = 1 / rates[topic]
+            step = LABELS_EVERY if topic == "label" else 1 / rates[topic]
             following = self._due[topic] + step
             self._due[topic] = following if following > now else now + step
         return due
+
+    def hasten(self, topic: str) -> None:
+        """Its next one is due now."""
+        self._due[topic] = float("-inf")
 
     def cost(self, topic: str, size: int, now: float) -> None:
         """It was published, `size` bytes long."""

@@ -67,7 +67,11 @@ class Questions:
         answer = self._blank(question)
         match action:
             case Look():
-                answer = msgspec.structs.replace(answer, snapshots=self._telemetry.snapshots())
+                answer = msgspec.structs.replace(
+                    answer,
+                    snapshots=self._telemetry.snapshots(),
+                    labels=self._telemetry.labels(),
+                )
             case Replay(sequence):
                 answer = msgspec.structs.replace(answer, events=self._telemetry.since(sequence))
             case ConfigOf():

@@ -10,9 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
-
-from zmq.auth.asyncio import AsyncioAuthenticator
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.boundary import EffectError
 from agent.config.tree import Wire
@@ -21,6 +19,9 @@ from shared import curve
 from shared.grants import AccessError
 from shared.keyring import Keyring
 from shared.model import is_loopback
+
+if TYPE_CHECKING:
+    from zmq.auth.asyncio import AsyncioAuthenticator
 
 log = logging.getLogger("remora.server")
 
@@ -103,6 +104,8 @@ class RemoteDoor:
         if keys is None:
             return
         if self._zap is None:
+            from zmq.auth.asyncio import AsyncioAuthenticator  # noqa: PLC0415  # seldom wanted
+
             self._zap = AsyncioAuthenticator(self._context)
             self._zap.start()
         self._zap.configure_curve_callback("*", keys.ring)

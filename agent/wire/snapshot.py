@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from agent.config.tree import Wire
@@ -19,6 +19,7 @@ from agent.core import rollouts
 from agent.core.pending import Due
 from agent.core.state import NodeState
 from agent.dataplane import abi
+from agent.wire import labelling
 from agent.wire.form import Head
 from agent.wire.pace import EVERY
 from agent.wire.standing import RealForm, Standing, Standings, VipForm
@@ -45,8 +46,7 @@ PACKETS, BYTES, FLOWS, DROPS = range(4)
 """Columns of the per-VIP and per-real totals."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """Everything that was counted, read at one moment."""
 
     at: float
@@ -73,8 +73,7 @@ class Reading:
     """As CpuSnapshot.softirq."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """What does not change while the agent runs."""
 
     boot: str
@@ -91,6 +90,7 @@ class Snapshots:
         self._standings = Standings()
         self._vips, self._reals = VipForm(), RealForm()
         self._digested: tuple[object, str] = (None, "")
+        self._labels = labelling.Digest()
 
     def published(
         self,
@@ -110,6 +110,7 @@ class Snapshots:
             "cpu": lambda head: telemetry_frames(_cpu(reading, head)),
             "flowtable": lambda head: telemetry_frames(_flowtable(reading, total, head)),
             "drop": lambda head: telemetry_frames(_drop(reading, total, head)),
+            "label": lambda head: telemetry_frames(labelling.snapshot(state.listed, head)),
         }
         return [
             made(self._head(state, reading, sequences[topic]))
@@ -136,8 +137,8 @@ class Snapshots:
         rings = [vip.ring_digest for vip in state.vips.values()], list(state.vips)
         if self._digested[0] != rings:
             self._digested = rings, ring_digest(state)
-        origin, digest = self._origin, self._digested[1]
-        return _node(state, standings, reading, origin, head, total=total, digest=digest)
+        digests = {"digest": self._digested[1], "labels": self._labels.of(state.listed)}
+        return _node(state, standings, reading, self._origin, head, total=total, **digests)
 
 
 def snapshots(
@@ -172,6 +173,7 @@ def _node(
     *,
     total: Total,
     digest: str,
+    labels: str,
 ) -> NodeSnapshot:
     node = state.listed.node
     return NodeSnapshot(
@@ -197,7 +199,7 @@ def _node(
         new_flows=int(reading.vips[:, FLOWS].sum()),
         vips=len(standings),
         vips_announced=sum([one.announced for one in standings]),
-        reals=sum([len(one.rows) for one in standings]),
+        reals=sum([len(one.real_nums) for one in standings]),
         reals_up=sum([one.reals_up for one in standings]),
         live_flows=reading.live,
         peers=tuple(
@@ -211,6 +213,7 @@ def _node(
         pending=tuple(_pending(due) for due in state.pending),
         xdp_attached=reading.attached,
         rollouts=tuple(rollouts.row(part) for part in state.rollouts),
+        labels=labels,
         **_phase(state),
     )
 

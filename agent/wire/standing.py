@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from operator import attrgetter, is_
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from agent.core import emptying
 from agent.core.state import NodeState, RealState, VipState
 from agent.wire.form import Form, Head, blank_head
-from shared.codec import BLANK, BLANK_FLOAT, Encoded, encoded
+from shared.codec import BLANK, BLANK_FLOAT, encoded, listed
 from shared.messages import Ailing, Emptying, RealRow, RealSnapshot, VipRow, VipSnapshot
 from shared.model import Admin, Health
 
@@ -51,11 +51,11 @@ class Standing(NamedTuple):
     vip_num: int
     announced: bool
     reals_up: int
-    row: Encoded
+    row: bytes
     """A VipRow, with blanks."""
     real_nums: NDArray[np.intp]
-    rows: tuple[Encoded, ...]
-    """One RealRow each, with blanks."""
+    rows: bytes
+    """Of each a RealRow, encoded with blanks."""
     live_flows: list[int]
     check_ms: list[float]
 
@@ -100,8 +100,8 @@ class VipForm:
         """A VipSnapshot as it is published.  `counted`: [vip_num, column]."""
         named = head["node"], head["boot"]
         if named != self._named or not _alike(standings, self._formed, lambda one: one.row):
-            rows = tuple(one.row for one in standings)
-            message = VipSnapshot(vips=rows, **blank_head(head))  # type: ignore[arg-type]
+            rows: Any = listed(len(standings), (one.row for one in standings))
+            message = VipSnapshot(vips=rows, **blank_head(head))
             self._form = Form(message, _VIP_BLANKS)
             self._nums = np.array([one.vip_num for one in standings], np.intp)
             self._named = named
@@ -126,8 +126,9 @@ class RealForm:
         """A RealSnapshot as it is published.  `counted`: [real_num, column]."""
         named = head["node"], head["boot"]
         if named != self._named or not _alike(standings, self._formed, lambda one: one.rows):
-            rows = tuple(row for one in standings for row in one.rows)
-            message = RealSnapshot(reals=rows, **blank_head(head))  # type: ignore[arg-type]
+            count = sum(len(one.real_nums) for one in standings)
+            rows: Any = listed(count, (one.rows for one in standings))
+            message = RealSnapshot(reals=rows, **blank_head(head))
             self._form = Form(message, _REAL_BLANKS)
             nums = [one.real_nums for one in standings]
             self._nums = np.concatenate(nums) if nums else np.empty(0, np.intp)
@@ -143,7 +144,7 @@ class RealForm:
         flows, ms = self._form.numbers[_FLOWS], self._form.numbers[_MS].view(">f8")
         end = 0
         for one, before in zip_longest(standings, self._formed):
-            start, end = end, end + len(one.rows)
+            start, end = end, end + len(one.real_nums)
             if one is not before:
                 flows[start:end], ms[start:end] = one.live_flows, one.check_ms
 
@@ -174,7 +175,7 @@ def _looked_at(
         kept = kept._replace(
             said_of_vip=said_of_vip,
             announced=announced,
-            row=encoded(_vip_row(vip, kept.reals_up, announced=announced)),
+            row=encoded([_vip_row(vip, kept.reals_up, announced=announced)]),
         )
     return kept._replace(
         touched=touched, live_flows=live_flows, check_ms=[real.check_ms for real in reals]
@@ -184,7 +185,7 @@ def _looked_at(
 def _said(vip: VipState, deadlines: dict[tuple[str, str], Deadline]) -> tuple[object, ...]:
     reals = vip.reals.values()
     ends = deadlines and [deadlines.get((vip.listed.name, real.name)) for real in reals]
-    return (vip.listed, vip.slots, list(map(_SAID, reals)), ends)
+    return (vip.listed, vip.slots, list(chain.from_iterable(map(_SAID, reals))), ends)
 
 
 def _stand(
@@ -203,12 +204,12 @@ def _stand(
         vip_num=vip.vip_num,
         announced=announced,
         reals_up=up,
-        row=encoded(_vip_row(vip, up, announced=announced)),
+        row=encoded([_vip_row(vip, up, announced=announced)]),
         real_nums=np.array([real.number.real_num for real in reals], np.intp),
         live_flows=[],
         check_ms=[],
-        rows=tuple(
-            encoded(_row(name, real, slots, deadlines.get((name, real.name), (0.0, ""))))
+        rows=encoded(
+            _row(name, real, slots, deadlines.get((name, real.name), (0.0, "")))
             for real, slots in zip(reals, vip.slots, strict=True)
         ),
     )

@@ -1,46 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent tells the world: snapshots at their rate, events as they come, both over ZeroMQ.
 
-Reads counters and the event ring, keeps the last events for those who missed some, and decides
-nothing.
+Reads the event ring, keeps the last events for those who missed some, and decides nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.boundary import Counted, EffectError, StartTrace
+from agent.boundary import Counted, StartTrace
 from agent.config.tree import Config, Metrics
 from agent.core.state import NodeState
 from agent.dataplane import abi
-from agent.dataplane.attach import how_attached
 from agent.dataplane.events import EVENT, EventRing
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.tunnel import Tunnel
-from agent.host.softirq import softirq
 from agent.records.history import History, history_path
+from agent.wire import labelling
 from agent.wire.drop_feed import drop_events
-from agent.wire.eventlog import EventLog
-from agent.wire.pace import EVERY, Pace
+from agent.wire.pace import EVERY, TOPICS, Pace
+from agent.wire.readings import Readings
 from agent.wire.server import Server
-from agent.wire.snapshot import FLOWS, PACKETS, Origin, Reading, Snapshots
+from agent.wire.snapshot import Origin, Snapshots
 from agent.wire.trace_feed import Feed, Names, names_of
-from shared.codec import telemetry_of
-from shared.messages import Event, EventBody, LostEvent, Snapshot
+from shared.codec import Encoded
+from shared.messages import Event, EventBody, LabelSnapshot, LostEvent
 from shared.recording import Record
 from shared.version import VERSION
 
 if TYPE_CHECKING:
+    from agent.wire.eventlog import EventLog
     from agent.wire.metrics import Exporter
 
 log = logging.getLogger("remora")
@@ -51,18 +48,7 @@ DRAIN_EVERY = 0.1
 LOOK_EVERY = 1.0
 """Seconds, at the least, between two counts of the flows, and between two snapshots that the
 history keeps: what takes milliseconds does not become dear when snapshots come more often."""
-PAGE = resource.getpagesize()
 _NOTHING: NDArray[Any] = np.empty(0, EVENT)
-
-
-class Looked(NamedTuple):
-    """What is read once a second: fields of a Reading."""
-
-    capacity: int
-    occupied: int
-    live: int
-    rss_bytes: int
-    attached: str
 
 
 class Telemetry:
@@ -82,13 +68,12 @@ class Telemetry:
         self._dataplane = dataplane
         self._ring = ring
         self._server = server
-        self._tunnel = tunnel
         self._tell = tell
         settings = state.listed.telemetry
         self._metrics = state.listed.metrics
         self._exporter = _exporter(self._metrics)
         self._event_log = settings.event_log
-        self._log = EventLog(settings.event_log) if settings.event_log else None
+        self._log = _log_to(settings.event_log)
         place = history_path(state.listed.node.state_dir)
         self.history = History(place, settings.history_mib << 20)
         self._writing: set[asyncio.Task[None]] = set()
@@ -101,16 +86,16 @@ class Telemetry:
         self._snapshots = Snapshots(
             Origin(dataplane.counters.boot, VERSION, time.monotonic(), dataplane.program_tag)
         )
-        self._looked = self._look()
-        self._blind = False
-        """The last look failed."""
+        self._labelled = state.listed
+        """The config whose labels were said last."""
+        self._readings = Readings(state, dataplane, tunnel)
         self._look_at = 0.0
 
     async def configure(self, listed: Config) -> None:
         """The tables `telemetry` and `metrics`; what is as it was goes on.  Raises EffectError."""
         self.history.limit = listed.telemetry.history_mib << 20
         if listed.telemetry.event_log != self._event_log:
-            fresh = EventLog(listed.telemetry.event_log) if listed.telemetry.event_log else None
+            fresh = _log_to(listed.telemetry.event_log)
             if self._log:
                 self._log.close()
             self._log, self._event_log = fresh, listed.telemetry.event_log
@@ -121,7 +106,7 @@ class Telemetry:
             self._exporter = _exporter(listed.metrics)
             self._metrics = listed.metrics
             if self._exporter:
-                self._exporter.show(self._make(EVERY))
+                self._exporter.show(self._make(TOPICS))
 
     async def close(self) -> None:
         await self._drain()
@@ -137,20 +122,27 @@ class Telemetry:
 
     async def publish(self) -> None:
         while True:
-            now, settings = time.monotonic(), self._state.listed.telemetry
-            kept = now >= self._look_at
-            if kept:
-                self._look_at = max(self._look_at, now - LOOK_EVERY / 2) + LOOK_EVERY
-                self._look_again()
-            due = self._pace.take(now, settings.rates)
-            everything = self._exporter or (kept and settings.history_mib)
-            made = self._make(EVERY if everything else due & self._server.wanted)
-            if self._exporter:
-                self._exporter.show(made)
-            self._send([frames for frames in made if frames[0].decode() in due], now)
-            if kept:
-                self._keep(made)
-            await asyncio.sleep(self._rest(time.monotonic(), settings.rates))
+            self._publish_due(time.monotonic())
+            rates = self._state.listed.telemetry.rates
+            await asyncio.sleep(self._rest(time.monotonic(), rates))
+
+    def _publish_due(self, now: float) -> None:
+        settings = self._state.listed.telemetry
+        kept = now >= self._look_at
+        if kept:
+            self._look_at = max(self._look_at, now - LOOK_EVERY / 2) + LOOK_EVERY
+            self._look_again()
+        if self._state.listed is not self._labelled:
+            self._labelled = self._state.listed
+            self._pace.hasten("label")
+        due = self._pace.take(now, settings.rates)
+        everything = self._exporter or (kept and settings.history_mib)
+        made = self._make({*EVERY, *due} if everything else due & self._server.wanted)
+        if self._exporter:
+            self._exporter.show(made)
+        self._send([frames for frames in made if frames[0].decode() in due], now)
+        if kept:
+            self._keep(made)
 
     def _send(self, due: list[list[bytes]], now: float) -> None:
         for frames in due:
@@ -162,53 +154,24 @@ class Telemetry:
         return min(self._pace.wait(now, rates), max(0.0, self._look_at + LOOK_EVERY / 2 - now))
 
     def _look_again(self) -> None:
-        """What cannot be read, for want of descriptors, say, stands as it was; the log says so."""
-        try:
-            self._looked = self._look()
-            self._tell(self._count())
-        except (OSError, EffectError) as error:
-            if not self._blind:
-                log.warning("telemetry: not counted: %s", error)
-            self._blind = True
-        else:
-            self._blind = False
+        counted = self._readings.look()
+        if counted is not None:
+            self._tell(counted)
 
-    def _count(self) -> Counted:
-        dataplane = self._dataplane
-        idle = self._state.listed.node.flow_idle
-        dataplane.flows.watch(self._state.emptying())
-        live, silence = dataplane.flows.live(idle), dataplane.flows.silence(idle)
-        totals = dataplane.counters.by_vip()
-        return Counted(live, totals[:, FLOWS], dataplane.flows.entries, totals[:, PACKETS], silence)
-
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        """One of every topic, as of now."""
+    def snapshots(self) -> tuple[Encoded, ...]:
+        """One of every topic, as of now, as it would be published: a part of an answer."""
         self._look_again()
-        return tuple(telemetry_of(frames) for frames in self._make(EVERY))  # type: ignore[misc]
+        return tuple(Encoded(payload) for *_, payload in self._make(EVERY))
+
+    def labels(self) -> LabelSnapshot:
+        """As of now."""
+        return labelling.snapshot(self._state.listed, self._head(self._pace.sequences["label"]))
 
     def _make(self, topics: Collection[str]) -> list[list[bytes]]:
         if not topics:
             return []
-        return self._snapshots.published(self._state, self._read(), self._pace.sequences, topics)
-
-    def _look(self) -> Looked:
-        node = self._state.listed.node
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
-        attached = how_attached(node.interface, self._dataplane.program_id)
-        return Looked(*self._dataplane.flows.occupancy(node.flow_idle), resident, attached)
-
-    def _read(self) -> Reading:
-        return Reading(
-            at=time.monotonic(),
-            wall=time.time(),
-            totals=self._dataplane.counters.totals(),
-            vips=self._dataplane.counters.by_vip(),
-            reals=self._dataplane.counters.by_real(),
-            cpu_seconds=time.process_time(),
-            queues=self._dataplane.counters.by_queue(),
-            probes=self._tunnel.counts()._asdict(),
-            softirq=softirq(),
-            **self._looked._asdict(),
+        return self._snapshots.published(
+            self._state, self._readings.now(), self._pace.sequences, topics
         )
 
     # ---- events
@@ -311,6 +274,14 @@ class Telemetry:
             "sequence": sequence,
             "at": time.monotonic(),
         }
+
+
+def _log_to(place: str) -> EventLog | None:
+    if not place:
+        return None
+    from agent.wire.eventlog import EventLog  # noqa: PLC0415  # with the handlers of logging
+
+    return EventLog(place)
 
 
 def _exporter(listed: Metrics | None) -> Exporter | None:

@@ -1,33 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `remora`: from its words to the function that does the verb.
+"""The command `remora`: from its words to a verb and its arguments, and from errors to exit codes.
 
-Textual is imported for `console` only, so that verbs answer in a few hundredths of a second.
+Each verb imports what it needs and no more (routes.py): it answers in a few hundredths of a second.
 """
 
 from __future__ import annotations
 
 import argparse
-import getpass
-import importlib
 import io
 import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from collections.abc import Sequence
 
-from console.cli.grammar.top import EXAMPLES, parser
+from console.cli import routes
+from console.cli.grammar.top import parser
 from console.cli.grammar.words import UNTIL
 from console.exits import Exit, VerbError
-from shared.version import VERSION
-
-if TYPE_CHECKING:
-    from console.cli.verbs.session import Session
-    from console.settings import Settings
-    from console.wire.archive import Archive
-    from console.wire.client import Client
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.quiet |= getattr(arguments, "quiet_after", False)
     _write_in(arguments)
     try:
-        return _run(arguments)
+        return routes.run(arguments)
     except VerbError as error:
         return _fail(str(error), error.code)
     except KeyboardInterrupt:
@@ -59,8 +49,8 @@ def _never_mind_the_locale() -> None:
             stream.reconfigure(errors="replace")
 
 
-REST = {"diff": "about", "trace": "filter", "drain": "object", "undrain": "object",
-        "maint": "object"}  # fmt: skip
+REST = {"diff": "about", "watch": "filter", "trace": "filter", "drain": "object",
+        "undrain": "object", "maint": "object"}  # fmt: skip
 """Verb -> its last words, which may stand behind flags too: argparse takes those before only."""
 
 
@@ -118,222 +108,3 @@ def _fail(text: str, code: int) -> int:
 
     print(*map(shown, f"remora: {text}".split("\n")), sep="\n", file=sys.stderr)
     return code
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    code = _alone(arguments)
-    if code is not None:
-        return code
-    _import_lightly()
-    from console.settings import Settings, load
-
-    if getattr(arguments, "recording", None):
-        return _with_session(arguments, Settings((), "recording"), arguments.verb)
-    settings = load(arguments.agents, arguments.config, context=arguments.context)
-    match arguments.verb:
-        case None | "console":
-            render = getattr(arguments, "render_after", None) or arguments.render
-            return _console(_looking(settings, arguments), render)
-        case "record":
-            from console.cli.verbs import recorder
-
-            return recorder.record(settings, who(), arguments)
-        case "relay":
-            from console.wire.relay import Listen, relay
-
-            keys = arguments.secret_key, arguments.authorized_keys
-            return relay(settings, who(), Listen(arguments.listen, *keys, arguments.insecure))
-    return _with_session(arguments, settings, getattr(arguments, "made", arguments.verb))
-
-
-def _alone(arguments: argparse.Namespace) -> int | None:
-    """The verbs that ask no agent; None: it is none of them."""
-    match arguments.verb:
-        case "version":
-            print(f"remora {VERSION}")
-            return Exit.DONE
-        case "completion":
-            from console.cli.completion import SHELLS
-
-            print(SHELLS[arguments.shell], end="")
-            return Exit.DONE
-        case "man":
-            from console.cli import manual
-
-            print(manual.page(parser(), VERSION, EXAMPLES), end="")
-            return Exit.DONE
-        case "keys":
-            from console.cli.verbs import keys
-
-            return keys.keys(arguments, arguments.name or who())
-        case "context" | "info":
-            from console.cli.verbs import informing
-
-            if arguments.verb == "info":
-                return informing.info(arguments, VERSION)
-            return informing.context(arguments)
-        case "reasons":
-            from console.cli.verbs import explaining
-
-            print(explaining.reasons(arguments.output))
-            return Exit.DONE
-        case "replay":
-            return _replay(arguments)
-        case "audit" if arguments.file:
-            from console.cli.verbs import audit
-
-            return audit.of_file(arguments)
-    return None
-
-
-VERBS = {
-    "status": "status.status",
-    "get": "listing.get",
-    "top": "listing.top",
-    "events": "following.events",
-    "watch": "watching.watch",
-    "diff": "differing.diff",
-    "flow": "flow.flow",
-    "audit": "audit.audit",
-    "trace": "tracing.trace",
-    "drain": "changing.change",
-    "undrain": "changing.change",
-    "maint": "changing.change",
-    "weight": "changing.change",
-    "reload": "enforcing.enforce",
-    "rollback": "enforcing.enforce",
-    "confirm": "enforcing.confirm",
-    "doctor": "doctor.doctor",
-    "plan": "planned.make",
-    "apply": "planned.apply",
-    "undo": "undoing.undo",
-    "op": "operating.operate",
-}
-"""Verb -> module of console.cli.verbs and function: only what is done is imported."""
-
-
-def _verb(name: str) -> Callable[[Session, argparse.Namespace], int]:
-    module, _, function = VERBS[name].partition(".")
-    found: Callable[[Session, argparse.Namespace], int]
-    found = getattr(importlib.import_module(f"console.cli.verbs.{module}"), function)
-    return found
-
-
-def _with_session(
-    arguments: argparse.Namespace,
-    settings: Settings,
-    verb: str,
-) -> int:
-    # The sockets connect while the rest is imported.
-    client = _client(arguments, settings)
-    from console.cli.verbs.session import Session
-    from console.model.store import Store
-    from console.views.written import coloured, plain
-
-    session = Session(
-        client=client,
-        who=who(),
-        store=Store(client.addresses, arguments.max_age),
-        cluster=settings.cluster,
-        out=sys.stdout,
-        err=sys.stderr,
-        questions=_questions(no_input=arguments.no_input),
-        connect_timeout=arguments.connect_timeout,
-        quiet=arguments.quiet,
-        verbose=arguments.verbose,
-        max_age=arguments.max_age,
-        view_only=settings.view_only,
-        require_reason=settings.require_reason,
-        paint=coloured if _in_colour(arguments.color) else plain,
-    )
-    session.detail(f"{settings.cluster}: {', '.join(client.addresses)}")
-    try:
-        return _verb(verb)(session, arguments)
-    finally:
-        from console.cli import names
-        from console.model import objects
-
-        kinds: tuple[objects.Kind, ...] = ("node", "vip", "real")
-        known = {str(kind): objects.names(kind, session.agents) for kind in kinds}
-        if known["vip"]:
-            names.keep(known)
-        client.close()
-
-
-def _client(arguments: argparse.Namespace, settings: Settings) -> Client | Archive:
-    if getattr(arguments, "recording", None):
-        from console.cli.verbs import past
-
-        return past.from_file(Path(arguments.recording), arguments.at)
-    if getattr(arguments, "at", None):
-        from console.cli.verbs import past
-
-        return past.from_agents(settings, who(), arguments)
-    from console.wire.client import Client
-
-    return Client(settings.agents, who(), trust=settings.trust, relay=settings.relay)
-
-
-def _import_lightly() -> None:
-    """msgspec does as well with `typing` as with typing_extensions, which takes `inspect` with it:
-    a fifth of the time of a verb."""
-    if "typing_extensions" not in sys.modules and "msgspec" not in sys.modules:
-        sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # not to be found
-        importlib.import_module("msgspec")
-        del sys.modules["typing_extensions"]
-
-
-def _questions(*, no_input: bool) -> TextIO | None:
-    return sys.stdin if sys.stdin.isatty() and not no_input else None
-
-
-def _in_colour(wanted: str) -> bool:
-    """NO_COLOR as no-color.org has it: any value but an empty one."""
-    shows = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    return wanted == "always" or (wanted == "auto" and shows and not os.environ.get("NO_COLOR"))
-
-
-def who() -> str:
-    """`user@host`, for the nodes' journals."""
-    try:
-        user = os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):  # in a container the number may have no name
-        user = f"uid{os.getuid()}"
-    return f"{user}@{os.uname().nodename}"
-
-
-def _replay(arguments: argparse.Namespace) -> int:
-    _terminal("remora status --from FILE, remora get KIND --from FILE")
-    from console.model.moment import moment
-    from console.tui import replaying
-    from console.wire.playback import opened
-
-    at = moment(arguments.at, opened(Path(arguments.file)).last) if arguments.at else None
-    return replaying.run(Path(arguments.file), at, arguments.speed, arguments.render)
-
-
-def _looking(settings: Settings, arguments: argparse.Namespace) -> Settings:
-    """What was said on the command line goes before the file."""
-    look = settings.appearance
-    if arguments.ascii:
-        look = look._replace(ascii="on")
-    if arguments.theme:
-        look = look._replace(theme=arguments.theme)
-    return settings._replace(appearance=look, max_age=arguments.max_age)
-
-
-def _console(settings: Settings, render: Literal["diff", "stock"]) -> int:
-    _terminal("remora status, remora get, remora events")
-    from console.tui.app import run  # textual: 200 ms
-
-    return run(settings, who(), render)
-
-
-def _terminal(otherwise: str) -> None:
-    """Raises VerbError when there is none."""
-    if os.environ.get("TERM", "dumb") in ("dumb", "") or not sys.stdout.isatty():
-        raise VerbError(
-            "the console needs a terminal (TERM is dumb or output is no terminal): "
-            f"use {otherwise}",
-            Exit.USAGE,
-        )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from console.model.labels import UNKNOWN, Said
 from console.model.rates import Sum
 from console.model.store import Liveness
 from console.model.tracks import Track
@@ -55,6 +56,7 @@ class Node(NamedTuple):
     """From that of most live nodes; where no ring has a majority, all differ."""
     tracks: tuple[Track, ...]
     """Packets of the last minute, of each node."""
+    labels: Said = UNKNOWN
 
     @property
     def live(self) -> bool:
@@ -84,6 +86,7 @@ class Vip(NamedTuple):
     digests: tuple[str, ...]
     tracks: tuple[Track, ...]
     """Packets of the last minute, of each node."""
+    labels: Said = UNKNOWN
 
 
 class Emptied(msgspec.Struct, frozen=True):
@@ -132,6 +135,7 @@ class Real(NamedTuple):
     """Packets of the last minute, of each node."""
     emptied: Emptied | None = None
     """While it is drained on any node."""
+    labels: Said = UNKNOWN
 
 
 class Drop(NamedTuple):

@@ -2,29 +2,20 @@
 """The store -> what a table shows: one record per node, VIP, real or drop reason.  Pure.
 
 Values over several nodes are sums of what is known; what is too old is left out, and counted.
-`columns.py` says how a record is written, `get -o json` takes it as it is.
+`seen.py` gathers what the nodes say of an object, `states.py` has the word for it, `columns.py` how
+a record is written; `get -o json` takes it as it is.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
-from console.model.rates import Sum, share, total
-from console.model.records import (
-    DENIED,
-    FOREIGN,
-    SILENT,
-    STALE,
-    UP,
-    Drop,
-    Emptied,
-    Node,
-    Real,
-    State,
-    Vip,
-)
+from console.model.labels import Book, Said
+from console.model.rates import share, total
+from console.model.records import STALE, Drop, Emptied, Node, Real, Vip
+from console.model.seen import Seen, seen_by
 from console.model.sights import (
     DROP_COUNTERS,
     NODE_COUNTERS,
@@ -33,25 +24,17 @@ from console.model.sights import (
     Rates,
     Sight,
 )
+from console.model.states import node_state, real_state, vip_state
 from console.model.store import Agent, Liveness
-from console.model.tracks import Track
 from console.model.underway import as_expected, explained, had_its_turn
-from shared.messages import Emptying, NodeSnapshot, RealRow, VipRow
-from shared.model import RING_SLOTS, Admin, Health, host_port
+from shared.messages import Emptying, RealRow, VipRow
+from shared.model import RING_SLOTS, Health, host_port
 from shared.reasons import name_of
 
 R = TypeVar("R", Vip, Real, Drop)
-
-
 NODE_UNKNOWN: Rates = (None,) * len(NODE_COUNTERS)
 
 # ---- nodes
-
-OF_NODES = {
-    Admin.DRAINING: State("◐ drain", "warn", 2),
-    Admin.DISABLED: State("○ off", "dim", 2),
-    Admin.ENABLED: UP,
-}
 
 
 def nodes(agents: Iterable[Agent], now: float) -> list[Node]:
@@ -83,7 +66,7 @@ def _node(agent: Agent, common: str, now: float, *, expected: bool) -> Node:
         key=agent.address,
         address=agent.address,
         name=agent.name,
-        state=_node_state(liveness, snapshot),
+        state=node_state(liveness, snapshot),
         liveness=liveness,
         age=agent.age(now),
         snapshot=snapshot,
@@ -98,19 +81,8 @@ def _node(agent: Agent, common: str, now: float, *, expected: bool) -> Node:
         ring_expected=differs and expected and had_its_turn(agent),
         ring_differs=differs and not expected,
         tracks=(sight.track,) if sight is not None else (),
+        labels=agent.own_labels,
     )
-
-
-def _node_state(liveness: Liveness, snapshot: NodeSnapshot | None) -> State:
-    if liveness is Liveness.FOREIGN:
-        return FOREIGN
-    if liveness is Liveness.DENIED:
-        return DENIED
-    if liveness is Liveness.SILENT or snapshot is None:
-        return SILENT
-    if liveness is Liveness.STALE:
-        return STALE
-    return OF_NODES[snapshot.admin]
 
 
 # ---- VIPs
@@ -119,9 +91,12 @@ def _node_state(liveness: Liveness, snapshot: NodeSnapshot | None) -> State:
 def vips(agents: Iterable[Agent], now: float, *, name: str = "") -> list[Vip]:
     """One record per VIP (or of one name) over these agents."""
     carrying = [agent for agent in agents if agent.vips is not None]
-    seen = _seen(carrying, "vip", now, lambda found: name in ("", found))
-    known = explained(carrying, now)
-    records = [_vip(found, each, now, canary=found in known) for found, each in seen.items()]
+    seen = seen_by(carrying, "vip", now, lambda found: name in ("", found))
+    known, book = explained(carrying, now), Book(carrying)
+    records = [
+        _vip(found, each, now, book.vip(found), canary=found in known)
+        for found, each in seen.items()
+    ]
     everything = sum(r.pps.value or 0 for r in records)
     return [_with_share(record, everything) for record in records]
 
@@ -130,7 +105,7 @@ def _with_share(record: R, everything: float) -> R:
     return record._replace(share=share(record.pps.value, everything))
 
 
-def _vip(name: str, seen: Seen, now: float, *, canary: bool) -> Vip:
+def _vip(name: str, seen: Seen, now: float, labels: Said, *, canary: bool) -> Vip:
     fresh, shown = seen.fresh, [sight.row for sight in seen.shown]
     first: VipRow = shown[0]
     pps, octets, new_flows, drops_ = seen.sums(VIP_COUNTERS)
@@ -138,7 +113,7 @@ def _vip(name: str, seen: Seen, now: float, *, canary: bool) -> Vip:
         key=f"vip/{name}",
         name=name,
         endpoint=f"{host_port(first.address, first.port)}/{first.protocol}",
-        state=_vip_state(shown, canary=canary) if fresh else STALE,
+        state=vip_state(shown, canary=canary) if fresh else STALE,
         age=seen.age(now),
         stale=not fresh,
         pps=pps,
@@ -153,33 +128,8 @@ def _vip(name: str, seen: Seen, now: float, *, canary: bool) -> Vip:
         nodes=len(fresh),
         digests=tuple(sorted({row.ring_digest for row in shown})),
         tracks=seen.tracks,
+        labels=labels,
     )
-
-
-def _vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
-    fewest = min(shown, key=lambda row: row.reals_up - row.quorum)
-    if fewest.reals_up == 0:
-        return State("✕ no real", "bad", 8)
-    if fewest.reals_up < fewest.quorum:
-        return State("✕ no quorum", "bad", 8)
-    if any(row.phase for row in shown):
-        return _leaving(shown)
-    if len({row.ring_digest for row in shown}) > 1:
-        return State("◐ canary", "warn", 2) if canary else State("▲ rings differ", "warn", 5)
-    if fewest.reals_up == fewest.quorum < fewest.reals:
-        return State("▲ at minimum", "warn", 3)
-    if fewest.reals_up < fewest.reals:
-        return State(f"◐ {fewest.reals_up} of {fewest.reals}", "warn", 2)
-    return UP
-
-
-def _leaving(shown: Sequence[VipRow]) -> State:
-    """Drained on some nodes, or on all: then in the words of the one that is furthest behind."""
-    phases = [row.phase for row in shown if row.phase]
-    if len(phases) < len(shown):
-        return State(f"◐ drn {len(phases)}/{len(shown)}", "warn", 2)
-    first = min(phases, key=("shutting", "withdrawn", "drained").index)
-    return State("◐ drain" if first == "shutting" else f"○ {first}", "warn", 2)
 
 
 # ---- reals
@@ -191,7 +141,12 @@ def reals(agents: Iterable[Agent], now: float, *, vip: str = "", address: str = 
     def meant(name: tuple[str, str]) -> bool:
         return vip in ("", name[0]) and address in ("", name[1])
 
-    records = [_real(seen, now) for seen in _seen(agents, "real", now, meant).values()]
+    telling = list(agents)
+    book = Book(telling)
+    records = [
+        _real(seen, now, book.real(*name))
+        for name, seen in seen_by(telling, "real", now, meant).items()
+    ]
     if address:
         return records
     by_vip: dict[str, float] = {}
@@ -200,7 +155,7 @@ def reals(agents: Iterable[Agent], now: float, *, vip: str = "", address: str = 
     return [_with_share(record, by_vip[record.vip]) for record in records]
 
 
-def _real(seen: Seen, now: float) -> Real:
+def _real(seen: Seen, now: float, labels: Said) -> Real:
     fresh, shown = seen.fresh, [sight.row for sight in seen.shown]
     first: RealRow = shown[0]
     pps, octets, new_flows = seen.sums(REAL_COUNTERS)
@@ -227,6 +182,7 @@ def _real(seen: Seen, now: float) -> Real:
         changed=_since_change(seen.shown, now),
         tracks=seen.tracks,
         emptied=_emptied(fresh),
+        labels=labels,
     )
 
 
@@ -248,33 +204,6 @@ def _emptied(fresh: Sequence[Sight]) -> Emptied | None:
     )
 
 
-def real_state(shown: Sequence[RealRow]) -> State:
-    """One word for a real as several nodes have it; where they differ, that is the word."""
-    count = len(shown)
-    health = {row.health for row in shown}
-    draining = sum(row.admin is Admin.DRAINING for row in shown)
-    disabled = sum(row.admin is Admin.DISABLED for row in shown)
-    if health == {Health.DOWN}:
-        return State("✕ down", "bad", 6)
-    if Health.DOWN in health:
-        return State("▲ split", "warn", 5)
-    if 0 < draining < count:
-        return State(f"◐ drn {draining}/{count}", "warn", 4)
-    if draining:
-        left = any(row.live_flows or may_have_more(row) for row in shown)
-        return State("◐ drain", "warn", 2) if left else State("○ drained", "dim", 1)
-    if disabled:
-        return State("○ off" if disabled == count else f"○ off {disabled}/{count}", "dim", 3)
-    if Health.UNKNOWN in health:
-        return State("· unchecked", "stale", 3)
-    return UP
-
-
-def may_have_more(row: RealRow) -> bool:
-    """It drains, and has flows perhaps that have no entry yet: empty is what its agent calls so."""
-    return row.emptying is not None and not row.live_flows and not row.emptying.empty_at
-
-
 def _since_change(sights: Sequence[Sight], now: float) -> float:
     """The agent's clock at its snapshot, plus what has passed here since."""
     least: float = min(sight.at - sight.row.changed - sight.seen for sight in sights)
@@ -286,7 +215,7 @@ def _since_change(sights: Sequence[Sight], now: float) -> float:
 
 def drops(agents: Iterable[Agent], now: float) -> list[Drop]:
     """One record per reason for which any of these agents ever dropped a packet."""
-    seen = _seen(agents, "drop", now, lambda _: True)
+    seen = seen_by(agents, "drop", now, lambda _: True)
     records = [_drop(reason, each) for reason, each in seen.items()]
     everything = sum(r.pps.value or 0 for r in records)
     return [_with_share(record, everything) for record in records if record.packets]
@@ -305,53 +234,3 @@ def _drop(reason: int, seen: Seen) -> Drop:
         nodes=tuple(sight.node for sight in sights if sight.row.packets),
         tracks=seen.tracks,
     )
-
-
-# ---- over nodes
-
-
-class Seen:
-    """One object as its nodes tell of it."""
-
-    def __init__(self) -> None:
-        self.fresh: list[Sight] = []
-        self.old: list[Sight] = []
-        """Of nodes whose values are too old: in no sum."""
-
-    @property
-    def shown(self) -> list[Sight]:
-        return self.fresh or self.old
-
-    @property
-    def tracks(self) -> tuple[Track, ...]:
-        return tuple([sight.track for sight in self.fresh])
-
-    def sums(self, counters: Sequence[str]) -> list[Sum]:
-        """Of the rates of each counter."""
-        rates = zip(*(sight.rates for sight in self.fresh), strict=True)
-        found = [total(each, len(self.old)) for each in rates]
-        return found or [Sum(None, len(self.old))] * len(counters)
-
-    def age(self, now: float) -> float:
-        """The oldest of what is shown: a row is as old as its oldest part."""
-        return max(0.0, now - min(sight.seen for sight in self.shown))
-
-
-def _seen(
-    agents: Iterable[Agent], topic: str, now: float, meant: Callable[[Any], bool]
-) -> dict[Any, Seen]:
-    """Name -> what each agent that carries it says of it, in the order of the agents."""
-    found: dict[Any, Seen] = {}
-    wanted: dict[Any, bool] = {}
-    for agent in agents:
-        fresh = agent.fresh(now, topic)
-        for name, sight in agent.sights(topic).items():
-            if name not in wanted:
-                wanted[name] = meant(name)
-            if not wanted[name]:
-                continue
-            seen = found.get(name)
-            if seen is None:
-                seen = found[name] = Seen()
-            (seen.fresh if fresh else seen.old).append(sight)
-    return found

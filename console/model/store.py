@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from console.model.eventlog import EventLog, Line
+from console.model.labels import UNKNOWN, Said, Table, table
 from console.model.rates import Samples
 from console.model.sights import Sight, Sights
 from console.model.tracks import EMPTY, Track
@@ -23,6 +24,7 @@ from shared.messages import (
     DropSnapshot,
     Event,
     FlowtableSnapshot,
+    LabelSnapshot,
     NodeSnapshot,
     Packets,
     RealSnapshot,
@@ -118,6 +120,9 @@ class Agent:
         self.drops: DropSnapshot | None = None
         self.cpus: CpuSnapshot | None = None
         self.flowtable: FlowtableSnapshot | None = None
+        self.labels: LabelSnapshot | None = None
+        """As it told them last; they hold as long as `label_table` is there."""
+        self._label_table: Table | None = None
         self._max_age = max_age
         self._usual = STALE_AFTER if max_age is None else max_age
         self.log = EventLog()
@@ -131,6 +136,18 @@ class Agent:
         self._steps: dict[str, deque[float]] = {}
         self._limits: dict[str, float] = {}
         """Topic -> age in seconds past which its values are stale: each has a rate of its own."""
+
+    @property
+    def label_table(self) -> Table | None:
+        """Labels of its VIPs and reals; None: they are not known, and its own are not."""
+        told, node = self.labels, self.node
+        holds = told is not None and node is not None and told.digest == node.labels
+        return self._label_table if holds else None
+
+    @property
+    def own_labels(self) -> Said:
+        """The node's."""
+        return (self.labels.labels,) if self.labels and self.label_table else UNKNOWN
 
     def sights(self, topic: str) -> Mapping[Any, Sight]:
         """What it says of each object of a topic, by name."""
@@ -185,6 +202,9 @@ class Agent:
             return self.log.publish(message)
         if isinstance(message, Packets):
             return None  # of no interest but to who traces
+        if isinstance(message, LabelSnapshot):
+            self._label(message)
+            return None
         topic = str(message.__struct_config__.tag)
         samples = self._samples.get(topic)
         if samples is None:
@@ -199,6 +219,11 @@ class Agent:
                 self._step(topic, abs(message.at - older.at))
             self._compare(topic, message, arrived.at)
         return None
+
+    def _label(self, message: LabelSnapshot) -> None:
+        old = self.labels
+        if old is None or old.boot != message.boot or message.at >= old.at:
+            self.labels, self._label_table = message, table(message)
 
     def _compare(self, topic: str, message: Snapshot, seen: float) -> None:
         sights = self._sights.get(topic)
@@ -240,6 +265,8 @@ class Store:
             return
         for snapshot in reply.answer.snapshots:
             agent.file(Arrived(reply.address, snapshot, reply.at))
+        if reply.answer.labels is not None:
+            agent.file(Arrived(reply.address, reply.answer.labels, reply.at))
         agent.log.replay(tuple(sorted(reply.answer.events, key=lambda e: e.sequence)))
         ring = reply.answer.ring
         if ring is not None and len(ring.slots) == 2 * RING_SLOTS:

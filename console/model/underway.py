@@ -42,6 +42,8 @@ class Underway(msgspec.Struct, frozen=True):
     """Why it is held."""
     held: bool
     seats: tuple[Seat, ...]
+    steered_by: str = ""
+    """Who began it or went on with it last; empty: older agents."""
 
     @property
     def done(self) -> list[Seat]:
@@ -101,6 +103,7 @@ def _together(operation: str, seats: Sequence[Seat]) -> Underway:
         said=next((seat.row.said for seat in holding if seat.row.said), ""),
         held=bool(holding),
         seats=tuple(seats),
+        steered_by=max(told, key=lambda seat: seat.wall).row.steered_by,
     )
 
 

@@ -93,6 +93,11 @@ def to_do(answers: Sequence[Answered]) -> list[Answered]:
     return [a for a in answers if a.answer is not None and a.answer.status == "planned"]
 
 
+def done_before(answers: Sequence[Answered]) -> list[Answered]:
+    """The nodes that did it under the same idempotency key: nothing is planned there any more."""
+    return [a for a in answers if a.answer is not None and a.answer.keyed and a.answer.note]
+
+
 def revisions(answers: Sequence[Answered]) -> Mapping[str, int]:
     """Address -> revision that the plan was made at: what the command then expects."""
     return {a.address: a.answer.revision for a in answers if a.answer is not None}
@@ -111,7 +116,11 @@ def lines(answers: Sequence[Answered]) -> list[tuple[str, str]]:
             written += _of_real(found[0]) if found[0].real else _of_node(found[0])
     written += _of_config(answers)
     written += [("guards", text) for text in _guards(answers)]
-    unchanged = [a.node for a in answers if a.answer and a.answer.status == "unchanged"]
+    before = done_before(answers)
+    written += [("done before", f"{a.node}: {a.answer.note}") for a in before if a.answer]
+    unchanged = [
+        a.node for a in answers if a not in before and a.answer and a.answer.status == "unchanged"
+    ]
     if unchanged:
         written.append(("already so", f"on {', '.join(unchanged)}"))
     silent = [a.node for a in answers if a.answer is None]

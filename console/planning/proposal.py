@@ -121,6 +121,7 @@ class Proposal:
                 self.terms,
                 self._opening.go_on,
                 tuple(set(self._opening.seats) - {order.address for order in todo}),
+                steers=uuid.uuid4().hex[:12],
             )
         )
         self.sent = self.in_turn = True

@@ -12,12 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from console.model.rates import rate
-from console.model.store import Agent, Reply
-from console.model.underway import touches
-from console.planning import plan
+from console.model.store import Reply
+from console.planning import plan, stopping
 from console.planning.asking import NO_TERMS, Sender, Terms
 from console.planning.staging import Staging, batches, terms_of
+from console.planning.stopping import Agents, Course, Seen
 from console.planning.wish import Order
 from shared.messages import Action, Answer, Batch, Disable, Drain, Undrain, Weight
 from shared.messages import Rollout as Told
@@ -27,6 +26,10 @@ SETTLE = 3.0
 SLACK = 15.0
 """Seconds longer than it should take, until the nodes think that nobody steers."""
 LONGEST = 3600.0
+JUDGED = 10.0
+"""Seconds for a rate of drops to become known: unknown is not zero."""
+STEERED = "steered"
+"""Guard of a node that another console steers it on."""
 
 
 class Phase(StrEnum):
@@ -35,15 +38,6 @@ class Phase(StrEnum):
     SOAKING = "soaks"
     HELD = "held"
     OVER = "over"
-
-
-class Seen(NamedTuple):
-    """How a node was before."""
-
-    drops: float | None
-    """Per second; None: not known."""
-    ailing: frozenset[tuple[str, str]]
-    """(VIP, address) of the reals that are not up, of its VIPs."""
 
 
 class Start(NamedTuple):
@@ -61,10 +55,8 @@ class Start(NamedTuple):
     """Others had their turn before: no canary."""
     others: tuple[str, ...] = ()
     """Addresses of its other nodes: they are told, nothing more."""
-
-
-Agents = Mapping[str, Agent]
-"""By address."""
+    steers: str = ""
+    """A name for whoever steers it, that nobody else has."""
 
 
 class Rollout:
@@ -81,6 +73,10 @@ class Rollout:
         self.phase = Phase.TELLING
         self.said = ""
         """Why it is held."""
+        self.taken = False
+        """Another console steers it: this one has left it."""
+        self._mine: list[Order] = []
+        """Of nodes that have taken this console's word."""
         self.answers: dict[str, Answer | None] = {}
         """Address -> what became of its change."""
         self._sender = sender
@@ -118,7 +114,9 @@ class Rollout:
     # ---- what happens
 
     def begin(self, now: float, agents: Agents) -> None:
-        self._before = {o.address: seen(agents[o.address], self._start.lines) for o in self._orders}
+        self._before = {
+            o.address: stopping.seen(agents[o.address], self._start.lines) for o in self._orders
+        }
         soak = SETTLE if self._start.go_on else self._how.soak
         self._tell_all(now, within=soak + self._how.stop.ack)
 
@@ -136,6 +134,8 @@ class Rollout:
             if not wrong:
                 self._done.append(order)
                 self._tell(f"{order.node} {reply.answer.status if reply.answer else ''}")
+        if self._steered_by_another(order, reply.answer):
+            return
         if wrong:
             self._fail(wrong)
         elif not self._open:
@@ -145,14 +145,20 @@ class Rollout:
         """To be called several times a second."""
         if self.ended:
             return
-        no = self._stopped(agents, now)
+        no = stopping.why(self._course, agents, now)
         if no:
             self._fail(no)
         elif self._open and now >= self._until:
             silent = ", ".join(order.node for order in self._open.values())
             self._fail(f"{silent}: no answer within {self._how.stop.ack:g} s")
+        elif self.phase is Phase.TELLING and not self._open:
+            self._compare_with(agents, now)
         elif self.phase is Phase.SOAKING and now >= self._until:
-            self._soaked(now)
+            unjudged = self._unjudged(agents)
+            if not unjudged:
+                self._soaked(now)
+            elif now >= self._until + JUDGED:
+                self._fail(_not_known(unjudged))
 
     def hold(self, said: str) -> None:
         """Nothing more is sent; every node is told."""
@@ -171,7 +177,61 @@ class Rollout:
         """What whoever goes on with it must know.  Guards are not in it: they are passed anew."""
         return terms_of(self._how, self._start.terms.expires)
 
+    @property
+    def _course(self) -> Course:
+        return Course(
+            self._start.operation,
+            self._start.lines,
+            self._how.stop,
+            self._orders,
+            self._done,
+            self._before,
+            self._told_at,
+        )
+
     # ---- step by step
+
+    def _steered_by_another(self, order: Order, answer: Answer | None) -> bool:
+        """It goes on as that one wants; a node that took our word meanwhile is told to hold, or
+        two would steer."""
+        if answer is None or answer.guard != STEERED:
+            if self.phase is Phase.TELLING and answer is not None and plan.in_force(answer):
+                self._mine.append(order)
+            return False
+        self.phase, self.taken, self.said = Phase.OVER, True, f"{order.node}: {answer.error}"
+        self._open.clear()
+        for each in self._mine:
+            self._parting.add(self._say(each.address, Told("held", said=self.said)))
+        self._tell(f"not begun: {self.said}")
+        return True
+
+    @property
+    def _incomparable(self) -> list[Order]:
+        """Of nodes of which it is not known how many they dropped before."""
+        if self._how.stop.drops is None:
+            return []
+        return [order for order in self._orders if self._before[order.address].drops is None]
+
+    def _compare_with(self, agents: Agents, now: float) -> None:
+        """Begins as soon as it is known how all nodes were before."""
+        for order in self._incomparable:
+            found = stopping.seen(agents[order.address], self._start.lines)
+            before = self._before[order.address]
+            self._before[order.address] = before._replace(drops=found.drops)
+        if not self._incomparable:
+            self._next(now)
+        elif now >= self._told_at + JUDGED:
+            self._fail(_not_known([order.node for order in self._incomparable]))
+
+    def _unjudged(self, agents: Agents) -> list[str]:
+        """Nodes that had their turn and of which nobody can say whether they drop more now."""
+        if self._how.stop.drops is None:
+            return []
+        return [
+            order.node
+            for order in self._done
+            if stopping.seen(agents[order.address], self._start.lines).drops is None
+        ]
 
     def _fail(self, why: str) -> None:
         if self.phase is Phase.TELLING and not self._done and not self._start.go_on:
@@ -185,15 +245,22 @@ class Rollout:
         self.phase, self._until = Phase.TELLING, now + self._how.stop.ack
         within = min(LONGEST, within + SLACK)
         for order in self._orders:
-            told = Told("running", _change(order.action), self._terms, within=within)
+            told = Told(
+                "running",
+                _change(order.action),
+                self._terms,
+                within=within,
+                steers=self._start.steers,
+            )
             self._open[self._say(order.address, told)] = order
-        self._say_others(Told("running", within=within))
+        self._say_others(Told("running", within=within, steers=self._start.steers))
 
     def _answered(self, now: float) -> None:
         """All that was asked of nodes was answered well."""
         if self.phase is Phase.TELLING:
             self._told_at = now
-            self._next(now)
+            if not self._incomparable:  # else the next look may know
+                self._next(now)
             return
         soak = self._how.soak if self._canary_went else SETTLE
         self.phase, self._until = Phase.SOAKING, now + soak
@@ -246,41 +313,9 @@ class Rollout:
             address, told, why=self._start.why, operation=self._start.operation
         )
 
-    # ---- what stops it
 
-    def _stopped(self, agents: Agents, now: float) -> str:
-        """Why it must not go on; empty: it may."""
-        more, known = 0.0, False
-        for order in self._orders:
-            agent, before = agents[order.address], self._before[order.address]
-            if not agent.fresh(now, "node"):
-                return f"{order.node}: no telemetry for {agent.age(now, 'node') or 0:.0f} s"
-            rows = agent.node.rollouts if agent.node else ()
-            mine = next((row for row in rows if row.operation == self._start.operation), None)
-            if mine is not None and mine.state == "held" and agent.node:
-                ago = agent.node.at - mine.since + (agent.age(now, "node") or 0.0)
-                if ago >= now - self._told_at:
-                    continue  # of before: the next telemetry has what it was told now
-                return mine.said or f"held on {order.node}"
-            after = seen(agent, self._start.lines)
-            if self._how.stop.health and after.ailing != before.ailing:
-                vip, real = min(after.ailing ^ before.ailing)
-                word = "down" if (vip, real) in after.ailing else "up"
-                return f"real/{real}@{vip} went {word} on {order.node}"
-            if order in self._done and after.drops is not None and before.drops is not None:
-                more, known = more + after.drops - before.drops, True
-        limit = self._how.stop.drops
-        if limit is not None and known and more > limit:
-            return f"drops +{more:.0f}/s (limit +{limit:g}/s)"
-        return ""
-
-
-def seen(agent: Agent, lines: Sequence[str]) -> Seen:
-    before, span = agent.pair("node")
-    now = agent.node
-    drops = rate(before.drop_packets, now.drop_packets, span) if before and now else None
-    rows = [row for row in agent.vips.vips if touches(lines, row.name)] if agent.vips else []
-    return Seen(drops, frozenset((row.name, real.address) for row in rows for real in row.ailing))
+def _not_known(nodes: Sequence[str]) -> str:
+    return f"{', '.join(nodes)}: drops not known for {JUDGED:g} s: nothing says whether they grew"
 
 
 def _wrong(order: Order, answer: Answer | None) -> str:

@@ -27,7 +27,8 @@ class Key(NamedTuple):
     group: str
 
 
-GO, PLACE, MOVE, LOOK, PLAN = "Go", "Place", "Move", "Look", "Plan"
+GO, PLACE, MOVE = "anywhere", "screens", "moving"
+LOOK, TIME, PLAN = "the table", "time", "changes: A first; only a plan's button sends"
 SHORT = (PLACE, MOVE)
 """Groups whose texts are short: two stand side by side in the help."""
 
@@ -100,14 +101,14 @@ KEYS = (
     Key("copy", "copy('row')", "c", "c", "copy", "the row to the clipboard", LOOK),
     Key("copy-json", "copy('json')", "y", "y", "", "the row as JSON to the clipboard", LOOK),
     Key("record", "record", "r", "r", "record", "record telemetry to a file, or no more", LOOK),
-    Key("freeze", "freeze", "p", "p", "pause", "hold the display; data go on behind it", LOOK),
+    Key("freeze", "freeze", "p", "p", "pause", "hold the display; data go on behind it", TIME),
     Key(
-        "time", "time(0)", "t", "t", "time", "a minute back in the agents' last hour, or now", LOOK
+        "time", "time(0)", "t", "t", "time", "a minute back in the agents' last hour, or now", TIME
     ),
-    Key("back", "time(-10)", "comma", ",", "", "10 s back in time", LOOK),
-    Key("on", "time(10)", "full_stop", ".", "", "10 s on", LOOK),
-    Key("minute-back", "time(-60)", "less_than_sign", "<", "", "a minute back", LOOK),
-    Key("minute-on", "time(60)", "greater_than_sign", ">", "", "a minute on", LOOK),
+    Key("back", "time(-10)", "comma", ",", "", "10 s back in time", TIME),
+    Key("on", "time(10)", "full_stop", ".", "", "10 s on", TIME),
+    Key("minute-back", "time(-60)", "less_than_sign", "<", "", "a minute back", TIME),
+    Key("minute-on", "time(60)", "greater_than_sign", ">", "", "a minute on", TIME),
     Key("repaint", "repaint", "ctrl+l", "^L", "", "draw the whole screen again", LOOK),
     Key("arm", "arm", "A", "A", "arm", "plans for some minutes, with a reason; or not", PLAN),
     Key("drain", "plan('drain')", "D", "D", "drain…", "no new flows; those there are stay", PLAN),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from console import format as fmt
 from console.model import rows
+from console.model.labels import Said
 from console.model.records import STALE, Node, Real, State
 from console.model.store import Agent
 from console.views.blank import NO_VIP, why_empty
@@ -168,6 +169,10 @@ class Check:
     @property
     def state(self) -> State:
         return self.real.state
+
+    @property
+    def labels(self) -> Said:
+        return self.real.labels
 
 
 def checks(agents: Sequence[Agent], now: float) -> list[Check]:

@@ -20,14 +20,21 @@ def line(text: str, tone_: str = "") -> TextLine:
 
 
 def cut(cells: TextLine, width: int) -> TextLine:
-    """As much as there is room for; what is cut ends in `…`, so that nobody takes it for all."""
-    if len("".join(cell.text for cell in cells).rstrip()) <= width:
-        return cells
-    left, kept = max(0, width - 1), []
+    """As much as there is room for; what is cut ends in `…`, so that nobody takes it for all.
+
+    Blanks and the line of a rule are not missed.
+    """
+    if not "".join(cell.text for cell in cells)[width:].strip(" ─"):
+        return _first(cells, width)
+    return (*_first(cells, max(0, width - 1)), Cell("…"))
+
+
+def _first(cells: TextLine, left: int) -> TextLine:
+    kept = []
     for cell in cells:
         kept.append(cell._replace(text=cell.text[:left]))
         left -= len(kept[-1].text)
-    return (*kept, Cell("…"))
+    return tuple(kept)
 
 
 def rule(title: str, width: int) -> TextLine:

@@ -8,8 +8,11 @@ that a changing number never moves its neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from console.model.labels import UNKNOWN, Said
+from console.model.selectors import Requirement, Selector, SelectorError, selector
 from console.views.cells import Cell
 
 R = TypeVar("R")
@@ -52,11 +55,37 @@ def ordered(rows: Sequence[R], column: Column[R], *, reverse: bool = False) -> l
 
 
 def matching(rows: Sequence[R], columns: Sequence[Column[R]], words: str) -> list[R]:
-    """Rows in which every word of the filter occurs (`!word`: does not), in any column."""
-    wanted = words.lower().split()
-    if not wanted:
+    """Rows in which every word of the filter occurs (`!word`: does not), in any column; with
+    `label:rack=r2`, or `-l SELECTOR` at its end, those of which that holds.  While a selector is
+    being typed it hides nothing."""
+    plain, wanted = split(words)
+    if not plain and not wanted:
         return list(rows)
-    return [row for row in rows if _matches(row, columns, wanted)]
+    return [row for row in rows if labels_match(row, wanted) and _matches(row, columns, plain)]
+
+
+def split(words: str) -> tuple[list[str], Selector]:
+    """(plain words, what is wanted of labels)."""
+    before, flag, after = f" {words}".partition(" -l ")
+    texts = [after] if flag else []
+    plain = []
+    for word in before.split():
+        kind, colon, text = word.partition(":")
+        if kind.lower() == "label" and colon:
+            texts.append(text)
+        else:
+            plain.append(word.lower())
+    parts: list[Requirement] = []
+    for text in texts:
+        with suppress(SelectorError):
+            parts += selector(text).requirements
+    return plain, Selector(tuple(parts))
+
+
+def labels_match(row: object, wanted: Selector) -> bool:
+    """Of what any node says of them; what has none to say, or is not known, is not meant."""
+    said: Said = getattr(row, "labels", UNKNOWN)
+    return not wanted or any(wanted.matches(labels) for labels in said)
 
 
 def _matches(row: R, columns: Sequence[Column[R]], wanted: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 OWN = re.compile(
-    r"node\.(name|interface|run_dir|state_dir|bpffs|gateway)|wire\.(listen|secret_key)"
+    r"node\.(name|labels|interface|run_dir|state_dir|bpffs|gateway)|wire\.(listen|secret_key)"
     r"|metrics\.listen|telemetry\.event_log|bgp\.(router_id|next_hop6|announce\.next_hop)"
     r"|bgp\.peers\..+|vips\..+\.(announce\.next_hop|check\.source)"
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.model import rows
+from console.model.labels import Said
 from console.model.records import Real, State
 from console.model.store import Agent
 from console.views import tables
@@ -27,6 +28,10 @@ class OnNode:
     @property
     def state(self) -> State:
         return self.real.state
+
+    @property
+    def labels(self) -> Said:
+        return self.real.labels
 
 
 def on_nodes(agents: Sequence[Agent], now: float, address: str) -> list[OnNode]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from console.model.labels import Said, common, differing
 from console.model.rates import Sum
 from console.model.records import Drop, Emptied, Node, Real, State, Vip
 from shared.reasons import BY_NUMBER
@@ -43,6 +44,7 @@ def node(row: Node) -> Item:
         "state": word(row.state),
         "live": row.live,
         "age_s": rounded(row.age),
+        **_labels(row.labels),
         "admin": snapshot.admin.value if snapshot else None,
         "revision": snapshot.revision if snapshot else None,
         "version": snapshot.version if snapshot else None,
@@ -84,6 +86,7 @@ def vip(row: Vip) -> Item:
         "address": row.endpoint,
         "state": word(row.state),
         "age_s": rounded(row.age),
+        **_labels(row.labels),
         "reals": row.reals,
         "reals_up": row.reals_up,
         "quorum": row.quorum,
@@ -102,6 +105,7 @@ def real(row: Real) -> Item:
         "address": row.address,
         "state": word(row.state),
         "age_s": rounded(row.age),
+        **_labels(row.labels),
         "weights": list(row.weights),
         "effective_weights": list(row.effective_weights),
         "nodes": row.nodes,
@@ -139,6 +143,11 @@ def drop(row: Drop) -> Item:
         "cause": known.cause if known else None,
         "remedy": known.remedy if known else None,
     }
+
+
+def _labels(said: Said) -> Item:
+    """Those about which all nodes agree, and the keys of the others; null: not known."""
+    return {"labels": common(said), "labels_differ": differing(said)}
 
 
 def _rates(packets: Sum, octets: Sum, flows: Sum) -> Item:

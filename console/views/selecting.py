@@ -14,8 +14,10 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from console.exits import VerbError
+from console.model.labels import LOCATIONS, silent_of_labels, unlabelled
+from console.model.selectors import Selector
 from console.model.store import Agent
-from console.views.columns import Column, ordered
+from console.views.columns import Column, labels_match, ordered
 from console.views.items import word
 from console.views.lists import Kind, Rows
 
@@ -37,21 +39,59 @@ class Selection(NamedTuple):
     sort: str = ""
     """A column's title: largest or A first."""
     reverse: bool = False
+    labels: Selector = Selector()
 
     @property
     def narrows(self) -> bool:
-        return bool(self.states or self.vip or self.fields)
+        return bool(self.states or self.vip or self.fields or self.labels)
 
 
 def nodes(agents: Sequence[Agent], patterns: Sequence[str]) -> list[Agent]:
-    """Those with a name like one of `lb1`, `lb-0[1-4]`, `edge*`.  Raises VerbError for one that is
-    like none."""
-    for pattern in patterns:
-        if not any(fnmatchcase(agent.name, pattern) for agent in agents):
+    """Those with a name like one of `lb1`, `lb-0[1-4]`, `edge*`, or at `@r2`.  Raises VerbError for
+    one that is like none."""
+    wanted = set()
+    for pattern in patterns or ("*",):
+        found = at(agents, pattern) if pattern.startswith("@") else [
+            agent.address for agent in agents if fnmatchcase(agent.name, pattern)
+        ]  # fmt: skip
+        if agents and not found:
             known = ", ".join(sorted(agent.name for agent in agents))
             raise VerbError(f"--node {pattern}: no such node; there is {known}")
-    wanted = patterns or ("*",)
-    return [agent for agent in agents if any(fnmatchcase(agent.name, each) for each in wanted)]
+        wanted.update(found)
+    return [agent for agent in agents if agent.address in wanted]
+
+
+def at(agents: Sequence[Agent], place: str) -> list[str]:
+    """Addresses of the agents of the nodes at `@r2`: whose rack, row, zone ... is called so.
+
+    Raises VerbError where there is none, where the word means two things, and where a node that
+    answers does not say where it is.
+    """
+    value, silent = place[1:], [agent.name for agent in silent_of_labels(agents)]
+    if silent:
+        raise VerbError(f"{place}: {unlabelled(silent)}; name the nodes instead")
+    found: dict[str, list[str]] = {}
+    for agent in agents:
+        for key in LOCATIONS if agent.own_labels else ():
+            if agent.own_labels[0].get(key) == value:
+                found.setdefault(key, []).append(agent.address)
+    if len(found) > 1:
+        ways = " or ".join(f"{key}={value}" for key in found)
+        raise VerbError(f"{place}: ambiguous: it is the {' and the '.join(found)}: write -l {ways}")
+    if not found:
+        places = [f"@{a.own_labels[0][key]}" for a in agents for key in LOCATIONS
+                  if a.own_labels and key in a.own_labels[0]]  # fmt: skip
+        there = ", ".join(dict.fromkeys(places)) or f"none: no node has a label {LOCATIONS[0]}"
+        raise VerbError(f"{place}: no node is there; there is {there}")
+    return next(iter(found.values()))
+
+
+def labelled(agents: Sequence[Agent], wanted: Selector) -> list[Agent]:
+    """Those of the nodes of which it holds.  Raises VerbError when there is none."""
+    found = [a for a in agents if any(wanted.matches(labels) for labels in a.own_labels)]
+    if not found:
+        raise VerbError(f"nothing matches -l '{wanted}'")
+    return found
 
 
 def select(found: Rows, kind: Kind, selection: Selection) -> Rows:
@@ -61,6 +101,7 @@ def select(found: Rows, kind: Kind, selection: Selection) -> Rows:
         row
         for row in found
         if _in_state(row, selection.states)
+        and labels_match(row, selection.labels)
         and selection.vip in ("", _vip_of(row))
         and all(test(row) for test in tests)
     ]
@@ -142,5 +183,6 @@ def _said(selection: Selection) -> str:
             *(f"--state {state}" for state in selection.states),
             *([f"--vip {selection.vip}"] if selection.vip else []),
             *(f"--field {field!r}" for field in selection.fields),
+            *([f"-l {str(selection.labels)!r}"] if selection.labels else []),
         ]
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from console import format as fmt
+from console.model.labels import in_words
 from console.model.rates import HISTORY_SECONDS, Sum
 from console.model.records import Drop, Node, Real, State, Vip
 from console.model.tracks import Track, added
@@ -97,6 +98,18 @@ def _xdp_of(row: Node) -> str | None:
     return None if row.snapshot is None else _xdp(row.snapshot)
 
 
+def labelled(priority: int = 10) -> Column[Any]:
+    """Of whatever record has labels: shown where there is room for all else."""
+    return Column("LABELS", 24, _labels, lambda r: in_words(r.labels) or None, priority, wide=True)
+
+
+def _labels(row: Any) -> Cell:  # noqa: ANN401
+    """Empty: it has none; `-`: they are not known."""
+    if not row.labels:
+        return Cell(fmt.UNKNOWN, "dim")
+    return Cell(in_words(row.labels), "warn" if len(row.labels) > 1 else "dim")
+
+
 def _version(row: Node) -> str | None:
     return None if row.snapshot is None else row.snapshot.version
 
@@ -173,6 +186,7 @@ NODES: tuple[Column[Node], ...] = (
     _snapshot("RSS", 6, lambda n: n.rss_bytes, 9, lambda n: fmt.si(n.rss_bytes), wide=True),
     _snapshot("REV", 4, lambda n: n.revision, 7, wide=True),
     Column("AGENT", 7, lambda r: Cell(_version(r) or fmt.UNKNOWN, "dim"), _version, 8, wide=True),
+    labelled(),
 )
 
 VIPS: tuple[Column[Vip], ...] = (
@@ -190,6 +204,7 @@ VIPS: tuple[Column[Vip], ...] = (
     Column("ANN", 4, _announced, lambda r: r.announced, 2, right=True),
     Column("RING", 7, lambda r: Cell("/".join(d[:6] for d in r.digests)), lambda r: r.digests, 8),
     Column("AGE", 4, lambda r: _age(r.age, stale=r.stale), lambda r: r.age, 1, right=True),
+    labelled(),
 )
 
 REALS: tuple[Column[Real], ...] = (
@@ -211,6 +226,7 @@ REALS: tuple[Column[Real], ...] = (
     ),
     Column("CHANGED", 7, lambda r: Cell(fmt.age(r.changed), "dim"), lambda r: r.changed, 7, True),
     Column("AGE", 4, lambda r: _age(r.age, stale=r.stale), lambda r: r.age, 1, right=True),
+    labelled(),
 )
 
 DROPS: tuple[Column[Drop], ...] = (

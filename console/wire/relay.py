@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import signal
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from zmq.auth.asyncio import AsyncioAuthenticator
 from console.exits import Exit, VerbError
 from console.settings import Settings
 from console.wire.client import Client
+from console.wire.sieve import Sieve
 from shared import curve
 from shared.codec import telemetry_frames
 from shared.grants import ANYBODY, AccessError, Grant, readable
@@ -39,6 +40,8 @@ HIGH_WATER = 10_000
 """Messages kept for one slow console: a second of 500 agents."""
 BREATH = 0.01
 REREAD_KEYS = 1.0
+TELL = 10.0
+"""Seconds between two lines about what is not passed on."""
 
 
 class Listen(NamedTuple):
@@ -72,13 +75,11 @@ class _Relay:
     def __init__(
         self, settings: Settings, who: str, own: curve.Pair | None, keyring: Keyring | None
     ) -> None:
-        self._came: queue.SimpleQueue[Record] = queue.SimpleQueue()
+        self._sieve = Sieve()
         self._client = Client(
-            settings.agents, who, topics={"node"}, trust=settings.trust, tap=self._came.put
+            settings.agents, who, topics={"node"}, trust=settings.trust, tap=self._sieve.put
         )
         self._own, self._keyring = own, keyring
-        self._newest: dict[tuple[str, bytes], list[bytes]] = {}
-        """(agent's address, topic) -> the four frames of its last snapshot."""
         self._context = zmq.asyncio.Context()
         self._publisher = self._context.socket(zmq.XPUB)
 
@@ -95,7 +96,7 @@ class _Relay:
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(work())
-                for work in (self._subscriptions, self._forward, self._watch_keys)
+                for work in (self._subscriptions, self._forward, self._watch_keys, self._tell)
             ]
             await stopped.wait()
             for task in running:
@@ -136,35 +137,44 @@ class _Relay:
                 self._publisher.setsockopt(zmq.SUBSCRIBE, topic)
             wanted.add(topic.decode())
             self._client.follow(wanted)
-            for (_, of), frames in self._newest.items():
-                if of == topic:
-                    await self._publisher.send_multipart(frames)
+            for frames in self._sieve.newest(topic):
+                await self._publisher.send_multipart(frames)
 
     async def _forward(self) -> None:
         while True:
             await asyncio.sleep(BREATH)
-            for record in self._arrived():
-                frames = [*record.frames, record.address.encode()]
-                if record.frames[0] not in (b"event", b"trace"):
-                    self._newest[record.address, record.frames[0]] = frames
+            self._take_answers()
+            for frames in self._sieve.take():
                 await self._publisher.send_multipart(frames)
+
+    async def _tell(self) -> None:
+        """Of what is not passed on: an agent that sends it is not well, or not an agent."""
+        told: Counter[tuple[str, str]] = Counter()
+        while True:
+            await asyncio.sleep(TELL)
+            dropped = self._sieve.dropped()
+            for address, why in sorted(dropped - told):
+                log.warning(
+                    "not passed on agent=%s why=%s messages=%d total=%d",
+                    address,
+                    why,
+                    dropped[address, why] - told[address, why],
+                    dropped[address, why],
+                )
+            told = dropped
 
     def _grant(self, frame: zmq.Frame) -> Grant | None:
         return self._keyring.grant(curve.user_id(frame)) if self._keyring else ANYBODY
 
-    def _arrived(self) -> list[Record]:
-        """What agents published, and what they answered when they (re)appeared."""
-        inbox = self._client.take()
-        found = [
-            Record(time.time(), reply.address, tuple(telemetry_frames(snapshot)))
-            for reply in inbox.replies
-            if reply.answer is not None
-            for snapshot in reply.answer.snapshots
-        ]
-        with suppress(queue.Empty):
-            while True:
-                found.append(self._came.get_nowait())
-        return found
+    def _take_answers(self) -> None:
+        """What agents answer when they (re)appear is telemetry, too."""
+        for reply in self._client.take().replies:
+            answer = reply.answer
+            told = (*answer.snapshots, answer.labels) if answer is not None else ()
+            for snapshot in told:
+                if snapshot is not None:
+                    frames = tuple(telemetry_frames(snapshot))
+                    self._sieve.put(Record(time.time(), reply.address, frames))
 
     async def _watch_keys(self) -> None:
         while True:

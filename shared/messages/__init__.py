@@ -54,6 +54,7 @@ from shared.messages.events import (
     PeerEvent,
     RouteEvent,
 )
+from shared.messages.labelled import LabelSnapshot
 from shared.messages.rows import (
     Ailing,
     DropRow,
@@ -82,9 +83,10 @@ from shared.messages.traces import (
 
 WIRE_VERSION = 1
 
-TOPICS = frozenset({b"node", b"vip", b"real", b"cpu", b"flowtable", b"drop", b"event", b"trace"})
+TOPICS = frozenset({b"node", b"vip", b"real", b"cpu", b"flowtable", b"drop", b"label", b"event",
+                    b"trace"})  # fmt: skip
 
-Telemetry = Snapshot | Event | Packets
+Telemetry = Snapshot | LabelSnapshot | Event | Packets
 
 __all__ = [
     "TOPICS",
@@ -114,6 +116,7 @@ __all__ = [
     "FlowPlace",
     "FlowtableSnapshot",
     "HealthEvent",
+    "LabelSnapshot",
     "Look",
     "LostEvent",
     "Message",

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from shared.messages.events import Event
+from shared.messages.labelled import LabelSnapshot
 from shared.messages.snapshots import Snapshot
 
 
@@ -134,3 +135,5 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The command's `idempotency_key` was understood: an older agent passes it over."""
     kept_from: float = 0.0
     """For `history`: Unix time of the oldest that is kept; 0: nothing is, or an older agent."""
+    labels: LabelSnapshot | None = None
+    """For `look`, beside `snapshots`: readers of 0.1.0 know six kinds of those."""

@@ -101,6 +101,9 @@ class Rollout(msgspec.Struct, frozen=True, tag="rollout", omit_defaults=True):
     """Why it is held."""
     within: float = 60.0
     """Of `running`: seconds until it is held by itself, unless the node is told again."""
+    steers: str = ""
+    """Of `running`: a name for whoever steers it, that nobody else has; while it runs, no other may
+    take it over.  Empty: an older console."""
 
 
 class RingOf(msgspec.Struct, frozen=True, tag="ring"):

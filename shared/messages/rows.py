@@ -124,6 +124,8 @@ class RolloutRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """How it goes on, as flags of the CLI."""
     said: str = ""
     """Why it is held."""
+    steered_by: str = ""
+    """Who began it or went on with it last."""
 
 
 class RealRow(msgspec.Struct, frozen=True, gc=False):

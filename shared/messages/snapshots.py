@@ -84,6 +84,9 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     program); empty: not said."""
     rollouts: tuple[RolloutRow, ...] = ()
     """Operations that come to their nodes one after the other and are not over."""
+    labels: str = ""
+    """Digest of the labels in force, as in topic `label`; empty: an older agent, it has none to
+    say."""
 
 
 class VipSnapshot(Message, frozen=True, kw_only=True, tag="vip"):

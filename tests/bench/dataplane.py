@@ -14,11 +14,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from agent.core import maglev
 from agent.dataplane import abi, loader, slots

@@ -16,9 +16,10 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane import loader

@@ -27,9 +27,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane import loader

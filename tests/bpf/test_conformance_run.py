@@ -16,7 +16,7 @@ from agent.config import tree
 from agent.conformance import check as conformance
 from agent.conformance import proof
 from agent.conformance.check import Result
-from agent.dataplane import loader
+from agent.dataplane import inherited, loader
 from agent.dataplane.loader import LoadError
 from agent.host.netlink import WayOut
 
@@ -161,7 +161,7 @@ def test_the_code_that_runs_already_is_not_tried(
     proof.prove(listed)
     assert not tried, "nothing runs that could be lost"
     monkeypatch.setattr(proof, "attached_tags", lambda _: {"lb": "0" * 16})
-    proof.remember(listed)
+    inherited.remember(listed.node, loader.Loaded({}, (), (), None, "", 0.0, 0.0))
     proof.prove(listed)
     assert not tried
     patch(broken / "encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63")

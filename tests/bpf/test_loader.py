@@ -176,7 +176,7 @@ def test_a_map_of_another_size_is_refused(pins: Path) -> None:
     with pytest.raises(loader.LoadError) as refused:
         loader.load(larger)
     said = str(refused.value)
-    sets = loader._possible_cpus() * SMALL // 4
+    sets = loader.sizes().cpus * SMALL // 4
     for word in ("flows", "max_entries", str(sets), str(2 * sets), "remove"):
         assert word in said, said
 

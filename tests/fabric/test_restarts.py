@@ -65,8 +65,11 @@ def test_what_runs_on_the_interface_is_read_back(fabric: Fabric) -> None:
 
 
 def test_f5_a_killed_agent_costs_no_packet_and_no_count(fabric: Fabric) -> None:
-    """F5: SIGKILL, a second without an agent, restart: 0 lost, 0 moved, every packet counted."""
-    agent = fabric.agents["lb1"]
+    """F5: SIGKILL, a second without an agent, restart: 0 lost, 0 moved, every packet counted.
+
+    The next one keeps the program that runs.
+    """
+    agent, program = fabric.agents["lb1"], program_on("lb1")
     before, counted_before = fabric.look("lb1"), counted(fabric)
     with fabric.load(rate=50, downloads=1, datagrams=500) as running:
         more(running, 500)
@@ -74,6 +77,7 @@ def test_f5_a_killed_agent_costs_no_packet_and_no_count(fabric: Fabric) -> None:
         more(running, 1000)
         assert fabric.routes() == set(t.NODES), "the route stays: the data plane serves on"
         agent.start()
+        assert program_on("lb1") == program
         more(running, 500)
         records = running.stop()
     after = fabric.look("lb1")

@@ -97,15 +97,16 @@ def without(whole: Fabric) -> Iterator[Fabric]:
 
 @pytest.fixture
 def stopped(without: Fabric) -> Iterator[Fabric]:
-    """The test begins without this agent, and ends so."""
-    yield without
+    """The test begins without this agent and its data plane, and ends without the agent."""
     agent = without.agents["lb2"]
+    assert agent.ask("detach").returncode == 0
+    yield without
     if agent.alive:
         agent.stop()
 
 
 def test_the_unit_s_capabilities_are_enough(stopped: Fabric) -> None:
-    """F5: to adopt what is there, to serve, to restart after SIGKILL, to stop cleanly."""
+    """F5: to load, to serve, to adopt what is there after SIGKILL, to stop cleanly."""
     agent = stopped.agents["lb2"]
     agent.start(*only(CAPABILITIES))
     stopped.await_routes()

@@ -33,6 +33,7 @@ from shared.messages import (
     Event,
     FlowOf,
     FlowPlace,
+    LabelSnapshot,
     Look,
     ReadHistory,
     Reload,
@@ -95,7 +96,7 @@ class FakeAgent:
         self.failure: BaseException | None = None
         self._answers: dict[str, Answer] = {}
         self._parts: tuple[Part, ...] = ()
-        self._outbox: list[Snapshot | Event] = []
+        self._outbox: list[Snapshot | LabelSnapshot | Event] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -118,7 +119,7 @@ class FakeAgent:
         if self.failure is not None:
             raise self.failure
 
-    def publish(self, *messages: Snapshot | Event) -> None:
+    def publish(self, *messages: Snapshot | LabelSnapshot | Event) -> None:
         with self._lock:
             self._outbox += messages
 
@@ -126,6 +127,8 @@ class FakeAgent:
         """One interval passes: every snapshot is published."""
         self.second += 1
         self.publish(*self.fleet.at(self.second))
+        labels = self.fleet.labelled(self.second)
+        self.publish(*([labels] if labels else []))
 
     @property
     def said_all(self) -> bool:
@@ -221,7 +224,8 @@ class FakeAgent:
         if isinstance(command.action, Look):
             self.looks += 1
             self.second += 1
-            return self._made(command, "ok", snapshots=self.fleet.at(self.second))
+            labels = self.fleet.labelled(self.second)
+            return self._made(command, "ok", snapshots=self.fleet.at(self.second), labels=labels)
         if isinstance(command.action, ReadHistory):
             return self._made(command, "ok", history=self.kept(command.action), kept_from=1.0)
         if isinstance(command.action, FlowOf):

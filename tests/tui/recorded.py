@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from agent.wire.labelling import Said, said
 from shared.codec import telemetry_frames
+from shared.labels import Labels
 from shared.messages import (
     Ailing,
     ChangeEvent,
@@ -24,6 +26,7 @@ from shared.messages import (
     EventBody,
     FlowtableSnapshot,
     HealthEvent,
+    LabelSnapshot,
     NodeSnapshot,
     Peer,
     PeerEvent,
@@ -68,6 +71,22 @@ class Fleet:
     """Parts of the packets that each CPU takes; 0: none ever."""
     empty: bool = False
     rollouts: tuple[RolloutRow, ...] = ()
+    labels: dict[str, str] | None = None
+    """None: an older agent, which does not say any."""
+    vip_labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    real_labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By address."""
+
+    def labelled(self, second: float) -> LabelSnapshot | None:
+        if self.labels is None:
+            return None
+        return LabelSnapshot(**self._head(second), **self._said()._asdict())  # type: ignore[arg-type]
+
+    def _said(self) -> Said:
+        names = self._vip_names()
+        reals = {r: Labels(self.real_labels.get(r)) for r in REALS}
+        vips = {name: Labels(self.vip_labels.get(name)) for name in names}
+        return said(Labels(self.labels), vips, dict.fromkeys(names, reals))
 
     def at(self, second: float) -> tuple[Snapshot, ...]:
         return (
@@ -143,6 +162,7 @@ class Fleet:
             rss_bytes=48_000_000,
             rollouts=self.rollouts,
             phase=self.phase,
+            labels=self._said().digest if self.labels is not None else "",
         )
 
     def _vip_names(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from shared.messages import Drain, Weight
 from shared.model import Admin
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import Fleet
+from tests.tui.test_key_order import burst
 
 KEY = ("web", "10.3.1.2")
 
@@ -281,7 +282,7 @@ async def test_the_name_may_be_typed_right_away(one: FakeAgent) -> None:
             await pilot.press("D")
             await sees(pilot, "ok on 1 node")
             go = app.screen.query_one("#go", Button)
-            await pilot.press(*"10.3.1.2", "enter")
+            burst(app, "10.3.1.2\r")
             await until(pilot, lambda: not go.disabled, "the button can be pressed")
             assert [c.dry_run for c in one.changes] == [True], "Enter in a field does nothing"
             await pilot.press("tab", "tab", "enter")

@@ -99,6 +99,10 @@ ENTRY = m.TracedPacket("entry", 12_500_000_001, 1, 77, 0, 60, b"\0\xff", vip="we
                        real="10.3.1.2", slot=4711)  # fmt: skip
 EXIT = m.TracedPacket("exit", 12_500_000_900, 1, 77, 0, 80, b"\1\xff", "send", "", "web",
                       "10.3.1.2", 4711, True)  # fmt: skip
+LABELS = m.LabelSnapshot(
+    **HEAD, digest="b81c", common="90fe", labels={"rack": "r1"},
+    sets=({"tier": "web"}, {"rack": "r7"}, {}), vips={"web": 0}, reals={"web": {"10.3.1.2": 1}},
+)  # fmt: skip
 TELEMETRY: dict[str, m.Telemetry] = {
     "node": NODE,
     "node-rollout": ROLLOUT_NODE,
@@ -126,6 +130,7 @@ TELEMETRY: dict[str, m.Telemetry] = {
         program=m.ProgramTotals(icmp_forwarded=1, quic_routed=2, tagged=3, probes_sent=9)),
     "drop": m.DropSnapshot(**HEAD, drops=(m.DropRow(1, "fragment", 9),), events=5, suppressed=3,
                            lost=1),
+    "label": LABELS,
     "trace": m.Packets(**HEAD, trace="1f-2", offset=10**18, packets=(ENTRY, EXIT), matched=9,
                        entries=1, exits=1),
     "trace-ended": m.Packets(**HEAD, trace="1f-2", offset=10**18, packets=(), matched=9, entries=1,
@@ -184,6 +189,7 @@ FLOW_ANSWER = m.Answer(
     flow=m.FlowPlace("web", "flow", "track", 7, "10.3.1.2", "10.3.2.2", "stored", 1,
                      (m.StoredFlow(0, "10.3.2.2", "open", 1.5),)),
 )  # fmt: skip
+LABELS_ANSWER = m.Answer(id="23", node="lb1", status="ok", revision=4, labels=LABELS)
 RING_ANSWER = m.Answer(id="20", node="lb1", status="ok", revision=4,
                        ring=m.Ring("web", "a91f3c", ("10.3.1.2",), b"\0\0\xff\xff"))  # fmt: skip
 
@@ -194,6 +200,7 @@ def _golden() -> dict[str, str]:
     frames["answer"] = codec.command_frames(ANSWER)
     frames["answer-config"] = codec.command_frames(CONFIG_ANSWER)
     frames["answer-flow"] = codec.command_frames(FLOW_ANSWER)
+    frames["answer-labels"] = codec.command_frames(LABELS_ANSWER)
     frames["answer-ring"] = codec.command_frames(RING_ANSWER)
     return {name: " ".join(frame.hex() for frame in each) for name, each in frames.items()}
 

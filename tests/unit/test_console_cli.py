@@ -531,7 +531,6 @@ def test_json_of_a_change(two: Pair, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("drain",),
         ("get", "cheese"),
         ("weight", TARGET, "many"),
         ("--connect-timeout", "-1", "status"),

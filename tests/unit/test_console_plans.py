@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from console.cli import main as cli
+from console.cli.who import who
 from console.exits import Exit
 from shared.messages import ChangeEvent, Drain, Undrain, Weight
 from tests.tui.fake_agent import FakeAgent
@@ -86,15 +87,51 @@ def test_a_plan_has_its_time(two: Pair, tmp_path: Path, capsys: Capture) -> None
         ({"kind": "NodeList"}, "not a plan of this version"),
         ({"items": [{"address": "a"}]}, "a damaged plan"),
         ({"objects": 3}, "a damaged plan"),
+        ({"objects": []}, "$.objects"),
+        ({"asCli": []}, "$.asCli"),
+        ({"expiresAt": "soon"}, "$.expiresAt`: 'soon'; make it anew"),
+        ({"expiresAt": "2126-01-01T00:00:00"}, "$.expiresAt"),
+        ({"expiresAt": None}, "$.expiresAt"),
+        ({"allow": "last-healthy"}, "$.allow"),
+        ({"expires_s": -1}, "$.expires_s`: -1"),
+        ({"confirm_s": float("nan")}, "NaN is no number"),
+        ({"verb": "explode"}, "$.verb`: 'explode'"),
+        ({"reason": None}, "$.reason"),
+        ({"items": []}, "$.items"),
+        ({"items": None}, "$.items"),
+        ({"items": [3]}, "$.items[0]"),
     ],
 )
 def test_what_is_no_plan_is_refused(
     two: Pair, tmp_path: Path, capsys: Capture, change: dict[str, Any], said: str
 ) -> None:
     plan = {**planned(two, capsys, "drain", TARGET), **change}
+    sent = [len(agent.changes) for agent in two]
     assert remora(two, "apply", written(plan, tmp_path), "--yes") == Exit.USAGE
-    assert said in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "plan.json" in line
+    assert [len(agent.changes) for agent in two] == sent
     assert remora(two, "apply", str(tmp_path / "none"), "--yes") == Exit.USAGE
+
+
+def test_a_plan_with_a_node_twice_or_a_damaged_part(
+    two: Pair, tmp_path: Path, capsys: Capture
+) -> None:
+    plan = planned(two, capsys, "drain", TARGET)
+    first, second = plan["items"]
+    for items, said in (
+        ([first, first, second], "twice"),
+        ([{**first, "revision": "7"}], "$.items[0].revision"),
+        ([{**first, "result": "verified soon"}], "$.items[0].result"),
+        ([{**first, "action": {"type": "explode"}}], "$.items[0].action"),
+        ([{**first, "changes": [{}]}], "$.items[0].changes[0]"),
+    ):
+        file = written({**plan, "items": items}, tmp_path)
+        assert remora(two, "apply", file, "--yes") == Exit.USAGE
+        assert said in capsys.readouterr().err
+    (tmp_path / "plan.json").write_text("[" * 100_000)
+    assert remora(two, "apply", file, "--yes") == Exit.USAGE
 
 
 def test_apply_asks_as_the_verb_would(
@@ -134,7 +171,7 @@ def test_undo_takes_back_what_the_agents_said(two: Pair, capsys: Capture) -> Non
     assert "no such operation" in capsys.readouterr().err
     assert remora(two, "undo", "--dry-run") == Exit.USAGE
     assert "has done nothing to take back" in capsys.readouterr().err
-    done(two, cli.who(), "def456", f"undrain {TARGET}")
+    done(two, who(), "def456", f"undrain {TARGET}")
     assert remora(two, "undo", "--dry-run") == Exit.DONE, "without a name: one's own last"
 
 
@@ -181,7 +218,9 @@ def test_a_key_is_good_for_one_change(two: Pair, capsys: Capture) -> None:
     assert remora(two, *words) == Exit.DONE
     first = capsys.readouterr().out
     assert remora(two, *words) == Exit.DONE
-    assert "lb1: not again: was applied 0 s ago" in capsys.readouterr().err
+    again = capsys.readouterr()
+    assert "lb1: not again: was applied 0 s ago" in again.err
+    assert "plan" not in again.out + again.err, "nothing is planned any more, least of all 120"
     assert [agent.fleet.weight["web", "10.3.1.2"] for agent in two] == [110, 110]
     (sent, *more) = [c for c in two[0].changes if not c.dry_run]
     assert (sent.idempotency_key, more) == ("job-7", [])
@@ -191,11 +230,13 @@ def test_a_key_is_good_for_one_change(two: Pair, capsys: Capture) -> None:
     assert "was used 0 s ago" in capsys.readouterr().err
 
 
-def test_a_node_that_missed_it_has_it_the_second_time(two: Pair) -> None:
+def test_a_node_that_missed_it_has_it_the_second_time(two: Pair, capsys: Capture) -> None:
     """K1: where it was done it is not done again, where it was refused it is tried anew."""
     words = ("weight", TARGET, "50", "--yes", "--idempotency-key", "job-8")
     assert remora((two[0], two[0]), *words) == Exit.DONE
+    capsys.readouterr()
     assert remora(two, *words) == Exit.DONE
+    assert "done before lb1: not again: was applied" in capsys.readouterr().out
     assert [agent.fleet.weight["web", "10.3.1.2"] for agent in two] == [50, 50]
     assert [sum(not c.dry_run for c in agent.changes) for agent in two] == [1, 1]
 

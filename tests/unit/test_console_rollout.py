@@ -47,8 +47,8 @@ class Sender:
 class World:
     """Three nodes whose telemetry goes on; the test answers for them."""
 
-    def __init__(self, **start: Any) -> None:  # noqa: ANN401  # of Start
-        self.fleets = {a: Fleet(a[-3:]) for a in (LB1, LB2, LB3)}
+    def __init__(self, odd: str = "", **start: Any) -> None:  # noqa: ANN401  # of Start
+        self.fleets = {a: (Odd if a == odd else Fleet)(a[-3:]) for a in (LB1, LB2, LB3)}
         self.store = Store(list(self.fleets))
         self.sender = Sender()
         self.now = 0.0
@@ -69,9 +69,11 @@ class World:
             if hasattr(self, "rollout"):
                 self.rollout.tick(self.now, self.store.agents)
 
-    def answer(self, status: str = "applied", error: str = "") -> None:
-        """To all that was sent and not answered yet."""
-        sent = self.sender.sent[self._answered :]
+    def answer(
+        self, status: str = "applied", error: str = "", guard: str = "", only: int | None = None
+    ) -> None:
+        """To all that was sent and not answered yet; `only`: to so many."""
+        sent = self.sender.sent[self._answered :][:only]
         for n, (address, _, _) in enumerate(sent, start=self._answered + 1):
             answer = Answer(
                 id=str(n),
@@ -79,6 +81,7 @@ class World:
                 status=status,  # type: ignore[arg-type]
                 revision=8,
                 error=error,
+                guard=guard,
             )
             self.rollout.take(Reply(address, str(n), answer, self.now), self.now)
         self._answered += len(sent)
@@ -141,6 +144,78 @@ class MoreDrops(Fleet):
     def _node(self, second: float) -> NodeSnapshot:
         found = super()._node(second)
         return msgspec.structs.replace(found, drop_packets=int(600 * second))
+
+
+class Odd(Fleet):
+    """Each second another number, smaller than the one before, as of an agent that starts again
+    and again: no rate can be made of it."""
+
+    def _node(self, second: float) -> NodeSnapshot:
+        found = super()._node(second)
+        return msgspec.structs.replace(found, drop_packets=int(-second))
+
+
+class Mended(Fleet):
+    """Counts from anew, as many a second as before."""
+
+    def _node(self, second: float) -> NodeSnapshot:
+        found = super()._node(second)
+        return msgspec.structs.replace(found, drop_packets=found.drop_packets - 100_000)
+
+
+def test_drops_that_are_not_known_are_not_none() -> None:
+    """The canary is judged as soon as its rate is known again, and held when it never is."""
+    world = soaking()
+    world.fleets[LB1] = Odd("lb1")
+    world.pass_time(32)
+    assert world.rollout.phase is Phase.SOAKING, "its time is over, but who knows"
+    world.fleets[LB1] = Mended("lb1")
+    world.pass_time(2)
+    world.answer()
+    assert world.sender.last(Drain) == ["lb1", "lb2"]
+    world = soaking()
+    world.fleets[LB1] = Odd("lb1")
+    world.pass_time(41)
+    assert held(world) == "lb1: drops not known for 10 s: nothing says whether they grew"
+
+
+def test_drops_of_before_that_are_not_known_are_waited_for() -> None:
+    world = World(odd=LB2)
+    world.answer()
+    world.pass_time(2)
+    assert world.sender.last(Drain) == [], "nothing to compare with"
+    world.fleets[LB2] = Mended("lb2")
+    world.pass_time(2)
+    assert world.sender.last(Drain) == ["lb1"]
+    world = World(odd=LB2)
+    world.answer()
+    world.pass_time(10)
+    assert world.rollout.phase is Phase.OVER
+    assert world.said[-1].startswith("not begun: lb2: drops not known")
+    world = World(odd=LB2, how=HOW._replace(stop=stop_of("hc")))
+    world.answer()
+    assert world.sender.last(Drain) == ["lb1"], "drops do not stop it: nothing is waited for"
+
+
+def test_an_operation_that_another_console_steers_is_left_to_it() -> None:
+    world = World(orders=ORDERS[1:], go_on=True, others=(LB1,), steers="mine")
+    assert {action.steers for _, action, _ in world.sender.sent if isinstance(action, Told)} == {
+        "mine"
+    }
+    world.answer("refused", "already resumed by ann@jump", guard="steered")
+    assert (world.rollout.phase, world.rollout.taken) == (Phase.OVER, True)
+    assert world.rollout.said == "lb2: already resumed by ann@jump"
+    assert len(world.sender.sent) == 3, "no node is told to hold what goes on, or that it is over"
+    assert world.rollout.parted
+
+
+def test_two_that_each_have_a_node_leave_it_held() -> None:
+    """One word was faster here, the other there: rather held than steered by two."""
+    world = World(orders=ORDERS[1:], go_on=True, steers="mine")
+    world.answer("applied", only=1)
+    world.answer("refused", "already resumed by ann@jump", guard="steered")
+    address, told, _ = world.sender.sent[-1]
+    assert (address, told.state) == (LB2, "held")  # type: ignore[union-attr]
 
 
 def test_a_real_of_its_vips_that_fails_stops_it_another_one_does_not() -> None:

@@ -99,6 +99,19 @@ def test_watch_shows_what_was_before_it_came(two: Pair, capsys: Capture) -> None
     assert "drain real/10.3.2.2@web" in capsys.readouterr().out
 
 
+def test_words_of_watch_may_stand_behind_flags(two: Pair, capsys: Capture) -> None:
+    flags = ("--every", "0.1", "--count", "1")
+    for words in (
+        ("reals", "10.3.2.2", "web", "--plain", *flags),
+        ("--plain", *flags, "reals", "10.3.2.2", "web"),
+        ("reals", "--plain", "10.3.2.2", *flags, "web"),
+    ):
+        assert remora("watch", *words, agents=two) == Exit.DONE
+        heading, _, *rows = capsys.readouterr().out.strip().splitlines()
+        assert " reals 2/2 nodes" in heading
+        assert [row.split()[:2] for row in rows] == [["10.3.2.2", "web"]], words
+
+
 def test_watch_filters_and_names_who_is_missing(two: Pair, tmp_path: Path, capsys: Capture) -> None:
     words = ["-a", str(tmp_path / "dead"), "--connect-timeout", "0.3", "watch", "reals", "10.3.2.2"]
     words += ["web", "--every", "0.1", "--count", "1"]

@@ -36,7 +36,7 @@ def test_only_what_somebody_wants_is_made() -> None:
     it = Invented(1, 5, 3)
     assert it.snapshots(1.0, 0.0, 1, ()) == []
     made = it.snapshots(1.0, 0.0, 1, EVERY)
-    assert len(made) == len(EVERY) - 2, "all but events and traced packets"
+    assert len(made) == len(EVERY) - 3, "all but labels, events and traced packets"
     assert all(message.node.startswith("sim-") for message in made)
     assert [m.simulated for m in made if isinstance(m, NodeSnapshot)] == [True]
 

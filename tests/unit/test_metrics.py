@@ -9,11 +9,11 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -30,6 +30,7 @@ from shared.codec import telemetry_frames
 from shared.messages import Drain, Snapshot
 from shared.reasons import REASONS
 from tests import metrics_page
+from tests.unit import test_codec as golden
 from tests.unit.test_snapshot import ORIGIN, reading
 from tests.unit.world import REALS, World
 
@@ -39,6 +40,9 @@ DASHBOARD = CONFIGS / "grafana" / "remora.json"
 
 
 AT_TIMES = {
+    "remora_node_label",
+    "remora_vip_label",
+    "remora_real_label",
     "remora_cpu_softirq_seconds_total",
     "remora_node_drain_phase_timestamp_seconds",
     "remora_pending_next_timestamp_seconds",
@@ -363,3 +367,16 @@ def test_rules_are_yaml() -> None:
         assert set(rule["annotations"]) == {"summary", "description", "runbook"}
         for opening, closing in ("()", "{}", "[]"):
             assert rule["expr"].count(opening) == rule["expr"].count(closing), rule["alert"]
+
+
+def test_labels_stay_though_they_come_seldom(
+    exporter: Exporter, made: tuple[Snapshot, ...]
+) -> None:
+    published = [telemetry_frames(message) for message in made]
+    exporter.show([*published, telemetry_frames(golden.LABELS)])
+    exporter.show(published)
+    found = parsed(scrape(exporter))
+    assert value(found, "remora_node_label", key="rack", value="r1") == 1
+    assert value(found, "remora_vip_label", vip="web", key="tier", value="web") == 1
+    where = {"vip": "web", "real": "10.3.1.2"}
+    assert value(found, "remora_real_label", **where, key="rack", value="r7") == 1

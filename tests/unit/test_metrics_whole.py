@@ -43,6 +43,7 @@ ELSEWHERE = {
         "reals_up": "sum(remora_vip_reals_serving)",
         "phase_why": WORDS,
         "simulated": "no agent that is scraped is",
+        "labels": "remora_node_label, remora_vip_label, remora_real_label",
     },
     "Ailing": dict.fromkeys(("address", "health", "check", "changed"), "remora_real_*"),
     "VipRow": {"drained": "remora_real_admin_state"},
@@ -59,6 +60,7 @@ ELSEWHERE = {
     "CpuSnapshot": OF_THE_WIRE,
     "FlowtableSnapshot": OF_THE_WIRE,
     "DropSnapshot": OF_THE_WIRE,
+    "LabelSnapshot": {**OF_THE_WIRE, "digest": "of the wire", "common": "of the wire"},
 }
 """Struct -> field -> where it is, or why it is no figure."""
 OTHERS = {"up": "down", "down": "up", "native": "generic", "withdrawn": "drained", "kill": "wait",
@@ -94,6 +96,7 @@ def full() -> Seen:
         cpu,
         flowtable,
         drop,
+        golden.LABELS,
     )
 
 
@@ -136,6 +139,10 @@ def variants(value: object, path: str = "") -> Iterator[tuple[str, object]]:
         for name in value.__struct_fields__:
             for place, changed in variants(getattr(value, name), f"{type(value).__name__}.{name}"):
                 yield place, msgspec.structs.replace(value, **{name: changed})
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            for place, changed in variants(each, path):
+                yield place, {**value, key: changed}
     elif isinstance(value, tuple):
         for index, each in enumerate(value):
             for place, changed in variants(each, path):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.wire.pace import BUDGET, EVERY, SLOWEST, Pace
+from agent.wire.pace import BUDGET, EVERY, LABELS_EVERY, SLOWEST, TOPICS, Pace
 
 Times = dict[str, list[float]]
 
@@ -20,7 +20,7 @@ def run(
 ) -> tuple[Times, Pace]:
     """When each topic was published; the loop wakes `lag` seconds late each time."""
     pace, now = Pace(), 1000.0
-    seen: Times = {topic: [] for topic in EVERY}
+    seen: Times = {topic: [] for topic in TOPICS}
     while now < 1000.0 + seconds:
         for topic in sorted(pace.take(now, rates)):
             seen[topic].append(now - 1000.0)
@@ -53,7 +53,7 @@ def test_a_loop_that_is_late_does_not_drift() -> None:
 def test_a_loop_that_stood_still_makes_up_for_nothing() -> None:
     pace = Pace()
     pace.take(0.0, at())
-    assert pace.take(30.0, at()) == frozenset(EVERY)
+    assert pace.take(30.0, at()) == frozenset(TOPICS)
     assert pace.take(30.9, at()) == frozenset()
     assert pace.take(31.0, at()) == frozenset(EVERY)
 
@@ -84,3 +84,11 @@ def test_a_rate_that_is_raised_counts_at_once() -> None:
     pace.take(0.0, at(real=0.1))
     assert pace.wait(0.0, at(real=0.1)) == 1.0
     assert pace.wait(0.5, at(real=10.0)) == pytest.approx(0.1)
+
+
+def test_labels_come_every_ten_seconds_and_at_once_when_they_change() -> None:
+    seen, pace = run(at(), 30)
+    assert len(seen["label"]) == 30 / LABELS_EVERY
+    assert "label" not in pace.take(1030.5 - LABELS_EVERY, at())
+    pace.hasten("label")
+    assert "label" in pace.take(1030.5 - LABELS_EVERY, at())

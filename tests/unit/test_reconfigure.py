@@ -47,6 +47,28 @@ def test_f5_a_reload_without_a_difference_touches_nothing(world: World) -> None:
     assert world.kept == {}
 
 
+def test_f5_a_label_is_no_fact_of_the_data_plane(world: World) -> None:
+    """Nothing is written, no check begins anew, no real has changed; the plan says which label."""
+    up(world, *REALS)
+    before = {a: r.changed for a, r in world.director.state.vips["web"].reals.items()}
+    world.history.clear()
+    labelled = ONE_VIP.replace('name = "lb1"\n', 'name = "lb1"\nlabels = { rack = "r9" }\n')
+    labelled = labelled.replace('name = "web"\n', 'name = "web"\nlabels = { tier = "web" }\n')
+    labelled = labelled.replace(
+        'address = "10.3.1.2"\n', 'address = "10.3.1.2"\nlabels = { rack = "r2" }\n'
+    )
+    answer = world.reload(labelled)
+    assert answer.status == "applied"
+    assert [(c.vip, c.what, c.was, c.now, c.slots_moved) for c in answer.changes] == [
+        ("", "node.labels", "none", "rack=r9", 0),
+        ("web", "vips.labels", "none", "tier=web", 0),
+        ("web", "vips.reals.10.3.1.2.labels", "none", "rack=r2", 0),
+    ]
+    assert {a: r.changed for a, r in world.director.state.vips["web"].reals.items()} == before
+    assert str(world.director.state.listed.vips[0].reals[0].labels) == "rack=r2"
+    assert world.history == ["KeepConfig", "Configure", "Verify"]
+
+
 def test_a_vip_is_added_and_announced_when_it_serves(world: World) -> None:
     """H2 holds for it as for any other; the VIP that was there is not touched."""
     ring, revision = world.rings[1].copy(), world.director.state.revision

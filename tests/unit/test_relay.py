@@ -19,6 +19,8 @@ from console.wire.client import Client
 from console.wire.trust import Trust
 from shared import curve
 from shared.codec import telemetry_of
+from shared.messages import WIRE_VERSION
+from shared.model import endpoints
 from tests.fabric.waiting import until
 from tests.ports import free_port
 
@@ -100,6 +102,33 @@ def test_the_last_value_comes_at_once_and_only_to_known_keys(place: Place) -> No
             assert telemetry_of(frames[:3]).node.startswith("sim-")
             assert frames[3].decode() in place.agents
             assert not eve.poll(200)
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_telemetry_is_not_spread(place: Place, tmp_path: Path) -> None:
+    rogue, relay = tmp_path / "rogue", f"127.0.0.1:{free_port()}"
+    rogue.mkdir()
+    options = ["-a", f"ipc://{rogue}", "relay", "--listen", relay, "--insecure"]
+    with zmq.Context() as context, context.socket(zmq.PUB) as publisher:
+        publisher.linger = 0
+        publisher.bind(endpoints(f"ipc://{rogue}")[0])
+        with running("console", *options), context.socket(zmq.SUB) as ann:
+            ann.linger = 0
+            ann.connect(f"tcp://{relay}")
+            for topic in (b"event", b"node"):
+                ann.subscribe(topic)
+            good = [b"event", bytes([WIRE_VERSION]), b"\x80"]
+            bad = ([*good, b"more"], [b"event", b"\xff", b"\x80"], [b"node", good[1], b"garbage"])
+
+            def arrived() -> bool:
+                for frames in (*bad, [*good]):
+                    publisher.send_multipart(frames)
+                return bool(ann.poll(100))
+
+            until(arrived, 30, "a message of the rogue, by the relay")
+            assert ann.recv_multipart() == [*good, f"ipc://{rogue}".encode()]
+            while ann.poll(300):
+                assert ann.recv_multipart()[:3] == good
 
 
 @contextmanager

@@ -78,6 +78,26 @@ def test_others_keep_off_its_vips(world: World) -> None:
     assert world.ask(other, id="c4", dry_run=True).status == "planned"
 
 
+def test_one_console_steers_it_and_no_other(world: World) -> None:
+    """Two that resume it at once would each change the nodes: the second is told who was first."""
+
+    def resumed(id_: str, by: str, steers: str) -> Answer:
+        told = Rollout("running", DRAIN, terms="--canary lb1", steers=steers)
+        return world.ask(told, id=id_, operation="op1", who=by)
+
+    assert resumed("t1", "ann@jump", "a1").status == "applied"
+    assert resumed("t2", "ann@jump", "a1").status == "unchanged", "its own word again"
+    answer = resumed("t3", "bob@jump", "b1")
+    assert (answer.status, answer.guard) == ("refused", "steered")
+    assert answer.error.startswith("already resumed by ann@jump")
+    assert world.director.state.rollouts[0].steers == "a1"
+    held = Rollout("held", said="held by bob@jump")
+    assert world.ask(held, id="t4", operation="op1", who="bob@jump").status == "applied"
+    assert resumed("t5", "bob@jump", "b1").status == "applied", "held, anybody may go on with it"
+    assert world.director.state.rollouts[0].steered_by == "bob@jump"
+    assert resumed("t6", "cat@jump", "").status == "applied", "an older console says no name"
+
+
 def test_without_anybody_who_steers_it_is_held(world: World) -> None:
     begun(world, within=40.0)
     world.count(seconds=39)

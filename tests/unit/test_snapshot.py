@@ -7,13 +7,13 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import ip_address
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.boundary import Counted, Probed
 from agent.dataplane import abi

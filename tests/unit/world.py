@@ -8,10 +8,10 @@ a ring that names a real of another VIP, a VIP without a ring.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
 import numpy as np
+from msgspec.structs import replace
 
 from agent import boundary as b
 from agent.config import file as config
@@ -193,7 +193,7 @@ class World:
             {n: maglev.digest_of(self.rings[n], numbers) for n, numbers in look.rings.items()},
         )
         self.now += look.after
-        self.tell(replace(found, **otherwise))  # type: ignore[arg-type]
+        self.tell(replace(found, **otherwise))
 
     def _read(self, effect: b.ReadConfig) -> None:
         try:

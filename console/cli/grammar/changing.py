@@ -5,7 +5,16 @@ from __future__ import annotations
 
 import argparse
 
-from console.cli.grammar.words import Verbs, add_verb, duration, key, patience, until, weight
+from console.cli.grammar.words import (
+    Verbs,
+    add_labels,
+    add_verb,
+    duration,
+    key,
+    patience,
+    until,
+    weight,
+)
 
 
 def add(verbs: Verbs) -> None:
@@ -55,10 +64,13 @@ def _add_changing(verbs: Verbs, name: str, text: str) -> None:
     verb = add_verb(verbs, name, text)
     verb.add_argument(
         "object",
-        nargs="+",
+        nargs="*",
         metavar="OBJECT",
-        help="real/ADDRESS[@VIP], vip/NAME or node/NAME; several reals are one change",
+        help="real/ADDRESS[@VIP], vip/NAME or node/NAME; several reals are one change; with -l: "
+        "real, vip or node",
     )
+    add_labels(verb)
+    verb.add_argument("--vip", default="", metavar="NAME", help="with -l: reals of this VIP only")
     if name == "weight":
         verb.add_argument(
             "weight", type=weight, metavar="N", help="1 to 1000; of what it is: 50%%, +10, -10"
@@ -84,7 +96,7 @@ def _add_changing(verbs: Verbs, name: str, text: str) -> None:
         help="back by itself unless `remora confirm` comes in time",
     )
     verb.add_argument(
-        "--node", action="append", default=[], metavar="NAME", help="lb1 or 'lb*'; repeatable"
+        "--node", action="append", default=[], metavar="NAME", help="lb1, 'lb*' or @r2; repeatable"
     )
     _add_staging(verb)
     _add_wait(verb)
@@ -153,7 +165,8 @@ def _add_output(verb: argparse.ArgumentParser) -> None:
 
 def _add_enforcing(verbs: Verbs) -> None:
     reload = add_verb(verbs, "reload", "nodes take their config files, each all of it or nothing")
-    reload.add_argument("object", nargs="+", metavar="NODE")
+    reload.add_argument("object", nargs="*", metavar="NODE")
+    add_labels(reload)
     _add_conditions(reload)
     rollback = add_verb(verbs, "rollback", "a node takes an earlier config of its own")
     rollback.add_argument("object", metavar="NODE")

@@ -57,7 +57,7 @@ def _add_flow(verbs: Verbs) -> None:
         help="ADDRESS:PORT/tcp, ADDRESS:PORT/udp, vip/NAME, or vip/NAME:PORT of one with all ports",
     )
     flow.add_argument(
-        "--node", action="append", default=[], metavar="NAME", help="lb1 or 'lb*'; repeatable"
+        "--node", action="append", default=[], metavar="NAME", help="lb1, 'lb*' or @r2; repeatable"
     )
     flow.add_argument("-o", "--output", choices=("table", "json"), default="table")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from console.cli.grammar.words import Verbs, add_at, add_verb, positive, seconds
+from console.cli.grammar.words import Verbs, add_at, add_labels, add_verb, positive, seconds
 
 TABLES = ("table", "wide", "json", "jsonl", "csv", "yaml", "name")
 LISTED = ("node", "vip", "real", "each", "drop", "cpu", "peer", "check", "op")
@@ -27,6 +27,7 @@ def _add_status(verbs: Verbs) -> None:
     status.add_argument(
         "object", nargs="?", metavar="OBJECT", help="only of this node, VIP or real"
     )
+    add_labels(status)
     add_at(status)
     status.add_argument("--short", action="store_true", help="one line")
     status.add_argument("-o", "--output", choices=("table", "json"), default="table")
@@ -57,9 +58,14 @@ def _add_top(verbs: Verbs) -> None:
 
 
 def _add_selectors(verb: argparse.ArgumentParser) -> None:
+    add_labels(verb)
     verb.add_argument("--vip", metavar="NAME", help="of this VIP only")
     verb.add_argument(
-        "--node", action="append", default=[], metavar="NAME", help="lb1 or 'lb*'; repeatable"
+        "--node",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="lb1, 'lb*' or @r2; repeatable",
     )
     verb.add_argument(
         "--state", action="append", default=[], metavar="STATE", help="up, drain, down, split, ..."

@@ -97,6 +97,14 @@ def add_at(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def add_labels(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "-l", "--selector", action="append", default=[], dest="labels", metavar="SELECTOR",
+        help="by labels: rack=r2, tier!=web, 'rack in (r1,r2)', canary, '!canary'; commas: all of "
+        "them",
+    )  # fmt: skip
+
+
 def patience(text: str) -> float:
     """A duration, or 0."""
     return 0.0 if text == "0" else duration(text)

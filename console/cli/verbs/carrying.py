@@ -85,6 +85,7 @@ def carry_out(
                 _terms(arguments),
                 part.go_on,
                 part.others,
+                steers=uuid.uuid4().hex[:12],
             )
             return rolling.roll(session, start, arguments)
         done = _apply(session, wanted, planned, arguments, operation)

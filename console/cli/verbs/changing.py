@@ -12,7 +12,9 @@ from console.cli.verbs import carrying
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model import objects
-from console.model.objects import Object
+from console.model.objects import Kind, Object
+from console.model.selectors import selector
+from console.planning.chosen import chosen
 from console.planning.wish import Target, Wish, wish
 from console.views import selecting
 from shared.messages import Action, Batch, Drain
@@ -20,6 +22,7 @@ from shared.messages import Action, Batch, Drain
 
 def change(session: Session, arguments: Namespace) -> int:
     """Exit codes as in `console.exits`.  Raises VerbError and ObjectError."""
+    check(arguments)
     session.look()
     wanted, targets = wished(session, arguments)
     return carrying.carry_out(session, wanted, arguments, targets)
@@ -27,16 +30,50 @@ def change(session: Session, arguments: Namespace) -> int:
 
 def wished(session: Session, arguments: Namespace) -> tuple[Wish, list[Object]]:
     """After a look at the agents.  Raises VerbError and ObjectError."""
-    targets = [
-        objects.parse(text, session.agents, kinds=("real", "vip", "node"))
-        for text in arguments.object
-    ]
+    targets = _targets(session, arguments)
     weight = _weight(session, targets, arguments) if arguments.verb == "weight" else 0
     wanted = wish(arguments.verb, [_target(session, t, arguments.node) for t in targets], weight)
     if getattr(arguments, "deadline", None):
         orders = tuple(o._replace(action=_by(o.action, arguments)) for o in wanted.orders)
         wanted = wanted._replace(orders=orders)
     return wanted, targets
+
+
+KINDS: tuple[Kind, ...] = ("real", "vip", "node")
+
+
+def check(arguments: Namespace) -> None:
+    """What does not go together, before any agent is asked.  Raises VerbError."""
+    given = arguments.object
+    kinds = _kinds(given)
+    if not given and not arguments.labels:
+        raise VerbError(
+            f"{arguments.verb}: of what? real/ADDRESS[@VIP], vip/NAME, node/NAME, or -l SELECTOR"
+        )
+    if not arguments.labels:
+        if arguments.vip:
+            raise VerbError(f"--vip {arguments.vip}: goes with -l; else write real/ADDRESS@VIP")
+        return
+    if len(given) > 1 or not kinds:
+        raise VerbError(f"{given[-1]}: with -l comes real, vip or node, or nothing; no names")
+    if arguments.vip and "real" not in kinds:
+        raise VerbError(f"--vip {arguments.vip}: is of reals, not of a {kinds[0]}")
+    selector(arguments.labels)
+
+
+def _kinds(given: Sequence[str]) -> tuple[Kind, ...]:
+    """That may be meant by labels."""
+    return tuple(kind for kind in KINDS if not given or kind == given[0])
+
+
+def _targets(session: Session, arguments: Namespace) -> list[Object]:
+    """By name, or by labels; never both, and never all of them."""
+    if not arguments.labels:
+        return [objects.parse(text, session.agents, kinds=KINDS) for text in arguments.object]
+    among = selecting.nodes(session.agents, arguments.node)
+    kinds: tuple[Kind, ...] = ("real",) if arguments.vip else _kinds(arguments.object)
+    wanted = selector(arguments.labels)
+    return chosen(among, wanted, kinds, vip=arguments.vip, absent=session.absent())
 
 
 def _weight(session: Session, targets: Sequence[Object], arguments: Namespace) -> int:

@@ -9,7 +9,10 @@ from console.cli.verbs import carrying
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model import objects
+from console.model.objects import Object
+from console.model.selectors import selector
 from console.planning import plan
+from console.planning.chosen import chosen
 from console.planning.plan import Answered
 from console.planning.wish import Order, Wish
 from shared.messages import Action, Confirm, Reload, Rollback
@@ -26,11 +29,24 @@ def wished(session: Session, arguments: Namespace) -> Wish:
     rollback = arguments.verb == "rollback"
     action: Action = Rollback(arguments.generation) if rollback else Reload()
     names = arguments.object if isinstance(arguments.object, list) else [arguments.object]
+    labels = getattr(arguments, "labels", [])
+    if labels and names:
+        raise VerbError(f"{names[0]}: names of nodes, or -l; not both")
+    if labels:
+        absent = session.absent()
+        targets = chosen(session.agents, selector(labels), ("node",), absent=absent)
+        return _wish_of(session, arguments.verb, targets, action)
+    if not names:
+        raise VerbError(f"{arguments.verb}: of which nodes? NODE..., or -l SELECTOR")
     return _wish(session, arguments.verb, names, action)
 
 
 def _wish(session: Session, verb: str, names: list[str], action: Action) -> Wish:
     targets = [objects.parse(name, session.agents, kinds=("node",)) for name in names]
+    return _wish_of(session, verb, targets, action)
+
+
+def _wish_of(session: Session, verb: str, targets: list[Object], action: Action) -> Wish:
     orders = tuple(
         Order(agent.address, agent.name, action)
         for target in targets
@@ -38,7 +54,9 @@ def _wish(session: Session, verb: str, names: list[str], action: Action) -> Wish
     )
     said = tuple(map(str, targets))
     number = f" {action.generation}" if isinstance(action, Rollback) and action.generation else ""
-    return Wish(verb, f"{verb} {', '.join(said)}", said, orders, (f"{verb} {said[0]}{number}",))
+    return Wish(
+        verb, f"{verb} {', '.join(said)}", said, orders, (f"{verb} {' '.join(said)}{number}",)
+    )
 
 
 def confirm(session: Session, arguments: Namespace) -> int:

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from console import format as fmt
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
+from console.model import labels
+from console.model.selectors import Selector, selector
+from console.model.store import Agent
 from console.views import lists, selecting
 from console.views.columns import Column
 from console.views.lists import KINDS, Kind
@@ -17,7 +20,9 @@ from console.views.selecting import Selection
 from console.views.written import HOME, items_as, now_text, table
 from shared.messages import Replay
 
-FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event"})
+FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event", "label"})
+OF_NODES = ("drop", "cpu", "peer")
+"""Lists of things that have no labels: those of their nodes count."""
 WITHOUT = ("60s",)
 """A history needs a minute of watching, and says nothing to a screen reader or a log."""
 
@@ -30,7 +35,7 @@ def get(session: Session, arguments: Namespace) -> int:
     _check(arguments)
     _look(session, arguments, rates=arguments.rates or arguments.output == "wide" or watched)
     _repeated(session, arguments, wide=arguments.output == "wide")
-    return _code(session)
+    return _code(session, arguments)
 
 
 def top(session: Session, arguments: Namespace) -> int:
@@ -40,7 +45,7 @@ def top(session: Session, arguments: Namespace) -> int:
     arguments.sort = arguments.sort or kind.busiest
     _look(session, arguments, rates=True)
     _repeated(session, arguments, wide=True)
-    return _code(session)
+    return _code(session, arguments)
 
 
 def _look(session: Session, arguments: Namespace, *, rates: bool) -> None:
@@ -73,7 +78,11 @@ def _repeated(session: Session, arguments: Namespace, *, wide: bool) -> None:
 def _text(session: Session, arguments: Namespace, *, wide: bool) -> str:
     now, kind = time.monotonic(), KINDS[arguments.kind]
     agents = selecting.nodes(session.agents, arguments.node)
-    found = selecting.select(kind.rows(agents, now), kind, _selection(arguments))
+    wanted = _selection(arguments)
+    if arguments.kind in OF_NODES and wanted.labels:
+        agents = selecting.labelled(agents, wanted.labels)
+        wanted = wanted._replace(labels=Selector())
+    found = selecting.select(kind.rows(agents, now), kind, wanted)
     found = found[: arguments.number] if arguments.number else found
     match arguments.output:
         case "name":
@@ -88,7 +97,9 @@ def _text(session: Session, arguments: Namespace, *, wide: bool) -> str:
     made = [kind.item(row) for row in found]
     if arguments.kind == "node":
         made = lists.with_flow_tables(made, found, agents, now)
-    return items_as(made, arguments.output, kind=kind.name, missing=session.absent(), at=now_text())
+    silent = _silent(session, arguments)
+    missing = [*session.absent(), *(agent.address for agent in silent)]
+    return items_as(made, arguments.output, kind=kind.name, missing=missing, at=now_text())
 
 
 def _selection(arguments: Namespace) -> Selection:
@@ -98,6 +109,7 @@ def _selection(arguments: Namespace) -> Selection:
         fields=tuple(arguments.field),
         sort=arguments.sort,
         reverse=arguments.reverse,
+        labels=selector(arguments.labels),
     )
 
 
@@ -107,17 +119,27 @@ def _columns(kind: Kind, wanted: str, *, wide: bool) -> Sequence[Column[object]]
     return [c for c in kind.columns if (wide or not c.wide) and c.title not in WITHOUT]
 
 
-def _code(session: Session) -> int:
+def _code(session: Session, arguments: Namespace) -> int:
     absent = session.absent()
-    if not absent:
-        return Exit.DONE
-    session.say(f"remora: no answer from {', '.join(absent)}: not in this list")
-    return Exit.PARTIAL
+    if absent:
+        session.say(f"remora: no answer from {', '.join(absent)}: not in this list")
+    silent = [agent.name for agent in _silent(session, arguments)]
+    if silent:
+        session.say(f"remora: {labels.unlabelled(silent)}: not judged by -l")
+    return Exit.PARTIAL if absent or silent else Exit.DONE
+
+
+def _silent(session: Session, arguments: Namespace) -> list[Agent]:
+    """Who says no labels where those are asked for: whether its things are meant is not known."""
+    return labels.silent_of_labels(session.agents) if arguments.labels else []
 
 
 def _check(arguments: Namespace) -> None:
     """Raises VerbError for what does not go together, before any agent is asked."""
     if arguments.columns and arguments.output not in ("table", "wide"):
         raise VerbError(f"--columns is of tables, not of -o {arguments.output}")
+    if arguments.kind == "op" and arguments.labels:
+        raise VerbError("-l: operations have no labels; -l is of nodes, VIPs and reals")
+    selector(arguments.labels)
     if arguments.watch is None and arguments.count:
         raise VerbError("--count is of --watch")

@@ -51,7 +51,11 @@ def _hold(session: Session, each: Underway) -> int:
 
 def _resume(session: Session, each: Underway, arguments: Namespace) -> int:
     if not each.held:
-        raise VerbError(f"op/{each.operation} is not held: it goes on already", Exit.CONFLICT)
+        by = f"{each.steered_by} steers it" if each.steered_by else "it goes on already"
+        raise VerbError(
+            f"op/{each.operation} is not held: {by}; remora op hold {each.operation} stops it",
+            Exit.CONFLICT,
+        )
     wanted = going_on(each)
     usual = of_terms(each.terms) or Staging("1")
     for name, text in zip(("canary", "soak", "batch", "stop_on"), usual.words, strict=True):

@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,11 @@ from console.cli.verbs import carrying, changing, desiring, enforcing, telling
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model import objects
-from console.planning import desired, plan
+from console.planning import desired, plan, plan_file
 from console.planning.plan import Answered
-from console.planning.wish import Order, Wish
-from console.views.items import API_VERSION, listing
+from console.planning.wish import Wish
+from console.views.items import listing
 from console.views.written import now_text
-from shared.messages import Action, Answer, Change
 
 LIFE = 60.0
 """Seconds in which a plan may be applied."""
@@ -35,8 +33,10 @@ LIFE = 60.0
 
 def make(session: Session, arguments: Namespace) -> int:
     """Exit 0 when it could be applied, else as the verb itself.  Raises VerbError."""
-    session.look()
     of_nodes = arguments.verb in ("reload", "rollback")
+    if not of_nodes:
+        changing.check(arguments)
+    session.look()
     wanted = enforcing.wished(session, arguments) if of_nodes else (
         changing.wished(session, arguments)[0]
     )  # fmt: skip
@@ -56,7 +56,7 @@ def _written(wanted: Wish, planned: list[Answered], arguments: Namespace) -> dic
     items = [{**telling.item(each), "action": actions[each.address]} for each in planned]
     silent = [each.address for each in planned if each.answer is None]
     return {
-        **listing("Plan", items, at=now_text(), missing=silent),
+        **listing(plan_file.KIND, items, at=now_text(), missing=silent),
         "expiresAt": datetime.fromtimestamp(time.time() + LIFE, UTC).isoformat(timespec="seconds"),
         "verb": wanted.verb,
         "objects": list(wanted.objects),
@@ -78,25 +78,25 @@ def apply(session: Session, arguments: Namespace) -> int:
         raise VerbError(
             f"{arguments.file}: a plan is carried out as it was made; plan anew with that"
         )
-    wanted, planned, found = _read(arguments.file, text)
-    left = datetime.fromisoformat(found["expiresAt"]).timestamp() - time.time()
+    found = plan_file.read(text, arguments.file)
+    left = found.expires_at.timestamp() - time.time()
     if left <= 0:
         raise VerbError(
             f"{arguments.file}: its time was over {-left:.0f} s ago: plan again", Exit.CONFLICT
         )
+    planned = [item.answered for item in found.items]
     known = set(session.store.agents)
     strange = [each.node for each in planned if each.address not in known]
     if strange:
         raise VerbError(f"{arguments.file}: {strange[0]} is no agent of this context")
     session.look()
-    arguments.verb = wanted.verb
-    arguments.allow, arguments.reason = found["allow"], arguments.reason or found["reason"]
-    arguments.expires, arguments.confirm = found["expires_s"], found["confirm_s"]
+    arguments.verb = found.verb
+    arguments.allow, arguments.reason = found.allow, arguments.reason or found.reason
+    arguments.expires, arguments.confirm = found.expires, found.confirm
     targets = [
-        objects.parse(name, session.agents, kinds=("real", "vip", "node"))
-        for name in wanted.objects
+        objects.parse(name, session.agents, kinds=("real", "vip", "node")) for name in found.objects
     ]
-    return carrying.carry_out(session, wanted, arguments, targets, planned=planned)
+    return carrying.carry_out(session, found.wish, arguments, targets, planned=planned)
 
 
 def _text(file: str) -> str:
@@ -113,39 +113,6 @@ def _is_plan(text: str) -> bool:
     """JSON that does not say that it is another thing."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return not isinstance(found, dict) or found.get("kind") != desired.KIND
-
-
-def _read(file: str, text: str) -> tuple[Wish, list[Answered], Mapping[str, Any]]:
-    """Raises VerbError."""
-    found = json.loads(text)
-    said = (found.get("apiVersion"), found.get("kind")) if isinstance(found, dict) else found
-    if said != (API_VERSION, "Plan"):
-        raise VerbError(f"{file}: not a plan of this version: make one with remora plan -o json")
-    try:
-        orders = tuple(
-            Order(each["address"], each["node"], msgspec.convert(each["action"], Action))
-            for each in found["items"]
-        )
-        planned = [_answered(each) for each in found["items"]]
-        wanted = Wish(found["verb"], "", tuple(found["objects"]), orders, tuple(found["asCli"]))
-        return wanted, planned, found
-    except (KeyError, TypeError, msgspec.ValidationError) as error:
-        raise VerbError(f"{file}: a damaged plan: {error}") from error
-
-
-def _answered(item: Mapping[str, Any]) -> Answered:
-    if item["revision"] is None:
-        return Answered(item["address"], item["node"], None)
-    answer = Answer(
-        id="",
-        node=item["node"],
-        status=item["result"],
-        revision=item["revision"],
-        guard=item["guard"] or "",
-        error=item["error"] or "",
-        changes=msgspec.convert(item["changes"], tuple[Change, ...]),
-    )
-    return Answered(item["address"], item["node"], answer)

@@ -89,6 +89,8 @@ def _told(session: Session, rollout: Rollout, start: Start, arguments: Namespace
     telling.as_json(session, done, arguments)
     if rollout.said and session.quiet:
         session.say(f"remora: op/{start.operation}: {rollout.said}")
+    if rollout.taken:
+        return Exit.CONFLICT
     if rollout.phase is Phase.HELD:
         session.say(_how_to_go_on(start))
         return Exit.PARTIAL

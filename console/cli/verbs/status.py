@@ -6,14 +6,19 @@ from __future__ import annotations
 import json
 import time
 from argparse import Namespace
+from collections.abc import Sequence
+from typing import TypeVar
 
 from console.cli.verbs.session import Session
-from console.exits import Exit
-from console.model import objects, rows
+from console.exits import Exit, VerbError
+from console.model import labels, objects, rows
+from console.model.selectors import Selector, selector
 from console.views import items, tables
+from console.views.columns import labels_match
 from console.views.problems import Problem, problems
 from console.views.written import now_text, table
 
+R = TypeVar("R")
 AGAIN = 1.0
 """Seconds between two looks with --wait-for."""
 
@@ -31,7 +36,10 @@ def status(session: Session, arguments: Namespace) -> int:
     elif arguments.short:
         session.write(_short(session, found))
     else:
-        session.write(_long(session, found, time.monotonic()))
+        session.write(_long(session, found, time.monotonic(), selector(arguments.labels)))
+    if arguments.labels and (unknown := _unknown(session)):
+        session.say(f"remora: {', '.join(unknown)}: whether -l means it is not known")
+        return Exit.FAILED
     if found and arguments.wait_for:
         session.say(f"remora: not {arguments.wait_for} after {arguments.timeout:.0f} s")
         return Exit.TIMED_OUT
@@ -41,10 +49,35 @@ def status(session: Session, arguments: Namespace) -> int:
 def _look(session: Session, arguments: Namespace) -> list[Problem]:
     session.look()
     found = problems(session.agents, time.monotonic())
+    if arguments.labels:
+        if arguments.object:
+            raise VerbError(f"{arguments.object}: an object, or -l; not both")
+        meant = _labelled(session, arguments)
+        return [problem for problem in found if problem.subject in meant]
     if not arguments.object:
         return list(found)
     target = objects.parse(arguments.object, session.agents, kinds=("node", "vip", "real"))
     return [problem for problem in found if _about(problem, target)]
+
+
+def _labelled(session: Session, arguments: Namespace) -> frozenset[str]:
+    """Names of the objects that are meant.  Raises VerbError when none is."""
+    now, wanted = time.monotonic(), selector(arguments.labels)
+    agents = session.agents
+    nodes = {f"node/{row.name}": row for row in rows.nodes(agents, now)}
+    vips = {row.key: row for row in rows.vips(agents, now)}
+    reals = {row.key: row for row in rows.reals(agents, now)}
+    named = (*nodes.items(), *vips.items(), *reals.items())
+    meant = frozenset(name for name, row in named if labels_match(row, wanted))
+    if not meant:
+        raise VerbError(f"nothing matches -l '{wanted}'")
+    return meant
+
+
+def _unknown(session: Session) -> list[str]:
+    """Nodes that do not answer, or do not say their labels."""
+    absent, silent = session.absent(), labels.silent_of_labels(session.agents)
+    return [a.name for a in session.agents if a.address in absent or a in silent]
 
 
 def _about(problem: Problem, target: objects.Object) -> bool:
@@ -65,7 +98,7 @@ def _short(session: Session, found: list[Problem]) -> str:
     return _summary(session) + worst + more
 
 
-def _long(session: Session, found: list[Problem], now: float) -> str:
+def _long(session: Session, found: list[Problem], now: float, wanted: Selector) -> str:
     nodes = [c for c in tables.NODES if not c.wide]
     vips = [c for c in tables.VIPS if not c.wide and c.title != "AGE"]
     paint = session.paint
@@ -77,10 +110,14 @@ def _long(session: Session, found: list[Problem], now: float) -> str:
             for p in found
         ),
         "",
-        table(rows.nodes(session.agents, now), nodes, paint=paint),
+        table(_meant(rows.nodes(session.agents, now), wanted), nodes, paint=paint),
     ]
-    vip_rows = rows.vips(session.agents, now)
+    vip_rows = _meant(rows.vips(session.agents, now), wanted)
     return "\n".join([*parts, "", table(vip_rows, vips, paint=paint)] if vip_rows else parts)
+
+
+def _meant(found: Sequence[R], wanted: Selector) -> list[R]:
+    return [row for row in found if labels_match(row, wanted)]
 
 
 def _json(session: Session, found: list[Problem]) -> str:

@@ -16,7 +16,13 @@ from shared.messages import Answer
 
 
 def show(session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace) -> None:
+    if planned and len(plan.done_before(planned)) == len(planned):
+        return  # nothing is planned: what became of it then is said instead
     headings = [f"plan: {line}" for line in wanted.lines]
+    if getattr(arguments, "labels", None):
+        count = len(wanted.objects)
+        said = f"{count} object{'' if count == 1 else 's'}: {', '.join(arguments.labels)}"
+        headings.append(f"  {'selected':<11} {said}")
     text = "\n".join([*headings, *(f"  {label:<11} {line}" for label, line in plan.lines(planned))])
     if arguments.output == "json":
         session.tell(text)

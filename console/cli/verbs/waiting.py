@@ -16,7 +16,7 @@ from typing import NamedTuple
 from console.cli.verbs.session import Session
 from console.exits import Exit
 from console.model.objects import Object
-from console.model.rows import may_have_more
+from console.model.states import may_have_more
 from console.model.store import Agent
 from shared.messages import RealRow
 

@@ -33,7 +33,7 @@ from shared.messages import Look, Replay
 SIGNS = ("● ", "◐ ", "○ ", "▲ ", "✕ ", "· ", "? ")
 LINES, EVENTS = 500, 20
 """Events that are looked at, and shown at once."""
-FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event"})
+FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event", "label"})
 Rows = tuple[Sequence[Any], Sequence[Column[Any]]]
 
 

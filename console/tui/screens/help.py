@@ -10,9 +10,13 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
-from console.tui.keys import KEYS, SHORT, Key
+from console.tui.keys import GO, KEYS, LOOK, MOVE, PLACE, PLAN, SHORT, TIME, Key
 from console.tui.widgets.painted import Painted
 from console.views.cells import Cell, TextLine, line
+
+SHORT_HALF, HALF = 37, 64
+WIDE = 2 * HALF
+"""Columns of all groups side by side."""
 
 
 class HelpScreen(ModalScreen[None]):
@@ -36,7 +40,9 @@ class HelpScreen(ModalScreen[None]):
             yield Painted(id="help_lines")
 
     def on_mount(self) -> None:
-        lines = help_lines(self._keys)
+        wide = self.app.size.width >= WIDE + 4
+        self.set_class(wide, "wide")
+        lines = side_by_side(self._keys) if wide else help_lines(self._keys)
         page = self.query_one("#help_lines", Painted)
         page.styles.height = len(lines)
         page.paint(lines)
@@ -46,18 +52,34 @@ class HelpScreen(ModalScreen[None]):
 
 
 def help_lines(keys: tuple[Key, ...]) -> list[TextLine]:
-    short = [key for key in keys if key.group in SHORT]
-    lines = [
-        (*_entry(one, 30), *_entry(other, 0)) for one, other in zip_longest(short[::2], short[1::2])
-    ]
-    lines += [_entry(key, 0) for key in keys if key not in short]
+    """Group after group; those of short texts in two columns."""
+    lines: list[TextLine] = []
+    for group in (GO, PLACE, MOVE, LOOK, TIME, PLAN):
+        entries = _entries(keys, group)
+        if group in SHORT:
+            entries = _beside(entries[::2], entries[1::2], SHORT_HALF)
+        lines += [line(f" {group}", "dim"), *entries]
+    return lines
+
+
+def side_by_side(keys: tuple[Key, ...]) -> list[TextLine]:
+    """All of it at once, for a wide screen."""
+    left, right = (
+        [one for group in groups for one in [line(f" {group}", "dim"), *_entries(keys, group), ()]]
+        for groups in ((GO, PLACE, MOVE), (LOOK, TIME, PLAN))
+    )
+    return _beside(left, right[:-1], HALF)
+
+
+def _entries(keys: tuple[Key, ...], group: str) -> list[TextLine]:
     return [
-        *lines,
-        line(" upper case opens a plan (A first); only its button sends", "dim"),
+        (Cell(f" {key.shown:<6}", "strong"), Cell(key.help)) for key in keys if key.group == group
     ]
 
 
-def _entry(key: Key | None, width: int) -> TextLine:
-    if key is None:
-        return ()
-    return (Cell(f" {key.shown:<6}", "strong"), Cell(key.help.ljust(width)))
+def _beside(left: list[TextLine], right: list[TextLine], width: int) -> list[TextLine]:
+    """`width`: columns of the left ones."""
+    return [
+        (*one, Cell(" " * (width - sum(len(cell.text) for cell in one))), *other)
+        for one, other in zip_longest(left, right, fillvalue=())
+    ]

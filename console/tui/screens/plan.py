@@ -110,7 +110,6 @@ class PlanDialog(ModalScreen[None]):
         field = self.query_one("#confirm", Input)
         letter = event.character if event.is_printable and event.character != " " else None
         if letter and isinstance(self.focused, Button) and self.proposal.wanted:
-            event.stop()
             field.focus()
             field.insert_text_at_cursor(letter)
 

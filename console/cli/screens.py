@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs that take the terminal: `console` and `replay`.  The only ones that import Textual."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from console.cli.who import who
+from console.exits import Exit, VerbError
+from console.settings import Settings
+
+
+def console(settings: Settings, arguments: Namespace) -> int:
+    _terminal("remora status, remora get, remora events")
+    from console.tui.app import run  # textual: 200 ms
+
+    render = getattr(arguments, "render_after", None) or arguments.render
+    return run(_looking(settings, arguments), who(), render)
+
+
+def replay(arguments: Namespace) -> int:
+    _terminal("remora status --from FILE, remora get KIND --from FILE")
+    from console.model.moment import moment
+    from console.tui import replaying
+    from console.wire.playback import opened
+
+    at = moment(arguments.at, opened(Path(arguments.file)).last) if arguments.at else None
+    return replaying.run(Path(arguments.file), at, arguments.speed, arguments.render)
+
+
+def _looking(settings: Settings, arguments: Namespace) -> Settings:
+    """What was said on the command line goes before the file."""
+    look = settings.appearance
+    if arguments.ascii:
+        look = look._replace(ascii="on")
+    if arguments.theme:
+        look = look._replace(theme=arguments.theme)
+    return settings._replace(appearance=look, max_age=arguments.max_age)
+
+
+def _terminal(otherwise: str) -> None:
+    """Raises VerbError when there is none."""
+    if os.environ.get("TERM", "dumb") in ("dumb", "") or not sys.stdout.isatty():
+        raise VerbError(
+            "the console needs a terminal (TERM is dumb or output is no terminal): "
+            f"use {otherwise}",
+            Exit.USAGE,
+        )

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`-l` in the verbs, against fake agents on real sockets: what is listed, what is sent, what is
+refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console.cli import main as cli
+from console.exits import Exit
+from shared.messages import Batch, Drain, Reload, Undrain, Weight
+from shared.model import Admin, Health
+from tests.tui.fake_agent import FakeAgent
+from tests.tui.recorded import REALS, Fleet
+
+Capture = pytest.CaptureFixture[str]
+Pair = tuple[FakeAgent, FakeAgent]
+RACKS = {REALS[0]: {"rack": "r2"}, REALS[1]: {"rack": "r1"}, REALS[2]: {"rack": "r2"}}
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Pair]:
+    with (
+        FakeAgent(tmp_path / "lb1", _fleet("lb1", "r1")) as one,
+        FakeAgent(tmp_path / "lb2", _fleet("lb2", "r2")) as other,
+    ):
+        yield one, other
+
+
+def _fleet(name: str, rack: str) -> Fleet:
+    vips = {"web": {"tier": "web"}, "dns": {"tier": "infra"}}
+    return Fleet(name, labels={"rack": rack}, vip_labels=vips, real_labels=dict(RACKS))
+
+
+def remora(*words: str, agents: tuple[FakeAgent, ...], more: tuple[str, ...] = ()) -> int:
+    return cli.main([*(w for agent in agents for w in ("-a", agent.address)), *more, *words])
+
+
+# ---- lists
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("node", "-l", "rack=r2"), ["node/lb2"]),
+        (("node", "-l", "rack in (r1,r2)"), ["node/lb1", "node/lb2"]),
+        (("node", "--node", "@r2"), ["node/lb2"]),
+        (("vip", "-l", "tier!=web"), ["vip/dns"]),
+        (("real", "-l", "rack=r2", "--vip", "web"), ["real/10.3.1.2@web", "real/10.3.3.2@web"]),
+        (("each", "-l", "rack=r1", "--vip", "web", "--node", "@r2"), ["real/10.3.2.2@web/lb2"]),
+        (("check", "-l", "rack=r1", "-l", "!canary", "--vip", "dns"), ["real/10.3.2.2@dns"]),
+        (("peer", "-l", "rack=r2"), ["peer/lb2/10.2.1.1"]),
+    ],
+)
+def test_what_is_listed(
+    two: Pair, capsys: Capture, words: tuple[str, ...], names: list[str]
+) -> None:
+    assert remora("get", *words, "-o", "name", agents=two) == Exit.DONE
+    assert capsys.readouterr().out.split() == names
+
+
+def test_labels_are_in_wide_and_in_json(two: Pair, capsys: Capture) -> None:
+    assert remora("get", "real", "--vip", "web", "-o", "wide", agents=two) == Exit.DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[-1] == "LABELS"
+    assert [line.split()[-1] for line in lines[1:]] == ["rack=r2", "rack=r1", "rack=r2"]
+    assert remora("get", "node", "-o", "json", agents=two) == Exit.DONE
+    found = json.loads(capsys.readouterr().out)["items"]
+    assert [(each["labels"], each["labels_differ"]) for each in found] == [
+        ({"rack": "r1"}, []),
+        ({"rack": "r2"}, []),
+    ]
+
+
+def test_an_older_agent_is_said_to_be_left_out(two: Pair, tmp_path: Path, capsys: Capture) -> None:
+    with FakeAgent(tmp_path / "old", Fleet("old")) as older:
+        agents = (*two, older)
+        assert remora("get", "node", "-l", "rack", "-o", "json", agents=agents) == Exit.PARTIAL
+        said = capsys.readouterr()
+        assert "old does not say its labels (an older agent): not judged by -l" in said.err
+        assert json.loads(said.out)["missing"] == [older.address]
+        assert remora("get", "node", "-o", "json", agents=agents) == Exit.DONE
+        assert json.loads(capsys.readouterr().out)["items"][2]["labels"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("get", "real", "-l", "rack=r9"), "nothing matches -l 'rack=r9'"),
+        (("get", "peer", "-l", "rack=r9"), "nothing matches -l 'rack=r9'"),
+        (("get", "op", "-l", "rack=r1"), "operations have no labels"),
+        (("get", "real", "-l", "rack=="), "nothing matches"),
+        (("get", "real", "-l", "rack=r1,"), "after 'rack=r1,' must come a key"),
+        (("status", "-l", "rack=r9"), "nothing matches -l 'rack=r9'"),
+        (("status", "node/lb1", "-l", "rack=r1"), "an object, or -l; not both"),
+        (("drain",), "drain: of what?"),
+        (("drain", "-l", "rack=r1", "--yes"), "ambiguous: 2 reals, 1 node; write real or node"),
+        (("drain", "real/10.3.1.2", "-l", "rack=r1"), "with -l comes real, vip or node"),
+        (("drain", "real", "-l", "rack=r9", "--yes"), "matches no real"),
+        (("drain", "real", "-l", "rakc=r1", "--yes"), "has a label rakc; there is rack, tier"),
+        (("drain", "node", "-l", "rack=r1", "--vip", "web"), "is of reals, not of a node"),
+        (("drain", "real/10.3.1.2", "--vip", "web"), "goes with -l; else write real/ADDRESS@VIP"),
+        (("reload", "lb1", "-l", "rack=r1"), "names of nodes, or -l; not both"),
+    ],
+)
+def test_what_is_refused(two: Pair, capsys: Capture, words: tuple[str, ...], said: str) -> None:
+    assert remora(*words, agents=two) == Exit.USAGE
+    assert said in capsys.readouterr().err
+    assert not two[0].changes
+    assert not two[1].changes
+
+
+def test_what_cannot_be_meant_is_said_before_any_agent_is_asked(capsys: Capture) -> None:
+    for words in (("drain",), ("drain", "-l", "rack="), ("plan", "drain", "real", "-l", "a b")):
+        code = cli.main(["-a", "/nowhere", "--connect-timeout", "0.1", *words])
+        asked = code == Exit.NO_AGENT
+        assert asked is (words[-1] == "rack="), capsys.readouterr().err
+
+
+def test_the_health_of_a_rack(two: Pair, capsys: Capture) -> None:
+    two[0].fleet.health["web", REALS[1]] = two[1].fleet.health["web", REALS[1]] = Health.DOWN
+    assert remora("status", "-l", "rack=r2", agents=two) == Exit.DONE
+    out = capsys.readouterr().out
+    assert "lb2" in out
+    assert "lb1" not in out
+    assert remora("status", "-l", "rack=r1", "--short", agents=two) == Exit.FAILED
+    assert "real/10.3.2.2@web" in capsys.readouterr().out
+
+
+# ---- changes
+
+
+def test_a_rack_is_drained_as_one_change_of_what_is_listed(two: Pair, capsys: Capture) -> None:
+    """Every object is named before anything is sent; a node gets all of it as one command, so that
+    its guards judge all of it."""
+    words = ("drain", "real", "-l", "rack=r2", "--reason", "INC-7", "--yes")
+    assert remora(*words, agents=two) == Exit.DONE
+    out = capsys.readouterr().out
+    meant = [f"real/{r}@{v}" for v in ("web", "dns") for r in (REALS[0], REALS[2])]
+    assert f"plan: drain {' '.join(meant)}\n" in out
+    assert "selected    4 objects: rack=r2\n" in out
+    for agent in two:
+        planned, sent = agent.changes
+        assert planned.dry_run
+        assert sent.action == Batch(
+            tuple(Drain(r, v) for v in ("web", "dns") for r in (REALS[0], REALS[2]))
+        )
+        assert agent.fleet.admin == {
+            (v, r): Admin.DRAINING for v in ("web", "dns") for r in (REALS[0], REALS[2])
+        }
+    assert remora("undrain", "-l", "rack=r2", "real", "--yes", agents=two) == Exit.DONE
+    assert not any(agent.fleet.admin for agent in two)
+
+
+def test_of_one_vip_on_one_place(two: Pair) -> None:
+    words = ("drain", "real", "-l", "rack=r2", "--vip", "web", "--node", "@r2", "--yes")
+    assert remora(*words, agents=two) == Exit.DONE
+    assert not two[0].changes
+    assert two[1].fleet.admin == {("web", r): Admin.DRAINING for r in (REALS[0], REALS[2])}
+
+
+def test_nodes_by_label(two: Pair) -> None:
+    assert remora("drain", "node", "-l", "rack=r2", "--yes", agents=two) == Exit.DONE
+    assert [agent.fleet.node_admin for agent in two] == [Admin.ENABLED, Admin.DRAINING]
+    assert remora("reload", "-l", "rack=r1", "--yes", agents=two) == Exit.DONE
+    assert [type(c.action) for c in two[0].changes] == [Reload]
+    assert not [c for c in two[1].changes if isinstance(c.action, Reload)]
+
+
+def test_weights_by_label(two: Pair) -> None:
+    words = ("weight", "-l", "rack=r1", "--vip", "web", "50%", "--yes")
+    assert remora(*words, agents=two) == Exit.DONE
+    assert two[0].changes[-1].action == Weight(REALS[1], 50, "web")
+
+
+def test_a_plan_by_label_names_what_it_means(two: Pair, capsys: Capture) -> None:
+    words = ("plan", "undrain", "real", "-l", "rack=r1", "-o", "json")
+    two[0].fleet.admin["web", REALS[1]] = Admin.DRAINING
+    assert remora(*words, agents=two) == Exit.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert found["objects"] == ["real/10.3.2.2@web", "real/10.3.2.2@dns"]
+    assert two[0].changes[-1].action == Batch((Undrain(REALS[1], "web"), Undrain(REALS[1], "dns")))
+
+
+def test_a_guard_s_refusal_refuses_all_of_it(two: Pair, capsys: Capture) -> None:
+    two[1].guard = "last-healthy"
+    assert remora("drain", "real", "-l", "rack=r2", "--yes", agents=two) == Exit.REFUSED
+    assert "last-healthy" in capsys.readouterr().err
+    assert not any(agent.fleet.admin for agent in two)
+
+
+def test_nothing_is_guessed_of_a_node_that_says_no_labels(
+    two: Pair, tmp_path: Path, capsys: Capture
+) -> None:
+    """K2: not a node that is older, nor one of which nobody knows; others can be chosen."""
+    with FakeAgent(tmp_path / "old", Fleet("old")) as older:
+        agents = (*two, older)
+        assert remora("drain", "real", "-l", "rack=r2", "--yes", agents=agents) == Exit.USAGE
+        assert "old does not say its labels" in capsys.readouterr().err
+        assert not any(agent.changes for agent in agents)
+        words = ("drain", "real", "-l", "rack=r2", "--node", "lb*", "--yes")
+        assert remora(*words, agents=agents) == Exit.DONE
+        assert not older.changes
+    dead = ("-a", str(tmp_path / "dead"), "--connect-timeout", "0.3")
+    assert remora("drain", "node", "-l", "rack=r2", "--yes", agents=two, more=dead) == Exit.USAGE
+    assert "no answer from dead" in capsys.readouterr().err
+    assert two[1].fleet.node_admin is Admin.ENABLED
+
+
+def test_nodes_that_disagree_about_a_real_are_not_overruled(two: Pair, capsys: Capture) -> None:
+    two[1].fleet.real_labels[REALS[0]] = {"rack": "r9"}
+    assert remora("drain", "real", "-l", "rack=r2", "--yes", agents=two) == Exit.USAGE
+    assert "disagree about the labels of real/10.3.1.2@web: rack=r2|r9" in capsys.readouterr().err
+    assert not any(agent.changes for agent in two)
