@@ -42,7 +42,7 @@ def counted(state: NodeState, fact: Counted, now: float) -> list[Effect]:
             flows = live[real.number.real_num]
             if flows != real.live_flows:
                 real.live_flows = flows
-                vip.flows_touched += 1
+                vip.numbers_touched += 1
             if real.emptying is not None:
                 effects += _watch(state, vip, real, fact, now)
                 vip.touched += 1

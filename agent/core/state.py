@@ -134,8 +134,8 @@ class VipState(Struct):
 
     touched: int = 0
     """As the node's, of what only this VIP heard..."""
-    flows_touched: int = 0
-    """...and of its reals' live flows alone."""
+    numbers_touched: int = 0
+    """...and of its reals' live flows and how long their checks took alone."""
     _slots: tuple[object, list[maglev.Address], list[int]] | None = None
     """(`shares` and reals that it was made of, slots of each real)."""
 

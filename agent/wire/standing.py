@@ -43,7 +43,7 @@ class Standing(NamedTuple):
     """A VIP and its reals, apart from what the data plane counts."""
 
     touched: tuple[int, int, int]
-    """The node's, the VIP's and its flows' when they were looked at last."""
+    """The node's, the VIP's and its numbers' when they were looked at last."""
     said: tuple[object, ...]
     """Everything that the rest follows from: of the reals..."""
     said_of_vip: tuple[object, ...]
@@ -72,7 +72,7 @@ class Standings:
         deadlines = _deadlines(state)
         before, self._of = self._of, {}
         for name, vip in state.vips.items():
-            touched = state.touched, vip.touched, vip.flows_touched
+            touched = state.touched, vip.touched, vip.numbers_touched
             kept = before.get(name)
             if kept is None or kept.touched != touched:
                 announced = vip.listed.address in state.announced
@@ -166,8 +166,9 @@ def _looked_at(
 ) -> Standing:
     reals = vip.reals.values()
     live_flows = [real.live_flows for real in reals]
+    check_ms = [real.check_ms for real in reals]
     if kept is not None and kept.touched[:2] == touched[:2]:
-        return kept._replace(touched=touched, live_flows=live_flows)
+        return kept._replace(touched=touched, live_flows=live_flows, check_ms=check_ms)
     said, said_of_vip = _said(vip, deadlines), (announced, *_OF_VIP(vip))
     if kept is None or kept.said != said:
         kept = _stand(vip, said, said_of_vip, deadlines, announced=announced)
@@ -177,9 +178,7 @@ def _looked_at(
             announced=announced,
             row=encoded([_vip_row(vip, kept.reals_up, announced=announced)]),
         )
-    return kept._replace(
-        touched=touched, live_flows=live_flows, check_ms=[real.check_ms for real in reals]
-    )
+    return kept._replace(touched=touched, live_flows=live_flows, check_ms=check_ms)
 
 
 def _said(vip: VipState, deadlines: dict[tuple[str, str], Deadline]) -> tuple[object, ...]:
