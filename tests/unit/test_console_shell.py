@@ -217,6 +217,23 @@ def test_the_scripts_are_what_the_shell_reads(shell: str, capsys: Capture) -> No
     assert checked.returncode == 0, checked.stderr
 
 
+LABELLED = {"label": ["rack=r1", "rack=r2", "tier=web"], "real": ["real/10.3.1.2@web"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (["get", "real", "-l", ""], ["rack", "tier", "rack=r1", "rack=r2", "tier=web"]),
+        (["drain", "real", "-l", "rack="], ["rack=r1", "rack=r2"]),
+        (["drain", "real", "-l", "rack=r2,"], ["rack=r2,tier", "rack=r2,tier=web"]),
+        (["drain", "real", "--selector", "rack=r2,t"], ["rack=r2,tier", "rack=r2,tier=web"]),
+        (["drain", "-l", "rack=r2", "re"], ["real/10.3.1.2@web", "real"]),
+    ],
+)
+def test_labels_are_completed_from_those_in_use(given: list[str], found: list[str]) -> None:
+    assert sorted(completion.words(top.parser(), given, LABELLED)) == sorted(found)
+
+
 def test_bash_completes_names_with_colons(tmp_path: Path) -> None:
     """The whole way: bash asks, the script cuts what readline takes for separate words."""
     keep = {"XDG_RUNTIME_DIR": str(tmp_path)}
