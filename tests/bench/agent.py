@@ -5,7 +5,9 @@
 per real and minute) succeed; nothing sends traffic.  At 10 Hz nobody reads, then a reader
 subscribes to everything, and then the same with next to no checks (one an hour): what lies between
 is theirs, most of it the kernel's connect() on both ends of one machine.  The floor is a Python
-process of the same interpreter that has imported the same libraries and sleeps.
+process of the same interpreter that has imported the same libraries and sleeps.  Resident memory is
+given by kind of mapping for the floor, for a process that has imported what `remora-agent run`
+does, and for the agent.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.bench import node
 from tests.fabric import enclosure
@@ -31,10 +34,9 @@ SECONDS, WARM = 20.0, 5.0
 INTERVAL, NEVER = 60.0, 3600.0
 """Seconds between two checks of a real.  After its first one each has its own place in the interval
 (agent/checks/prober.py), so that any SECONDS see as many as any others."""
-FLOOR = (
-    "import asyncio, numpy, msgspec.msgpack, signal, zmq.asyncio; "
-    "print(1, flush=True); signal.pause()"
-)
+WAITING = "; import signal; print(1, flush=True); signal.pause()"
+FLOOR = "import asyncio, numpy, msgspec.msgpack, zmq.asyncio"
+IMPORTED = "import agent.cli.main, agent.runtime"
 
 
 READER = (
@@ -43,21 +45,19 @@ READER = (
 )
 
 
-def figures() -> dict[str, float]:
+def figures() -> dict[str, Any]:
     """Inside the enclosure: seconds, percent of a core, MiB."""
     place = enclosure.directory()
     assert place is not None
     _network()
     listener = socket.create_server(("0.0.0.0", 80), backlog=4096)
     threading.Thread(target=_accept, args=(listener,), daemon=True).start()
-    floor = subprocess.Popen([sys.executable, "-c", FLOOR], stdout=subprocess.PIPE)
-    assert floor.stdout is not None
-    floor.stdout.readline()
-    found: dict[str, float] = {"vips": VIPS, "reals": VIPS * REALS}
+    found: dict[str, Any] = {"vips": VIPS, "reals": VIPS * REALS}
     with _agent(place, hz=1) as (agent, ready, settled):
         found |= {"ready_s": ready, "all_rings_settled_s": settled}
         found["cpu_percent_1hz"] = _percent(agent)
         found["rss_mib"] = round(node.rss(agent), 1)
+        found["rss_mib_of"] = node.memory(agent)
     with _agent(place, hz=10) as (agent, _, _):
         found["cpu_percent_10hz"] = _percent(agent)
         with _reader(place):
@@ -65,11 +65,25 @@ def figures() -> dict[str, float]:
         found["rss_mib_10hz"] = round(node.rss(agent), 1)
     with _agent(place, hz=10, interval=NEVER) as (agent, _, _), _reader(place):
         found["cpu_percent_10hz_all_read_unchecked"] = _percent(agent)
-    found["rss_mib_floor"] = round(node.rss(floor.pid), 1)
+    for name, imports in (("floor", FLOOR), ("imported", IMPORTED)):
+        with _waiting(imports) as pid:
+            found[f"rss_mib_{name}"] = round(node.rss(pid), 1)
+            found[f"rss_mib_{name}_of"] = node.memory(pid)
     found["rss_ratio"] = round(found["rss_mib"] / found["rss_mib_floor"], 2)
-    floor.kill()
-    floor.communicate()
     return found
+
+
+@contextmanager
+def _waiting(imports: str) -> Iterator[int]:
+    """A process that has imported so much."""
+    process = subprocess.Popen([sys.executable, "-c", imports + WAITING], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @contextmanager
