@@ -12,7 +12,6 @@ and environment, nothing else.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,12 +91,7 @@ def contexts(
     """All contexts of the config file, in its order; without any, what the file says outside of
     them.  Raises SettingsError."""
     path = config_path(config, environment)
-    try:
-        table = tomllib.loads(path.read_text()) if _is_there(path) else {}
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; give an existing file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not TOML: {error}") from error
+    table = _table(path) if _is_there(path) else {}
     chosen = context or environment.get("REMORA_CONTEXT", "") or table.get("context", "")
     known = table.get("contexts", {})
     names = list(known) if isinstance(known, dict) and known else [""]
@@ -126,14 +120,19 @@ def _checked(agents: Sequence[str], trust: Trust) -> list[str]:
     return [f"ipc://{a}" if a.startswith("/") else a for a in agents]
 
 
-def _read(path: Path, context: str) -> Settings:
+def _table(path: Path) -> dict[str, Any]:
+    import tomllib  # 2 ms, for those who have a file
+
     try:
-        table = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; give an existing file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
-    table, context = _in_context(path, table, context)
+
+
+def _read(path: Path, context: str) -> Settings:
+    table, context = _in_context(path, _table(path), context)
     unknown = sorted(set(table) - set(KEYS))
     if unknown:
         raise SettingsError(f"{path}: {unknown[0]}: unknown key; there are {', '.join(KEYS)}")

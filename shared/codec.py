@@ -105,13 +105,19 @@ def _of_two(
 
 _ODD = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xca[\x7f\xff][\x80-\xff]", re.DOTALL)
 """How a float begins that is infinite or no number; the bytes of a packet may look so, too."""
+_ODD_AT_FIRST = (b"\xcb\x7f", b"\xcb\xff", b"\xca\x7f", b"\xca\xff")
+"""Looking for these takes a tenth of the time, and hardly a payload has one."""
 
 
 def _finite(read: Callable[[bytes], T]) -> Callable[[bytes], T]:
     """Refuses numbers of which no time, age or rate can be made."""
 
     def checked(payload: bytes) -> T:
-        if _ODD.search(payload) and _has_odd(msgpack.unpackb(payload)):
+        if (
+            any(map(payload.__contains__, _ODD_AT_FIRST))
+            and _ODD.search(payload)
+            and _has_odd(msgpack.unpackb(payload))
+        ):
             raise ValueError("a number is infinite, or none at all")
         return read(payload)
 

@@ -8,8 +8,8 @@ is a label there is one here.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
+from weakref import WeakValueDictionary
 
 MOST = 32
 """Labels of one object."""
@@ -29,10 +29,10 @@ class LabelError(ValueError):
 class Labels(Mapping[str, str]):
     """The labels of one object: checked, and a value like a number (it can be a key itself).
 
-    Thousands of reals share a few of them, so their texts are kept once.  Raises LabelError.
+    Raises LabelError.
     """
 
-    __slots__ = ("_of",)
+    __slots__ = ("__weakref__", "_of")
 
     def __init__(self, labels: Mapping[str, str] | None = None) -> None:
         found = dict(labels or {})
@@ -43,7 +43,7 @@ class Labels(Mapping[str, str]):
             if not isinstance(value, str):
                 raise LabelError(f"key {key!r}: expected a text in quotes, got {value!r}")
             checked_value(key, value)
-        self._of = {sys.intern(key): sys.intern(found[key]) for key in sorted(found)}
+        self._of = {key: found[key] for key in sorted(found)}
 
     def __getitem__(self, key: str) -> str:
         return self._of[key]
@@ -67,6 +67,13 @@ class Labels(Mapping[str, str]):
 
 
 NO_LABELS = Labels()
+_KNOWN: WeakValueDictionary[tuple[tuple[str, str], ...], Labels] = WeakValueDictionary()
+
+
+def known(labels: Mapping[str, str]) -> Labels:
+    """The same, once: thousands of reals share a few of them.  Raises LabelError."""
+    made = Labels(labels)
+    return _KNOWN.setdefault(tuple(made.items()), made) if made else NO_LABELS
 
 
 def written(labels: Mapping[str, str]) -> str:

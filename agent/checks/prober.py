@@ -3,8 +3,8 @@
 
 What is asked, and how, is in probe.py and its neighbours; here is when.  No check waits for
 another: each has a task and time-out of its own while it is under way, and only programs (exec)
-take turns, before their time begins to count.  Between two checks a target is a timer: a task that
-sleeps is four times as large, and there may be thousands.
+take turns, before their time begins to count.  Between two checks a target is an entry in a
+timetable: a task that sleeps is many times as large, and there may be thousands.
 
 Silence is a verdict on the real only if we listened.  When this process got no processor time
 while a check was under way, its time-out says nothing: it is not told, and asked again soon.  Nor
@@ -22,10 +22,10 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from contextvars import copy_context
 
 from agent.boundary import Probed
 from agent.checks.probe import probe
+from agent.checks.timetable import Timetable
 from agent.config.check_table import Check
 from agent.core import health
 from agent.dataplane.tunnel import Tunnel
@@ -48,20 +48,19 @@ COMPLAIN_EVERY = 10.0
 class Watch:
     """A target that is asked again and again."""
 
-    __slots__ = ("asking", "due", "streak", "task", "timer")
+    __slots__ = ("asking", "due", "hurried", "streak", "task")
 
     def __init__(self, asking: Asking) -> None:
         self.asking = asking
         self.streak = health.Streak()
         self.due = 0.0
         """Of the next check, monotonic seconds."""
-        self.timer: asyncio.TimerHandle | None = None
+        self.hurried = True
+        """The next check is not where it would be among all: it was asked sooner."""
         self.task: asyncio.Task[None] | None = None
         """The check that is under way."""
 
     def end(self) -> None:
-        if self.timer:
-            self.timer.cancel()
         if self.task:
             self.task.cancel()
 
@@ -73,44 +72,54 @@ class Prober:
         self._tell = tell
         self._tunnel = tunnel
         self._watches: dict[Asking, Watch] = {}
-        self._context = copy_context()
-        """One for all timers: each would copy its own."""
-        self._begin = self._start
-        """Bound once, for all timers."""
+        self._timetable = Timetable(self._start)
         self._programs = asyncio.Semaphore(PROGRAMS_AT_ONCE)
-        self._heart: asyncio.Task[None] | None = None
+        self._under_way = 0
+        """Checks."""
+        self._heart: asyncio.TimerHandle | None = None
+        """Beats while checks are under way."""
         self._beat = 0.0
         self._stalled = -1.0
         """When this process was last late."""
         self._untold: Counter[str] = Counter()
         """Results that say nothing, by why."""
+        self._complained = time.monotonic()
 
     def declare(self, checks: frozenset[Asking]) -> None:
         """Run these and no others; those that run already go on undisturbed."""
-        for asking in self._watches.keys() - checks:
+        gone = self._watches.keys() - checks
+        for asking in gone:
             self._watches.pop(asking).end()
+        if gone:
+            self._timetable.keep(lambda watch: self._watches.get(watch.asking) is watch)
         new = checks - self._watches.keys()
         window = max(FIRST_ROUND, len(new) / STARTS_PER_SECOND)
         for asking in new:
             self._watches[asking] = watch = Watch(asking)
             self._wait(watch, _first(asking, window))
-        if self._watches and self._heart is None:
-            self._heart = asyncio.create_task(self._watch_ourselves())
 
     def close(self) -> None:
         self.declare(frozenset())
-        if self._heart:
-            self._heart.cancel()
 
     def _wait(self, watch: Watch, seconds: float) -> None:
         """Then ask.  Counted from when it was due: what is late now is not late for ever."""
         now = time.monotonic()
         watch.due = max((watch.due or now) + seconds, now)
-        loop = asyncio.get_running_loop()  # whose clock is the monotonic one
-        watch.timer = loop.call_at(watch.due, self._begin, watch, context=self._context)
+        self._timetable.put(watch.due, watch)
 
     def _start(self, watch: Watch) -> None:
-        watch.timer, watch.task = None, asyncio.create_task(self._ask(watch))
+        self._under_way += 1
+        if self._heart is None:
+            self._beat = time.monotonic()
+            self._live_on()
+        watch.task = asyncio.create_task(self._ask(watch))
+        watch.task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way -= 1
+        if not self._under_way and self._heart:
+            self._heart.cancel()
+            self._heart = None
 
     async def _ask(self, watch: Watch) -> None:
         check = watch.asking.check
@@ -123,10 +132,20 @@ class Prober:
         else:
             self._tell(result)
             watch.streak = watch.streak.after(ok=result.ok)
-            deciding = watch.streak.deciding(check.rise, check.fall)
-            pause = check.quick if deciding else check.interval
+            pause = self.pause(watch)
+        self._complain()
         watch.task = None
         self._wait(watch, pause * (1 + check.jitter * random.uniform(-1, 1)))
+
+    def pause(self, watch: Watch) -> float:
+        """Seconds until the next check.  After a hurry, and the first round is one, each goes to
+        its own place in the interval: else all that hurried together would come together again,
+        round after round."""
+        check = watch.asking.check
+        hurried, watch.hurried = watch.hurried, watch.streak.deciding(check.rise, check.fall)
+        if watch.hurried:
+            return check.quick
+        return check.interval * (_phase(watch.asking) if hurried else 1)
 
     def _turn(self, check: Check) -> AbstractAsyncContextManager[object]:
         return self._programs if check.kind == "exec" else nullcontext()
@@ -142,24 +161,28 @@ class Prober:
         """Whether we were without the processor since then, or are only just back."""
         return self._stalled >= started or time.monotonic() - self._beat > HEARTBEAT + STALL
 
-    async def _watch_ourselves(self) -> None:
-        complained = time.monotonic()
-        while True:
-            self._beat = time.monotonic()
-            await asyncio.sleep(HEARTBEAT)
-            now = time.monotonic()
-            if now - self._beat > HEARTBEAT + STALL:
-                self._stalled = now
-            if self._untold and now - complained > COMPLAIN_EVERY:
-                for why, times in self._untold.items():
-                    log.warning("checks: %d results not counted: %s", times, why)
-                self._untold.clear()
-                complained = now
+    def _live_on(self) -> None:
+        now = time.monotonic()
+        if now - self._beat > HEARTBEAT + STALL:
+            self._stalled = now
+        self._beat = now
+        self._heart = asyncio.get_running_loop().call_later(HEARTBEAT, self._live_on)
+
+    def _complain(self) -> None:
+        now = time.monotonic()
+        if self._untold and now - self._complained > COMPLAIN_EVERY:
+            for why, times in self._untold.items():
+                log.warning("checks: %d results not counted: %s", times, why)
+            self._untold.clear()
+            self._complained = now
 
 
 def _first(asking: Asking, window: float) -> float:
-    """Seconds until the first check.  Spread by name, so that reals do not beat in step.  The first
-    round is short, so that a fresh node serves soon, but not so short that checks wait for each
-    other."""
-    phase = zlib.crc32(str(asking.target).encode()) / 2**32
-    return phase * min(asking.check.interval, window)
+    """Seconds until the first check.  The first round is short, so that a fresh node serves soon,
+    but not so short that checks wait for each other."""
+    return _phase(asking) * min(asking.check.interval, window)
+
+
+def _phase(asking: Asking) -> float:
+    """0 to 1, by name: reals do not beat in step."""
+    return zlib.crc32(str(asking.target).encode()) / 2**32

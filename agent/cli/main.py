@@ -16,6 +16,7 @@ from pathlib import Path
 
 from agent.cli import change, conformance, ending, fleet, preflight, simulate, verb
 from agent.config import file as config
+from agent.config.tree import Config
 from shared.version import VERSION
 
 EPILOG = """\
@@ -75,7 +76,21 @@ def _check(options: argparse.Namespace) -> int:
         f"{options.config}: ok: node {listed.node.name}, {len(listed.vips)} VIPs, {reals} reals, "
         f"{len(listed.bgp.peers) if listed.bgp else 0} BGP peers"
     )
+    if said := _labels(listed):
+        print(f"labels: {said}")
     return 0
+
+
+def _labels(listed: Config) -> str:
+    """The node's, and of how many VIPs and reals which keys; empty: there are none."""
+    reals = [real for vip in listed.vips for real in vip.reals]
+    found = [f"node {listed.node.labels}"] if listed.node.labels else []
+    for name, group in (("VIPs", listed.vips), ("reals", reals)):
+        labelled = [each.labels for each in group if each.labels]
+        keys = sorted({key for labels in labelled for key in labels})
+        if labelled:
+            found.append(f"{', '.join(keys)} on {len(labelled)} of {len(group)} {name}")
+    return "; ".join(found)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from agent.config.drain_table import DrainTable
 from agent.config.tables import Address, Table
 from agent.config.tree import Config, Metrics, Node, QuicCid, Real, Telemetry, Vip, Wire
 from agent.core.guard import Limits
-from shared.labels import Labels
+from shared.labels import Labels, known
 
 
 class ConfigError(ValueError):
@@ -68,7 +68,7 @@ def _typed(kind: type, value: object) -> object:
         return _address(kind, value)
     if not isinstance(value, dict):
         raise ValueError('Expected a table such as { rack = "r2" }')  # noqa: TRY004  # as msgspec
-    return Labels(value)
+    return known(value)
 
 
 def _address(kind: type, value: object) -> object:

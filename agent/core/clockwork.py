@@ -39,9 +39,13 @@ def counted(state: NodeState, fact: Counted, now: float) -> list[Effect]:
     live = fact.live_flows.tolist()  # one step from numpy to Python for all
     for vip in state.vips.values():
         for real in vip.reals.values():
-            real.live_flows = live[real.number.real_num]
+            flows = live[real.number.real_num]
+            if flows != real.live_flows:
+                real.live_flows = flows
+                vip.numbers_touched += 1
             if real.emptying is not None:
                 effects += _watch(state, vip, real, fact, now)
+                vip.touched += 1
     if fact.packets is not None:
         _note_rates(state, fact, now)
     return effects

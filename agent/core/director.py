@@ -78,7 +78,7 @@ class Director:
 
     def take(self, facts: Sequence[Fact], now: float) -> list[Effect]:
         """Everything to do about a batch of facts.  Simultaneous changes are one ring rebuild."""
-        if not all(isinstance(fact, Probed) for fact in facts):  # those touch their VIP only
+        if not all(isinstance(fact, Probed | Counted) for fact in facts):  # those touch single VIPs
             self.state.touched += 1
         self._answering.begin_batch()
         ahead, after = self._on_all(facts, now)

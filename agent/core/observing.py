@@ -46,9 +46,12 @@ class Observing:
         real = vip.reals.get(fact.target.real) if vip else None
         if vip is None or real is None:
             return []
-        vip.touched += 1
-        was = real.verdict.health
+        was, before = real.verdict.health, (real.verdict, real.check)
         _judge(vip, real, fact, now)
+        if (real.verdict, real.check) == before:
+            vip.numbers_touched += 1  # nearly always
+        else:
+            vip.touched += 1
         if fact.ok:
             self._listen(vip, real, fact, now)
         if real.verdict.health is was:
@@ -142,6 +145,8 @@ class Observing:
                 now=now,
                 passed=passed,
             )
+            if was or vip.pressure.on:
+                vip.touched += 1
             if vip.pressure.on is not was:
                 known = float(packets[vip.vip_num]) - rate
                 vip.pressure = vip.pressure._replace(known=max(0.0, known))

@@ -133,7 +133,9 @@ class VipState(Struct):
     """Whether `all_down` was in force when the ring was last looked at."""
 
     touched: int = 0
-    """As the node's, of what only this VIP heard."""
+    """As the node's, of what only this VIP heard..."""
+    numbers_touched: int = 0
+    """...and of its reals' live flows and how long their checks took alone."""
     _slots: tuple[object, list[maglev.Address], list[int]] | None = None
     """(`shares` and reals that it was made of, slots of each real)."""
 
@@ -282,8 +284,12 @@ class NodeState(Struct):
 
     def emptying(self) -> list[int]:
         """Numbers of the reals that drain."""
-        reals = (real for vip in self.vips.values() for real in vip.reals.values())
-        return [real.number.real_num for real in reals if real.emptying is not None]
+        return [
+            real.number.real_num
+            for vip in self.vips.values()
+            for real in vip.reals.values()
+            if real.emptying is not None
+        ]
 
     def checks(self) -> frozenset[Asking]:
         """Every check that should be running: a disabled real is left alone."""

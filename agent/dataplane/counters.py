@@ -58,6 +58,11 @@ class Counters:
         than the NIC has queues, or none online."""
         return int(np.count_nonzero(self._totals["rx_packets"])) or self._cpus
 
+    def received(self) -> list[int]:
+        """Packets by CPU; each is counted behind all else that it did."""
+        packets: list[int] = self._totals["rx_packets"].tolist()
+        return packets
+
     def begin_vip(self, vip_num: int) -> None:
         """The number's next VIP begins at 0; number 0 keeps what is gone, so that sums go on."""
         totals = self._vips.view(np.uint64).reshape(self._cpus, abi.MAX_VIPS, -1)

@@ -9,7 +9,7 @@ F9).
 from __future__ import annotations
 
 import ctypes as c
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,22 +36,22 @@ class Silence(NamedTuple):
 class Census(NamedTuple):
     live: NDArray[np.int64]
     """By real_num: seen within the idle time, not closing, of the real's current generation."""
-    occupied: int
-    """Entries that hold a flow, live or not."""
+    occupied: tuple[int, ...]
+    """Entries that hold a flow, live or not, of each part."""
     silence: Mapping[int, Silence]
     """Of the reals that were asked for and have live flows, by real_num."""
 
 
 def census(
     fd: int,
-    entries: int,
+    parts: Sequence[range],
     reals: NDArray[Any],
     idle: NDArray[np.uint32],
     jiffies: int,
     *,
     watched: Collection[int] = (),
 ) -> Census:
-    """Count the `entries` flow entries behind map `fd`; `reals`: struct lb_real by real_num.
+    """Count the flow entries in these parts of map `fd`; `reals`: struct lb_real by real_num.
 
     `idle`: jiffies of silence after which a real's flow is over, by real_num; `jiffies`: now;
     `watched`: real_nums whose flows' silence is wanted.
@@ -59,16 +59,15 @@ def census(
     size = c.sizeof(abi.Flow)
     expected = _expected(reals)
     now, limit = np.uint32(jiffies + _MARGIN & 0xFFFFFFFF), idle + np.uint32(_MARGIN)
-    live, occupied = np.zeros(abi.MAX_REALS, np.int64), 0
+    live, occupied = np.zeros(abi.MAX_REALS, np.int64), [0] * len(parts)
     silence = _Silences(watched)
-    for first in range(0, entries, _PIECE):
-        count = min(_PIECE, entries - first)
+    for part, first, count in _pieces(parts):
         words = window(fd, first * size, count * size).view(np.uint32).reshape(count, 4)
         seen = words[:, 2].copy()
         held = int(np.count_nonzero(seen))
         if held == 0:
             continue
-        occupied += held
+        occupied[part] += held
         whose = words[:, 3].copy()  # real_num | generation << 16 | state << 24
         real_num = whose & (abi.MAX_REALS - 1)
         # closing is the last of the states
@@ -78,7 +77,14 @@ def census(
         if watched:
             silence.note(real_num[counts], (now - seen)[counts])
     live[0] = 0  # the entries that do not count
-    return Census(live, occupied, silence.found())
+    return Census(live, tuple(occupied), silence.found())
+
+
+def _pieces(parts: Sequence[range]) -> Iterator[tuple[int, int, int]]:
+    """(which part, first entry, how many)"""
+    for part, entries in enumerate(parts):
+        for first in entries[::_PIECE]:
+            yield part, first, min(_PIECE, entries.stop - first)
 
 
 class Stored(NamedTuple):

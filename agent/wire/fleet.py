@@ -67,15 +67,14 @@ class _Simulated:
         self._labels_due = 0.0
         self.missed = 0
 
-    async def publish(self, second: float) -> None:
+    def publish(self, second: float) -> None:
         self.sequence += 1
-        for message in self._made(second, self.door.wanted):
-            await self.door.publisher.send_multipart(telemetry_frames(message))
-
+        made = self._made(second, self.door.wanted)
+        self.door.publish([telemetry_frames(message) for message in made])
         if self._labels_due <= second and "label" in self.door.wanted:
             self._labels_due = second + LABELS_EVERY
             labels = self.invented.labels(second, self.sequence)
-            await self.door.publisher.send_multipart(telemetry_frames(labels))
+            self.door.publish([telemetry_frames(labels)])
 
     def _made(self, second: float, topics: frozenset[str]) -> list[Snapshot]:
         return self.invented.snapshots(second, time.time(), self.sequence, topics)
@@ -114,6 +113,8 @@ async def run(plan: Plan) -> None:
     context = doors.Context()
     context.set(zmq.MAX_SOCKETS, SOCKETS_EACH * plan.agents + 64)
     agents = _opened(plan, context)
+    for agent in agents:
+        agent.door.follow()
     log.warning("SIMULATED agents=%d first=%s", plan.agents, plan.address(0))
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -122,10 +123,11 @@ async def run(plan: Plan) -> None:
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(_publish(agents, plan.hz, started))]
         running += [tasks.create_task(a.answer(started)) for a in agents]
-        running += [tasks.create_task(a.door.take_subscriptions()) for a in agents]
         await stopped.wait()
         for task in running:
             task.cancel()
+    for agent in agents:
+        agent.door.close()
     context.destroy(linger=0)
 
 
@@ -159,7 +161,7 @@ async def _publish(agents: list[_Simulated], hz: float, started: float) -> None:
         await asyncio.sleep(TICK)
         now = time.monotonic() - started
         for n in range(int(done * hz * len(agents)), int(now * hz * len(agents))):
-            await agents[n % len(agents)].publish(now)
+            agents[n % len(agents)].publish(now)
         done = now
 
 

@@ -55,7 +55,7 @@ class Server:
         """Messages on the command sockets that did not pass the gate, or were none."""
         self._given: dict[str, Given] = {}
         """Commands that are not answered yet."""
-        self._tasks: dict[doors.Door, list[asyncio.Task[None]]] = {}
+        self._tasks: dict[doors.Door, asyncio.Task[None]] = {}
         self._context = doors.Context()
         self._open(doors.local(self._context, run_dir))
         self._remote = RemoteDoor(self._context, self._open, self._shut)
@@ -67,13 +67,12 @@ class Server:
     # ---- doors
 
     def _open(self, door: doors.Door) -> None:
-        self._tasks[door] = [
-            _running(self._listen(door), "commands"),
-            _running(door.take_subscriptions(), "subscriptions"),
-        ]
+        self._tasks[door] = _running(self._listen(door), "commands")
+        door.follow()
 
     def _shut(self, door: doors.Door) -> None:
-        for task in self._tasks.pop(door, ()):  # shut by close() meanwhile
+        task = self._tasks.pop(door, None)
+        if task is not None:  # else shut by close() meanwhile
             task.cancel()
         door.close()
 
@@ -89,19 +88,16 @@ class Server:
         """Topics that somebody subscribed to since the start."""
         return frozenset().union(*(door.wanted for door in self._tasks))
 
-    async def publish(self, *messages: Telemetry) -> list[list[bytes]]:
+    def publish(self, *messages: Telemetry) -> list[list[bytes]]:
         """Returns what was sent: the frames of each message."""
         sent = [telemetry_frames(message) for message in messages]
-        await self.send(sent)
+        self.send(sent)
         return sent
 
-    async def send(self, messages: Sequence[list[bytes]]) -> None:
+    def send(self, messages: Sequence[list[bytes]]) -> None:
         """Publish what is encoded already: the frames of each message."""
-        for frames in messages:
-            for door in tuple(self._tasks):
-                with contextlib.suppress(zmq.ZMQError):  # shut meanwhile
-                    # Without a copy: half a megabyte ten times a second is mostly page faults.
-                    await door.publisher.send_multipart(frames, copy=False)
+        for door in self._tasks:
+            door.publish(messages)
 
     async def reply(self, sender: bytes, answer: Answer) -> None:
         """`sender` as in Asked.  Written down first; nobody waits for an answer any more: fine."""

@@ -7,7 +7,7 @@ What is said of VIPs and reals apart from counters is worked out in agent/wire/s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from agent.config.tree import Wire
 from agent.core import rollouts
 from agent.core.pending import Due
-from agent.core.state import NodeState, VipState
+from agent.core.state import NodeState
 from agent.dataplane import abi
 from agent.wire import labelling
+from agent.wire.form import Head
 from agent.wire.pace import EVERY
-from agent.wire.standing import Standing, Standings
+from agent.wire.standing import RealForm, Standing, Standings, VipForm
 from shared.codec import telemetry_frames, telemetry_of
 from shared.messages import (
     Counters,
@@ -34,15 +35,13 @@ from shared.messages import (
     PendingRow,
     ProgramTotals,
     Snapshot,
-    VipRow,
-    VipSnapshot,
 )
 from shared.model import is_loopback
 from shared.reasons import REASONS
 
 Totals = NDArray[Any]
-Head = dict[str, Any]
-"""The keywords that every message takes."""
+Total = Callable[[str], int]
+"""A field's name -> its sum over the CPUs."""
 PACKETS, BYTES, FLOWS, DROPS = range(4)
 """Columns of the per-VIP and per-real totals."""
 
@@ -91,6 +90,7 @@ class Snapshots:
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self._standings = Standings()
+        self._vips, self._reals = VipForm(), RealForm()
         self._digested: tuple[object, str] = (None, "")
         self._labels = labelling.Digest()
 
@@ -102,23 +102,23 @@ class Snapshots:
         topics: Container[str],
     ) -> list[list[bytes]]:
         """The frames of one complete snapshot of each of these topics."""
-        heads = {topic: self._head(state, reading, sequences[topic]) for topic in EVERY}
-        standings = self._standings.of(state)
-        counted = reading.vips[[v.vip_num for v in state.vips.values()]].tolist()
-        announced = [v.listed.address in state.announced for v in state.vips.values()]
-        vips = tuple(map(_vip, standings, state.vips.values(), counted, announced))
-        make: dict[str, Callable[[], list[bytes]]] = {
-            "node": lambda: telemetry_frames(self._node(state, vips, reading, heads["node"])),
-            "vip": lambda: telemetry_frames(VipSnapshot(vips=vips, **heads["vip"])),
-            "real": lambda: self._standings.frames(standings, reading.reals, heads["real"]),
-            "cpu": lambda: telemetry_frames(_cpu(reading, heads["cpu"])),
-            "flowtable": lambda: telemetry_frames(_flowtable(reading, heads["flowtable"])),
-            "drop": lambda: telemetry_frames(_drop(reading, heads["drop"])),
-            "label": lambda: telemetry_frames(
-                labelling.snapshot(state.listed, self._head(state, reading, sequences["label"]))
+        standings, total = self._standings.of(state), _sums(reading.totals)
+        make: dict[str, Callable[[Head], list[bytes]]] = {
+            "node": lambda head: telemetry_frames(
+                self._node(state, standings, reading, total, head)
             ),
+            "vip": lambda head: self._vips.frames(standings, reading.vips, head),
+            "real": lambda head: self._reals.frames(standings, reading.reals, head),
+            "cpu": lambda head: telemetry_frames(_cpu(reading, head)),
+            "flowtable": lambda head: telemetry_frames(_flowtable(reading, total, head)),
+            "drop": lambda head: telemetry_frames(_drop(reading, total, head)),
+            "label": lambda head: telemetry_frames(labelling.snapshot(state.listed, head)),
         }
-        return [made() for topic, made in make.items() if topic in topics]
+        return [
+            made(self._head(state, reading, sequences[topic]))
+            for topic, made in make.items()
+            if topic in topics
+        ]
 
     def _head(self, state: NodeState, reading: Reading, sequence: int) -> Head:
         return {
@@ -129,13 +129,18 @@ class Snapshots:
         }
 
     def _node(
-        self, state: NodeState, vips: tuple[VipRow, ...], reading: Reading, head: Head
+        self,
+        state: NodeState,
+        standings: tuple[Standing, ...],
+        reading: Reading,
+        total: Total,
+        head: Head,
     ) -> NodeSnapshot:
         rings = [vip.ring_digest for vip in state.vips.values()], list(state.vips)
         if self._digested[0] != rings:
             self._digested = rings, ring_digest(state)
         digests = {"digest": self._digested[1], "labels": self._labels.of(state.listed)}
-        return _node(state, vips, reading, self._origin, head, **digests)
+        return _node(state, standings, reading, self._origin, head, total=total, **digests)
 
 
 def snapshots(
@@ -152,8 +157,8 @@ def ring_digest(state: NodeState) -> str:
     return hashlib.blake2b(repr(rings).encode(), digest_size=6).hexdigest()
 
 
-def _sums(totals: Totals) -> Callable[[str], int]:
-    """A field's name -> its sum over the CPUs; all of them in one step (every field is 64 bits)."""
+def _sums(totals: Totals) -> Total:
+    """All of them in one step (every field is 64 bits)."""
     words = totals.view(np.uint64).reshape(len(totals), -1).sum(axis=0).tolist()
     return lambda name: int(words[_WORD[name]])
 
@@ -163,15 +168,15 @@ _WORD = {name: where[1] // 8 for name, where in (np.dtype(abi.Totals).fields or 
 
 def _node(
     state: NodeState,
-    vips: tuple[VipRow, ...],
+    standings: tuple[Standing, ...],
     reading: Reading,
     origin: Origin,
     head: Head,
     *,
+    total: Total,
     digest: str,
     labels: str,
 ) -> NodeSnapshot:
-    total = _sums(reading.totals)
     node = state.listed.node
     return NodeSnapshot(
         **head,
@@ -194,10 +199,10 @@ def _node(
         flow_misses=sum(total(f"flow_miss_{cause}") for cause in ("syn", "udp", "other")),
         # Of VIPs that are gone, too (number 0).  The misses are not all: a VIP may store no flows.
         new_flows=int(reading.vips[:, FLOWS].sum()),
-        vips=len(vips),
-        vips_announced=sum(vip.announced for vip in vips),
-        reals=sum(vip.reals for vip in vips),
-        reals_up=sum(vip.reals_up for vip in vips),
+        vips=len(standings),
+        vips_announced=sum([one.announced for one in standings]),
+        reals=sum([len(one.real_nums) for one in standings]),
+        reals_up=sum([one.reals_up for one in standings]),
         live_flows=reading.live,
         peers=tuple(
             Peer(address, peer.asn, peer.state, peer.since, peer.detail, peer.error, peer.failed)
@@ -234,32 +239,6 @@ def _insecure(wire: Wire | None) -> bool:
     return wire is not None and not wire.keyed and not is_loopback(wire.host)
 
 
-def _vip(standing: Standing, vip: VipState, counted: Sequence[int], announced: bool) -> VipRow:
-    packets, octets, flows, drops = counted
-    return VipRow(
-        name=vip.listed.name,
-        address=standing.where,
-        port=vip.listed.port,
-        protocol=vip.listed.protocol,
-        packets=packets,
-        bytes=octets,
-        new_flows=flows,
-        drops=drops,
-        reals=len(vip.reals),
-        reals_up=standing.reals_up,
-        quorum=vip.listed.leaves_below,
-        announced=announced,
-        ring_digest=vip.ring_digest,
-        ring_changes=vip.ring_changes,
-        flow_table=vip.listed.flow_table,
-        pressure=vip.pressure.on,
-        pressure_seconds=vip.pressure.seconds,
-        ailing=standing.ailing,
-        drained=standing.drained,
-        phase=vip.shutdown.phase.value if vip.shutdown else "",
-    )
-
-
 def _cpu(reading: Reading, head: Head) -> CpuSnapshot:
     totals = reading.totals
     misses = totals["flow_miss_syn"] + totals["flow_miss_udp"] + totals["flow_miss_other"]
@@ -282,8 +261,7 @@ def _queues(packets: NDArray[np.uint64] | None) -> tuple[Counters, ...]:
     return tuple(Counters(column) for column in packets.T[:last].tolist())
 
 
-def _flowtable(reading: Reading, head: Head) -> FlowtableSnapshot:
-    total = _sums(reading.totals)
+def _flowtable(reading: Reading, total: Total, head: Head) -> FlowtableSnapshot:
     return FlowtableSnapshot(
         **head,
         capacity=reading.capacity,
@@ -300,24 +278,22 @@ def _flowtable(reading: Reading, head: Head) -> FlowtableSnapshot:
         unstored=total("flow_unstored"),
         restart=total("flow_restart"),
         moved=total("flow_moved"),
-        program=_program(reading),
+        program=_program(reading, total),
     )
 
 
 _PROBES = "probes_"
 
 
-def _program(reading: Reading) -> ProgramTotals:
+def _program(reading: Reading, total: Total) -> ProgramTotals:
     """Each field is named as the program's counter, or `probes_` and what became of a check."""
-    total = _sums(reading.totals)
     names = ProgramTotals.__struct_fields__
     counted = {name: total(name) for name in names if not name.startswith(_PROBES)}
     probes = {f"{_PROBES}{name}": number for name, number in reading.probes.items()}
     return ProgramTotals(**counted, **probes)
 
 
-def _drop(reading: Reading, head: Head) -> DropSnapshot:
-    total = _sums(reading.totals)
+def _drop(reading: Reading, total: Total, head: Head) -> DropSnapshot:
     by_reason = reading.totals["drops"].sum(axis=0)
     return DropSnapshot(
         **head,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of a VIP and its reals is not counted, and the `real` topic's bytes on top of it.  Pure.
+"""What of a VIP and its reals is not counted, and the bytes of topics `vip` and `real` on top
+of it.  Pure.
 
-Ten times a second two thousand rows are due, in which mostly counters moved.  So only a VIP that
-the director touched is looked at; what is said about its reals is compared with what was said
-before, worked out and encoded anew only where it differs; and what is encoded has blanks: numbers
-of fixed size that numpy fills in, all at once.
+Only a VIP that the director touched is looked at; what is said about it and its reals is compared
+with what was said before, worked out and encoded anew only where it differs; and what is encoded
+has blanks for what is counted (agent/wire/form.py).
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from agent.core import emptying
 from agent.core.state import NodeState, RealState, VipState
-from shared.codec import BLANK, BLANK_FLOAT, blanks, encoded, listed, telemetry_frames
-from shared.messages import Ailing, Emptying, RealRow, RealSnapshot
+from agent.wire.form import Form, Head, blank_head
+from shared.codec import BLANK, BLANK_FLOAT, encoded, listed
+from shared.messages import Ailing, Emptying, RealRow, RealSnapshot, VipRow, VipSnapshot
 from shared.model import Admin, Health
 
 Deadline = tuple[float, str]
@@ -30,24 +31,28 @@ _SAID = attrgetter(
     *("listed", "number", "verdict", "admin", "override", "step", "percent"),
     *("changed", "check", "emptying"),
 )
-_PER_ROW = 5
-"""Blanks of a row: packets, bytes, new flows, live flows, the check's milliseconds."""
-_AHEAD = 2
-"""Blanks before the first row: sequence, at."""
+_OF_VIP = attrgetter("listed", "ring_digest", "ring_changes", "pressure", "shutdown")
+_VIP_BLANKS = 4
+"""Of a row: packets, bytes, new flows, drops."""
+_REAL_BLANKS = 5
+"""Of a row: packets, bytes, new flows, live flows, the check's milliseconds."""
+_FLOWS, _MS = 3, 4
 
 
 class Standing(NamedTuple):
-    """A VIP's reals, apart from what is counted."""
+    """A VIP and its reals, apart from what the data plane counts."""
 
-    touched: tuple[int, int]
-    """The node's and the VIP's when they were looked at last."""
+    touched: tuple[int, int, int]
+    """The node's, the VIP's and its numbers' when they were looked at last."""
     said: tuple[object, ...]
-    """Everything that the rest follows from."""
-    where: str
-    """As config.Vip.where."""
+    """Everything that the rest follows from: of the reals..."""
+    said_of_vip: tuple[object, ...]
+    """...and of the VIP."""
+    vip_num: int
+    announced: bool
     reals_up: int
-    ailing: tuple[Ailing, ...]
-    drained: tuple[str, ...]
+    row: bytes
+    """A VipRow, with blanks."""
     real_nums: NDArray[np.intp]
     rows: bytes
     """Of each a RealRow, encoded with blanks."""
@@ -60,67 +65,83 @@ class Standings:
 
     def __init__(self) -> None:
         self._of: dict[str, Standing] = {}
-        self._formed: tuple[Standing, ...] = ()
-        """What the form's numbers were noted of; empty: none yet..."""
-        self._named: tuple[str, str] | None = None
-        """...and for which node and boot."""
-        self._envelope: list[bytes] = []
-        """The frames before the payload."""
-        self._form = bytearray()
-        """The payload, with the numbers of the last time where new ones go."""
-        self._blanks = np.empty(0, np.intp)
-        self._real_nums = np.empty(0, np.intp)
-        self._numbers = np.empty((0, _PER_ROW), np.uint64)
+        self._all: tuple[Standing, ...] = ()
 
     def of(self, state: NodeState) -> tuple[Standing, ...]:
-        """By VIP, in the state's order."""
+        """By VIP, in the state's order; the same tuple as long as nothing is said anew."""
         deadlines = _deadlines(state)
         before, self._of = self._of, {}
         for name, vip in state.vips.items():
-            touched = state.touched, vip.touched
+            touched = state.touched, vip.touched, vip.numbers_touched
             kept = before.get(name)
             if kept is None or kept.touched != touched:
-                kept = _looked_at(kept, vip, touched, deadlines)
+                announced = vip.listed.address in state.announced
+                kept = _looked_at(kept, vip, touched, deadlines, announced=announced)
             self._of[name] = kept
-        return tuple(self._of.values())
+        found = tuple(self._of.values())
+        if not _alike(found, self._all, lambda one: one):
+            self._all = found
+        return self._all
+
+
+class VipForm:
+    """Topic `vip`."""
+
+    def __init__(self) -> None:
+        self._named: tuple[str, str] | None = None
+        """Node and boot that the form is for; None: there is none yet."""
+        self._formed: tuple[Standing, ...] = ()
+        self._form: Form
+        self._nums: NDArray[np.intp]
 
     def frames(
-        self, standings: tuple[Standing, ...], counted: NDArray[np.uint64], head: dict[str, Any]
+        self, standings: tuple[Standing, ...], counted: NDArray[np.uint64], head: Head
     ) -> list[bytes]:
-        """A RealSnapshot as it is published.  `counted`: [real_num, column]; `head`: as every
-        message's."""
+        """A VipSnapshot as it is published.  `counted`: [vip_num, column]."""
+        named = head["node"], head["boot"]
+        if named != self._named or not _alike(standings, self._formed, lambda one: one.row):
+            rows: Any = listed(len(standings), (one.row for one in standings))
+            message = VipSnapshot(vips=rows, **blank_head(head))
+            self._form = Form(message, _VIP_BLANKS)
+            self._nums = np.array([one.vip_num for one in standings], np.intp)
+            self._named = named
+        self._formed = standings
+        self._form.numbers[:] = counted[self._nums].T
+        return self._form.frames(head)
+
+
+class RealForm:
+    """Topic `real`."""
+
+    def __init__(self) -> None:
+        self._named: tuple[str, str] | None = None
+        """Node and boot that the form is for; None: there is none yet."""
+        self._formed: tuple[Standing, ...] = ()
+        self._form: Form
+        self._nums: NDArray[np.intp]
+
+    def frames(
+        self, standings: tuple[Standing, ...], counted: NDArray[np.uint64], head: Head
+    ) -> list[bytes]:
+        """A RealSnapshot as it is published.  `counted`: [real_num, column]."""
         named = head["node"], head["boot"]
         if named != self._named or not _alike(standings, self._formed, lambda one: one.rows):
-            self._make_form(standings, head)
-            self._named = named
-        if not _alike(standings, self._formed, lambda one: one):
+            count = sum(len(one.real_nums) for one in standings)
+            rows: Any = listed(count, (one.rows for one in standings))
+            message = RealSnapshot(reals=rows, **blank_head(head))
+            self._form = Form(message, _REAL_BLANKS)
+            nums = [one.real_nums for one in standings]
+            self._nums = np.concatenate(nums) if nums else np.empty(0, np.intp)
+            self._named, self._formed = named, ()
+        if standings is not self._formed:
             self._note_numbers(standings)
             self._formed = standings
-        self._numbers[:, :3] = counted[self._real_nums, :3]
-        # At every byte a number could begin; those that the blanks name are written.
-        places: NDArray[Any] = np.ndarray(len(self._form) - 7, ">u8", self._form, 0, (1,))
-        places[self._blanks[_AHEAD:]] = self._numbers.reshape(-1)
-        places[self._blanks[:_AHEAD]] = np.array(
-            [head["sequence"], np.float64(head["at"]).view(np.uint64)], np.uint64
-        )
-        return [*self._envelope, bytes(self._form)]
-
-    def _make_form(self, standings: tuple[Standing, ...], head: dict[str, Any]) -> None:
-        count = sum(len(standing.real_nums) for standing in standings)
-        rows: Any = listed(count, (standing.rows for standing in standings))
-        ahead = {**head, "sequence": BLANK, "at": BLANK_FLOAT}
-        *self._envelope, payload = telemetry_frames(RealSnapshot(reals=rows, **ahead))
-        self._form = bytearray(payload)
-        self._blanks = np.array(blanks(payload), np.intp)
-        assert len(self._blanks) == _AHEAD + _PER_ROW * count
-        nums = [standing.real_nums for standing in standings]
-        self._real_nums = np.concatenate(nums) if nums else np.empty(0, np.intp)
-        self._numbers = np.empty((count, _PER_ROW), np.uint64)
-        self._formed = ()
+        self._form.numbers[:_FLOWS] = counted[self._nums, :_FLOWS].T
+        return self._form.frames(head)
 
     def _note_numbers(self, standings: tuple[Standing, ...]) -> None:
         """Those that do not move with every packet, of VIPs that were looked at since."""
-        flows, ms = self._numbers[:, 3], self._numbers.view(np.float64)[:, 4]
+        flows, ms = self._form.numbers[_FLOWS], self._form.numbers[_MS].view(">f8")
         end = 0
         for one, before in zip_longest(standings, self._formed):
             start, end = end, end + len(one.real_nums)
@@ -138,18 +159,26 @@ def _alike(
 def _looked_at(
     kept: Standing | None,
     vip: VipState,
-    touched: tuple[int, int],
+    touched: tuple[int, int, int],
     deadlines: dict[tuple[str, str], Deadline],
+    *,
+    announced: bool,
 ) -> Standing:
-    said = _said(vip, deadlines)
-    if kept is None or kept.said != said:
-        kept = _stand(vip, said, deadlines)
     reals = vip.reals.values()
-    return kept._replace(
-        touched=touched,
-        live_flows=[real.live_flows for real in reals],
-        check_ms=[real.check_ms for real in reals],
-    )
+    live_flows = [real.live_flows for real in reals]
+    check_ms = [real.check_ms for real in reals]
+    if kept is not None and kept.touched[:2] == touched[:2]:
+        return kept._replace(touched=touched, live_flows=live_flows, check_ms=check_ms)
+    said, said_of_vip = _said(vip, deadlines), (announced, *_OF_VIP(vip))
+    if kept is None or kept.said != said:
+        kept = _stand(vip, said, said_of_vip, deadlines, announced=announced)
+    elif kept.said_of_vip != said_of_vip:
+        kept = kept._replace(
+            said_of_vip=said_of_vip,
+            announced=announced,
+            row=encoded([_vip_row(vip, kept.reals_up, announced=announced)]),
+        )
+    return kept._replace(touched=touched, live_flows=live_flows, check_ms=check_ms)
 
 
 def _said(vip: VipState, deadlines: dict[tuple[str, str], Deadline]) -> tuple[object, ...]:
@@ -159,21 +188,22 @@ def _said(vip: VipState, deadlines: dict[tuple[str, str], Deadline]) -> tuple[ob
 
 
 def _stand(
-    vip: VipState, said: tuple[object, ...], deadlines: dict[tuple[str, str], Deadline]
+    vip: VipState,
+    said: tuple[object, ...],
+    said_of_vip: tuple[object, ...],
+    deadlines: dict[tuple[str, str], Deadline],
+    *,
+    announced: bool,
 ) -> Standing:
-    reals = vip.reals.values()
-    name = vip.listed.name
+    reals, name, up = vip.reals.values(), vip.listed.name, vip.serving
     return Standing(
-        touched=(0, 0),
+        touched=(0, 0, 0),
         said=said,
-        where=vip.listed.where,
-        reals_up=vip.serving,
-        ailing=tuple(
-            Ailing(real.name, real.verdict.health, real.check, real.changed)
-            for real in reals
-            if real.verdict.health is not Health.UP
-        ),
-        drained=tuple(real.name for real in reals if real.admin is Admin.DRAINING),
+        said_of_vip=said_of_vip,
+        vip_num=vip.vip_num,
+        announced=announced,
+        reals_up=up,
+        row=encoded([_vip_row(vip, up, announced=announced)]),
         real_nums=np.array([real.number.real_num for real in reals], np.intp),
         live_flows=[],
         check_ms=[],
@@ -181,6 +211,36 @@ def _stand(
             _row(name, real, slots, deadlines.get((name, real.name), (0.0, "")))
             for real, slots in zip(reals, vip.slots, strict=True)
         ),
+    )
+
+
+def _vip_row(vip: VipState, reals_up: int, *, announced: bool) -> VipRow:
+    reals, listed = vip.reals.values(), vip.listed
+    return VipRow(
+        name=listed.name,
+        address=listed.where,
+        port=listed.port,
+        protocol=listed.protocol,
+        packets=BLANK,
+        bytes=BLANK,
+        new_flows=BLANK,
+        drops=BLANK,
+        reals=len(reals),
+        reals_up=reals_up,
+        quorum=listed.leaves_below,
+        announced=announced,
+        ring_digest=vip.ring_digest,
+        ring_changes=vip.ring_changes,
+        flow_table=listed.flow_table,
+        pressure=vip.pressure.on,
+        pressure_seconds=vip.pressure.seconds,
+        ailing=tuple(
+            Ailing(real.name, real.verdict.health, real.check, real.changed)
+            for real in reals
+            if real.verdict.health is not Health.UP
+        ),
+        drained=tuple(real.name for real in reals if real.admin is Admin.DRAINING),
+        phase=vip.shutdown.phase.value if vip.shutdown else "",
     )
 
 

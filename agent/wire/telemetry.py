@@ -124,11 +124,11 @@ class Telemetry:
 
     async def publish(self) -> None:
         while True:
-            await self._publish_due(time.monotonic())
+            self._publish_due(time.monotonic())
             rates = self._state.listed.telemetry.rates
             await asyncio.sleep(self._rest(time.monotonic(), rates))
 
-    async def _publish_due(self, now: float) -> None:
+    def _publish_due(self, now: float) -> None:
         settings = self._state.listed.telemetry
         kept = now >= self._look_at
         if kept:
@@ -142,14 +142,14 @@ class Telemetry:
         made = self._make({*EVERY, *due} if everything else due & self._server.wanted)
         if self._exporter:
             self._exporter.show(made)
-        await self._send([frames for frames in made if frames[0].decode() in due], now)
+        self._send([frames for frames in made if frames[0].decode() in due], now)
         if kept:
             self._keep(made)
 
-    async def _send(self, due: list[list[bytes]], now: float) -> None:
+    def _send(self, due: list[list[bytes]], now: float) -> None:
         for frames in due:
             self._pace.cost(frames[0].decode(), sum(map(len, frames)), now)
-        await self._server.send(due)
+        self._server.send(due)
 
     def _rest(self, now: float, rates: Mapping[str, float]) -> float:
         """Until a topic is due, or it is time to look though none is."""
@@ -192,6 +192,8 @@ class Telemetry:
         ended = self._feed.ending if self._feed else ""  # first: all of it is in the ring by now
         records = self._ring.drain()
         if records is None:
+            if self._feed is None:
+                return  # nine times in ten
             records = _NOTHING
         drops = records[records["kind"] == abi.EVENT_CONCLUSION]
         if len(drops):
@@ -206,7 +208,7 @@ class Telemetry:
         self._events.append(event)
         if self._log:
             self._log.write(event)
-        self._keep(await self._server.publish(event))
+        self._keep(self._server.publish(event))
 
     def _keep(self, sent: list[list[bytes]]) -> None:
         """What was published, into the node's own history."""
@@ -248,7 +250,7 @@ class Telemetry:
         )
         if message is not None:
             self._next_packets += 1
-            await self._server.publish(message)
+            self._server.publish(message)
 
     async def start_trace(self, effect: StartTrace) -> None:
         self.stop_trace("another one begins")

@@ -81,12 +81,12 @@ def ask(arguments: Namespace, settings: Settings, verb: str) -> int:
         return _verb(verb)(session, arguments)
     finally:
         from console.cli import names
-        from console.model import objects
+        from console.model import labels, objects
 
         kinds: tuple[objects.Kind, ...] = ("node", "vip", "real")
         known = {str(kind): objects.names(kind, session.agents) for kind in kinds}
         if known["vip"]:
-            names.keep(known)
+            names.keep({**known, "label": labels.known_pairs(session.agents)})
         client.close()
 
 

@@ -23,6 +23,9 @@ OBJECTS: Mapping[str, Sequence[str]] = {
     "VIP": ("vip",),
     "VIEW": ("real", "node", "vip"),
 }
+LABELS = "SELECTOR"
+"""Metavar of what takes labels: `rack=r2,tier=web`."""
+KINDS = ("real", "vip", "node")
 """Metavar or flag -> kinds of names that go there."""
 
 
@@ -34,6 +37,8 @@ def words(
     verb, after = _verb(parser, before)
     flag = before[-1] if before and before[-1].startswith("-") else ""
     found = list(_values(verb, flag, names))
+    if _takes_labels(verb, flag):
+        return _labels(last, names)
     if not found and last.startswith("-"):
         found = sorted(set(_flags(verb)) - {word for word in before if word.startswith("--")})
     elif not found:
@@ -81,6 +86,25 @@ def _values(
                 yield from (name.partition("/")[2] for name in names.get(kind, ()))
 
 
+def _takes_labels(verb: argparse.ArgumentParser, flag: str) -> bool:
+    return bool(flag) and any(
+        flag in action.option_strings and action.metavar == LABELS for action in verb._actions
+    )
+
+
+def _labels(last: str, names: Mapping[str, Sequence[str]]) -> list[str]:
+    """Behind each comma another one; a key alone is a selector, too."""
+    before, comma, begun = last.rpartition(",")
+    pairs = names.get("label", ())
+    keys = dict.fromkeys(pair.partition("=")[0] for pair in pairs)
+    given = {part.partition("=")[0] for part in before.split(",")}
+    return [
+        f"{before}{comma}{word}"
+        for word in (*keys, *pairs)
+        if word.startswith(begun) and word.partition("=")[0] not in given
+    ]
+
+
 def _positionals(
     parser: argparse.ArgumentParser,
     after: Sequence[str],
@@ -96,6 +120,8 @@ def _positionals(
         if action.choices:
             yield from map(str, action.choices)
         yield from WORDS.get(str(action.metavar or ""), ())
+        if "-l" in after or "--selector" in after:
+            yield from KINDS
         for kind in OBJECTS.get(str(action.metavar or ""), ()):
             yield from names.get(kind, ())
 

@@ -55,7 +55,7 @@ REST = {"diff": "about", "watch": "filter", "trace": "filter", "drain": "object"
 
 
 def _parsed(given: Sequence[str]) -> argparse.Namespace:
-    grammar = parser()
+    grammar = parser(given)
     arguments, more = grammar.parse_known_args(given)
     rest = REST.get(arguments.verb)
     if more and (rest is None or any(word.startswith("-") for word in more)):
@@ -98,7 +98,7 @@ def _complete(given: Sequence[str]) -> int:
     from console.cli import completion, names
 
     words = list(given[1:] if given[:1] == ["--"] else given)
-    for word in completion.words(parser(), words, names.kept()):
+    for word in completion.words(parser(words[:-1]), words, names.kept()):
         print(word)
     return Exit.DONE
 

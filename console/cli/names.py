@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_PLAIN = re.compile(r"[\w./:@%+-]+")
+_PLAIN = re.compile(r"[\w./:@%+=-]+")
 """Names are the agents', and a shell puts them on the command line as they are."""
 
 

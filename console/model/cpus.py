@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from console.model.rates import rate, share
 from console.model.store import Agent
@@ -12,8 +13,7 @@ from console.model.tracks import Track
 from shared.messages import CpuSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Cpu:
+class Cpu(msgspec.Struct, frozen=True):
     number: int
     taking: bool
     """It has received a packet since the totals began."""

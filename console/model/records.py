@@ -12,8 +12,8 @@ import msgspec
 
 from console.model.labels import UNKNOWN, Said
 from console.model.rates import Sum
+from console.model.sights import Minute
 from console.model.store import Liveness
-from console.model.tracks import Track
 from shared.messages import NodeSnapshot
 
 
@@ -54,7 +54,7 @@ class Node(NamedTuple):
     """It differs because an operation came to this node and not to others yet."""
     ring_differs: bool
     """From that of most live nodes; where no ring has a majority, all differ."""
-    tracks: tuple[Track, ...]
+    minute: Minute
     """Packets of the last minute, of each node."""
     labels: Said = UNKNOWN
 
@@ -84,7 +84,7 @@ class Vip(NamedTuple):
     nodes: int
     """Nodes that carry it and are live."""
     digests: tuple[str, ...]
-    tracks: tuple[Track, ...]
+    minute: Minute
     """Packets of the last minute, of each node."""
     labels: Said = UNKNOWN
 
@@ -131,7 +131,7 @@ class Real(NamedTuple):
     check_ms: float | None
     changed: float | None
     """Seconds since the last change of admin, health or weight on any node."""
-    tracks: tuple[Track, ...]
+    minute: Minute
     """Packets of the last minute, of each node."""
     emptied: Emptied | None = None
     """While it is drained on any node."""
@@ -147,5 +147,5 @@ class Drop(NamedTuple):
     share: float | None
     nodes: tuple[str, ...]
     """Where packets were dropped for it since the totals began."""
-    tracks: tuple[Track, ...]
+    minute: Minute
     """Packets of the last minute, of each node."""

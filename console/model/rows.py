@@ -21,6 +21,7 @@ from console.model.sights import (
     NODE_COUNTERS,
     REAL_COUNTERS,
     VIP_COUNTERS,
+    Minute,
     Rates,
     Sight,
 )
@@ -56,9 +57,9 @@ def common_digest(agents: Sequence[Agent], now: float) -> str:
 
 
 def _node(agent: Agent, common: str, now: float, *, expected: bool) -> Node:
-    snapshot, sight = agent.node, agent.sights("node").get("")
+    snapshot, sights = agent.node, agent.sights("node")
     liveness = agent.liveness(now)
-    rates = sight.rates if sight is not None else NODE_UNKNOWN
+    rates = NODE_UNKNOWN if snapshot is None else sights.get("").rates
     pps, octets, tx_pps, pass_pps, drop_pps, new_flows, hits, misses, cpu = rates
     lookups = None if misses is None or hits is None else misses + hits
     differs = bool(snapshot and liveness is Liveness.LIVE and snapshot.ring_digest != common)
@@ -80,7 +81,7 @@ def _node(agent: Agent, common: str, now: float, *, expected: bool) -> Node:
         cpu=cpu,
         ring_expected=differs and expected and had_its_turn(agent),
         ring_differs=differs and not expected,
-        tracks=(sight.track,) if sight is not None else (),
+        minute=Minute("", (sights,)),
         labels=agent.own_labels,
     )
 
@@ -121,13 +122,13 @@ def _vip(name: str, seen: Seen, now: float, labels: Said, *, canary: bool) -> Vi
         new_flows_per_second=new_flows,
         drop_pps=drops_,
         share=None,
-        reals=max(row.reals for row in shown),
-        reals_up=min(row.reals_up for row in shown),
-        quorum=max(row.quorum for row in shown),
+        reals=max([row.reals for row in shown]),
+        reals_up=min([row.reals_up for row in shown]),
+        quorum=max([row.quorum for row in shown]),
         announced=sum(row.announced for row in shown) if fresh else 0,
         nodes=len(fresh),
         digests=tuple(sorted({row.ring_digest for row in shown})),
-        tracks=seen.tracks,
+        minute=seen.minute,
         labels=labels,
     )
 
@@ -159,6 +160,7 @@ def _real(seen: Seen, now: float, labels: Said) -> Real:
     fresh, shown = seen.fresh, [sight.row for sight in seen.shown]
     first: RealRow = shown[0]
     pps, octets, new_flows = seen.sums(REAL_COUNTERS)
+    up = [row.health for row in shown].count(Health.UP)
     return Real(
         key=f"real/{first.address}@{first.vip}",
         vip=first.vip,
@@ -168,22 +170,26 @@ def _real(seen: Seen, now: float, labels: Said) -> Real:
         stale=not fresh,
         weights=tuple(sorted({row.weight for row in shown})),
         effective_weights=tuple(sorted({row.effective_weight for row in shown})),
-        up=sum(row.health is Health.UP for row in shown) if fresh else 0,
+        up=up if fresh else 0,
         nodes=len(fresh),
-        agents=tuple(sight.address for sight in fresh),
-        slots=sum(row.slots for row in shown) / len(shown) / RING_SLOTS,
+        agents=tuple([sight.address for sight in fresh]),
+        slots=sum([row.slots for row in shown]) / len(shown) / RING_SLOTS,
         pps=pps,
         bytes_per_second=octets,
         new_flows_per_second=new_flows,
-        live_flows=total((sight.row.live_flows for sight in fresh), len(seen.old)),
+        live_flows=total([sight.row.live_flows for sight in fresh], len(seen.old)),
         share=None,
-        check=next((row.check for row in shown if row.health is not Health.UP), first.check),
-        check_ms=max(row.check_ms for row in shown),
+        check=first.check if up == len(shown) else _worst(shown).check,
+        check_ms=max([row.check_ms for row in shown]),
         changed=_since_change(seen.shown, now),
-        tracks=seen.tracks,
+        minute=seen.minute,
         emptied=_emptied(fresh),
         labels=labels,
     )
+
+
+def _worst(shown: Sequence[RealRow]) -> RealRow:
+    return next(row for row in shown if row.health is not Health.UP)
 
 
 def _emptied(fresh: Sequence[Sight]) -> Emptied | None:
@@ -206,7 +212,7 @@ def _emptied(fresh: Sequence[Sight]) -> Emptied | None:
 
 def _since_change(sights: Sequence[Sight], now: float) -> float:
     """The agent's clock at its snapshot, plus what has passed here since."""
-    least: float = min(sight.at - sight.row.changed - sight.seen for sight in sights)
+    least: float = min([sight.at - sight.row.changed - sight.seen for sight in sights])
     return max(0.0, now + least)
 
 
@@ -232,5 +238,5 @@ def _drop(reason: int, seen: Seen) -> Drop:
         packets=sum(sight.row.packets for sight in sights),
         share=None,
         nodes=tuple(sight.node for sight in sights if sight.row.packets),
-        tracks=seen.tracks,
+        minute=seen.minute,
     )

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from console.model.rates import Sum, total
-from console.model.sights import Sight
+from console.model.sights import Minute, Sight, Sights
 from console.model.store import Agent
-from console.model.tracks import Track
 
 
 class Seen:
     """One object as its nodes tell of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: Hashable) -> None:
+        self._name = name
+        self.sources: list[Sights] = []
+        """Of the fresh ones."""
         self.fresh: list[Sight] = []
         self.old: list[Sight] = []
         """Of nodes whose values are too old: in no sum."""
@@ -25,35 +27,37 @@ class Seen:
         return self.fresh or self.old
 
     @property
-    def tracks(self) -> tuple[Track, ...]:
-        return tuple([sight.track for sight in self.fresh])
+    def minute(self) -> Minute:
+        return Minute(self._name, self.sources)
 
     def sums(self, counters: Sequence[str]) -> list[Sum]:
         """Of the rates of each counter."""
-        rates = zip(*(sight.rates for sight in self.fresh), strict=True)
+        rates = zip(*[sight.rates for sight in self.fresh], strict=True)
         found = [total(each, len(self.old)) for each in rates]
         return found or [Sum(None, len(self.old))] * len(counters)
 
     def age(self, now: float) -> float:
         """The oldest of what is shown: a row is as old as its oldest part."""
-        return max(0.0, now - min(sight.seen for sight in self.shown))
+        return max(0.0, now - min([sight.seen for sight in self.shown]))
 
 
 def seen_by(
     agents: Iterable[Agent], topic: str, now: float, meant: Callable[[Any], bool]
 ) -> dict[Any, Seen]:
     """Name -> what each agent that carries it says of it, in the order of the agents."""
-    found: dict[Any, Seen] = {}
-    wanted: dict[Any, bool] = {}
+    found: dict[Any, Seen | None] = {}
     for agent in agents:
-        fresh = agent.fresh(now, topic)
-        for name, sight in agent.sights(topic).items():
-            if name not in wanted:
-                wanted[name] = meant(name)
-            if not wanted[name]:
-                continue
-            seen = found.get(name)
+        fresh, sights = agent.fresh(now, topic), agent.sights(topic)
+        for name in sights.names:
+            if name not in found:
+                found[name] = Seen(name) if meant(name) else None
+            seen = found[name]
             if seen is None:
-                seen = found[name] = Seen()
-            (seen.fresh if fresh else seen.old).append(sight)
-    return found
+                continue
+            sight = sights.get(name)
+            if not fresh:
+                seen.old.append(sight)
+            else:
+                seen.fresh.append(sight)
+                seen.sources.append(sights)
+    return {name: seen for name, seen in found.items() if seen is not None}

@@ -8,15 +8,15 @@ for (missing events).  Nothing here is ever guessed: a value that is too old say
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from console.model.eventlog import EventLog, Line
 from console.model.labels import UNKNOWN, Said, Table, table
 from console.model.rates import Samples
-from console.model.sights import Sight, Sights
-from console.model.tracks import EMPTY, Track
+from console.model.sights import NEVER, Sights
+from console.model.tracks import Track
 from shared.codec import WireError, WireVersionError
 from shared.messages import (
     Answer,
@@ -149,15 +149,13 @@ class Agent:
         """The node's."""
         return (self.labels.labels,) if self.labels and self.label_table else UNKNOWN
 
-    def sights(self, topic: str) -> Mapping[Any, Sight]:
+    def sights(self, topic: str) -> Sights:
         """What it says of each object of a topic, by name."""
-        found = self._sights.get(topic)
-        return found.newest if found is not None else {}
+        return self._sights.get(topic, NEVER)
 
-    def track(self, topic: str, name: object = "") -> Track:
+    def track(self, topic: str, name: Hashable = "") -> Track:
         """Packets per second of an object, one value a second."""
-        sight = self.sights(topic).get(name)
-        return sight.track if sight is not None else EMPTY
+        return self.sights(topic).track(name)
 
     def pair(self, topic: str) -> tuple[Any, float]:
         """(the snapshot to subtract from the latest, or None; seconds between them)."""
@@ -172,8 +170,12 @@ class Agent:
         if self._max_age is not None:
             return
         # The median: neither a silence nor an extra look changes an agent's rhythm.
-        steps = self._steps.setdefault(topic, deque(maxlen=5))
+        steps = self._steps.get(topic)
+        if steps is None:
+            steps = self._steps[topic] = deque(maxlen=5)
         steps.append(seconds)
+        if 3 * seconds <= STALE_AFTER and topic not in self._limits:
+            return  # as it is with all but a few
         usual = sorted(steps)[len(steps) // 2]
         self._limits[topic] = max(STALE_AFTER, 3 * min(usual, LONGEST_INTERVAL))
 

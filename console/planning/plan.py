@@ -107,13 +107,15 @@ def lines(answers: Sequence[Answered]) -> list[tuple[str, str]]:
     """(label, text) of the plan."""
     written: list[tuple[str, str]] = []
     by_vip: dict[tuple[str, bool], list[Effect]] = {}
-    for effect in effects(answers):
+    every = effects(answers)
+    for effect in every:
         by_vip.setdefault((effect.vip, bool(effect.real)), []).append(effect)
     for found in by_vip.values():
         if len(found) > 1:
             written += _of_several(found)
         else:
-            written += _of_real(found[0]) if found[0].real else _of_node(found[0])
+            one = found[0]
+            written += _of_real(one, named=len(every) > 1) if one.real else _of_node(one)
     written += _of_config(answers)
     written += [("guards", text) for text in _guards(answers)]
     before = done_before(answers)
@@ -129,10 +131,11 @@ def lines(answers: Sequence[Answered]) -> list[tuple[str, str]]:
     return written
 
 
-def _of_real(effect: Effect) -> list[tuple[str, str]]:
+def _of_real(effect: Effect, *, named: bool) -> list[tuple[str, str]]:
     before, after = fmt.percent(effect.share_before), fmt.percent(effect.share_after)
+    which = f"{effect.real}  " if named else ""
     return [
-        (effect.vip, f"{effect.was} -> {effect.now}, on {_nodes(effect.nodes)}"),
+        (effect.vip, f"{which}{effect.was} -> {effect.now}, on {_nodes(effect.nodes)}"),
         (
             "new flows",
             f"{fmt.percent(effect.moved)} of the ring moves; this real {before} -> {after}, "

@@ -134,6 +134,8 @@ class RemoraApp(RecordingApp):
             match order:
                 case command.Plan():
                     return self._do_plan(screen, order)
+                case command.Mark(selector):
+                    return screen.mark_labelled(selector)
                 case command.Operate(wanted, name):
                     return self._operate(screen, wanted, name)
                 case command.At(when):

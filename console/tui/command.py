@@ -12,10 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from console.model import objects
+from console.model.labels import known_pairs
 from console.model.objects import Kind, Object, ObjectError, Verb
+from console.model.selectors import Selector, selector
 from console.model.store import Agent
 from console.model.underway import underway
 from console.planning import arming
+from console.planning.chosen import chosen
 from console.planning.staging import Staging, staging
 from console.tui.appearance import THEMES
 from console.tui.keys import PLACES
@@ -23,11 +26,13 @@ from console.tui.keys import PLACES
 VERBS: tuple[Verb, ...] = ("drain", "undrain", "maint", "weight")
 NAMED: Mapping[str, Kind] = {"node": "node", "vip": "vip", "real": "real", "ring": "vip"}
 OTHER = (
-    "node", "vip", "real", "ring", "op", "undo", "at", "now", "arm", "disarm", "theme", "help",
-    "quit",
+    "node", "vip", "real", "ring", "mark", "op", "undo", "at", "now", "arm", "disarm", "theme",
+    "help", "quit",
 )  # fmt: skip
 ORDERS = ("hold", "resume", "revert")
 FLAGS = ("--reason", "--canary", "--soak", "--batch", "--stop-on")
+BY_LABELS = ("-l", "--selector")
+KINDS: tuple[Kind, ...] = ("real", "vip", "node")
 LINES_KEPT = 50
 
 
@@ -49,12 +54,18 @@ class Plan(NamedTuple):
     """What a plan is wanted for."""
 
     verb: Verb
-    target: Object
+    targets: tuple[Object, ...]
     weight: int | None
     """None: not said, or not of this verb."""
     reason: str
     how: Staging | None = None
     """None: all nodes at once."""
+
+
+class Mark(NamedTuple):
+    """The rows on show of which this holds."""
+
+    wanted: Selector
 
 
 class Operate(NamedTuple):
@@ -72,7 +83,7 @@ class At(NamedTuple):
     """Empty: now."""
 
 
-def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Arm | Operate | At:
+def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Mark | Arm | Operate | At:
     """Raises ObjectError or ArmingError, whose text says what would do."""
     words, flags = _words(text)
     reason = flags.get("--reason", "")
@@ -82,6 +93,10 @@ def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Arm | Operate | At:
         return Arm(arming.minutes(words[1] if len(words) > 1 else ""), said)
     if verb in VERBS:
         return _plan(verb, words[1:], flags, agents)
+    if verb == "mark":
+        return _mark(words[1:], flags)
+    if verb == "what-if":
+        return Go(verb, text.partition(verb)[2].strip())
     if flags:
         raise ObjectError(
             f"{next(iter(flags))}: {verb or 'nothing'} needs none; only a plan has one"
@@ -97,8 +112,6 @@ def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Arm | Operate | At:
         return Go(verb, str(found).partition("/")[2])
     if verb == "theme":
         return Go(verb, _theme(words[1:]))
-    if verb == "what-if":
-        return Go(verb, shlex.join(words[1:]))
     if verb not in {*PLACES, *OTHER}:
         known = ", ".join(dict.fromkeys((*PLACES, *VERBS, *OTHER)))
         raise ObjectError(f"{verb or 'nothing'}: no such command; there is {known}")
@@ -133,12 +146,14 @@ def _words(text: str) -> tuple[list[str], dict[str, str]]:
     rest = iter(words)
     for word in rest:
         name, equals, value = word.partition("=")
-        if name in FLAGS:
+        name = BY_LABELS[0] if name in BY_LABELS else name
+        if name in (*FLAGS, *BY_LABELS):
             flags[name] = value if equals else next(rest, "")
             if not flags[name]:
                 raise ObjectError(f"{name}: say what it is: {name} TEXT")
         elif word.startswith("-") and not word[1:2].isdigit():
-            raise ObjectError(f"{word}: here only {', '.join(FLAGS)}; other flags need a shell")
+            known = ", ".join((*FLAGS, BY_LABELS[0]))
+            raise ObjectError(f"{word}: here only {known}; other flags need a shell")
         else:
             plain.append(word)
     return plain, flags
@@ -152,15 +167,34 @@ def _one(verb: str, words: Sequence[str]) -> str:
 
 def _plan(verb: Verb, words: list[str], flags: Mapping[str, str], agents: Sequence[Agent]) -> Plan:
     weight = None
+    labels = flags.get(BY_LABELS[0], "")
     if verb == "weight":
-        text = words.pop() if len(words) == 2 else ""
+        text = words.pop() if len(words) == 2 or labels else ""
         if not text.isdecimal() or not 1 <= int(text) <= 1000:
             raise ObjectError("weight: takes a real and a number from 1 to 1000")
         weight = int(text)
-    target = objects.parse(_one(verb, words), agents, kinds=("real", "vip", "node"))
-    objects.action(verb, target, weight or 0)
+    if labels:
+        targets = _chosen(words, selector(labels), agents)
+    else:
+        targets = (objects.parse(_one(verb, words), agents, kinds=KINDS),)
+    for target in targets:
+        objects.action(verb, target, weight or 0)
     how = staging(*(flags.get(name, "") for name in FLAGS[1:]))
-    return Plan(verb, target, weight, flags.get("--reason", ""), how)
+    return Plan(verb, targets, weight, flags.get("--reason", ""), how)
+
+
+def _chosen(words: Sequence[str], wanted: Selector, agents: Sequence[Agent]) -> tuple[Object, ...]:
+    kinds = tuple(kind for kind in KINDS if not words or kind == words[0])
+    if len(words) > 1 or not kinds:
+        raise ObjectError(f"{words[-1]}: with -l comes real, vip or node, or nothing; no names")
+    never = [agent.address for agent in agents if agent.node is None]
+    return tuple(chosen(agents, wanted, kinds, absent=never))
+
+
+def _mark(words: Sequence[str], flags: Mapping[str, str]) -> Mark:
+    if words or set(flags) != {BY_LABELS[0]}:
+        raise ObjectError("mark: takes -l and a selector, such as rack=r2")
+    return Mark(selector(flags[BY_LABELS[0]]))
 
 
 def completions(text: str, agents: Sequence[Agent]) -> list[str]:
@@ -170,18 +204,22 @@ def completions(text: str, agents: Sequence[Agent]) -> list[str]:
     if given[:1] == ["remora"]:
         del given[0]
     start = f"{before} " if before else ""
+    if given and given[-1] in BY_LABELS:
+        whole, comma, last = last.rpartition(",")
+        return [f"{start}{whole}{comma}{p}" for p in known_pairs(agents) if p.startswith(last)]
     return [f"{start}{word}" for word in _candidates(given, agents) if word.startswith(last)]
 
 
 def _candidates(given: Sequence[str], agents: Sequence[Agent]) -> list[str]:
     match given:
+        case ["mark"] | ["drain" | "undrain" | "maint" | "weight", "real" | "vip" | "node"]:
+            return ["-l"]
         case []:
             return list(dict.fromkeys((*PLACES, *VERBS, *OTHER)))
         case ["drain" | "undrain"]:
-            kinds: tuple[Kind, ...] = ("real", "vip", "node")
-            return [name for kind in kinds for name in objects.names(kind, agents)]
+            return [*(n for kind in KINDS for n in objects.names(kind, agents)), "-l"]
         case ["weight" | "maint"]:
-            return objects.names("real", agents)
+            return [*objects.names("real", agents), "-l"]
         case ["node" | "vip" | "real" | "ring" as verb]:
             return [name.partition("/")[2] for name in objects.names(NAMED[verb], agents)]
         case ["what-if", *rest]:

@@ -39,7 +39,7 @@ from console.wire.recorder import Recorder
 from shared.messages import TOPICS, ChangeEvent, Event, RingOf
 from shared.recording import Record
 
-ALWAYS = frozenset({"node", "vip", "event"})
+ALWAYS = frozenset({"node", "vip", "event", "label"})
 """Topics that the header's totals and alerts need on every screen."""
 EVERY = frozenset(topic.decode() for topic in TOPICS)
 """Of a recording."""

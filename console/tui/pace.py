@@ -9,7 +9,7 @@ FRAME = 0.5
 """Seconds between frames."""
 SLOW_FRAME = 2.0
 """The same on a slow link."""
-MOST_OF_A_CORE = 0.1
+MOST_OF_A_CORE = 0.02
 """Share of a core that frames may take: where one is dear (500 nodes), they become rarer."""
 WINDOW = 10.0
 """Seconds over which what is written is averaged."""

@@ -167,11 +167,12 @@ class PlansApp(PlacesApp):
         if refusal:
             return refusal
         assert screen.view is not None
-        target = named_target(screen.view, order.target)
-        if isinstance(target, str):
-            return target
+        found = [named_target(screen.view, target) for target in order.targets]
+        targets = [target for target in found if isinstance(target, Target)]
+        if len(targets) < len(found):
+            return next(each for each in found if isinstance(each, str))
         self._plan_for(
-            order.verb, [target], weight=order.weight or 0, why=order.reason, how=order.how
+            order.verb, targets, weight=order.weight or 0, why=order.reason, how=order.how
         )
         return ""
 

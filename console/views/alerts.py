@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from textwrap import wrap
+
+import msgspec
 
 from console import format as fmt
 from console.model.records import State
@@ -37,8 +38,7 @@ NEXT: Mapping[Kind, str] = {
 """What to do next, by kind of problem."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True):
     key: str
     state: State
     problem: Problem

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from console import format as fmt
 from console.model import rows
@@ -24,8 +25,7 @@ NAME_ROOM = 11
 """Columns of a VIP's name before the nodes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True):
     """One node's session with one neighbour."""
 
     key: str
@@ -157,8 +157,7 @@ def _mark(agent: Agent, vip: str, now: float) -> Cell:
 # ---- checks
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """What the probes of a real say, over all nodes."""
 
     key: str

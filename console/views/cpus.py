@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from console import format as fmt
 from console.model import cpus
@@ -15,8 +16,7 @@ from console.views.columns import Column
 from console.views.items import Item, rounded
 
 
-@dataclass(frozen=True, slots=True)
-class CpuRow:
+class CpuRow(msgspec.Struct, frozen=True):
     key: str
     """`cpu/lb1/3`"""
     node: str

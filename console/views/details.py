@@ -7,6 +7,7 @@ from textwrap import wrap
 
 from console import format as fmt
 from console.model import rows
+from console.model.labels import Said, in_words
 from console.model.rates import HISTORY_SECONDS
 from console.model.records import Emptied, Node, Real, Vip
 from console.model.tracks import added
@@ -45,6 +46,7 @@ def node_lines(node: Node) -> list[TextLine]:
             Cell(differs, "bad" if node.ring_differs else "dim"),
         ),
         line(f" BGP      {peers or 'no peers'}"),
+        *labels_line("labels   ", node.labels),
         (
             Cell(
                 f" rx {fmt.si(node.pps)}{old} pps  tx {fmt.si(node.tx_pps)}{old}"
@@ -52,9 +54,16 @@ def node_lines(node: Node) -> list[TextLine]:
                 f"  miss {fmt.percent(node.misses)}{old}"
                 f"  flows {fmt.si(snapshot.live_flows)}{old}  "
             ),
-            Cell(fmt.sparkline(added(node.tracks), 16, HISTORY_SECONDS), "hot"),
+            Cell(fmt.sparkline(added(node.minute.tracks), 16, HISTORY_SECONDS), "hot"),
         ),
     ]
+
+
+def labels_line(heading: str, said: Said) -> list[TextLine]:
+    """Nothing where there is none to say, and nothing is known."""
+    text = in_words(said)
+    tone = "warn" if len(said) > 1 else ""
+    return [(Cell(f" {heading}"), Cell(text, tone))] if text else []
 
 
 def _xdp(snapshot: NodeSnapshot) -> Cell:
@@ -66,7 +75,7 @@ def _xdp(snapshot: NodeSnapshot) -> Cell:
 
 def vip_lines(view: View, vip: Vip, room: int) -> list[TextLine]:
     """The VIP on each node: the spread should be even."""
-    lines: list[TextLine] = []
+    lines = labels_line("labels     ", vip.labels)
     for number, agent in enumerate(view.agents):
         if len(lines) >= room - 1 and vip.nodes > room:
             return [*lines, _rest(len(view.agents) - number, "remora get each")]
@@ -97,7 +106,7 @@ def _rest(nodes: int, where: str) -> TextLine:
 
 def real_lines(view: View, real: Real, room: int) -> list[TextLine]:
     """The real as each node has it."""
-    lines: list[TextLine] = []
+    lines = labels_line("labels     ", real.labels)
     for number, agent in enumerate(view.agents):
         if len(lines) >= room - 1 and real.nodes > room:
             return [*lines, _rest(len(view.agents) - number, "Enter")]

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from console.model import rows
 from console.model.labels import Said
@@ -16,8 +17,7 @@ from console.views.cells import Cell
 from console.views.columns import Column
 
 
-@dataclass(frozen=True, slots=True)
-class OnNode:
+class OnNode(msgspec.Struct, frozen=True):
     key: str
     node: str
     agent: str

@@ -8,9 +8,10 @@ or too few queues are the reason, and it is the first to drop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+import msgspec
 
 from console import format as fmt
 from console.model import rows
@@ -85,8 +86,7 @@ METRICS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Heat:
+class Heat(msgspec.Struct, frozen=True):
     """One node's CPUs."""
 
     key: str

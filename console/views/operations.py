@@ -8,8 +8,9 @@ of one operation carry its name; those without (other clients) are one operation
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from console import format as fmt
 from console.model.records import State
@@ -38,8 +39,7 @@ class Step(NamedTuple):
         return self.result == "applied"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     key: str
     wall: float
     """Unix time of its first part."""

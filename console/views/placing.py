@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from console import format as fmt
@@ -15,8 +13,7 @@ from console.views.items import Item
 from shared.messages import FlowtableSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class FlowTable:
+class FlowTable(msgspec.Struct, frozen=True):
     """A node's, over all CPUs; rates are per second and None where they cannot be known."""
 
     totals: FlowtableSnapshot

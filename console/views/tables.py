@@ -10,7 +10,8 @@ from console import format as fmt
 from console.model.labels import in_words
 from console.model.rates import HISTORY_SECONDS, Sum
 from console.model.records import Drop, Node, Real, State, Vip
-from console.model.tracks import Track, added
+from console.model.sights import Minute
+from console.model.tracks import added
 from console.views.cells import Cell
 from console.views.columns import Column
 from shared.messages import NodeSnapshot
@@ -46,8 +47,8 @@ def _age(age: float | None, *, stale: bool) -> Cell:
     return Cell(fmt.age(age), "stale" if stale else "dim")
 
 
-def _spark(tracks: Sequence[Track], width: int) -> Cell:
-    return Cell(fmt.sparkline(added(tracks), width, HISTORY_SECONDS), "hot")
+def _spark(minute: Minute, width: int) -> Cell:
+    return Cell(fmt.sparkline(added(minute.tracks), width, HISTORY_SECONDS), "hot")
 
 
 def _ratio(part: int, whole: int) -> Cell:
@@ -171,7 +172,7 @@ NODES: tuple[Column[Node], ...] = (
     Column("STATE", 11, lambda r: _state(r.state), lambda r: r.state.urgency),
     Column("AGE", 4, lambda r: _age(r.age, stale=not r.live), lambda r: r.age, 1, right=True),
     _rate("PPS", lambda r: r.pps, fmt.si, 1),
-    Column("60s", 10, lambda r: _spark(r.tracks, 10), lambda r: r.pps, 6, wide=True),
+    Column("60s", 10, lambda r: _spark(r.minute, 10), lambda r: r.pps, 6, wide=True),
     _rate("BIT/S", lambda r: r.bytes_per_second, fmt.bits, 4),
     _rate("NEW/S", lambda r: r.new_flows_per_second, fmt.si, 3),
     _snapshot("FLOWS", 6, lambda n: n.live_flows, 2, lambda n: fmt.si(n.live_flows)),
@@ -194,7 +195,7 @@ VIPS: tuple[Column[Vip], ...] = (
     Column("ADDRESS", 22, lambda r: Cell(r.endpoint), lambda r: r.endpoint, 1),
     Column("STATE", 14, lambda r: _state(r.state), lambda r: r.state.urgency),
     _summed("PPS", lambda r: r.pps, 1),
-    Column("60s", 12, lambda r: _spark(r.tracks, 12), lambda r: r.pps.value, 6, wide=True),
+    Column("60s", 12, lambda r: _spark(r.minute, 12), lambda r: r.pps.value, 6, wide=True),
     _share("SHARE", lambda r: r.share, 5),
     _summed("BIT/S", lambda r: r.bytes_per_second, 4, fmt.bits),
     _summed("NEW/S", lambda r: r.new_flows_per_second, 3),
@@ -214,7 +215,7 @@ REALS: tuple[Column[Real], ...] = (
     Column("W", 7, lambda r: Cell(_range(r.weights)), lambda r: r.weights[0], 2, right=True),
     Column("UP", 4, lambda r: _ratio(r.up, r.nodes), lambda r: r.up, 1, right=True),
     _summed("PPS", lambda r: r.pps, 1),
-    Column("60s", 12, lambda r: _spark(r.tracks, 12), lambda r: r.pps.value, 6, wide=True),
+    Column("60s", 12, lambda r: _spark(r.minute, 12), lambda r: r.pps.value, 6, wide=True),
     _share("SHARE", lambda r: r.share, 4),
     _summed("BIT/S", lambda r: r.bytes_per_second, 7, fmt.bits),
     _summed("FLOWS", lambda r: r.live_flows, 1, wide=False),
@@ -232,7 +233,7 @@ REALS: tuple[Column[Real], ...] = (
 DROPS: tuple[Column[Drop], ...] = (
     Column("REASON", 13, lambda r: Cell(r.name), lambda r: r.name),
     _summed("DROP/S", lambda r: r.pps, 0),
-    Column("60s", 12, lambda r: _spark(r.tracks, 12), lambda r: r.pps.value, 2, wide=True),
+    Column("60s", 12, lambda r: _spark(r.minute, 12), lambda r: r.pps.value, 2, wide=True),
     _share("SHARE", lambda r: r.share, 1),
     Column("PACKETS", 7, lambda r: Cell(fmt.si(r.packets)), lambda r: r.packets, right=True),
     Column("NODES", 16, lambda r: Cell(" ".join(r.nodes), "dim"), lambda r: r.nodes, 1),

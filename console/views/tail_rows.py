@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+import msgspec
 
 from console import format as fmt
 from console.model.eventlog import Line
@@ -38,8 +39,7 @@ class EventPlace(NamedTuple):
         return EventPlace(address, int(run), int(sequence))
 
 
-@dataclass(frozen=True, slots=True)
-class TailRow:
+class TailRow(msgspec.Struct, frozen=True):
     key: str
     """An EventPlace; a gap's ends in `gap`."""
     line: Line

@@ -142,7 +142,7 @@ def totals(found: Sequence[Node], *, large: bool) -> list[TextLine]:
     flows = _sum([n.snapshot.live_flows if n.snapshot else None for n in live], gone)
     dropped = _sum([n.drop_pps for n in live], gone)
     spark = fmt.sparkline(
-        added([track for node in live for track in node.tracks]),
+        added([track for node in live for track in node.minute.tracks]),
         40 if large else 30,
         HISTORY_SECONDS,
     )

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from console import format as fmt
 from console.model.records import State
@@ -19,8 +20,7 @@ NO = State("✕ refuses", "bad", 8)
 SILENT = State("? no answer", "stale", 9)
 
 
-@dataclass(frozen=True, slots=True)
-class NodePlan:
+class NodePlan(msgspec.Struct, frozen=True):
     key: str
     node: str
     state: State

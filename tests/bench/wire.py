@@ -184,7 +184,7 @@ def stopped(place: Path) -> dict[str, object]:
         reader.send_signal(signal.SIGSTOP)
         sizes = []
         for second in range(STOPPED):
-            await server.send(maker.published(*at(second), EVERY))
+            server.send(maker.published(*at(second), EVERY))
             await asyncio.sleep(0)
             if second % 100 == 99:
                 sizes.append(round(_rss_mib(), 1))

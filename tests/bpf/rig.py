@@ -291,7 +291,9 @@ class Rig:
         with self._pin("flows") as fd:
             entries = self.flows.size * abi.FLOW_WAYS
             limits = self.dataplane.flows.idle_by_real(idle)
-            return flowtable.census(fd, entries, self.reals, limits, self.jiffies.now()).live
+            return flowtable.census(
+                fd, [range(entries)], self.reals, limits, self.jiffies.now()
+            ).live
 
     def _sums(self) -> dict[str, int]:
         sums: dict[str, int] = {}

@@ -27,6 +27,7 @@ STOP = 10.0
 _CONFIG = """\
 [node]
 name = "{name}"
+labels = {{ rack = "{rack}" }}
 interface = "eth0"
 underlay_mtu = {mtu}
 hash_key = "6b8fb9d1c1b2a70e5b7e3a1b52d4c8f9"
@@ -49,6 +50,7 @@ hold_time = 3
 _VIP = """
 [[vips]]
 name = "{name}"
+labels = {{ tier = "{name}" }}
 address = "{address}"
 port = {port}
 protocol = "{protocol}"
@@ -71,6 +73,7 @@ def config(name: str, place: Path) -> str:
     machine = t.node(name)
     head = _CONFIG.format(
         name=name,
+        rack=t.rack(name),
         place=place,
         mtu=machine.mtu,
         address=machine.address,
@@ -78,7 +81,11 @@ def config(name: str, place: Path) -> str:
         node_as=t.NODE_AS,
         router_as=t.ROUTER_AS,
     )
-    reals = "".join(f'\n[[vips.reals]]\naddress = "{t.real(real).address}"\n' for real in t.REALS)
+    reals = "".join(
+        f'\n[[vips.reals]]\naddress = "{t.real(real).address}"\n'
+        f'labels = {{ rack = "{t.rack(real)}" }}\n'
+        for real in t.REALS
+    )
     vips = (("web", t.WEB, t.WEB_PORT, "tcp"), ("echo", t.ECHO, t.ECHO_PORT, "udp"))
     return head + "".join(
         _VIP.format(

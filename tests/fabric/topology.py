@@ -72,6 +72,11 @@ def real(name: str) -> Machine:
     return Machine(name, f"3.{REALS.index(name) + 1}", UNDERLAY_MTU)
 
 
+def rack(name: str) -> str:
+    """Of a node or a real: the odd ones stand in one, the even ones in another."""
+    return f"k{2 - int(name[-1]) % 2}"
+
+
 def real_at(address: str) -> str:
     """The name of the real with this address."""
     return next(name for name in REALS if real(name).address == address)

@@ -334,6 +334,9 @@ def records(
                 continue
             for snapshot in node.at(second):
                 yield Record(float(second), address, tuple(telemetry_frames(snapshot)))
+            labels = node.labelled(second)
+            if labels is not None:
+                yield Record(float(second), address, tuple(telemetry_frames(labels)))
     for address, node in nodes.items():
         for event in events(node):
             arrived = min(float(seconds.stop - 1), event.at - 5000.0)

@@ -237,13 +237,13 @@ async def test_topics_follow_the_screen() -> None:
     source: Any = app.source
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        assert source.topics == {"node", "vip", "event"}
+        assert source.topics == {"node", "vip", "event", "label"}
         await keys("3", "enter")(pilot)
-        assert source.topics == {"node", "vip", "event", "real"}
+        assert source.topics == {"node", "vip", "event", "label", "real"}
         await keys("4")(pilot)
-        assert source.topics == {"node", "vip", "event", "drop"}
+        assert source.topics == {"node", "vip", "event", "label", "drop"}
         await keys("escape", "escape", "escape")(pilot)
-        assert source.topics == {"node", "vip", "event"}
+        assert source.topics == {"node", "vip", "event", "label"}
         assert "Fleet" in painted(app, "#crumb")
 
 

@@ -10,6 +10,7 @@ import pytest
 from textual.command import CommandPalette
 from textual.widgets import OptionList, SelectionList
 
+from console import format as fmt
 from console.model.store import Arrived, Inbox
 from tests.tui.playback import SECONDS
 from tests.tui.recorded import LB1, Fleet, dropped
@@ -48,6 +49,34 @@ async def test_export_writes_what_is_on_show(
         assert path.suffix == f".{kind}"
         assert "dns" in text
         assert "web" not in text, "the filter holds"
+
+
+async def test_a_key_that_moves_the_cursor_writes_no_row_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Five hundred nodes, and a key shows at once: only what it changes is worked out."""
+    written: list[str] = []
+    fit = fmt.fit
+
+    def counted(text: str, width: int, *, right: bool = False) -> str:
+        written.append(text)
+        return fit(text, width, right=right)
+
+    app = plain()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await settle(pilot)
+        lines = painted(app, "LineTable").splitlines()
+        monkeypatch.setattr(fmt, "fit", counted)
+        await pilot.press("j")
+        moved = painted(app, "LineTable").splitlines()
+        assert [line[0] for line in lines[1:3]] == [">", " "]
+        assert [line[0] for line in moved[1:3]] == [" ", ">"]
+        assert [line[1:] for line in moved] == [line[1:] for line in lines]
+        assert "lb1" not in written
+        await keys("space")(pilot)
+        assert "*" in painted(app, "LineTable"), "a mark shows on a row that was written before"
+        await keys("3", "j")(pilot)
+        assert written, "other rows are"
 
 
 def files_in(directory: Path) -> list[Path]:

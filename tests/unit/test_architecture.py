@@ -218,6 +218,14 @@ def test_names() -> None:
                 assert not BANNED.search(words), f"{_name(path)}: class {node.name}"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_structs_are_changed_by_msgspec(path: Path) -> None:
+    """mypy takes a struct for a dataclass; `dataclasses.replace` of one is a TypeError."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "dataclasses":
+            assert "replace" not in [alias.name for alias in node.names], _name(path)
+
+
 def test_every_source_file_names_its_licence() -> None:
     gpl = [*(ROOT / "bpf").rglob("*.c"), *(ROOT / "bpf").rglob("*.h")]
     for path in gpl:

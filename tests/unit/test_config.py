@@ -242,3 +242,16 @@ def test_check_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert str(wrong) in (error := capsys.readouterr().err)
     assert error.count("\n") == 1
     assert main(["check", str(tmp_path / "none.toml")]) == 2
+
+
+def test_check_says_which_labels_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SAMPLE.read_text().replace("labels = {} ", 'labels = { rack = "r1" } ', 1)
+    text = text.replace(
+        'address = "10.3.2.2"\n', 'address = "10.3.2.2"\nlabels = { rack = "r2" }\n'
+    )
+    file = tmp_path / "agent.toml"
+    file.write_text(text)
+    assert main(["check", str(file)]) == 0
+    assert "labels: node rack=r1; rack on 2 of 5 reals\n" in capsys.readouterr().out

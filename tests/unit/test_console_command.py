@@ -10,8 +10,9 @@ import pytest
 from console.exits import VerbError
 from console.model.objects import Object
 from console.model.recording import inbox
+from console.model.selectors import selector
 from console.model.store import Agent, Store
-from console.tui.command import FLAGS, Go, History, Plan, completions, parse
+from console.tui.command import FLAGS, Go, History, Mark, Plan, completions, parse
 from tests.tui.recorded import LB1, LB2, Fleet, records
 
 
@@ -31,19 +32,87 @@ def agents() -> list[Agent]:
         ("node lb1", Go("node", "lb1")),
         ("node node/lb1", Go("node", "lb1")),
         ("vip web", Go("vip", "web")),
-        ("drain lb2", Plan("drain", Object("node", "lb2"), None, "")),
-        ("drain real/10.3.1.2@web", Plan("drain", Object("real", "10.3.1.2", "web"), None, "")),
-        ("remora undrain 10.3.1.2", Plan("undrain", Object("real", "10.3.1.2"), None, "")),
-        ("weight 10.3.1.2@web 50", Plan("weight", Object("real", "10.3.1.2", "web"), 50, "")),
+        ("drain lb2", Plan("drain", (Object("node", "lb2"),), None, "")),
+        ("drain real/10.3.1.2@web", Plan("drain", (Object("real", "10.3.1.2", "web"),), None, "")),
+        ("remora undrain 10.3.1.2", Plan("undrain", (Object("real", "10.3.1.2"),), None, "")),
+        ("weight 10.3.1.2@web 50", Plan("weight", (Object("real", "10.3.1.2", "web"),), 50, "")),
         (
             "drain lb1 --reason 'disk swap'",
-            Plan("drain", Object("node", "lb1"), None, "disk swap"),
+            Plan("drain", (Object("node", "lb1"),), None, "disk swap"),
         ),
-        ("drain --reason=disk lb1", Plan("drain", Object("node", "lb1"), None, "disk")),
+        ("drain --reason=disk lb1", Plan("drain", (Object("node", "lb1"),), None, "disk")),
     ],
 )
 def test_what_a_line_means(text: str, order: Go | Plan, agents: list[Agent]) -> None:
     assert parse(text, agents) == order
+
+
+RACKS = {"10.3.1.2": {"rack": "r2"}, "10.3.2.2": {"rack": "r1"}, "10.3.3.2": {"rack": "r2"}}
+RACK2 = tuple(Object("real", f"10.3.{n}.2", vip) for vip in ("web", "dns") for n in (1, 3))
+
+
+@pytest.fixture
+def labelled() -> list[Agent]:
+    store = Store((LB1, LB2))
+    nodes = {
+        address: Fleet(name, labels={"rack": rack}, real_labels=RACKS)
+        for address, name, rack in ((LB1, "lb1", "r1"), (LB2, "lb2", "r3"))
+    }
+    store.take(inbox(records(nodes, range(2))))
+    return list(store.agents.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        ("drain real -l rack=r2", Plan("drain", RACK2, None, "")),
+        ("drain -l 'rack in (r2,r9)' --reason x", Plan("drain", RACK2, None, "x")),
+        ("weight real -l rack=r2 50", Plan("weight", RACK2, 50, "")),
+        ("drain --selector=rack=r3", Plan("drain", (Object("node", "lb2"),), None, "")),
+        ("mark -l rack=r2,!canary", Mark(selector("rack=r2,!canary"))),
+        ("what-if drain real -l 'rack in (r2)'", Go("what-if", "drain real -l 'rack in (r2)'")),
+    ],
+)
+def test_labels_mean_what_they_mean_in_the_shell(
+    text: str, order: Go | Plan | Mark, labelled: list[Agent]
+) -> None:
+    assert parse(text, labelled) == order
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("drain -l rack=r1", "ambiguous: 2 reals, 1 node; write real or node before"),
+        ("drain -l rack=r9", "matches no real or vip or node"),
+        ("drain lb1 -l rack=r1", "with -l comes real, vip or node"),
+        ("drain -l rack==", "matches no"),
+        ("drain real -l rack===", "must come a comma"),
+        ("weight -l rack=r3 50", "a node has no weight"),
+        ("mark", "takes -l and a selector"),
+        ("mark lb1 -l rack=r1", "takes -l and a selector"),
+        ("fleet -l rack=r1", "only a plan has one"),
+    ],
+)
+def test_labels_that_mean_nothing_say_so(text: str, says: str, labelled: list[Agent]) -> None:
+    with pytest.raises(VerbError, match=re.escape(says)):
+        parse(text, labelled)
+
+
+def test_an_older_agent_s_labels_are_not_guessed(agents: list[Agent]) -> None:
+    with pytest.raises(VerbError, match="lb1, lb2 do not say their labels"):
+        parse("drain real -l rack=r2", agents)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("drain real ", ["drain real -l"]),
+        ("drain real -l ra", [f"drain real -l rack=r{n}" for n in (1, 2, 3)]),
+        ("mark -l rack=r2,rack=r1", ["mark -l rack=r2,rack=r1"]),
+    ],
+)
+def test_completion_knows_the_labels(text: str, found: list[str], labelled: list[Agent]) -> None:
+    assert completions(text, labelled) == found
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,21 @@ def test_sparklines_remember_a_minute() -> None:
     assert set(history) == {1000}
 
 
+@pytest.mark.parametrize("every", [1, 7, 1000])
+def test_a_minute_is_the_same_however_often_somebody_looks(every: int) -> None:
+    """It is worked out for who looks: also one that nobody looked at before is whole, or has holes
+    where it should."""
+    store = Store([LB1])
+    fleet = Fleet("lb1")
+    for second in [*range(30), *range(50, 85)]:
+        store.take(Inbox([Arrived(LB1, m, float(second)) for m in fleet.at(float(second))]))
+        if second % every == 0:
+            store.agents[LB1].track("vip", "web")
+    history = added([store.agents[LB1].track("vip", "web")])
+    assert history == [1000] * 25 + [None] + [1000] * 34, "a hole is unknown, not a spike"
+    assert added([store.agents[LB1].track("vip", "nobody's")]) == [None] * 60
+
+
 # ---- events
 
 

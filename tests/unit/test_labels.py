@@ -190,6 +190,12 @@ def test_an_error_names_file_table_and_key(where: str, text: str, said: str) -> 
     assert said in str(found.value)
 
 
+def test_equal_labels_of_a_config_are_one_object() -> None:
+    (vip,) = listed(real=', labels = { rack = "r2", tier = "web" }').vips
+    (other,) = listed(real=', labels = { tier = "web", rack = "r2" }').vips
+    assert vip.reals[0].labels is other.reals[0].labels
+
+
 def test_the_message_says_all_of_it_once() -> None:
     told = labelling.snapshot(
         listed(

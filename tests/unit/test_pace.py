@@ -35,13 +35,14 @@ def at(**otherwise: float) -> dict[str, float]:
 
 def test_topics_of_one_rate_come_together() -> None:
     seen, _ = run(at(), 10)
-    assert all(times == [float(n) for n in range(10)] for times in seen.values())
+    assert all(seen[topic] == [float(n) for n in range(10)] for topic in EVERY)
 
 
 def test_each_topic_at_its_own_rate() -> None:
     seen, pace = run(at(real=0.5, cpu=0.1, vip=4.0), 20)
     counts = {topic: len(times) for topic, times in seen.items()}
-    assert counts == {"node": 20, "vip": 80, "real": 10, "cpu": 2, "flowtable": 20, "drop": 20}
+    of_snapshots = {"node": 20, "vip": 80, "real": 10, "cpu": 2, "flowtable": 20, "drop": 20}
+    assert counts == {**of_snapshots, "label": 20 / LABELS_EVERY}
     assert pace.sequences == counts, "one up per message of the topic: a gap is a lost one"
 
 

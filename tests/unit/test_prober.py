@@ -19,7 +19,8 @@ import pytest
 
 from agent.boundary import Probed
 from agent.checks.probe import probe
-from agent.checks.prober import Prober
+from agent.checks.prober import Prober, Watch
+from agent.checks.timetable import Timetable
 from agent.config.check_table import Check
 from agent.nouns import Asking, Target, VipKey
 from shared.model import Protocol
@@ -268,3 +269,51 @@ def test_without_descriptors_nothing_is_said_of_a_real(check: Check) -> None:
     [nothing], told = asyncio.run(story())
     assert (nothing.ok, nothing.unasked, nothing.detail) == (False, True, "too many open files")
     assert told.ok
+
+
+def test_after_the_first_round_each_check_has_its_own_place() -> None:
+    """A fresh node asks all of its reals within a moment; it must not do so once a minute."""
+    prober, watches = (
+        Prober(lambda result: None),
+        [Watch(asking(Check(interval=60.0, jitter=0.0), 80, f"10.3.0.{n}")) for n in range(1, 201)],
+    )
+    second = sorted(_pauses(prober, watch, [True])[0] for watch in watches)
+    per_quarter = [sum(q * 15 <= at < (q + 1) * 15 for at in second) for q in range(4)]
+    assert second[-1] <= 60
+    assert min(per_quarter) > 30, per_quarter
+    assert _pauses(prober, watches[0], [True, True]) == [60.0, 60.0]
+
+
+def test_what_was_asked_quickly_goes_back_to_its_place() -> None:
+    check = Check(interval=60.0, jitter=0.0, rise=2, fall=2)
+    prober, watch = Prober(lambda result: None), Watch(asking(check, 80))
+    own, *_ = _pauses(prober, watch, [True])
+    assert _pauses(prober, watch, [True, False, False, False]) == [60.0, check.quick, own, 60.0]
+
+
+def _pauses(prober: Prober, watch: Watch, results: list[bool]) -> list[float]:
+    found = []
+    for ok in results:
+        watch.streak = watch.streak.after(ok=ok)
+        found.append(prober.pause(watch))
+    return found
+
+
+def test_a_timetable_calls_in_order_of_time_and_forgets_what_is_not_wanted() -> None:
+    async def story() -> list[str]:
+        called: list[str] = []
+        enough = asyncio.Event()
+
+        def call(what: str) -> None:
+            called.append(what)
+            if what == "last":
+                enough.set()
+
+        timetable, now = Timetable(call), asyncio.get_running_loop().time()
+        for after, what in ((0.03, "last"), (0.02, "second"), (0.01, "gone"), (0.01, "first")):
+            timetable.put(now + after, what)
+        timetable.keep(lambda what: what != "gone")
+        await asyncio.wait_for(enough.wait(), 10)
+        return called
+
+    assert asyncio.run(story()) == ["first", "second", "last"]

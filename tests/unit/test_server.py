@@ -405,7 +405,7 @@ def test_k2_packets_are_for_operators_only(tmp_path: Path) -> None:
                 ann.subscribe(b"event")
                 await _published_until_heard(it.server, bob)
                 await _published_until_heard(it.server, ann)
-                await it.server.publish(packets)
+                it.server.publish(packets)
                 heard = [frames[0] async for frames in _all(ann)]
                 assert b"trace" not in [frames[0] async for frames in _all(bob)]
                 assert b"trace" in heard
@@ -454,7 +454,7 @@ async def _published_until_heard(server: Server, ear: zmq.asyncio.Socket) -> Non
     deadline = time.monotonic() + 10
     while not await ear.poll(50):
         assert time.monotonic() < deadline, "never heard"
-        await server.publish(event)
+        server.publish(event)
     await ear.recv_multipart()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable
 from ipaddress import ip_address
 
@@ -181,6 +182,18 @@ def test_the_numbers_of_a_kept_row_are_of_now() -> None:
     ]
     assert (real.sequence, real.at) == (2, 14.5)
     assert [r.check_ms for r in real.reals][:2] == [2.5, 1.0]
+
+
+@pytest.mark.parametrize("held", [1, 2, 10])
+def test_what_was_published_never_changes_again(held: int) -> None:
+    """It may still be in a queue, or in the history: payloads are sent by reference."""
+    world, maker = Kept().world, Snapshots(ORIGIN)
+    under_way: deque[tuple[list[bytes], list[bytes]]] = deque(maxlen=held)
+    for n in range(30):
+        sequences = dict.fromkeys(EVERY, n)
+        for frames in maker.published(world.director.state, reading(), sequences, EVERY):
+            under_way.append((frames, [bytes(frame) for frame in frames]))
+            assert all(now == then for now, then in under_way)
 
 
 def test_ring_digest_tells_equal_rings_from_different_ones() -> None:

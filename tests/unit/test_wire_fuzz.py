@@ -122,14 +122,14 @@ def test_k4_a_stopped_subscriber_costs_nothing(tmp_path: Path) -> None:
         assert reader.stdout is not None
         heard = asyncio.create_task(asyncio.to_thread(reader.stdout.readline))
         while not heard.done():
-            await server.publish(long)
+            server.publish(long)
             await asyncio.sleep(0.02)
         reader.send_signal(signal.SIGSTOP)
         for _ in range(150):  # what the high-water mark and the kernel take
-            await server.publish(long)
+            server.publish(long)
         flat, start = rss(), time.monotonic()
         for _ in range(600 * 6):
-            await server.publish(long)
+            server.publish(long)
         took = time.monotonic() - start
         await server.close()
         return rss() - flat, took

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 
+from console.cli.grammar.verb import Verbs
 from console.cli.grammar.words import (
-    Verbs,
     add_labels,
     add_verb,
     duration,
@@ -21,7 +21,8 @@ def add(verbs: Verbs) -> None:
     _add_planned(verbs)
     text = "makes a plan and changes nothing; `apply` takes its -o json"
     plan = verbs.add_parser("plan", help=text, description=f"{text.capitalize()}.")
-    _add_planned(plan.add_subparsers(dest="verb", metavar="VERB", required=True, prog=plan.prog))
+    if plan.asked:
+        _add_planned(plan.add_verbs())
     plan.set_defaults(made="plan")
     apply = add_verb(
         verbs, "apply", "makes things as a file says: a plan (not older than a minute), or states"

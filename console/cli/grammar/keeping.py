@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from console.cli.grammar.words import Verbs, add_verb, seconds
+from console.cli.grammar.verb import Verbs
+from console.cli.grammar.words import add_verb, seconds
 from shared.model import Role
 
 

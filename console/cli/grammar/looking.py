@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from console.cli.grammar.words import Verbs, add_verb, duration, seconds
+from console.cli.grammar.verb import Verbs
+from console.cli.grammar.words import add_verb, duration, seconds
 
 VIEWS = (
     "fleet", "nodes", "vips", "reals", "drops", "bgp", "checks", "heat", "alerts", "operations",

@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from console.cli.grammar.words import Verbs, add_at, add_labels, add_verb, positive, seconds
+from console.cli.grammar.verb import Verbs
+from console.cli.grammar.words import add_at, add_labels, add_verb, positive, seconds
 
 TABLES = ("table", "wide", "json", "jsonl", "csv", "yaml", "name")
 LISTED = ("node", "vip", "real", "each", "drop", "cpu", "peer", "check", "op")

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 
 from console.cli.grammar import changing, keeping, looking, reading
+from console.cli.grammar.verb import RawHelp, add_verbs
 from console.cli.grammar.words import add_connection, add_verb
 from console.tui.appearance import THEMES
 
@@ -47,12 +49,13 @@ agents come from -a, else from `agents = [...]` in the config file
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(words: Collection[str] | None = None) -> argparse.ArgumentParser:
+    """Of the verbs that are not among the words (None: of none) only the name is known."""
     top = argparse.ArgumentParser(
         prog="remora",
         description="See and steer remora's balancer nodes. Without a verb: the console.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawHelp,
     )
     add_connection(top, suffix="")
     _add_render(top, suffix="", default="diff")
@@ -64,8 +67,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--ascii", action="store_true", help="of the console: no other signs")
     top.add_argument("--theme", choices=THEMES, help="of the console (dark)")
-    # With a name given none is made of the usage, which takes shutil and all its compressors.
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs", prog=top.prog)
+    verbs = add_verbs(top, words)
     reading.add(verbs)
     looking.add(verbs)
     changing.add(verbs)

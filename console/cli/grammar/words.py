@@ -6,9 +6,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from console.cli.grammar.verb import Verb, Verbs
+
 UNTIL = re.compile(r"applied|verified|drained|quiet:\d{1,9}")
 """What can be waited for."""
 
@@ -80,9 +81,10 @@ def add_connection(to: argparse._ActionsContainer, *, suffix: str) -> None:
         to.add_argument("--no-input", action="store_true", help="never ask; as without a terminal")
 
 
-def add_verb(verbs: Verbs, name: str, text: str) -> argparse.ArgumentParser:
+def add_verb(verbs: Verbs, name: str, text: str) -> Verb:
     verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    add_connection(verb.add_argument_group(ALL_VERBS), suffix="_after")
+    if verb.asked:
+        add_connection(verb.add_argument_group(ALL_VERBS), suffix="_after")
     return verb
 
 

@@ -66,6 +66,10 @@ class BandedScreen(Screen[None]):
         """Fills the body."""
         raise NotImplementedError
 
+    def moved(self, view: View) -> None:
+        """Fills what says more of the row that the cursor came to; the table is drawn already."""
+        self.draw(view)
+
     # ---- bands
 
     def compose(self) -> ComposeResult:
@@ -75,7 +79,9 @@ class BandedScreen(Screen[None]):
         yield from self.body()
         yield Painted(id="message")
         yield CommandLine(id="command")
-        yield Input(id="filter", placeholder="words; !word excludes; Enter keeps, Esc clears")
+        yield Input(
+            id="filter", placeholder="words; !word excludes; label:rack=r2; Enter keeps, Esc clears"
+        )
         yield Painted(id="keys")
 
     @property
@@ -174,6 +180,11 @@ class BandedScreen(Screen[None]):
         self.call_after_refresh(self._redraw)
 
     @on(LineTable.Moved)
+    def _moved(self) -> None:
+        if self.view is not None and self.composed:
+            self.moved(self.view)
+            self._draw_crumb()
+
     def _redraw(self) -> None:
         if self.view is not None and self.composed:
             self.frame(self.view)

@@ -73,6 +73,9 @@ class FleetScreen(LiveScreen):
         if large:
             self._draw_more(view)
 
+    def moved(self, view: View) -> None:
+        """Nothing here is about one node."""
+
     def _draw_more(self, view: View) -> None:
         """On wide screens only: VIPs and operations, of which others need a key."""
         self.pane("bars_rule", [rule("VIPs", self.size.width)])

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding
 
+from console.model.labels import Said
 from console.model.objects import Verb
+from console.model.selectors import Selector
 from console.model.store import Reply
 from console.planning import routes
 from console.planning.wish import Target, Wish
@@ -210,6 +212,11 @@ class LiveScreen(BandedScreen):
             self.say("")
             self.post_message(asks.Planned(verb, targets))
 
+    def mark_labelled(self, wanted: Selector) -> str:
+        """Marks the rows on show of which it holds, on all nodes; returns why there is none."""
+        count = self.table.mark_where(lambda row: _all_say(getattr(row, "labels", ()), wanted))
+        return "" if count else f"nothing on show is labelled {wanted}"
+
     def _targets(self) -> list[Target] | str:
         """Of the rows that are marked and on show, else of what is under the cursor."""
         assert self.view is not None
@@ -220,3 +227,7 @@ class LiveScreen(BandedScreen):
         found = [self.target_of(view, row) for row in marked] if marked else [self.target(view)]
         wrong = [one for one in found if isinstance(one, str)]
         return wrong[0] if wrong else [one for one in found if isinstance(one, Target)]
+
+
+def _all_say(said: Said, wanted: Selector) -> bool:
+    return bool(said) and all(wanted.matches(labels) for labels in said)

@@ -13,7 +13,7 @@ from console.model.objects import Verb
 from console.model.store import Reply
 from console.planning.asking import Asking, Sender
 from console.planning.plan import Answered, refused, to_do
-from console.planning.wish import wish
+from console.planning.wish import Target, wish
 from console.tui import command
 from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
@@ -89,11 +89,12 @@ class WhatIfScreen(LiveScreen):
             if not isinstance(order, command.Plan):
                 self.say(f"{text}: no change; drain, undrain or weight would be one", "bad")
                 return False
-            target = named_target(view, order.target)
-            if isinstance(target, str):
-                self.say(target, "bad")
+            found = [named_target(view, target) for target in order.targets]
+            targets = [target for target in found if isinstance(target, Target)]
+            if len(targets) < len(found):
+                self.say(next(each for each in found if isinstance(each, str)), "bad")
                 return False
-            orders = wish(order.verb, [target], order.weight or 0).orders
+            orders = wish(order.verb, targets, order.weight or 0).orders
         except VerbError as error:
             self.say(str(error), "bad")
             return False

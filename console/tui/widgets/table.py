@@ -6,7 +6,7 @@ Records come in raw; only the rows on screen are formatted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from textual.events import MouseScrollDown, MouseScrollUp, Resize
@@ -47,9 +47,15 @@ class LineTable(Painted, Generic[R]):
         self._follows = follows
         self.following = follows
         self._columns = columns
+        self._other = False
+        """Other columns than those of the last `show`."""
         self._empty = empty
         self._records: Sequence[R] = ()
         self._rows: list[R] = []
+        self._written: dict[int, list[Cell]] = {}
+        """id of a record -> its cells, once they were on screen: a key writes none anew."""
+        self._shown: list[Column[R]] = []
+        """The columns for which there is room."""
         self._top = 0
         self._key = ""
         self._at = 0
@@ -89,6 +95,7 @@ class LineTable(Painted, Generic[R]):
         """Other columns from the next `show` on."""
         if self._sort not in columns:
             self._sort = None
+        self._other = columns is not self._columns
         self._columns = columns
 
     def select(self, key: str) -> None:
@@ -97,7 +104,9 @@ class LineTable(Painted, Generic[R]):
 
     def show(self, records: Sequence[R], empty: str = "") -> None:
         """`empty`: what stands there without rows, where that depends on what is known."""
-        self._records = records
+        if records and records is self._records and empty in ("", self._empty) and not self._other:
+            return  # what a key changes it has drawn already
+        self._records, self._written, self._other = records, {}, False
         self._empty = empty or self._empty
         self._arrange()
 
@@ -165,6 +174,13 @@ class LineTable(Painted, Generic[R]):
         self.marks |= {_key(row) for row in self._rows}
         self._draw()
 
+    def mark_where(self, meant: Callable[[R], bool]) -> int:
+        """Of the rows on show; returns how many."""
+        keys = {_key(row) for row in self._rows if meant(row)}
+        self.marks |= keys
+        self._draw()
+        return len(keys)
+
     def unmark(self) -> None:
         self.marks.clear()
         self._draw()
@@ -227,24 +243,27 @@ class LineTable(Painted, Generic[R]):
         if height and index >= self._top + height:
             self._top = index - height + 1
         columns = self._visible()
+        if columns != self._shown:
+            self._shown, self._written = columns, {}
         shown = self._rows[self._top : self._top + height]
-        lines = [_heading(columns), *(self._row(row, columns) for row in shown)]
+        lines = [_heading(columns), *(self._row(row) for row in shown)]
         if not self._rows:
             text = self._empty if not self._records else f"no row has {self.words!r}; Esc clears"
             lines.append((Cell(f" {text}", "dim"),))
         self.paint(lines)
 
-    def _row(self, row: R, columns: Sequence[Column[R]]) -> TextLine:
-        chosen = self.active and _key(row) == self._key
-        marked = _key(row) in self.marks
-        cells = [Cell(">" if chosen else " ")]
-        for column in columns:
-            text, tone = column.cell(row)
-            behind = "*" if marked and len(cells) == 1 else " "
-            cells.append(Cell(fmt.fit(text, column.width, right=column.right) + behind, tone))
+    def _row(self, row: R) -> TextLine:
+        key = _key(row)
+        chosen = self.active and key == self._key
+        cells = self._written.get(id(row))
+        if cells is None:
+            cells = self._written[id(row)] = [_fitted(row, column) for column in self._shown]
+        if cells and key in self.marks:
+            first = cells[0]
+            cells = [Cell(f"{first.text[:-1]}*", first.tone), *cells[1:]]
         if not chosen:
-            return tuple(cells)
-        return tuple(Cell(cell.text, f"{cell.tone} cursor".strip()) for cell in cells)
+            return (Cell(" "), *cells)
+        return tuple(Cell(c.text, f"{c.tone} cursor".strip()) for c in (Cell(">"), *cells))
 
     def on_resize(self, _: Resize) -> None:
         self._draw()
@@ -256,6 +275,11 @@ class LineTable(Painted, Generic[R]):
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
         event.stop()
         self.move(-1)
+
+
+def _fitted(row: R, column: Column[R]) -> Cell:
+    text, tone = column.cell(row)
+    return Cell(fmt.fit(text, column.width, right=column.right) + " ", tone)
 
 
 def _heading(columns: Sequence[Column[Any]]) -> TextLine:
