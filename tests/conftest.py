@@ -21,17 +21,23 @@ from tests.fabric import enclosure
 
 LONG = (
     "test_preflight.py",
-    "test_node_drain.py",
-    "test_reload.py",
     "test_unit.py",
+    "test_states.py",
+    "test_node_drain.py",
+    "test_remote.py",
     "test_other_abi.py",
+    "test_reload.py",
+    "test_console.py",
+    "test_restarts.py",
     "test_tunnel.py",
+    "test_drain.py",
     "test_announce.py",
-    "test_screens.py",
     "test_placing.py",
-    "test_loader.py",
-    "test_sequences.py",
     "test_conformance_run.py",
+    "test_loader.py",
+    "test_screens.py",
+    "test_sequences.py",
+    "test_simulation.py",
     "test_server.py",
 )
 """Half a minute and more, the longest first (`--durations=0` says)."""

@@ -4,7 +4,8 @@
 `python -m tests.bench.agent --json` (root).  Every real address is local, so that the checks (one
 per real and minute) succeed; nothing sends traffic.  At 10 Hz a reader subscribes to everything,
 and then nobody does.  The floor is a Python process of the same interpreter that has imported the
-same libraries and sleeps.
+same libraries and sleeps.  Resident memory is given by kind of mapping for the floor, for a process
+that has imported what `remora-agent run` does, and for the agent.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.bench import node
 from tests.fabric import enclosure
@@ -27,10 +29,9 @@ from tests.fabric.waiting import until
 
 VIPS, REALS = 64, 32
 SECONDS, WARM = 10.0, 2.0
-FLOOR = (
-    "import asyncio, numpy, msgspec.msgpack, signal, zmq.asyncio; "
-    "print(1, flush=True); signal.pause()"
-)
+WAITING = "; import signal; print(1, flush=True); signal.pause()"
+FLOOR = "import asyncio, numpy, msgspec.msgpack, zmq.asyncio"
+IMPORTED = "import agent.cli.main, agent.runtime"
 
 
 READER = (
@@ -39,31 +40,43 @@ READER = (
 )
 
 
-def figures() -> dict[str, float]:
+def figures() -> dict[str, Any]:
     """Inside the enclosure: seconds, percent of a core, MiB."""
     place = enclosure.directory()
     assert place is not None
     _network()
     listener = socket.create_server(("0.0.0.0", 80), backlog=4096)
     threading.Thread(target=_accept, args=(listener,), daemon=True).start()
-    floor = subprocess.Popen([sys.executable, "-c", FLOOR], stdout=subprocess.PIPE)
-    assert floor.stdout is not None
-    floor.stdout.readline()
-    found: dict[str, float] = {"vips": VIPS, "reals": VIPS * REALS}
+    found: dict[str, Any] = {"vips": VIPS, "reals": VIPS * REALS}
     with _agent(place, hz=1) as (agent, ready, settled):
         found |= {"ready_s": ready, "all_rings_settled_s": settled}
         found["cpu_percent_1hz"] = _percent(agent)
         found["rss_mib"] = round(node.rss(agent), 1)
+        found["rss_mib_of"] = node.memory(agent)
     with _agent(place, hz=10) as (agent, _, _):
         found["cpu_percent_10hz"] = _percent(agent)
         with _reader(place):
             found["cpu_percent_10hz_all_read"] = _percent(agent)
         found["rss_mib_10hz"] = round(node.rss(agent), 1)
-    found["rss_mib_floor"] = round(node.rss(floor.pid), 1)
+    for name, imports in (("floor", FLOOR), ("imported", IMPORTED)):
+        with _waiting(imports) as pid:
+            found[f"rss_mib_{name}"] = round(node.rss(pid), 1)
+            found[f"rss_mib_{name}_of"] = node.memory(pid)
     found["rss_ratio"] = round(found["rss_mib"] / found["rss_mib_floor"], 2)
-    floor.kill()
-    floor.communicate()
     return found
+
+
+@contextmanager
+def _waiting(imports: str) -> Iterator[int]:
+    """A process that has imported so much."""
+    process = subprocess.Popen([sys.executable, "-c", imports + WAITING], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @contextmanager

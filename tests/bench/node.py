@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,33 @@ def cpu(pid: int) -> float:
     """Seconds of all its threads."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(one.read_text().split()[0]) for one in threads) / 1e9
+
+
+KINDS = (
+    ("malloc's heap", r"\[heap\]"),
+    ("Python's arenas, large blocks, stacks", r"|\[stack\]|\[anon.*"),
+    ("BPF maps", r"anon_inode:bpf-map"),
+    ("numpy and its BLAS", r".*/numpy(\.libs)?/.*"),
+    ("ZeroMQ", r".*/(py)?zmq(\.libs)?/.*"),
+    ("OpenSSL", r".*/(libcrypto|libssl|_ssl|_hashlib)\..*"),
+    ("Python", r".*/python3[.0-9]*"),
+    ("other libraries", r".*"),
+)
+"""What of a process is resident -> how its mappings are named."""
+
+
+def memory(pid: int) -> dict[str, float]:
+    """MiB resident by kind, of KINDS."""
+    found = dict.fromkeys((kind for kind, _ in KINDS), 0.0)
+    kind = ""
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split(maxsplit=5)
+        if not words[0].endswith(":"):
+            name = words[5] if len(words) > 5 else ""
+            kind = next(kind for kind, names in KINDS if re.fullmatch(names, name))
+        elif words[0] == "Rss:":
+            found[kind] += int(words[1]) / 1024
+    return {kind: round(mib, 1) for kind, mib in found.items()}
 
 
 def rss(pid: int) -> float:

@@ -32,9 +32,11 @@ def bpffs() -> Path:
 
 @pytest.fixture(autouse=True)
 def _one_cpu() -> Iterator[None]:
-    """The flow table is per CPU: a test that is moved would miss its own flows."""
+    """The flow table is per CPU: a test that is moved would miss its own flows.  Workers take
+    different ones, else all of them would share the first."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {sorted(before)[worker % len(before)]})
     yield
     os.sched_setaffinity(0, before)
 
