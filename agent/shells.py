@@ -18,7 +18,6 @@ from agent.bring_up import control, pins
 from agent.checks.prober import Prober
 from agent.config.tree import Config
 from agent.core import maglev, verify
-from agent.core.maglev import Address
 from agent.core.state import NodeState
 from agent.dataplane.events import EventRing
 from agent.dataplane.maps import DataPlane
@@ -28,7 +27,7 @@ from agent.host import malloc
 from agent.host.logline import in_fields
 from agent.host.netlink import WayOut
 from agent.host.surroundings import Surroundings
-from agent.nouns import Route
+from agent.nouns import Address, Route
 from agent.records import generations
 from agent.records.audit import Audit, audit_path
 from agent.records.journal import Journal, journal_path
