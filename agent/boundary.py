@@ -15,10 +15,10 @@ from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from agent.core import maglev
-from agent.core.maglev import Address
 from agent.host.host_seen import HostSeen
 from agent.nouns import (
     PLAIN,
+    Address,
     Asking,
     Keyed,
     Override,

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -17,7 +18,6 @@ from agent.bring_up import control, pins
 from agent.checks.prober import Prober
 from agent.config.tree import Config
 from agent.core import maglev, verify
-from agent.core.maglev import Address
 from agent.core.state import NodeState
 from agent.dataplane.events import EventRing
 from agent.dataplane.maps import DataPlane
@@ -27,10 +27,11 @@ from agent.host import malloc
 from agent.host.logline import in_fields
 from agent.host.netlink import WayOut
 from agent.host.surroundings import Surroundings
-from agent.nouns import Route
+from agent.nouns import Address, Route
 from agent.records import generations
 from agent.records.audit import Audit, audit_path
 from agent.records.journal import Journal, journal_path
+from agent.records.state_disk import StateDisk
 from agent.wire.questions import Questions
 from agent.wire.server import Server
 from agent.wire.telemetry import Telemetry
@@ -60,8 +61,9 @@ class Shells:
         self._tell = tell
         self.dataplane = dataplane
         self.surroundings = Surroundings(node, pins(node), path, dataplane.program_id, tell)
+        self.disk = StateDisk(node.state_dir)
         self.journal = Journal(journal_path(node.state_dir))
-        self.audit = Audit(audit_path(node.state_dir), node.name)
+        self.audit = Audit(audit_path(node.state_dir), node.name, self.disk)
         self.server = Server(
             node.name, Path(node.run_dir), tell, audit=self.audit, wire=config.wire
         )
@@ -69,7 +71,13 @@ class Shells:
         self.prober = Prober(tell, self.tunnel)
         self.speaker = Speaker(config.bgp, Path(node.run_dir), tell) if config.bgp else None
         self.telemetry = Telemetry(
-            state, dataplane, EventRing(pins(node)), self.server, tunnel=self.tunnel, tell=tell
+            state,
+            dataplane,
+            EventRing(pins(node)),
+            self.server,
+            tunnel=self.tunnel,
+            tell=tell,
+            disk_silent=lambda: self.disk.silent,
         )
         self.questions = Questions(state, self.telemetry, self.server, self.audit, dataplane)
         self._routes: Mapping[Address, Route] = {}
@@ -96,8 +104,10 @@ class Shells:
         self.prober.close()
         await self.telemetry.close()
         await self.server.close()
-        self.journal.close()
-        self.audit.close()
+        await self.disk.close()
+        if not self.disk.silent:
+            self.journal.close()
+            self.audit.close()
         self.dataplane.close()
 
     async def _tidy(self) -> None:
@@ -134,13 +144,16 @@ class Shells:
             case b.Configure(listed):
                 await self._reconfigure(listed)
             case b.KeepConfig(generation, text):
-                generations.keep(self.kept, generation, text)
+                await self.disk.write(
+                    partial(generations.keep, self.kept, generation, text),
+                    partial(generations.take_back, self.kept, generation),
+                )
             case b.Verify():
                 self._verify(effect)
             case b.ReadBack():
                 self._read(self._tell_held(effect))
             case b.Remember():
-                self._remember(effect)
+                await self._remember(effect)
             case b.StartTrace():
                 await self.telemetry.start_trace(effect)
             case b.StopTrace(why):
@@ -168,8 +181,9 @@ class Shells:
         if wrong:
             raise EffectError(wrong)
 
-    def _remember(self, effect: b.Remember) -> None:
-        self.journal.write(effect)
+    async def _remember(self, effect: b.Remember) -> None:
+        await self.disk.write(partial(self.journal.append, effect), self.journal.take_back)
+        self.disk.later(self.journal.tidy)
         if not self.server.waits_for(effect.command.id):
             self.audit.own(effect.command, effect.result, effect.revision, time.time())
 

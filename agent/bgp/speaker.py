@@ -25,9 +25,8 @@ from agent.bgp import text as bgp_text
 from agent.bgp.exabgp_child import RESPAWN, Child
 from agent.boundary import EffectError, PeerChanged
 from agent.config.bgp_table import Bgp, BgpPeer
-from agent.core.maglev import Address
 from agent.host.logline import quoted
-from agent.nouns import Route
+from agent.nouns import Address, Route
 
 log = logging.getLogger("remora.bgp")
 

@@ -11,8 +11,7 @@ import re
 from typing import NamedTuple
 
 from agent.config.bgp_table import Bgp, BgpPeer
-from agent.core.maglev import Address
-from agent.nouns import Route
+from agent.nouns import Address, Route
 
 
 class Session(NamedTuple):

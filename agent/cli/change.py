@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from agent.boundary import EffectError
 from agent.cli import verb
 from agent.config import file as config
 from agent.config import tree
@@ -71,6 +70,7 @@ def _rollback(options: argparse.Namespace) -> int:
 
 
 def _change(options: argparse.Namespace, listed: tree.Config, action: Action) -> int:
+    from agent.boundary import EffectError
     from agent.cli.ask import ask
 
     try:

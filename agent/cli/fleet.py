@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import logging
 from pathlib import Path
 
 from agent.cli import verb
@@ -34,6 +32,9 @@ def add_verb(verbs: verb.Verbs) -> None:
 
 
 def _simulate_fleet(options: argparse.Namespace) -> int:
+    import asyncio
+    import logging
+
     from agent.boundary import EffectError
     from agent.host import supervisor
     from agent.wire import fleet

@@ -9,8 +9,6 @@ Only what a verb needs is imported: `check` runs on a machine without BPF parts.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -94,6 +92,9 @@ def _labels(listed: Config) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
+    import asyncio
+    import logging
+
     from agent.host import supervisor
 
     supervisor.log_to_stderr(logging.DEBUG if options.debug else logging.INFO)

@@ -15,7 +15,7 @@ from agent.config.check_contradictions import check_problems
 from agent.config.tree import Config, Vip
 from agent.config.vip_contradictions import overlap_problems, vip_option_problems
 from agent.core.health import RAMP_STEPS
-from agent.core.maglev import Address
+from agent.nouns import Address
 from shared.model import host_and_port, is_loopback
 
 MAX_REALS = 4095

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 from agent.config.tree import Config, Vip
-from agent.core.maglev import Address
 from agent.dataplane.abi import MAX_QUIC_IDS
-from agent.nouns import Hashed, Tracking, WhenDown
+from agent.nouns import Address, Hashed, Tracking, WhenDown
 from shared.model import Protocol
 
 _HASHES_PORTS = (Hashed.PORT,)

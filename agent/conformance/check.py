@@ -22,9 +22,9 @@ from agent.config.tree import Config, Vip
 from agent.conformance import judge, simulation
 from agent.conformance.simulation import Scratch
 from agent.conformance.vectors import GATEWAY_MAC, OWN_MAC, Expect, Vector, vectors
-from agent.core.maglev import Address
 from agent.dataplane import abi
 from agent.dataplane import bpf_syscall as bpf
+from agent.nouns import Address
 from shared.reasons import name_of
 
 log = logging.getLogger("remora")

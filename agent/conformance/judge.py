@@ -12,8 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
 from agent.conformance.vectors import checksum
-from agent.core.maglev import Address
-from agent.nouns import Encap
+from agent.nouns import Address, Encap
 
 _ETHERNET, _TAG = 14, 4
 _VLAN = (b"\x81\x00", b"\x88\xa8")

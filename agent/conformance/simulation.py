@@ -19,13 +19,12 @@ from agent import boundary as b
 from agent.boundary import EffectError, Fact
 from agent.config.tree import Config
 from agent.core.director import Director
-from agent.core.maglev import Address
 from agent.dataplane import abi, loader, pinned
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane.events import EventRing
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.packing import Control
-from agent.nouns import Target, VipKey
+from agent.nouns import Address, Target, VipKey
 from agent.records.journal import journal_path, recall
 from shared.reasons import name_of
 

@@ -13,8 +13,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, ip_address
 from typing import NamedTuple
 
-from agent.core.maglev import Address
-from agent.nouns import VipKey
+from agent.nouns import Address, VipKey
 from shared.model import Protocol
 
 GATEWAY_MAC, OWN_MAC = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")

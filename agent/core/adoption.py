@@ -12,17 +12,17 @@ import numpy as np
 
 from agent.boundary import Adopted
 from agent.config.tree import Vip
-from agent.core import maglev, overrides, rollouts
+from agent.core import overrides, rollouts
 from agent.core.health import Verdict
 from agent.core.numbers import RealNumbers, VipNumbers
 from agent.core.pending import Due
 from agent.core.shutdown import Phase, Shutdown
 from agent.core.state import NodeState, PeerState, RealState, VipState
 from agent.dataplane.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.nouns import OwnedReal
+from agent.nouns import Address, OwnedReal
 from shared.model import Health
 
-Owned = dict[tuple[int, maglev.Address], OwnedReal]
+Owned = dict[tuple[int, Address], OwnedReal]
 """(vip_num, address) -> the number in use for it."""
 
 
@@ -78,7 +78,7 @@ def _lay_out(
     """A VIP's state from the config, with the numbers, flags and ring that the maps have."""
     row = fact.rings.get(vip_num) if vip.key in fact.vips else None
     in_ring = set(np.flatnonzero(np.bincount(row)).tolist()) if row is not None else set()
-    reals: dict[maglev.Address, RealState] = {}
+    reals: dict[Address, RealState] = {}
     for listed in vip.reals:
         mine = owned.get((vip_num, listed.address)) if row is not None else None
         number = mine or numbers.take(vip_num, listed.address, listed.encap)

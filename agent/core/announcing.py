@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 
 from agent.boundary import Advertise, Effect, Emit
 from agent.config.bgp_table import Announce
-from agent.core import maglev, policy, rib, shutdown
+from agent.core import policy, rib, shutdown
 from agent.core.shutdown import Phase
 from agent.core.state import NodeState, VipState
-from agent.nouns import Route
+from agent.nouns import Address, Route
 from shared.messages import RouteEvent
 
-Routes = dict[maglev.Address, Route]
+Routes = dict[Address, Route]
 
 
 class Announcing:
@@ -31,7 +31,7 @@ class Announcing:
         """What was announced before the last batch, then each Advertise of it."""
         self._told: frozenset[str] = frozenset()
         """Announced addresses, as events said."""
-        self._services: dict[maglev.Address, dict[str, rib.Service]] = {}
+        self._services: dict[Address, dict[str, rib.Service]] = {}
         """By address and the VIP's name."""
         self._serving: Routes = {}
         """What the services want, whatever the node is about to do.  Of an address that no VIP in
@@ -117,7 +117,7 @@ class Announcing:
             differs |= was != self._serving.get(address)
         return differs
 
-    def _events(self, wanted: Iterable[maglev.Address]) -> list[Effect]:
+    def _events(self, wanted: Iterable[Address]) -> list[Effect]:
         was, now = self._told, frozenset(map(str, wanted))
         self._told = now
         return [

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from agent.core.maglev import Address
-from agent.nouns import Hashed
+from agent.nouns import Address, Hashed
 from shared.model import RING_SLOTS, Protocol
 
 SLOTS_TRIED = 16

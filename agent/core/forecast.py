@@ -19,7 +19,7 @@ from agent.core import maglev, reconfigure
 from agent.core.guard import Impact
 from agent.core.reconfigure import Next
 from agent.core.state import NodeState, RealState, VipState
-from agent.nouns import Override, Tracking
+from agent.nouns import Address, Override, Tracking
 from shared.messages import Change
 from shared.model import RING_SLOTS, Admin, Health
 
@@ -27,7 +27,7 @@ RINGS = 16
 """VIPs whose rings are built for one plan: the checks that wait meanwhile must not time out."""
 ABSENT = "absent"
 
-Members = Mapping[maglev.Address, int]
+Members = Mapping[Address, int]
 
 
 class Forecast(NamedTuple):
@@ -254,7 +254,7 @@ def _traffic(state: NodeState, vip: VipState) -> tuple[str, ...]:
     return (f"{rate:.0f} packets/s",) if rate > state.listed.drain.floor else ()
 
 
-def _shares(members: Members) -> dict[maglev.Address, int]:
+def _shares(members: Members) -> dict[Address, int]:
     """{address: slots} of a ring, without building it."""
     turns = sorted((a for a in members if members[a]), key=lambda a: (a.version, a.packed))
     if not turns:

@@ -16,15 +16,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
-from ipaddress import IPv4Address, IPv6Address
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from agent.nouns import Address
 from shared.model import RING_SLOTS
-
-Address = IPv4Address | IPv6Address
 
 MAX_MEMBERS = 4096
 MAX_WEIGHT = 4096

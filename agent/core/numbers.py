@@ -7,8 +7,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterable
 
-from agent.core.maglev import Address
-from agent.nouns import Encap, OwnedReal
+from agent.nouns import Address, Encap, OwnedReal
 
 
 class RealNumbers:

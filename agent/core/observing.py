@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.boundary import Counted, Effect, Emit, PeerChanged, Probed
-from agent.core import clockwork, maglev, policy, pressure
+from agent.core import clockwork, policy, pressure
 from agent.core.health import RAMP_STEPS, held, judge, ramp_step
 from agent.core.state import NodeState, RealState, VipState
 from agent.dataplane.abi import MAX_VIPS
+from agent.nouns import Address
 from shared.messages import ChangeEvent, HealthEvent, PeerEvent
 from shared.model import Health, Protocol
 
@@ -35,7 +36,7 @@ class Observing:
         self._touch = touch
         self._counted: tuple[float, NDArray[np.uint64], NDArray[np.uint64] | None] | None = None
         """When new flows were counted last, and how many of them, and packets, by vip_num."""
-        self._ramping: dict[tuple[str, maglev.Address], None] = {}
+        self._ramping: dict[tuple[str, Address], None] = {}
         """Reals in a slow start."""
 
     # ---- checks

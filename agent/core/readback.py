@@ -15,10 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from agent.boundary import Effect, Held, ReadBack, Reply
-from agent.core.maglev import Address
 from agent.core.overrides import differs
 from agent.core.state import NodeState, VipState
-from agent.nouns import Override
+from agent.nouns import Address, Override
 from shared.messages import Answer
 
 WITHIN = 5.0

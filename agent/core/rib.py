@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from agent.config.bgp_table import Announce
-from agent.core.maglev import Address
-from agent.nouns import Route
+from agent.nouns import Address, Route
 
 GRACEFUL_SHUTDOWN = "65535:0"
 """RFC 8326: routers that honour it prefer any other path."""

@@ -23,6 +23,7 @@ from agent.core.pressure import Pressure
 from agent.core.shutdown import Shutdown
 from agent.dataplane.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
 from agent.nouns import (
+    Address,
     Asking,
     OwnedReal,
     Part,
@@ -109,13 +110,13 @@ class VipState(Struct):
 
     listed: tree.Vip
     vip_num: int
-    reals: dict[maglev.Address, RealState]
+    reals: dict[Address, RealState]
     found: NDArray[np.uint32] | None = None
     """The row that the maps held at start, until it was compared with the first ring."""
-    placed: dict[maglev.Address, int] | None = None
+    placed: dict[Address, int] | None = None
     """The members of the ring in force; None: what the data plane has is not known.  The ring
     itself is not kept (128 KiB): it can be made again from this."""
-    shares: dict[maglev.Address, int] = field(default_factory=dict)
+    shares: dict[Address, int] = field(default_factory=dict)
     """Slots of each address in the ring in force."""
     ring_digest: str = ""
     ring_changes: int = 0
@@ -136,7 +137,7 @@ class VipState(Struct):
     """As the node's, of what only this VIP heard..."""
     numbers_touched: int = 0
     """...and of its reals' live flows and how long their checks took alone."""
-    _slots: tuple[object, list[maglev.Address], list[int]] | None = None
+    _slots: tuple[object, list[Address], list[int]] | None = None
     """(`shares` and reals that it was made of, slots of each real)."""
 
     @property
@@ -190,7 +191,7 @@ class VipState(Struct):
         return self.listed.all_down == "fail-open" and self.panicking
 
     @property
-    def members(self) -> dict[maglev.Address, int]:
+    def members(self) -> dict[Address, int]:
         """{address: weight} of the reals that the ring should hold."""
         if self.fails_open:
             enabled = ((a, r) for a, r in self.reals.items() if r.admin is Admin.ENABLED)
@@ -273,7 +274,7 @@ class NodeState(Struct):
     newest_generation: int = 0
     attached: bool = True
     """Our program is on the interface: else nothing is announced."""
-    announced: dict[maglev.Address, Route] = field(default_factory=dict)
+    announced: dict[Address, Route] = field(default_factory=dict)
     numbers: RealNumbers = field(default_factory=lambda: RealNumbers((), MAX_REALS))
     vip_numbers: VipNumbers = field(default_factory=lambda: VipNumbers((), MAX_VIPS))
     trace: Running | None = None

@@ -12,11 +12,10 @@ from typing import Literal, NamedTuple
 
 from agent.core import flow_hash
 from agent.core.flow_hash import Flow
-from agent.core.maglev import Address
 from agent.core.overrides import Refused
 from agent.core.state import NodeState, VipState
 from agent.dataplane.abi import REAL_DISABLED, REAL_DOWN
-from agent.nouns import Tracking, WhenDown
+from agent.nouns import Address, Tracking, WhenDown
 from shared.messages import FlowOf, FlowPlace, StoredFlow
 from shared.model import Protocol
 

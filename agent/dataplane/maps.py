@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent import boundary as b
-from agent.core.maglev import Address, Turns
+from agent.core.maglev import Turns
 from agent.core.whereabouts import Owner
 from agent.dataplane import abi, pinned
 from agent.dataplane import bpf_syscall as bpf
@@ -38,7 +38,7 @@ from agent.dataplane.refusal import refusals
 from agent.dataplane.ring_fill import Workshop
 from agent.dataplane.ring_rows import RingRows
 from agent.dataplane.vip_tables import VipTables
-from agent.nouns import PLAIN, OwnedReal, Placing, Traced, VipKey
+from agent.nouns import PLAIN, Address, OwnedReal, Placing, Traced, VipKey
 
 _NOT_OURS = ("events", "decap_totals", "fill", "work", "jumps", "probe_totals")
 """EventRing's; a real's; opened while rings are filled only; the program's own; the

@@ -11,9 +11,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from agent.core.maglev import Address
 from agent.dataplane import abi
 from agent.nouns import (
+    Address,
     Encap,
     Hashed,
     OwnedReal,

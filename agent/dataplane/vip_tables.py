@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agent.boundary import EffectError
-from agent.core.maglev import Address
 from agent.dataplane import abi
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane.mapped import view
 from agent.dataplane.packing import be_words, from_be, from_vip_key, vip_key
 from agent.dataplane.places import Places, address_places, make_room, vip_places
-from agent.nouns import VipKey
+from agent.nouns import Address, VipKey
 
 
 class Found(NamedTuple):

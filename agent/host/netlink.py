@@ -16,10 +16,10 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from agent.boundary import EffectError
-from agent.core.maglev import Address
 from agent.dataplane.attach import how_attached
 from agent.host import rtnetlink
 from agent.host.host_seen import HostSeen
+from agent.nouns import Address
 
 RESOLVE = 5.0
 """Seconds that the next hop has to answer ARP or neighbour discovery at start."""

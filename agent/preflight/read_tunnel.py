@@ -20,8 +20,7 @@ from typing import NamedTuple
 
 from agent.config.tree import Node, Real
 from agent.conformance.vectors import icmp, ipv4, ipv6, udp
-from agent.core.maglev import Address
-from agent.nouns import Encap
+from agent.nouns import Address, Encap
 from agent.preflight.rules_network import CLIENT_MTU
 from agent.preflight.surveyed import Reached
 

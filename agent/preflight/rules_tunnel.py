@@ -8,7 +8,7 @@ from ipaddress import ip_interface
 
 from agent.config.check_contradictions import ON_WIRE
 from agent.config.tree import Config, Node, Real, Vip
-from agent.core.maglev import Address
+from agent.nouns import Address
 from agent.preflight import settings
 from agent.preflight.findings import Finding, Level, mended, ok
 from agent.preflight.surveyed import Device, Network, Reached, WayTo

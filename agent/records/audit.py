@@ -14,6 +14,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ import msgspec
 
 from agent.boundary import EffectError
 from agent.core.wording import in_words
+from agent.records.state_disk import StateDisk
 from agent.wire.access import tag
 from agent.wire.gate import MAX_AGE, Refusal, Settled
 from shared import chain
@@ -63,10 +65,12 @@ def audit_path(state_dir: str) -> Path:
 class Audit:
     """The file, for writing and reading.  Raises EffectError when it cannot be opened."""
 
-    def __init__(self, path: Path, node: str) -> None:
+    def __init__(self, path: Path, node: str, disk: StateDisk | None = None) -> None:
+        """Without a `disk` whoever calls waits for it."""
         self.path = path
-        self.failed = 0
-        """Records that the disk refused."""
+        self._disk = disk
+        self._refused = self._untaken = 0
+        """Records that the disk refused, and those that it was too far behind for."""
         self.head = chain.START
         self.records = 0
         """In the whole chain, files that are gone included."""
@@ -82,7 +86,19 @@ class Audit:
     def close(self) -> None:
         self._file.close()
 
+    @property
+    def failed(self) -> int:
+        """Records that are lost."""
+        return self._refused + self._untaken
+
     # ---- writing
+
+    async def durable(self) -> None:
+        """Returns when all that was said is on the disk, or that is silent: a record more or less
+        keeps no answer back."""
+        if self._disk is not None:
+            with contextlib.suppress(EffectError):
+                await self._disk.write(lambda: None)
 
     def answered(self, given: Given, answer: Answer, wall: float) -> None:
         command, grant = given
@@ -119,6 +135,13 @@ class Audit:
         self._write({**told, "result": "refused", "error": no.why, "guard": no.guard, "also": also})
 
     def _write(self, record: dict[str, Any]) -> None:
+        if self._disk is None:
+            self._put_down(record)
+        elif not self._disk.later(partial(self._put_down, record)):
+            self._untaken += 1
+            log.error("audit %s: the disk is too far behind lost=%d", self.path, self.failed)
+
+    def _put_down(self, record: dict[str, Any]) -> None:
         numbered = {"n": self.records + 1, "node": self._node, **record}
         line, digest = chain.link(numbered, self.head)
         try:
@@ -127,7 +150,7 @@ class Audit:
         except OSError as error:
             wrong = str(error.strerror)
         if wrong:
-            self.failed += 1
+            self._refused += 1
             log.error("audit %s: %s lost=%d", self.path, wrong, self.failed)
             return
         self.head, self.records = digest, self.records + 1

@@ -80,6 +80,11 @@ def keep(kept: Path, number: int, text: str) -> None:
             path_of(kept, old).unlink()
 
 
+def take_back(kept: Path, number: int) -> None:
+    """One that was kept so late that it was refused meanwhile.  Raises OSError."""
+    path_of(kept, number).unlink(missing_ok=True)
+
+
 def in_force(path: Path) -> InForce:
     """What an agent that starts with this file serves.  Raises ConfigError and EffectError."""
     text = config.text_of(path)

@@ -48,6 +48,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._before = 0
+        """Bytes that the file had before the last entry."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab", buffering=0)
@@ -59,12 +61,25 @@ class Journal:
         self._file.close()
 
     def write(self, entry: Remember) -> None:
+        self.append(entry)
+        self.tidy()
+
+    def append(self, entry: Remember) -> None:
+        """Without `tidy`, which must follow some time."""
         self._append(line_of(entry, time.time()))
+
+    def take_back(self) -> None:
+        """The last entry: it came so late that it was refused meanwhile.  Raises OSError."""
+        os.ftruncate(self._file.fileno(), self._before)
+        os.fsync(self._file.fileno())
+
+    def tidy(self) -> None:
+        """Begins anew when it is large."""
         if os.fstat(self._file.fileno()).st_size > LARGEST:
             self._begin_anew()
 
     def _append(self, line: bytes) -> None:
-        size = os.fstat(self._file.fileno()).st_size
+        size = self._before = os.fstat(self._file.fileno()).st_size
         try:
             written = self._file.write(line)
             os.fsync(self._file.fileno())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,10 +39,12 @@ class Looked(NamedTuple):
 class Readings:
     """Raises OSError or EffectError where the first look fails."""
 
-    def __init__(self, state: NodeState, dataplane: DataPlane, tunnel: Tunnel) -> None:
+    def __init__(self, state: NodeState, dataplane: DataPlane, tunnel: Tunnel,
+                 disk_silent: Callable[[], float]) -> None:  # fmt: skip
         self._state = state
         self._dataplane = dataplane
         self._tunnel = tunnel
+        self._disk_silent = disk_silent
         self._looked = self._look()
         self._blind = False
         """The last look failed."""
@@ -73,6 +76,7 @@ class Readings:
             queues=counters.by_queue(),
             probes=self._tunnel.counts()._asdict(),
             softirq=softirq(),
+            disk_silent=self._disk_silent(),
             **self._looked._asdict(),
         )
 

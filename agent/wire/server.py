@@ -106,6 +106,7 @@ class Server:
             self._given.pop(answer.id, None)
         if given is not None and self._audit is not None:
             self._audit.answered(given, answer, self._wall())
+            await self._audit.durable()
         for door in tuple(self._tasks):
             if door.name == sender[:1]:
                 await self._send(door, sender[1:], answer)

@@ -71,6 +71,8 @@ class Reading(Struct, frozen=True):
     """As NodeSnapshot.xdp_attached."""
     softirq: tuple[int, ...] = ()
     """As CpuSnapshot.softirq."""
+    disk_silent: float = 0.0
+    """As NodeSnapshot.disk_silent."""
 
 
 class Origin(Struct, frozen=True):
@@ -214,6 +216,7 @@ def _node(
         xdp_attached=reading.attached,
         rollouts=tuple(rollouts.row(part) for part in state.rollouts),
         labels=labels,
+        disk_silent=reading.disk_silent,
         **_phase(state),
     )
 

@@ -63,7 +63,9 @@ class Telemetry:
         *,
         tunnel: Tunnel,
         tell: Callable[[Counted], None],
+        disk_silent: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`disk_silent`: as NodeSnapshot.disk_silent."""
         self._state = state
         self._dataplane = dataplane
         self._ring = ring
@@ -88,7 +90,7 @@ class Telemetry:
         )
         self._labelled = state.listed
         """The config whose labels were said last."""
-        self._readings = Readings(state, dataplane, tunnel)
+        self._readings = Readings(state, dataplane, tunnel, disk_silent)
         self._look_at = 0.0
 
     async def configure(self, listed: Config) -> None:

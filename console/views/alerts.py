@@ -23,6 +23,7 @@ NEXT: Mapping[Kind, str] = {
     "foreign": "upgrade the older side: agent and console must speak the same version",
     "denied": "have your public key (FILE.pub) added there; `remora keys` makes one",
     "insecure": "make keys (`remora keys`) and take `insecure = true` out of its config",
+    "disk": "look at that disk or mount (dmesg); packets, checks and BGP go on meanwhile",
     "wire": "agent and console are of different versions, or something else writes to that socket",
     "name": "give each node a name of its own: node.name in its agent's config",
     "xdp": "`remora-agent preflight` there says whose program it is and what its driver can do",

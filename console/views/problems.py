@@ -24,6 +24,7 @@ Kind = Literal[
     "foreign",
     "denied",
     "insecure",
+    "disk",
     "wire",
     "name",
     "xdp",
@@ -111,6 +112,9 @@ def _of_nodes(
             text = f"ring differs from the others: {where}flows that move here break"
             yield Problem(True, name, text, "ring")
         yield from _of_peers(snapshot, name, age or 0.0)
+        if snapshot.disk_silent:
+            text = "the disk of its state directory does not answer: it refuses all changes"
+            yield Problem(True, name, text, "disk", snapshot.disk_silent)
         if snapshot.insecure:
             text = "listens on a network without keys: anybody who reaches it can steer it"
             yield Problem(False, name, text, "insecure")

@@ -87,6 +87,9 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     labels: str = ""
     """Digest of the labels in force, as in topic `label`; empty: an older agent, it has none to
     say."""
+    disk_silent: float = 0.0
+    """Seconds for which the disk of its state directory has not answered: so long it refuses all
+    changes; 0: it answers."""
 
 
 class VipSnapshot(Message, frozen=True, kw_only=True, tag="vip"):

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from agent.core import maglev
 from agent.dataplane import abi, loader, slots
 from agent.dataplane.jiffies import HZ
-from agent.nouns import PLAIN, Encap, Traced, Tracking
+from agent.nouns import PLAIN, Address, Encap, Traced, Tracking
 from agent.wire.trace_feed import Feed, Names
 from shared.codec import telemetry_frames
 from shared.model import RING_SLOTS
@@ -116,7 +116,7 @@ def rings(rig: Rig) -> list[Figure]:
     figures = []
     for count in (3, 100, 1000):
         chance = random.Random(count)
-        members: dict[maglev.Address, int] = {
+        members: dict[Address, int] = {
             IPv4Address(a): chance.randint(1, 100)
             for a in chance.sample(range(0x0A000000, 0x0BFFFFFF), count)
         }
@@ -126,7 +126,7 @@ def rings(rig: Rig) -> list[Figure]:
             maglev.forget_orders()  # nothing of an earlier ring helps
             return rig.dataplane.fill(turns, RING_SLOTS)
 
-        def whole(members: dict[maglev.Address, int] = members) -> object:
+        def whole(members: dict[Address, int] = members) -> object:
             maglev.forget_orders()
             return maglev.ring(members, b"bench", fill=rig.dataplane.fill)
 

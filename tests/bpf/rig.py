@@ -24,7 +24,7 @@ from agent.dataplane.events import EventRing
 from agent.dataplane.jiffies import HZ, Jiffies
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.packing import Control
-from agent.nouns import PLAIN, Encap, OwnedReal, Placing, VipKey
+from agent.nouns import PLAIN, Address, Encap, OwnedReal, Placing, VipKey
 from shared import reasons
 from shared.model import Protocol
 from tests.bpf import frames, oracle
@@ -70,7 +70,7 @@ class Service(NamedTuple):
 
     key: VipKey
     vip_num: int
-    reals: Mapping[maglev.Address, int]
+    reals: Mapping[Address, int]
     """address -> real_num."""
     ring: list[int]
     """slot -> real_num."""
@@ -170,7 +170,7 @@ class Rig:
     # ---- services
 
     @staticmethod
-    def address(text: str) -> maglev.Address:
+    def address(text: str) -> Address:
         return ip_address(text)
 
     def serve(
@@ -181,9 +181,9 @@ class Rig:
         placing: Placing = PLAIN,
     ) -> Service:
         """Put a VIP with reals of these weights; weight 0: a real without a slot."""
-        members: dict[maglev.Address, int] = {ip_address(a): w for a, w in weights.items()}
+        members: dict[Address, int] = {ip_address(a): w for a, w in weights.items()}
         vip_num, self._next_vip = self._next_vip, self._next_vip + 1
-        numbers: dict[maglev.Address, int] = {}
+        numbers: dict[Address, int] = {}
         for text in weights:
             numbers[ip_address(text)] = self._next_real
             self.put_real(self._next_real, vip_num, text, encap=encap)
@@ -205,7 +205,7 @@ class Rig:
             OwnedReal(number, vip_num, ip_address(address), generation, 0, encap)
         )
 
-    def place(self, service: Service, members: Mapping[maglev.Address, int]) -> None:
+    def place(self, service: Service, members: Mapping[Address, int]) -> None:
         """Build the ring of these weights and bring it into force."""
         ring = maglev.ring(members, str(service.key).encode(), fill=self.dataplane.fill)
         numbers = np.array([service.reals[address] for address in ring.addresses], np.uint32)

@@ -8,9 +8,8 @@ import random
 import numpy as np
 import pytest
 
-from agent.core.maglev import Address
 from agent.dataplane import abi
-from agent.nouns import Hashed, Placing, Tracking, VipKey, WhenDown
+from agent.nouns import Address, Hashed, Placing, Tracking, VipKey, WhenDown
 from shared.model import Protocol
 from tests.bpf import frames, icmp_frames, oracle
 from tests.bpf.rig import DNS, DNS6, DROP, KEY, OUTER, PASS, WEB, WEB6, Outcome, Rig, Service

@@ -18,6 +18,7 @@ from agent.core import maglev
 from agent.dataplane import abi, loader, ring_fill
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.ring_rows import QUARANTINE
+from agent.nouns import Address
 from shared.model import RING_SLOTS
 from tests.bpf import frames
 from tests.bpf.conftest import RING_ROWS
@@ -31,7 +32,7 @@ THEMSELVES = np.arange(abi.MAX_REALS, dtype=np.uint32)
 SEED = b"10.200.0.1:80/tcp"
 
 
-def crowd(count: int, heaviest: int, *, seed: int = 1) -> dict[maglev.Address, int]:
+def crowd(count: int, heaviest: int, *, seed: int = 1) -> dict[Address, int]:
     chance = random.Random(f"{count}/{heaviest}/{seed}")
     return {
         IPv4Address(a): chance.randint(1, heaviest)

@@ -17,9 +17,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.core.maglev import Address
 from agent.dataplane import abi, loader
-from agent.nouns import Placing, Tracking
+from agent.nouns import Address, Placing, Tracking
 from tests.bench.restorer import _Restored
 from tests.bpf import frames, oracle
 from tests.bpf.rig import DNS, KEY, WEB, Rig

@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from textual.command import CommandPalette
 from textual.widgets import OptionList, SelectionList
 
 from console import format as fmt
+from console.model.records import UP
 from console.model.store import Arrived, Inbox
+from console.tui.widgets.table import LineTable
+from console.views.cells import Cell
+from console.views.columns import Column
 from tests.tui.playback import SECONDS
 from tests.tui.recorded import LB1, Fleet, dropped
 from tests.tui.test_screens import keys, line_with, painted, plain, settle
@@ -77,6 +82,30 @@ async def test_a_key_that_moves_the_cursor_writes_no_row_anew(
         assert "*" in painted(app, "LineTable"), "a mark shows on a row that was written before"
         await keys("3", "j")(pilot)
         assert written, "other rows are"
+
+
+async def test_the_first_row_is_on_show_until_the_cursor_is_moved() -> None:
+    """While agents answer at the start, rows change places: none may stay above the edge."""
+    names = [f"n{number:02}" for number in range(40)]
+
+    def rows_of(order: list[str]) -> list[SimpleNamespace]:
+        return [SimpleNamespace(key=name, state=UP) for name in order]
+
+    app = plain()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        table = app.screen.query_one("LineTable", LineTable)
+        table.select("n00")
+        table.use([Column("NAME", 5, lambda row: Cell(row.key), lambda row: row.key)])
+        table.show(rows_of(names))
+        table.show(rows_of([*names[1:], "n00"]))
+        assert ">n00" in table.text, "it goes with its row"
+        table.show(rows_of([names[1], "n00", *names[2:]]))
+        assert table.text.splitlines()[1:3] == [" n01", ">n00"]
+        table.page(1)
+        table.move(-1)
+        table.show(rows_of(names))
+        assert " n00" not in table.text, "who moved it keeps his place"
 
 
 def files_in(directory: Path) -> list[Path]:

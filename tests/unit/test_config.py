@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -255,3 +257,15 @@ def test_check_says_which_labels_there_are(
     file.write_text(text)
     assert main(["check", str(file)]) == 0
     assert "labels: node rack=r1; rack on 2 of 5 reals\n" in capsys.readouterr().out
+
+
+def test_check_imports_neither_numpy_nor_asyncio() -> None:
+    """It reads a file and answers; those two take three quarters of the agent's own start."""
+    code = (
+        "import sys; from agent.cli.main import main\n"
+        "assert main(['check', 'configs/agent.toml']) == 0\n"
+        "assert not {'asyncio', 'logging', 'numpy', 'zmq'} & set(sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], capture_output=True
+    )

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agent.core import maglev
+from agent.nouns import Address
 from shared.model import RING_SLOTS
 from tests.maglev_oracle import lookup_table
 
-Members = dict[maglev.Address, int]
+Members = dict[Address, int]
 
 SEED = b"10.200.0.1:80/tcp"
 SMALL = 1009  # a prime: hypothesis tries many rings
@@ -33,7 +34,7 @@ def crowd(count: int, *, mixed: int = 0) -> Members:
     return {IPv4Address(a): chance.randint(1, mixed) if mixed else 100 for a in chosen}
 
 
-def changed(old: maglev.Ring, new: maglev.Ring, but: maglev.Address) -> int:
+def changed(old: maglev.Ring, new: maglev.Ring, but: Address) -> int:
     """Slots that moved although neither before nor after they were `but`'s."""
     numbers = {a: i + 1 for i, a in enumerate({*old.addresses, *new.addresses})}
     before, after = old.real_nums(numbers), new.real_nums(numbers)
@@ -41,7 +42,7 @@ def changed(old: maglev.Ring, new: maglev.Ring, but: maglev.Address) -> int:
     return int(np.count_nonzero((before != after) & (before != mine) & (after != mine)))
 
 
-def lost(old: maglev.Ring, new: maglev.Ring, by: maglev.Address) -> int:
+def lost(old: maglev.Ring, new: maglev.Ring, by: Address) -> int:
     """Slots that were `by`'s and are no more."""
     numbers = {a: i + 1 for i, a in enumerate({*old.addresses, *new.addresses})}
     was, now = old.real_nums(numbers) == numbers[by], new.real_nums(numbers) == numbers[by]

@@ -12,8 +12,7 @@ from agent.bgp.text import config as exabgp_config
 from agent.config import file as config
 from agent.config.bgp_table import Announce
 from agent.core import rib
-from agent.core.maglev import Address
-from agent.nouns import Route
+from agent.nouns import Address, Route
 from tests.unit.world import REALS, TOML, VIP_ADDRESS, World, vip
 
 V6 = ip_address("2001:db8:200::1")

@@ -14,8 +14,7 @@ from scapy.packet import Packet, Raw
 
 from agent.conformance import judge
 from agent.conformance.vectors import Expect, Vector, vectors
-from agent.core.maglev import Address
-from agent.nouns import Encap, VipKey
+from agent.nouns import Address, Encap, VipKey
 from shared import reasons
 from shared.model import Protocol
 

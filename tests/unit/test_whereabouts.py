@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from agent.core import flow_hash, whereabouts
 from agent.core.flow_hash import Flow
-from agent.core.maglev import Address
 from agent.core.overrides import Refused
 from agent.core.state import VipState
 from agent.core.whereabouts import Entry, Owner, Slot
 from agent.dataplane.abi import REAL_DOWN
-from agent.nouns import Hashed
+from agent.nouns import Address, Hashed
 from shared.messages import FlowOf
 from shared.model import Protocol
 from tests.bpf import oracle

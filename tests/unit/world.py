@@ -18,7 +18,7 @@ from agent.config import file as config
 from agent.config import tree
 from agent.core import maglev
 from agent.core.director import Director
-from agent.nouns import Asking, OwnedReal, Placing, Route, Target, VipKey
+from agent.nouns import Address, Asking, OwnedReal, Placing, Route, Target, VipKey
 from agent.records import recollection
 from agent.records.journal import line_of
 from agent.records.recollection import Recalled
@@ -83,8 +83,8 @@ class World:
         self.quic_ids: dict[int, dict[int, int]] = {}
         self.forgotten: list[int] = []
         """vip_nums whose rings forgot the one before."""
-        self.announced: frozenset[maglev.Address] = frozenset()
-        self.routes: dict[maglev.Address, Route] = {}
+        self.announced: frozenset[Address] = frozenset()
+        self.routes: dict[Address, Route] = {}
         self.attached = 0
         """How often the programs were to be put back."""
         self.followed: b.Follow | None = None
@@ -279,7 +279,7 @@ class World:
                 self.answers.append(answer)
                 self.answered.append((sender, answer.status))
 
-    def _advertise(self, addresses: frozenset[maglev.Address]) -> None:
+    def _advertise(self, addresses: frozenset[Address]) -> None:
         for address in addresses - self.announced:
             rings = [self.rings[n] for key, n in self.vips.items() if key.address == address]
             assert any(row.any() for row in rings), f"{address} attracted without a ring"

@@ -57,6 +57,8 @@ class LineTable(Painted, Generic[R]):
         self._shown: list[Column[R]] = []
         """The columns for which there is room."""
         self._top = 0
+        self._steered = False
+        """The cursor was moved: until then the first row is on show, if the cursor's is, too."""
         self._key = ""
         self._at = 0
         """Where its row was last: there the cursor goes on when that is gone."""
@@ -226,6 +228,7 @@ class LineTable(Painted, Generic[R]):
         return self._at
 
     def _go(self, index: int) -> None:
+        self._steered = True
         self.following = self._follows and index == len(self._rows) - 1
         self._key = _key(self._rows[index])
         self._draw()
@@ -239,6 +242,8 @@ class LineTable(Painted, Generic[R]):
 
     def _draw(self) -> None:
         height, index = self._height(), self._index()
+        if not self._steered:
+            self._top = 0  # at the start rows change places while agents answer
         self._top = max(0, min(self._top, index, len(self._rows) - height))
         if height and index >= self._top + height:
             self._top = index - height + 1

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""K1, K5: what is answered is on the disk; a disk that hangs costs changes and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.boundary import EffectError, Remember
+from agent.records.audit import Audit
+from agent.records.journal import Journal
+from agent.records.state_disk import StateDisk
+from shared.messages import Command, Drain
+
+DRAIN = Drain(real="10.3.1.2", vip="web")
+
+
+def entry(id_: str) -> Remember:
+    return Remember(Command(id=id_, who="ann@jump", action=DRAIN), "applied", 1)
+
+
+def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @functools.wraps(test)
+    def run(**fixtures: object) -> None:
+        asyncio.run(test(**fixtures))
+
+    return run
+
+
+class Hang:
+    """In place of os.fsync: it answers when the test lets it."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.calls = 0
+
+    def __call__(self, fd: int) -> None:
+        self.calls += 1
+        assert self.open.wait(30)
+
+
+@asynccontextmanager
+async def opened(patience: float = 0.2, *files: Journal | Audit) -> AsyncIterator[StateDisk]:
+    disk = StateDisk("/var/lib/remora", patience=patience)
+    try:
+        yield disk
+    finally:
+        await disk.close()
+        for file in files:
+            file.close()
+
+
+async def written(disk: StateDisk, work: Callable[[], None], take_back: Callable[[], None]) -> None:
+    """At last: on a busy machine this disk, too, may be slow for once."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(EffectError):
+                return await disk.write(work, take_back)
+            await asyncio.sleep(0.01)
+
+
+def ids(journal: Journal) -> list[str]:
+    return [json.loads(line)["id"] for line in journal.path.read_bytes().splitlines()]
+
+
+@in_a_loop
+async def test_what_is_written_is_written_when_it_returns_and_in_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    async with opened(30.0, journal) as disk:
+        for number in range(50):
+            await disk.write(functools.partial(journal.append, entry(str(number))))
+            assert disk.later(journal.tidy)
+            assert ids(journal)[-1] == str(number)
+    assert ids(journal) == [str(number) for number in range(50)]
+
+
+@in_a_loop
+async def test_an_error_of_the_disk_is_whose_it_is() -> None:
+    def full() -> None:
+        raise EffectError("journal: the disk is full")
+
+    async with opened(30.0) as disk:
+        with pytest.raises(EffectError, match="full"):
+            await disk.write(full)
+        await disk.write(lambda: None)
+
+
+@in_a_loop
+async def test_a_disk_that_hangs_refuses_changes_and_the_loop_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, hang = Journal(tmp_path / "journal.jsonl"), Hang()
+    journal.write(entry("before"))
+    monkeypatch.setattr("agent.records.journal.os.fsync", hang)
+    async with opened(0.2, journal) as disk:
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0.01)
+                turns += 1
+
+        going_on = asyncio.create_task(others())
+        write = functools.partial(journal.append, entry("late"))
+        with pytest.raises(EffectError, match=r"state disk .* has not answered .* nothing changed"):
+            await disk.write(write, journal.take_back)
+        assert turns > 3, "checks, BGP and telemetry had their turns"
+        assert disk.silent >= 0.2
+        seen = hang.calls
+        with pytest.raises(EffectError, match="nothing changed"):
+            await disk.write(functools.partial(journal.append, entry("no")), journal.take_back)
+        assert hang.calls == seen, "refused at once"
+        hang.open.set()
+        await written(disk, functools.partial(journal.append, entry("after")), journal.take_back)
+        going_on.cancel()
+    assert ids(journal) == ["before", "after"], "what was refused is not in force after a restart"
+
+
+@in_a_loop
+async def test_what_was_given_up_before_its_turn_is_never_done() -> None:
+    hang, done = Hang(), []
+    async with opened() as disk:
+        assert disk.later(functools.partial(hang, 0))
+        with pytest.raises(EffectError):
+            await disk.write(lambda: done.append(1))
+        hang.open.set()
+        await written(disk, lambda: done.append(2), done.clear)
+    assert done == [2]
+
+
+@in_a_loop
+async def test_the_audit_waits_for_the_disk_and_keeps_no_answer_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole chains, also of what was said while the disk hung."""
+    hang = Hang()
+    command = Command(id="1", who="ann@jump", action=DRAIN)
+    async with opened() as disk:
+        audit = Audit(tmp_path / "audit.jsonl", "lb1", disk)
+        audit.own(command, "applied", 1, 1.79e9)
+        await written(disk, lambda: None, lambda: None)
+        assert audit.records == 1
+        monkeypatch.setattr("agent.records.audit.os.fsync", hang)
+        for _ in range(3):
+            audit.own(command, "applied", 1, 1.79e9)
+            await audit.durable()
+        hang.open.set()
+        await written(disk, lambda: None, lambda: None)
+        assert (audit.records, audit.failed) == (4, 0)
+    audit.close()
+    assert [json.loads(line)["n"] for line in audit.path.read_bytes().splitlines()] == [1, 2, 3, 4]
+
+
+@in_a_loop
+async def test_more_than_can_wait_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang = Hang()
+    monkeypatch.setattr("agent.records.state_disk.MOST", 3)
+    async with opened() as disk:
+        audit = Audit(tmp_path / "audit.jsonl", "lb1", disk)
+        assert disk.later(functools.partial(hang, 0))
+        for _ in range(8):
+            audit.own(Command(id="1", who="ann@jump", action=DRAIN), "applied", 1, 1.79e9)
+        assert 5 <= audit.failed <= 6, "one may have begun"
+        hang.open.set()
+    audit.close()
