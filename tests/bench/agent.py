@@ -4,7 +4,7 @@
 `python -m tests.bench.agent --json` (root).  Every real address is local, so that the checks (one
 per real and minute) succeed; nothing sends traffic.  At 10 Hz nobody reads, then a reader
 subscribes to everything, and then the same with next to no checks (one an hour): what lies between
-is theirs, most of it the kernel's connect() on both ends of one machine.  The floor is a Python
+is theirs, the kernel's connect() on both ends of one machine included.  The floor is a Python
 process of the same interpreter that has imported the same libraries and sleeps.  Resident memory is
 given by kind of mapping for the floor, for a process that has imported what `remora-agent run`
 does, and for the agent.
