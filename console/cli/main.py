@@ -7,6 +7,8 @@ Each verb imports what it needs and no more (routes.py): it answers in a few hun
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import io
 import itertools
 import os
@@ -22,6 +24,8 @@ from console.exits import Exit, VerbError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code; usage errors leave through argparse with 2."""
+    # The interpreter's last look for cyclic rubbish would go through all that was imported: 7 ms.
+    atexit.register(gc.freeze)
     _never_mind_the_locale()
     given = _with_wait(argv or sys.argv[1:])
     if given[:1] == ["complete"]:
