@@ -8,9 +8,11 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from ipaddress import ip_address
+from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -194,6 +196,28 @@ def test_what_was_published_never_changes_again(held: int) -> None:
         for frames in maker.published(world.director.state, reading(), sequences, EVERY):
             under_way.append((frames, [bytes(frame) for frame in frames]))
             assert all(now == then for now, then in under_way)
+
+
+def test_what_zeromq_has_not_sent_yet_never_changes_again(tmp_path: Path) -> None:
+    """It sends without a copy, from a thread of its own, when the reader comes to it."""
+    world, maker, many = Kept().world, Snapshots(ORIGIN), 300
+    with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+        push.set_hwm(0)
+        push.copy_threshold = 0  # pyzmq copies small ones in any case
+        push.setsockopt(zmq.SNDBUF, 4096)
+        push.bind(f"ipc://{tmp_path}/push")
+        with context.socket(zmq.PULL) as pull:
+            pull.setsockopt(zmq.RCVBUF, 4096)
+            pull.set_hwm(1)
+            pull.connect(f"ipc://{tmp_path}/push")
+            pull.setsockopt(zmq.RCVTIMEO, 10_000)
+            for n in range(many):
+                sequences = dict.fromkeys(EVERY, n)
+                for frames in maker.published(world.director.state, reading(), sequences, EVERY):
+                    push.send_multipart(frames, copy=False)
+            heard = [0, *(telemetry_of(pull.recv_multipart()).sequence for _ in range(many))]
+            assert heard == sorted(heard)
+            assert heard[-1] > 10
 
 
 def test_ring_digest_tells_equal_rings_from_different_ones() -> None:
