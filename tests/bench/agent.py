@@ -2,10 +2,12 @@
 """What the agent costs: a real one with 64 VIPs of 32 reals each, that publishes at 1 and at 10 Hz.
 
 `python -m tests.bench.agent --json` (root).  Every real address is local, so that the checks (one
-per real and minute) succeed; nothing sends traffic.  At 10 Hz a reader subscribes to everything,
-and then nobody does.  The floor is a Python process of the same interpreter that has imported the
-same libraries and sleeps.  Resident memory is given by kind of mapping for the floor, for a process
-that has imported what `remora-agent run` does, and for the agent.
+per real and minute) succeed; nothing sends traffic.  At 10 Hz nobody reads, then a reader
+subscribes to everything, and then the same with next to no checks (one an hour): what lies between
+is theirs, most of it the kernel's connect() on both ends of one machine.  The floor is a Python
+process of the same interpreter that has imported the same libraries and sleeps.  Resident memory is
+given by kind of mapping for the floor, for a process that has imported what `remora-agent run`
+does, and for the agent.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ from tests.fabric import enclosure
 from tests.fabric.waiting import until
 
 VIPS, REALS = 64, 32
-SECONDS, WARM = 10.0, 2.0
+SECONDS, WARM = 20.0, 5.0
+INTERVAL, NEVER = 60.0, 3600.0
+"""Seconds between two checks of a real.  After its first one each has its own place in the interval
+(agent/checks/prober.py), so that any SECONDS see as many as any others."""
 WAITING = "; import signal; print(1, flush=True); signal.pause()"
 FLOOR = "import asyncio, numpy, msgspec.msgpack, zmq.asyncio"
 IMPORTED = "import agent.cli.main, agent.runtime"
@@ -58,6 +63,8 @@ def figures() -> dict[str, Any]:
         with _reader(place):
             found["cpu_percent_10hz_all_read"] = _percent(agent)
         found["rss_mib_10hz"] = round(node.rss(agent), 1)
+    with _agent(place, hz=10, interval=NEVER) as (agent, _, _), _reader(place):
+        found["cpu_percent_10hz_all_read_unchecked"] = _percent(agent)
     for name, imports in (("floor", FLOOR), ("imported", IMPORTED)):
         with _waiting(imports) as pid:
             found[f"rss_mib_{name}"] = round(node.rss(pid), 1)
@@ -80,10 +87,12 @@ def _waiting(imports: str) -> Iterator[int]:
 
 
 @contextmanager
-def _agent(place: Path, hz: float) -> Iterator[tuple[int, float, float]]:
+def _agent(
+    place: Path, hz: float, interval: float = INTERVAL
+) -> Iterator[tuple[int, float, float]]:
     """An agent whose reals are all up: pid, seconds until it was ready, and until they were."""
     config = place / "agent.toml"
-    config.write_text(_config(place, hz))
+    config.write_text(_config(place, hz, interval))
     heard = place / "notify"
     heard.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -160,11 +169,11 @@ def _accept(listener: socket.socket) -> None:
         listener.accept()[0].close()
 
 
-def _config(place: Path, hz: float) -> str:
+def _config(place: Path, hz: float, interval: float) -> str:
     head = node.config(place) + f"[telemetry]\nhz = {hz}\n"
     vips = [
         f'[[vips]]\nname = "vip{v}"\naddress = "10.200.0.{v + 1}"\nport = 80\n'
-        '[vips.check]\nvia = "direct"\ninterval = 60.0\n'
+        f'[vips.check]\nvia = "direct"\ninterval = {interval}\n'
         + "".join(f'[[vips.reals]]\naddress = "10.3.{v}.{r + 1}"\n' for r in range(REALS))
         for v in range(VIPS)
     ]
