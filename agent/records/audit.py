@@ -37,6 +37,8 @@ LARGEST_FILE = 16 << 20
 KEPT_FILES = 8
 REFUSALS_EVERY = 10.0
 """Seconds in which refusals of one key by one guard are one record."""
+PATIENCE = 1.0
+"""Seconds that an answer waits for its record: consoles wait 2 s for a plan."""
 LARGEST_PART = 500
 """Records in one answer."""
 READ_BACK = 1 << 20
@@ -98,7 +100,7 @@ class Audit:
         keeps no answer back."""
         if self._disk is not None:
             with contextlib.suppress(EffectError):
-                await self._disk.write(lambda: None)
+                await self._disk.write(lambda: None, patience=PATIENCE)
 
     def answered(self, given: Given, answer: Answer, wall: float) -> None:
         command, grant = given

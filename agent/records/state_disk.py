@@ -20,8 +20,8 @@ from agent.boundary import EffectError
 
 log = logging.getLogger("remora")
 
-PATIENCE = 5.0
-"""Seconds for one record; then the disk counts as silent."""
+PATIENCE = 3.0
+"""Seconds for one record; then the disk counts as silent.  Consoles wait 5 s for an answer."""
 MOST = 1000
 """Pieces of work that wait for it."""
 
@@ -65,7 +65,9 @@ class StateDisk:
         self._jobs.put(_Job(work))
         return True
 
-    async def write(self, work: Work, take_back: Work | None = None) -> None:
+    async def write(
+        self, work: Work, take_back: Work | None = None, *, patience: float | None = None
+    ) -> None:
         """Returns when it is done, and all that was before it.  Raises what it raises, and
         EffectError when the disk is silent: then it is not done, or `take_back` undoes it."""
         if self.silent:
@@ -74,23 +76,22 @@ class StateDisk:
         job.ended = _into(done)
         self._jobs.put(job)
         try:
-            await asyncio.wait_for(asyncio.shield(done), self._patience)
+            await asyncio.wait_for(asyncio.shield(done), patience or self._patience)
         except TimeoutError:
             with self._lock:
                 job.given_up = not job.over
             if job.given_up:
                 log.error(  # noqa: TRY400  # a traceback says nothing of a disk
-                    "state disk=%s has not answered for %g s: changes are refused",
+                    "state disk=%s has not answered for %g s",
                     self._directory,
-                    self._patience,
+                    patience or self._patience,
                 )
-                raise self._refusal(self._patience) from None
+                raise self._refusal(patience or self._patience) from None
             await done
 
     def _refusal(self, silent: float) -> EffectError:
         return EffectError(
-            f"the state disk ({self._directory}) has not answered for {silent:.0f} s; "
-            "nothing changed"
+            f"the state disk ({self._directory}) has not answered for {silent:.0f} s"
         )
 
     async def close(self) -> None:

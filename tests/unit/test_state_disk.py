@@ -112,12 +112,12 @@ async def test_a_disk_that_hangs_refuses_changes_and_the_loop_goes_on(
 
         going_on = asyncio.create_task(others())
         write = functools.partial(journal.append, entry("late"))
-        with pytest.raises(EffectError, match=r"state disk .* has not answered .* nothing changed"):
+        with pytest.raises(EffectError, match=r"state disk .* has not answered"):
             await disk.write(write, journal.take_back)
         assert turns > 3, "checks, BGP and telemetry had their turns"
         assert disk.silent >= 0.2
         seen = hang.calls
-        with pytest.raises(EffectError, match="nothing changed"):
+        with pytest.raises(EffectError, match="has not answered"):
             await disk.write(functools.partial(journal.append, entry("no")), journal.take_back)
         assert hang.calls == seen, "refused at once"
         hang.open.set()
