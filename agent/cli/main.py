@@ -15,6 +15,7 @@ from pathlib import Path
 from agent.cli import change, conformance, ending, fleet, preflight, simulate, verb
 from agent.config import file as config
 from agent.config.tree import Config
+from shared.usage import Parser
 from shared.version import VERSION
 
 EPILOG = """\
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="remora-agent",
         description="The agent of a remora edge node: data plane, health checks, BGP, telemetry.",
         epilog=EPILOG,

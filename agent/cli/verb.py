@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from shared.usage import Parser
+
+Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 """What argparse gives for add_subparsers()."""
 
 

@@ -34,7 +34,7 @@ def words(
 ) -> list[str]:
     """How the last of `given` (it may be empty) goes on; whole words, in order."""
     *before, last = given or [""]
-    verb, after = _verb(parser, before)
+    verb, after = verb_of(parser, before)
     flag = before[-1] if before and before[-1].startswith("-") else ""
     found = list(_values(verb, flag, names))
     if _takes_labels(verb, flag):
@@ -46,14 +46,14 @@ def words(
     return [word for word in found if word.startswith(last)]
 
 
-def _verb(
+def verb_of(
     parser: argparse.ArgumentParser, before: Sequence[str]
 ) -> tuple[argparse.ArgumentParser, list[str]]:
     """(the parser of the verb that was given, the words behind it)."""
     verbs = _subparsers(parser)
     for index, word in enumerate(before):
         if word in verbs:
-            return _verb(verbs[word], before[index + 1 :])
+            return verb_of(verbs[word], before[index + 1 :])
     return parser, list(before)
 
 

@@ -63,7 +63,10 @@ def _parsed(given: Sequence[str]) -> argparse.Namespace:
     arguments, more = grammar.parse_known_args(given)
     rest = REST.get(arguments.verb)
     if more and (rest is None or any(word.startswith("-") for word in more)):
-        grammar.error(f"unrecognized arguments: {' '.join(more)}")
+        from console.cli.completion import verb_of
+
+        verb, _ = verb_of(grammar, given)
+        verb.error(f"unrecognized arguments: {' '.join(more)}")
     if more and rest:
         setattr(arguments, rest, [*getattr(arguments, rest), *more])
     return arguments

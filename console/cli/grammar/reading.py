@@ -42,17 +42,27 @@ def _add_status(verbs: Verbs) -> None:
 
 def _add_get(verbs: Verbs) -> None:
     get = add_verb(verbs, "get", "lists: nodes, VIPs, reals, drops, CPUs, BGP peers, operations")
-    get.add_argument("kind", choices=LISTED, help="each: every real on every node")
+    get.add_argument("kind", type=_one, choices=LISTED, help="each: every real on every node")
     get.add_argument("-o", "--output", choices=TABLES, help="table; wide adds columns and rates")
     add_at(get)
     get.add_argument("--rates", action="store_true", help="look twice, a second apart")
     _add_selectors(get)
 
 
+def _one(kind: str) -> str:
+    """`reals` is what many tools call it."""
+    return kind.removesuffix("s")
+
+
 def _add_top(verbs: Verbs) -> None:
     top = add_verb(verbs, "top", "rates, the busiest first")
     top.add_argument(
-        "kind", nargs="?", choices=RATED, default="node", help="each: every real on every node"
+        "kind",
+        nargs="?",
+        type=_one,
+        choices=RATED,
+        default="node",
+        help="each: every real on every node",
     )
     top.add_argument("-o", "--output", choices=TABLES, default="table")
     _add_selectors(top)

@@ -10,6 +10,7 @@ from console.cli.grammar import changing, keeping, looking, reading
 from console.cli.grammar.verb import RawHelp, add_verbs
 from console.cli.grammar.words import add_connection, add_verb
 from console.tui.appearance import THEMES
+from shared.usage import Parser
 
 EXAMPLES = """\
 examples:
@@ -49,9 +50,9 @@ agents come from -a, else from `agents = [...]` in the config file
 """
 
 
-def parser(words: Collection[str] | None = None) -> argparse.ArgumentParser:
+def parser(words: Collection[str] | None = None) -> Parser:
     """Of the verbs that are not among the words (None: of none) only the name is known."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="remora",
         description="See and steer remora's balancer nodes. Without a verb: the console.",
         epilog=EXAMPLES,

@@ -11,6 +11,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeAlias, cast
 
+from shared.usage import Parser
+
 Verbs: TypeAlias = "argparse._SubParsersAction[Verb]"
 
 
@@ -26,7 +28,7 @@ class RawHelp(Help, argparse.RawDescriptionHelpFormatter):
     """The lines of description and epilog stay as they are."""
 
 
-class Verb(argparse.ArgumentParser):
+class Verb(Parser):
     """The flags of one verb.
 
     Unless it is among the `asked` words (None: all are) only its name and its place in the list are
@@ -36,7 +38,7 @@ class Verb(argparse.ArgumentParser):
     def __init__(self, *, prog: str, asked: Collection[str] | None, **options: object) -> None:
         self._words = asked
         self.asked = asked is None or prog.rpartition(" ")[2] in asked
-        super().__init__(prog=prog, add_help=self.asked, formatter_class=Help, **options)  # type: ignore[arg-type]
+        super().__init__(prog=prog, add_help=self.asked, formatter_class=Help, **options)
 
     def add_argument(self, *names: str, **options: object) -> argparse.Action:
         if self.asked:
@@ -51,7 +53,7 @@ class Verb(argparse.ArgumentParser):
         )
 
 
-def add_verbs(top: argparse.ArgumentParser, asked: Collection[str] | None) -> Verbs:
+def add_verbs(top: Parser, asked: Collection[str] | None) -> Verbs:
     # With a name given none is made of the usage.
     return top.add_subparsers(
         dest="verb", metavar="VERB", title="verbs", prog=top.prog, parser_class=_of(asked)
