@@ -68,6 +68,12 @@ hold = 0
 """
 
 
+def listed(real: str) -> str:
+    """A real of a VIP in a node's config."""
+    labels = f'labels = {{ rack = "{t.rack(real)}" }}'
+    return f'\n[[vips.reals]]\naddress = "{t.real(real).address}"\n{labels}\n'
+
+
 def config(name: str, place: Path) -> str:
     """The text of a node's config file."""
     machine = t.node(name)
@@ -81,11 +87,7 @@ def config(name: str, place: Path) -> str:
         node_as=t.NODE_AS,
         router_as=t.ROUTER_AS,
     )
-    reals = "".join(
-        f'\n[[vips.reals]]\naddress = "{t.real(real).address}"\n'
-        f'labels = {{ rack = "{t.rack(real)}" }}\n'
-        for real in t.REALS
-    )
+    reals = "".join(map(listed, t.REALS))
     vips = (("web", t.WEB, t.WEB_PORT, "tcp"), ("echo", t.ECHO, t.ECHO_PORT, "udp"))
     return head + "".join(
         _VIP.format(
