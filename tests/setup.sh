@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 
 # Debian's own interpreter whatever PATH says: python3-bpfcc is built for it.
 python=/usr/bin/python3
-packages=(python3 python3-venv python3-bpfcc bird2 iproute2 iputils-ping tcpdump tmux gcc libc6-dev)
+packages=(python3 python3-venv python3-bpfcc bird2 iproute2 iputils-ping tcpdump tmux gcc libc6-dev
+    e2fsprogs mount)
 stamp=.venv/setup-stamp
 
 fail() { echo "set-up: $1" >&2; exit 1; }
