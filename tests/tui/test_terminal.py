@@ -172,7 +172,11 @@ def test_after_a_stop_everything_is_drawn_again(start: Start, stop: signal.Signa
     process = start()
     process.sees(b"quit")
     process.child.send_signal(stop)
-    os.waitid(os.P_PID, process.child.pid, os.WSTOPPED | os.WNOWAIT)
+    deadline = time.monotonic() + 20
+    # Its last words go to the terminal first: who does not read them would wait for ever.
+    while not os.waitid(os.P_PID, process.child.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG):
+        assert time.monotonic() < deadline, "it was never stopped"
+        process.read(0.05)
     while process.read(0.2):
         pass
     process.seen = b""
