@@ -146,6 +146,13 @@ class BandedScreen(Screen[None]):
         pane = self.query_one(f"#{name}", Painted)
         pane.paint([cut(one, pane.size.width or self.size.width) for one in lines])
 
+    def fitted(self, name: str, lines: Sequence[Any]) -> None:
+        """A pane as high as what it says."""
+        pane = self.query_one(f"#{name}", Painted)
+        if pane.styles.height is None or pane.styles.height.value != len(lines):
+            pane.styles.height = len(lines)
+        self.pane(name, lines)
+
     def rows(self, view: View, make: Callable[[], list[R]]) -> list[R]:
         """Made once of a view: a key that moves the cursor draws the same rows again."""
         if self._rows is None or self._rows[0] is not view:
