@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from textwrap import wrap
 
 import msgspec
@@ -76,19 +75,20 @@ def _age(row: Alert) -> Cell:
     return Cell(fmt.age(row.age) + ("+" if row.at_least else ""))
 
 
-@lru_cache(maxsize=8)
-def columns(width: int) -> tuple[Column[Alert], ...]:
-    """What is wrong gets all the room that is left."""
-    return (
-        Column("LEVEL", 6, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
-        Column("SINCE", 5, _age, lambda r: r.age, right=True),
-        Column("OBJECT", 24, lambda r: Cell(r.problem.subject), lambda r: r.problem.subject),
-        Column("WHAT", max(20, width - 40), lambda r: Cell(r.problem.text), _text),
-    )
-
-
 def _text(row: Alert) -> str:
     return row.problem.text
+
+
+def _subject(row: Alert) -> str:
+    return row.problem.subject
+
+
+ALERTS: tuple[Column[Alert], ...] = (
+    Column("LEVEL", 6, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
+    Column("SINCE", 5, _age, lambda r: r.age, right=True),
+    Column("OBJECT", 12, lambda r: Cell(_subject(r)), _subject, grows="name"),
+    Column("WHAT", 40, lambda r: Cell(_text(r)), _text, grows="prose"),
+)
 
 
 def alert_lines(alert: Alert, width: int = 80) -> list[tuple[Cell, ...]]:

@@ -9,7 +9,7 @@ from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views.alerts import Alert, alert_lines, columns
+from console.views.alerts import ALERTS, Alert, alert_lines
 from console.views.cells import rule
 from console.views.view import View
 
@@ -22,12 +22,11 @@ class AlertsScreen(LiveScreen):
         return "Alerts"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Alert]((), empty="nothing is wrong")
+        yield LineTable[Alert](ALERTS, empty="nothing is wrong")
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="detail")
 
     def draw(self, view: View) -> None:
-        self.table.use(columns(self.size.width))
         self.table.show(view.alerts)
         alert: Alert | None = self.table.current
         self.pane("detail_rule", [rule("in full" if alert else "", self.size.width)])
