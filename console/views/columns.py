@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from console.model.labels import UNKNOWN, Said
 from console.model.selectors import Requirement, Selector, SelectorError, selector
 from console.views.cells import Cell
+from console.views.fields import Comparison, parsed
 
 R = TypeVar("R")
 
@@ -84,13 +85,31 @@ def ordered(rows: Sequence[R], column: Column[R], *, reverse: bool = False) -> l
 
 
 def matching(rows: Sequence[R], columns: Sequence[Column[R]], words: str) -> list[R]:
-    """Rows in which every word of the filter occurs (`!word`: does not), in any column; with
-    `label:rack=r2`, or `-l SELECTOR` at its end, those of which that holds.  While a selector is
-    being typed it hides nothing."""
+    """Rows in which every word of the filter occurs (`!word`: does not), in any column; of which
+    `pps>1k` holds, where that is the title of a column; with `label:rack=r2`, or `-l SELECTOR` at
+    its end, those of which that holds.  While a selector is being typed it hides nothing."""
     plain, wanted = split(words)
     if not plain and not wanted:
         return list(rows)
-    return [row for row in rows if labels_match(row, wanted) and _matches(row, columns, plain)]
+    found = {word: _test(word, columns) for word in plain}
+    tests = [test for test in found.values() if test is not None]
+    texts = [word.lower() for word, test in found.items() if test is None]
+    return [
+        row
+        for row in rows
+        if labels_match(row, wanted)
+        and all(test.holds(column.order(row), column.cell(row).text) for column, test in tests)
+        and _matches(row, columns, texts)
+    ]
+
+
+def _test(word: str, columns: Sequence[Column[R]]) -> tuple[Column[R], Comparison] | None:
+    """Of a word that is one, about a column that there is."""
+    test = parsed(word)
+    if test is None:
+        return None
+    column = next((c for c in columns if c.title.lower() == test.field.lower()), None)
+    return None if column is None else (column, test)
 
 
 def split(words: str) -> tuple[list[str], Selector]:
@@ -103,7 +122,7 @@ def split(words: str) -> tuple[list[str], Selector]:
         if kind.lower() == "label" and colon:
             texts.append(text)
         else:
-            plain.append(word.lower())
+            plain.append(word)
     parts: list[Requirement] = []
     for text in texts:
         with suppress(SelectorError):

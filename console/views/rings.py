@@ -89,6 +89,14 @@ def wanted(
     ]
 
 
+def differing(agent: Agent, agents: Sequence[Agent], now: float) -> str:
+    """The first VIP whose ring is another one on this node than elsewhere; empty: none is."""
+    for row in agent.vips.vips if agent.vips else ():
+        if any(digest != row.ring_digest for digest in digests(row.name, agents, now)):
+            return row.name
+    return ""
+
+
 def first_difference(
     agent: Agent, agents: Sequence[Agent], now: float, known: Mapping[tuple[str, str], Ring]
 ) -> str:

@@ -40,6 +40,8 @@ class Intake:
     def __init__(self) -> None:
         self.on_reply: Callable[[], None] = lambda: None
         """Called in the sockets' thread."""
+        self.waiting = 0
+        """Messages that came since the last `take`, those too that a newer one replaced."""
         self._changed = threading.Condition()
         self._latest: dict[tuple[str, bytes], Arrived] = {}
         self._events: deque[Arrived] = deque(maxlen=WAITING)
@@ -49,6 +51,7 @@ class Intake:
 
     def arrived(self, arrived: Arrived) -> None:
         with self._changed:
+            self.waiting += 1
             if isinstance(arrived.message, Event | Packets):
                 self._events.append(arrived)
             else:
@@ -82,6 +85,7 @@ class Intake:
             )
             for kept in (self._latest, self._events, self._replies, self._faults):
                 kept.clear()
+            self.waiting = 0
         return inbox
 
     def wait(self, seconds: float, fact: Callable[[], bool] | None = None) -> bool:
