@@ -69,12 +69,13 @@ def ask(arguments: Namespace, settings: Settings, verb: str) -> int:
         err=sys.stderr,
         questions=_questions(no_input=arguments.no_input),
         connect_timeout=arguments.connect_timeout,
+        worded=arguments.plain,
         quiet=arguments.quiet,
         verbose=arguments.verbose,
         max_age=arguments.max_age,
         view_only=settings.view_only,
         require_reason=settings.require_reason,
-        paint=coloured if _in_colour(arguments.color) else plain,
+        paint=coloured if _in_colour(arguments.color) and not arguments.plain else plain,
     )
     session.detail(f"{settings.cluster}: {', '.join(client.addresses)}")
     try:

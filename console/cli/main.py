@@ -32,7 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complete(given[1:])
     arguments = _parsed(given)
     arguments.agents += getattr(arguments, "agents_after", [])
-    arguments.quiet |= getattr(arguments, "quiet_after", False)
     _write_in(arguments)
     try:
         return routes.run(arguments)

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 
 from console.cli.grammar.verb import Verbs
-from console.cli.grammar.words import add_at, add_labels, add_verb, positive, seconds
+from console.cli.grammar.words import add_at, add_labels, add_verb, duration, patience, positive
 
 TABLES = ("table", "wide", "json", "jsonl", "csv", "yaml", "name")
 LISTED = ("node", "vip", "real", "each", "drop", "cpu", "peer", "check", "op")
@@ -36,7 +36,7 @@ def _add_status(verbs: Verbs) -> None:
         "--wait-for", choices=("healthy",), help="look again until it is; exit 5 if it never was"
     )
     status.add_argument(
-        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="of --wait-for (60)"
+        "--timeout", type=patience, default=60.0, metavar="TIME", help="of --wait-for (60s)"
     )
 
 
@@ -91,12 +91,11 @@ def _add_selectors(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--no-headers", action="store_true", help="for a script")
     verb.add_argument("-n", "--number", type=positive, metavar="N", help="the first N rows")
     verb.add_argument(
-        "--watch", nargs="?", type=seconds, const=2.0, metavar="SECONDS",
-        help="again and again (2): over each other on a terminal, else appended; `get` on a "
+        "--watch", nargs="?", type=duration, const=2.0, metavar="TIME",
+        help="again and again (2s): over each other on a terminal, else appended; `get` on a "
         "pipe as jsonl unless -o says otherwise",
     )  # fmt: skip
     verb.add_argument("--count", type=positive, metavar="N", help="so many times, with --watch")
-    verb.add_argument("--plain", action="store_true", help="never clear the screen")
 
 
 class _Test(argparse.Action):

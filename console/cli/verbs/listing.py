@@ -17,7 +17,7 @@ from console.views import lists, selecting
 from console.views.columns import Column
 from console.views.lists import KINDS, Kind
 from console.views.selecting import Selection
-from console.views.written import HOME, items_as, now_text, table
+from console.views.written import HOME, items_as, now_text
 from shared.messages import Replay
 
 FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event", "label"})
@@ -65,7 +65,7 @@ def _repeated(session: Session, arguments: Namespace, *, wide: bool) -> None:
         heading = ""
         if every is not None and arguments.output in ("table", "wide"):
             heading = f"{fmt.stamp(time.time())} {session.cluster} {arguments.kind}\n"
-        over = every is not None and session.out.isatty() and not arguments.plain
+        over = every is not None and session.clears
         if text or heading:
             gap = "\n" if shown and heading and not over else ""
             session.write(f"{HOME if over else gap}{heading}{text}")
@@ -88,12 +88,8 @@ def _text(session: Session, arguments: Namespace, *, wide: bool) -> str:
         case "name":
             return "\n".join(kind.label(row) for row in found)
         case "table" | "wide":
-            return table(
-                found,
-                _columns(kind, arguments.columns, wide=wide),
-                headers=not arguments.no_headers,
-                paint=session.paint,
-            )
+            columns = _columns(kind, arguments.columns, wide=wide)
+            return session.table(found, columns, headers=not arguments.no_headers)
     made = [kind.item(row) for row in found]
     if arguments.kind == "node":
         made = lists.with_flow_tables(made, found, agents, now)
