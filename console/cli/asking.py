@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from console.cli.who import who
+from console.exits import VerbError
 
 if TYPE_CHECKING:
     from console.cli.verbs.session import Session
@@ -92,6 +93,13 @@ def ask(arguments: Namespace, settings: Settings, verb: str) -> int:
 
 
 def _client(arguments: Namespace, settings: Settings) -> Client | Archive:
+    """Raises VerbError."""
+    if getattr(arguments, "recording", None) or getattr(arguments, "at", None):
+        given = vars(arguments)
+        now = {"--watch": given.get("watch"), "-f": given.get("follow"),
+               "--wait-for": given.get("wait_for")}  # fmt: skip
+        if flags := [flag for flag, value in now.items() if value]:
+            raise VerbError(f"{flags[0]} is about what is now: not with --at or --from")
     if getattr(arguments, "recording", None):
         from console.cli.verbs import past
 

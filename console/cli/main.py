@@ -52,8 +52,8 @@ def _never_mind_the_locale() -> None:
             stream.reconfigure(errors="replace")
 
 
-REST = {"diff": "about", "watch": "filter", "trace": "filter", "drain": "object",
-        "undrain": "object", "maint": "object"}  # fmt: skip
+REST = {"get": "names", "top": "names", "diff": "about", "watch": "filter", "trace": "filter",
+        "drain": "object", "undrain": "object", "maint": "object", "reload": "object"}  # fmt: skip
 """Verb -> its last words, which may stand behind flags too: argparse takes those before only."""
 
 

@@ -138,3 +138,98 @@ def test_plain_never_clears_the_screen(
 def test_a_full_screen_is_not_plain(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     assert cli.main(["-a", "/nowhere", "--plain"]) == Exit.USAGE
     assert "remora watch --plain" in capsys.readouterr().err
+
+
+# ---- objects of get and top, and VIPs by their address
+
+HTTP = "10.200.0.1:80/tcp"
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("get node/lb1", ["node/lb1"]),
+        ("get nodes lb1 node/lb2", ["node/lb1", "node/lb2"]),
+        ("get vip web", ["vip/web"]),
+        (f"get vip {HTTP}", ["vip/web"]),
+        (f"get vip/{HTTP}", ["vip/web"]),
+        ("get real 10.3.1.2", ["real/10.3.1.2@web", "real/10.3.1.2@dns"]),
+        ("get real/10.3.1.2@web", ["real/10.3.1.2@web"]),
+        (f"get real 10.3.1.2@{HTTP}", ["real/10.3.1.2@web"]),
+        (f"get real 10.3.1.2 --vip {HTTP}", ["real/10.3.1.2@web"]),
+        ("get real --vip web 10.3.1.2 10.3.2.2", ["real/10.3.1.2@web", "real/10.3.2.2@web"]),
+        ("get each/10.3.1.2@web", ["real/10.3.1.2@web/lb1", "real/10.3.1.2@web/lb2"]),
+        ("get check real/10.3.1.2@dns", ["real/10.3.1.2@dns"]),
+        ("get peer lb2", ["peer/lb2/10.2.1.1"]),
+        ("get peer/lb2/10.2.1.1", ["peer/lb2/10.2.1.1"]),
+        ("top real/10.3.1.2@web", ["real/10.3.1.2@web"]),
+        ("top lb", None),
+        ("get node lb", None),
+        ("get node vip/web", None),
+        ("get node/", None),
+        ("get rael/10.3.1.2", None),
+        ("get node lb1 lb9", None),
+        ("get real 10.3.1", None),
+    ],
+)
+def test_a_list_of_what_is_named(
+    two: Pair, capsys: Capture, given: str, found: list[str] | None
+) -> None:
+    """Never everything, never quietly nothing: a name that is none is exit 2."""
+    try:
+        code = remora(*given.split(), "-o", "name", agents=two)
+    except SystemExit as left:
+        code = int(left.code or 0)
+    assert code == (Exit.USAGE if found is None else Exit.DONE)
+    assert capsys.readouterr().out.split() == (found or [])
+
+
+def test_a_change_takes_a_vip_by_its_address(two: Pair, capsys: Capture) -> None:
+    """What the node is sent is the VIP's name."""
+    words_ = ("drain", f"real/10.3.1.2@{HTTP}", "--dry-run")
+    assert remora(*words_, agents=two) == Exit.DONE
+    assert capsys.readouterr().out.startswith(f"plan: drain {TARGET}\n")
+    assert remora("status", f"vip/{HTTP}", agents=two) == Exit.DONE
+
+
+@pytest.mark.parametrize("past", [("--at", "5s"), ("--from", "f.rec")])
+@pytest.mark.parametrize(
+    "verb",
+    [("get", "node", "--watch"), ("top", "--watch"), ("events", "-f"),
+     ("status", "--wait-for", "healthy")],
+)  # fmt: skip
+def test_the_past_does_not_go_on(
+    two: Pair, capsys: Capture, verb: tuple[str, ...], past: tuple[str, str]
+) -> None:
+    assert remora(*verb, *past, agents=two) == Exit.USAGE
+    assert "is about what is now: not with --at or --from" in capsys.readouterr().err
+
+
+def test_who_watches_for_what_is_not_there_yet_goes_on(two: Pair, capsys: Capture) -> None:
+    """`--state down --watch`: once it is an error, again and again it is an answer."""
+    down = ("get", "real", "--state", "down", "--no-headers")
+    assert remora(*down, agents=two) == Exit.USAGE
+    assert "nothing matches --state down" in capsys.readouterr().err
+    for output, said in (("table", "nothing matches --state down"), ("jsonl", "")):
+        again = ("--watch=100ms", "--count", "2", "-o", output)
+        assert remora(*down, *again, agents=two) == Exit.DONE
+        assert capsys.readouterr().out.count("nothing matches") == (2 if said else 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (["get", "real", "10.3.2"], ["10.3.2.2@web"]),
+        (["get", "reals", "10.3.1.2@web", "10.3.2"], ["10.3.2.2@web"]),
+        (["get", "node/"], ["node/lb1", "node/lb2"]),
+        (["top", "vip/w"], ["vip/web"]),
+        (["get", "n"], ["node"]),
+    ],
+)
+def test_names_of_a_kind_are_completed(given: list[str], wanted: list[str]) -> None:
+    known = {
+        "node": ["node/lb1", "node/lb2"],
+        "vip": ["vip/web"],
+        "real": ["real/10.3.1.2@web", "real/10.3.2.2@web"],
+    }
+    assert completion.words(top.parser(), given, known) == wanted

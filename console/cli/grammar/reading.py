@@ -9,9 +9,19 @@ from collections.abc import Sequence
 from console.cli.grammar.verb import Verbs
 from console.cli.grammar.words import add_at, add_labels, add_verb, duration, patience, positive
 
+
+class _Kinds(tuple[str, ...]):
+    """What there are lists of; `node/lb1` is of one of these, too."""
+
+    __slots__ = ()
+
+    def __contains__(self, word: object) -> bool:
+        return super().__contains__(str(word).partition("/")[0])
+
+
 TABLES = ("table", "wide", "json", "jsonl", "csv", "yaml", "name")
-LISTED = ("node", "vip", "real", "each", "drop", "cpu", "peer", "check", "op")
-RATED = ("node", "vip", "real", "each", "drop", "cpu")
+LISTED = _Kinds(("node", "vip", "real", "each", "drop", "cpu", "peer", "check", "op"))
+RATED = _Kinds(("node", "vip", "real", "each", "drop", "cpu"))
 
 
 def add(verbs: Verbs) -> None:
@@ -42,16 +52,28 @@ def _add_status(verbs: Verbs) -> None:
 
 def _add_get(verbs: Verbs) -> None:
     get = add_verb(verbs, "get", "lists: nodes, VIPs, reals, drops, CPUs, BGP peers, operations")
-    get.add_argument("kind", type=_one, choices=LISTED, help="each: every real on every node")
+    get.add_argument(
+        "kind", type=_one, choices=LISTED, metavar="KIND",
+        help=f"{', '.join(LISTED)} (each: every real on every node), or an object: node/lb1",
+    )  # fmt: skip
+    _add_names(get)
     get.add_argument("-o", "--output", choices=TABLES, help="table; wide adds columns and rates")
     add_at(get)
     get.add_argument("--rates", action="store_true", help="look twice, a second apart")
     _add_selectors(get)
 
 
-def _one(kind: str) -> str:
+def _one(word: str) -> str:
     """`reals` is what many tools call it."""
-    return kind.removesuffix("s")
+    kind, slash, name = word.partition("/")
+    return kind.removesuffix("s") + slash + name
+
+
+def _add_names(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "names", nargs="*", default=[], metavar="NAME",
+        help="only these: lb1, web, 10.3.1.2@web, 10.3.1.2 of all VIPs; how an operation's begins",
+    )  # fmt: skip
 
 
 def _add_top(verbs: Verbs) -> None:
@@ -62,9 +84,12 @@ def _add_top(verbs: Verbs) -> None:
         type=_one,
         choices=RATED,
         default="node",
-        help="each: every real on every node",
+        metavar="KIND",
+        help=f"{', '.join(RATED)} (each: every real on every node), or an object: node/lb1",
     )
+    _add_names(top)
     top.add_argument("-o", "--output", choices=TABLES, default="table")
+    add_at(top)
     _add_selectors(top)
 
 
