@@ -14,7 +14,7 @@ from console.model.selectors import Selector
 from console.model.store import Reply
 from console.planning import routes
 from console.planning.wish import Target, Wish
-from console.tui.files import kept_copy
+from console.tui.files import copied
 from console.tui.keys import KEYS
 from console.tui.screens import asks
 from console.tui.screens.bands import BandedScreen
@@ -165,13 +165,8 @@ class LiveScreen(BandedScreen):
             return
         columns = self.table.columns
         as_json = json.dumps(export.item(row, columns)) if kind == "json" else ""
-        text = as_json or export.text(row, columns)
-        self.app.copy_to_clipboard(text)
-        kept = kept_copy(text)
-        beside = f"; else it is in {kept}" if kept else ""
-        self.say(
-            f"{'JSON' if as_json else 'row'} to the clipboard, if your terminal allows{beside}"
-        )
+        what, text = ("JSON", as_json) if as_json else ("row", export.text(row, columns))
+        self.say(copied(what, text, self.app.copy_to_clipboard))
 
     def action_time(self, seconds: int) -> None:
         self.post_message(asks.Scrubbed(seconds))
