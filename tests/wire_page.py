@@ -202,6 +202,7 @@ _REPLACED = (
     (r"tuple\[(.*?), \.\.\.\]", r"array of \1"),
     (r"Literal\[(.*)\]", r"\1"),
     (r" \| None", ", or nil"),
+    (r"\bFinite\b", "float"),
     (r"Counters", "bin: u64 little-endian"),
     (r"\bbytes\b", "bin"),
     (r"\|", "or"),

@@ -9,6 +9,7 @@ import msgspec
 
 from shared.messages.events import Event
 from shared.messages.labelled import LabelSnapshot
+from shared.messages.numbers import Finite
 from shared.messages.snapshots import Snapshot
 
 
@@ -64,7 +65,7 @@ class StoredFlow(msgspec.Struct, frozen=True):
     """Empty: one that is not the VIP's any more, so the entry counts for nothing."""
     state: Literal["opening", "open", "closing"]
     """`opening`: nothing but SYNs so far; `closing`: the client sent FIN or RST."""
-    silent: float
+    silent: Finite
     """Seconds since its last packet."""
 
 
@@ -133,7 +134,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Another answer to this command follows; only to who asked for `steps`."""
     keyed: bool = False
     """The command's `idempotency_key` was understood: an older agent passes it over."""
-    kept_from: float = 0.0
+    kept_from: Finite = 0.0
     """For `history`: Unix time of the oldest that is kept; 0: nothing is, or an older agent."""
     labels: LabelSnapshot | None = None
     """For `look`, beside `snapshots`: readers of 0.1.0 know six kinds of those."""
