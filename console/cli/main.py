@@ -54,7 +54,7 @@ def _never_mind_the_locale() -> None:
 
 
 REST = {"diff": "about", "watch": "filter", "trace": "filter", "drain": "object",
-        "undrain": "object", "maint": "object"}  # fmt: skip
+        "undrain": "object", "maint": "object", "flow": "flow"}  # fmt: skip
 """Verb -> its last words, which may stand behind flags too: argparse takes those before only."""
 
 
