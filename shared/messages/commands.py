@@ -135,7 +135,8 @@ class FlowOf(msgspec.Struct, frozen=True, tag="flow", omit_defaults=True):
 
 
 class FlowsOf(msgspec.Struct, frozen=True, tag="flows", omit_defaults=True):
-    """Asks where many flows go on this node, as `flow` does of one."""
+    """Asks where many flows go on this node, as `flow` does of one: at most 5000.  An older agent
+    does not answer it, as it does not the next one."""
 
     flows: bytes
     """One behind the other: version (4 or 6) and protocol (6 or 17), a byte each; source port and
