@@ -8,6 +8,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 
 from console.exits import VerbError
+from console.model import objects
 from console.model.store import Agent
 from shared.flows import Address, Flow
 from shared.messages import VipRow
@@ -32,9 +33,11 @@ def flow(agents: Sequence[Agent], source: str, destination: str) -> Flow:
 
 
 def vip_of(agents: Sequence[Agent], name: str) -> tuple[VipRow, int]:
-    """`vip/web`, `web`, or `quic:4433` of a VIP with all ports -> (VIP, port; 0: any).  Raises
-    VerbError."""
-    name, _, port = name.removeprefix("vip/").partition(":")
+    """`vip/web`, `web`, `10.200.0.1:80/tcp`, or `quic:4433` of a VIP with all ports -> (VIP, port;
+    0: any).  Raises VerbError."""
+    text = name.removeprefix("vip/")
+    name = objects.vip_named(text, agents)
+    name, _, port = (name, "", "") if name != text else text.partition(":")
     rows = [row for a in agents if a.vips for row in a.vips.vips if row.name == name]
     if not rows:
         known = ", ".join(sorted({r.name for a in agents if a.vips for r in a.vips.vips}))

@@ -30,9 +30,15 @@ _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)\s*(%|k|M|G|ms|s|m|h)?")
 _UNITS = {"%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9, "ms": 1, "s": 1, "m": 60, "h": 3600, None: 1}
 
 
+class NothingError(VerbError):
+    """Selectors that select nothing now; the text names them."""
+
+
 class Selection(NamedTuple):
     """As given; all of it together."""
 
+    names: tuple[str, ...] = ()
+    """`lb1`, `10.3.1.2`, `10.3.1.2@web`: as `-o name` has them, or how those begin."""
     states: tuple[str, ...] = ()
     vip: str = ""
     fields: tuple[str, ...] = ()
@@ -43,7 +49,7 @@ class Selection(NamedTuple):
 
     @property
     def narrows(self) -> bool:
-        return bool(self.states or self.vip or self.fields or self.labels)
+        return bool(self.names or self.states or self.vip or self.fields or self.labels)
 
 
 def nodes(agents: Sequence[Agent], patterns: Sequence[str]) -> list[Agent]:
@@ -106,18 +112,18 @@ def all_labelled(agents: Sequence[Agent], wanted: Selector, absent: Sequence[str
 
 
 def select(found: Rows, kind: Kind, selection: Selection) -> Rows:
-    """Raises VerbError for a field that is not there, and when nothing is left."""
+    """Raises VerbError for a name or field that is not there, NothingError when nothing is left."""
     tests = [_test(text, kind, found) for text in selection.fields]
     chosen = [
         row
-        for row in found
+        for row in _named(found, kind, selection.names)
         if _in_state(row, selection.states)
         and labels_match(row, selection.labels)
         and selection.vip in ("", _vip_of(row))
         and all(test(row) for test in tests)
     ]
     if selection.narrows and found and not chosen:
-        raise VerbError(f"nothing matches {_said(selection)}")
+        raise NothingError(f"nothing matches {_said(selection)}")
     if not selection.sort:
         return chosen
     column = _column(selection.sort, kind)
@@ -125,6 +131,19 @@ def select(found: Rows, kind: Kind, selection: Selection) -> Rows:
         there = titles(kind.columns)
         raise VerbError(f"--sort {selection.sort}: no such column; there is {there}")
     return ordered(chosen, column, reverse=selection.reverse)
+
+
+def _named(found: Rows, kind: Kind, names: Sequence[str]) -> Rows:
+    """Raises VerbError for a name that is none of theirs."""
+    if not names:
+        return found
+    there = [(*kind.label(row).partition("/"), row) for row in found]
+    for name in names:
+        if not any(kind.called(label, name) for _, _, label, _ in there):
+            known = ", ".join(f"{prefix}/{label}" for prefix, _, label, _ in there[:6])
+            more = " and more" if there[6:] else ""
+            raise VerbError(f"{name}: there is none; there is {known or 'nothing'}{more}")
+    return [row for _, _, label, row in there if any(kind.called(label, name) for name in names)]
 
 
 def columns(kind: Kind, wanted: str) -> list[Column[Any]]:
@@ -191,6 +210,7 @@ def _test(text: str, kind: Kind, found: Rows) -> Callable[[object], bool]:
 def _said(selection: Selection) -> str:
     return " ".join(
         [
+            *selection.names,
             *(f"--state {state}" for state in selection.states),
             *([f"--vip {selection.vip}"] if selection.vip else []),
             *(f"--field {field!r}" for field in selection.fields),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from console.cli.grammar.verb import Verbs
-from console.cli.grammar.words import add_labels, add_verb, duration, positive, seconds
+from console.cli.grammar.words import add_labels, add_verb, duration, positive
 
 VIEWS = (
     "fleet", "nodes", "vips", "reals", "drops", "bgp", "checks", "heat", "alerts", "operations",
@@ -26,19 +26,16 @@ def _add_watching(verbs: Verbs) -> None:
         "vip/web, real/10.3.1.2@web",
     )  # fmt: skip
     watch.add_argument("filter", nargs="*", metavar="WORD", help="rows with all these words")
-    watch.add_argument(
-        "--plain",
-        action="store_true",
-        help="for screen readers and logs: never clears the screen, states in words only",
-    )
-    watch.add_argument("--every", type=seconds, default=2.0, metavar="SECONDS", help="(2)")
+    watch.add_argument("--every", type=duration, default=2.0, metavar="TIME", help="(2s)")
     watch.add_argument("--count", type=int, default=0, metavar="N", help="blocks, then leave")
     diff = add_verb(
         verbs, "diff", "whether nodes place flows alike, are configured alike; exit 0 yes, 1 no, "
         "2 trouble"
     )  # fmt: skip
     diff.add_argument("what", choices=("ring", "config"))
-    diff.add_argument("about", nargs="*", metavar="VIP|NODE", help="of ring a VIP, of config nodes")
+    diff.add_argument(
+        "about", nargs="*", default=[], metavar="VIP|NODE", help="of ring a VIP, of config nodes"
+    )
     diff.add_argument("--file", metavar="FILE", help="config: what runs, with this file")
     diff.add_argument("--disk", action="store_true", help="config: what runs, with the node's file")
     diff.add_argument(

@@ -22,7 +22,7 @@ from console.planning import flow_words
 from console.views import one_flow, selecting
 from console.views.items import listing
 from console.views.one_flow import Found
-from console.views.written import now_text, table
+from console.views.written import now_text
 from shared.messages import Answer, FlowOf
 
 
@@ -125,10 +125,10 @@ def _show(
 ) -> None:
     vips = dict.fromkeys(each.place.vip or "(passed to the host)" for each in found)
     session.write(f"{flow_}  {', '.join(vips)}")
-    session.write(table(found, one_flow.NOW, paint=session.paint))
+    session.write(session.table(found, one_flow.NOW))
     if change:
         session.write(f"\nif: {'; '.join(change.lines)}")
-        session.write(table(found, one_flow.THEN, paint=session.paint))
+        session.write(session.table(found, one_flow.THEN))
         for text in said:
             session.write(f"guards: {text}")
     if any(each.place.quic for each in found):

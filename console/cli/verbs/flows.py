@@ -23,7 +23,7 @@ from console.planning.flow_words import vip_of
 from console.views import flow_places
 from console.views.flow_places import CHANGED, COUNTS, SHARES, THEN, Summary, Told
 from console.views.items import listing
-from console.views.written import now_text, table
+from console.views.written import now_text
 from shared.flows import Flow, chunks
 from shared.messages import Answer, FlowPlaces, FlowsOf
 
@@ -106,11 +106,9 @@ def _show(
     if found.strange:
         session.write(f"{fmt.count(found.strange)} of them are to no VIP: passed to the host")
     changed = change is not None
-    session.write(table(found.shares, [*SHARES, *(THEN if changed else ())], paint=session.paint))
+    session.write(session.table(found.shares, [*SHARES, *(THEN if changed else ())]))
     session.write("")
-    session.write(
-        table(found.counts, [*COUNTS, *(CHANGED if changed else ())], paint=session.paint)
-    )
+    session.write(session.table(found.counts, [*COUNTS, *(CHANGED if changed else ())]))
     for text in said:
         session.write(f"guards: {text}")
 
