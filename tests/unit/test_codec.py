@@ -155,6 +155,9 @@ ACTIONS: dict[str, m.Action] = {
     "ring": m.RingOf("web"),
     "config": m.ConfigOf(),
     "flow": m.FlowOf("198.51.100.7", 40000, "10.200.0.1", 80, "tcp"),
+    "flow-if": m.FlowOf("198.51.100.7", 40000, "10.200.0.1", 80, "tcp", m.Drain("10.3.1.2", "web")),
+    "flows": m.FlowsOf(bytes.fromhex("04069c400050c63364070ac80001"), m.Drain("10.3.1.2", "web")),
+    "flow-ages": m.FlowAges(),
     "trace": m.Trace(),
     "trace-filtered": m.Trace(
         vip="web",
@@ -191,6 +194,20 @@ FLOW_ANSWER = m.Answer(
     flow=m.FlowPlace("web", "flow", "track", 7, "10.3.1.2", "10.3.2.2", "stored", 1,
                      (m.StoredFlow(0, "10.3.2.2", "open", 1.5),)),
 )  # fmt: skip
+FLOW_IF_ANSWER = m.Answer(
+    id="24", node="lb1", status="ok", revision=4,
+    flow=m.FlowPlace("web", "flow", "track", 7, "10.3.1.2", "10.3.1.2", "ring",
+                     after=m.FlowAfter(7, "10.3.2.2", "10.3.1.2", "slot", leaves=True)),
+)  # fmt: skip
+FLOWS_ANSWER = m.Answer(
+    id="25", node="lb1", status="ok", revision=4,
+    flows=m.FlowPlaces(("web",), ("10.3.1.2", "10.3.2.2"), b"\0\0", b"\0\0", b"\0\0", b"\2",
+                       b"\1\0", b"\0\0", ("web",)),
+)  # fmt: skip
+AGES_ANSWER = m.Answer(
+    id="26", node="lb1", status="ok", revision=4,
+    ages=m.Ages((1.0, 10.0, 60.0), (m.AgesRow("web", "10.3.1.2", 1, 7, 3, (5, 2, 1, 0), 12.5),)),
+)  # fmt: skip
 LABELS_ANSWER = m.Answer(id="23", node="lb1", status="ok", revision=4, labels=LABELS)
 RING_ANSWER = m.Answer(id="20", node="lb1", status="ok", revision=4,
                        ring=m.Ring("web", "a91f3c", ("10.3.1.2",), b"\0\0\xff\xff"))  # fmt: skip
@@ -202,6 +219,9 @@ def _golden() -> dict[str, str]:
     frames["answer"] = codec.command_frames(ANSWER)
     frames["answer-config"] = codec.command_frames(CONFIG_ANSWER)
     frames["answer-flow"] = codec.command_frames(FLOW_ANSWER)
+    frames["answer-flow-if"] = codec.command_frames(FLOW_IF_ANSWER)
+    frames["answer-flows"] = codec.command_frames(FLOWS_ANSWER)
+    frames["answer-flow-ages"] = codec.command_frames(AGES_ANSWER)
     frames["answer-labels"] = codec.command_frames(LABELS_ANSWER)
     frames["answer-ring"] = codec.command_frames(RING_ANSWER)
     return {name: " ".join(frame.hex() for frame in each) for name, each in frames.items()}
