@@ -25,6 +25,8 @@ from console.views.view import View, totals
 
 SMALL, WIDE = (2, 4), (6, 6)
 """Lines, at the least, of the sums and of what is wrong; on wide screens of VIPs and operations."""
+TABLE = 3
+"""Lines of the table, at the least: as in console.tcss."""
 BANDS, RULES = 4, 2
 """Lines of header, crumb, message, keys; of the headings of two panes."""
 
@@ -69,7 +71,7 @@ class FleetScreen(LiveScreen):
         found = self.rows(view, lambda: rows.nodes(view.agents, view.now))
         self.table.show(found)
         large = self.size.width >= LARGE
-        self._share_out(len(found) + 1, large=large)
+        self._share_out(max(TABLE, len(found) + 1), large=large)
         self.pane("totals_rule", [rule("cluster", self.size.width)])
         self.pane("alerts_rule", [rule("what is wrong: 8 leads there", self.size.width)])
         width = self.query_one("#totals", Painted).size.width or self.size.width
