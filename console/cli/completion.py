@@ -22,6 +22,7 @@ OBJECTS: Mapping[str, Sequence[str]] = {
     "VIP|NODE": ("vip", "node"),
     "VIP": ("vip",),
     "OPERATION": ("op",),
+    "ADDRESS:PORT VIP": ("vip",),
     "VIEW": ("real", "node", "vip"),
 }
 LABELS = "SELECTOR"

@@ -53,7 +53,8 @@ def _never_mind_the_locale() -> None:
 
 
 REST = {"get": "names", "top": "names", "diff": "about", "watch": "filter", "trace": "filter",
-        "drain": "object", "undrain": "object", "maint": "object", "reload": "object"}  # fmt: skip
+        "drain": "object", "undrain": "object", "maint": "object", "reload": "object",
+        "flow": "flow"}  # fmt: skip
 """Verb -> its last words, which may stand behind flags too: argparse takes those before only."""
 
 

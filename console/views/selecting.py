@@ -100,6 +100,17 @@ def labelled(agents: Sequence[Agent], wanted: Selector) -> list[Agent]:
     return found
 
 
+def all_labelled(agents: Sequence[Agent], wanted: Selector, absent: Sequence[str]) -> list[Agent]:
+    """As `labelled`, where every node must say whether it is meant.  Raises VerbError."""
+    gone = [agent.name for agent in agents if agent.address in absent]
+    silent = [a.name for a in silent_of_labels(a for a in agents if a.address not in absent)]
+    if gone or silent:
+        why = unlabelled(silent) if silent else f"no answer from {', '.join(gone)}"
+        raise VerbError(f"-l '{wanted}': {why}: whether it is meant is not known; name nodes "
+                        "with --node instead")  # fmt: skip
+    return labelled(agents, wanted)
+
+
 def select(found: Rows, kind: Kind, selection: Selection) -> Rows:
     """Raises VerbError for a name or field that is not there, NothingError when nothing is left."""
     tests = [_test(text, kind, found) for text in selection.fields]
