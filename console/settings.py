@@ -25,7 +25,7 @@ from shared.model import AddressError, endpoints
 
 KEYS = (
     "agents", "cluster", "view_only", "require_reason", "relay", "key", "known_agents", "insecure",
-    *FIELDS,
+    "alerts", *FIELDS,
 )  # fmt: skip
 
 
@@ -44,6 +44,8 @@ class Settings(NamedTuple):
     relay: str = ""
     """Where telemetry comes from instead of from the agents: tcp://HOST:PORT."""
     appearance: Appearance = Appearance()
+    alerts: Mapping[str, tuple[str, ...]] = {}
+    """Limits of the operator's own: `node` or `vip` -> `drop/s>1k`; views/limits.py judges them."""
     max_age: float | None = None
     """Seconds after which values are stale, instead of what each agent's rhythm says."""
 
@@ -149,8 +151,27 @@ def _read(path: Path, context: str) -> Settings:
         look = appearance.read(table)
     except VerbError as error:
         raise SettingsError(f"{path}: {error}") from error
-    trusted = _trust(path, table)
-    return Settings(tuple(agents), cluster, view_only, require_reason, trusted, relay, look)
+    return Settings(
+        tuple(agents),
+        cluster,
+        view_only,
+        require_reason,
+        _trust(path, table),
+        relay,
+        look,
+        _alerts(path, table.get("alerts", {})),
+    )
+
+
+def _alerts(path: Path, given: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(given, dict) or not all(_texts(each) for each in given.values()):
+        like = '[alerts] with node = ["drop/s>1k"] and vip = [...]'
+        raise SettingsError(f"{path}: alerts: must be a table, {like}; got {given!r}")
+    return {kind: tuple(texts) for kind, texts in given.items()}
+
+
+def _texts(given: object) -> bool:
+    return isinstance(given, list) and all(isinstance(each, str) for each in given)
 
 
 def _switch(path: Path, table: Mapping[str, object], key: str) -> bool:

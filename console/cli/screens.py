@@ -10,15 +10,22 @@ from pathlib import Path
 
 from console.cli.who import who
 from console.exits import Exit, VerbError
-from console.settings import Settings
+from console.settings import Settings, load
 
 
 def console(settings: Settings, arguments: Namespace) -> int:
     _terminal(arguments, "remora status, remora get, remora events")
     from console.tui.app import run  # textual: 200 ms
+    from console.views.limits import limits
 
     render = getattr(arguments, "render_after", None) or arguments.render
-    return run(_looking(settings, arguments), who(), render)
+
+    def switch(name: str) -> Settings:
+        found = load((), arguments.config, context=name)
+        limits(found.alerts)
+        return _looking(found, arguments)
+
+    return run(_looking(settings, arguments), who(), render, switch)
 
 
 def replay(arguments: Namespace) -> int:

@@ -98,6 +98,8 @@ class EventLog:
     def lines(self, newest: int) -> list[Line]:
         """The last `newest` lines, oldest first."""
         kept = self._places[-newest:] if newest else []
+        if newest > len(self._places):
+            kept = sorted({*self._places, *self._changes, *self._others})[-newest:]
         lines = [self._line(place) for place in kept]
         oldest = kept[0] if kept else (0, 0)
         for hole in self._holes:

@@ -25,7 +25,8 @@ from console.tui.screens.live import LiveScreen
 from console.tui.screens.palette import Lines
 from console.tui.widgets.terminal import Render
 from console.tui.widgets.themes import NAMES, THEMES
-from console.views.export import Format, export
+from console.views.export import Format, export, packets
+from console.views.limits import Overrun, limits
 from console.wire.client import Client
 from shared.messages import Replay
 
@@ -40,6 +41,10 @@ class RemoraApp(RecordingApp):
         super().__init__(*arguments, **options)
         self._history = command.History()
         self.ascii_only = False
+        self.switch: Callable[[str], Settings] = _nowhere
+        """Name of another context -> what the config says of it.  Raises VerbError."""
+        self.next: Settings | None = None
+        """Of the context to go on with, once this one has been left."""
         self.painted: Callable[[], None] = lambda: None
         """Called once, when the first screen has been shown."""
 
@@ -53,6 +58,11 @@ class RemoraApp(RecordingApp):
         self.set_class(self.without_colour, "-no-colour")
         self.set_class(bool(self.appearance.colour) and not self.without_colour, self._band())
         self.set_keymap(dict(self.appearance.moved))
+        for key, text in self.appearance.hotkeys.items():
+            self.bind(key, f"do({text!r})", description=text, show=False)
+        for name, titles in self.appearance.columns.items():
+            place, _, table = name.partition(".")
+            self._columns[place, table] = frozenset(titles)
         self.push_screen(FleetScreen())
         self._follow(FleetScreen.TOPICS)
         for address in self.source.addresses:
@@ -88,10 +98,11 @@ class RemoraApp(RecordingApp):
 
         def chosen(kind: Format | None) -> None:
             if kind is not None:
-                text = export(table.rows, table.columns, kind)
-                screen.say(written_to(text, f"remora-{place}", kind, self._wall()))
+                made = packets(table.rows) if kind == "pcapng" else None
+                made = made or export(table.rows, table.columns, kind).encode()
+                screen.say(written_to(made, f"remora-{place}", kind, self._wall()))
 
-        self.push_screen(ExportDialog(), chosen)
+        self.push_screen(ExportDialog(packets=bool(packets(table.rows))), chosen)
 
     # ---- command bar
 
@@ -116,6 +127,10 @@ class RemoraApp(RecordingApp):
             return
         screen.close_command()
         self._follow(screen.TOPICS)
+
+    def action_do(self, text: str) -> None:
+        """A hot key of the config."""
+        self.do(text)
 
     def do(self, text: str) -> None:
         """A line of the palette: as if it was typed."""
@@ -146,6 +161,9 @@ class RemoraApp(RecordingApp):
                     self.arming = self.arming.disarmed()
                 case command.Go("theme", name):
                     self.theme = NAMES[name]
+                case command.Go("context", name):
+                    self.next = self.switch(name)
+                    self.exit()
                 case command.Go("quit"):
                     self.exit()
                 case command.Go(place, name):
@@ -164,14 +182,41 @@ class RemoraApp(RecordingApp):
         self.freeze()
 
 
-def run(settings: Settings, who: str, render: Render = "diff") -> int:
-    """The console on a terminal until the operator leaves; returns the exit code."""
+def _nowhere(name: str) -> Settings:
+    raise VerbError(f"context {name}: a recording has none")
+
+
+def run(
+    settings: Settings,
+    who: str,
+    render: Render = "diff",
+    switch: Callable[[str], Settings] = _nowhere,
+) -> int:
+    """The console on a terminal until the operator leaves; returns the exit code.
+
+    `switch`: as of the app.  Another context is another console: nothing that was armed, marked or
+    held here goes along.  Raises LimitError.
+    """
+    wanted: Settings | None = settings
+    code = int(Exit.DONE)
+    while wanted is not None:
+        code, wanted = _one(wanted, who, render, switch)
+    return code
+
+
+def _one(
+    settings: Settings, who: str, render: Render, switch: Callable[[str], Settings]
+) -> tuple[int, Settings | None]:
+    """(exit code, what to go on with)"""
+    found = limits(settings.alerts)
     # Five hundred agents' sockets take a second: the screen is there before them.
     client = Client(settings.agents, who, trust=settings.trust, relay=settings.relay, at_once=False)
     app = RemoraApp(client, settings.cluster, render=render)
     app.arming = arming.Arming(never=settings.view_only)
     app.store = Store(client.addresses, settings.max_age)
     app.appearance = settings.appearance
+    app.overrun = Overrun(found)
+    app.switch = switch
     app.painted = lambda: _shown(client)
     # What start-up makes stays: looking through it for rubbish, again and again, finds nothing.
     gc.disable()
@@ -181,7 +226,9 @@ def run(settings: Settings, who: str, render: Render = "diff") -> int:
         client.close()
         if app.recorder is not None:
             app.recorder.close()
-    return crash.tell(app.failure) if app.failure else app.return_code or Exit.DONE
+    if app.failure:
+        return crash.tell(app.failure), None
+    return app.return_code or Exit.DONE, app.next
 
 
 SELDOM = (20_000, 20, 50)

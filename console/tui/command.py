@@ -27,7 +27,7 @@ VERBS: tuple[Verb, ...] = ("drain", "undrain", "maint", "weight")
 NAMED: Mapping[str, Kind] = {"node": "node", "vip": "vip", "real": "real", "ring": "vip"}
 OTHER = (
     "node", "vip", "real", "ring", "mark", "op", "undo", "at", "now", "arm", "disarm", "theme",
-    "help", "quit",
+    "context", "help", "quit",
 )  # fmt: skip
 ORDERS = ("hold", "resume", "revert")
 FLAGS = ("--reason", "--canary", "--soak", "--batch", "--stop-on")
@@ -112,6 +112,8 @@ def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Mark | Arm | Operat
         return Go(verb, str(found).partition("/")[2])
     if verb == "theme":
         return Go(verb, _theme(words[1:]))
+    if verb == "context":
+        return Go(verb, _one(verb, words[1:]))
     if verb not in {*PLACES, *OTHER}:
         known = ", ".join(dict.fromkeys((*PLACES, *VERBS, *OTHER)))
         raise ObjectError(f"{verb or 'nothing'}: no such command; there is {known}")

@@ -43,13 +43,13 @@ def new_file(
 
 
 def written_to(
-    text: str, stem: str, kind: str, wall: float, environment: Mapping[str, str] = os.environ
+    made: bytes, stem: str, kind: str, wall: float, environment: Mapping[str, str] = os.environ
 ) -> str:
     """Writes a new file and says where it is, or why there is none."""
 
     def make(path: Path) -> Path:
-        with path.open("x") as file:
-            file.write(text)
+        with path.open("xb") as file:
+            file.write(made)
         return path
 
     try:

@@ -32,6 +32,7 @@ from console.tui.scrub import Scrub
 from console.tui.steering import Steering
 from console.tui.widgets.terminal import Render
 from console.views.alerts import Watch
+from console.views.limits import Overrun
 from console.views.problems import Problem, problems
 from console.views.rings import wanted
 from console.views.view import View
@@ -105,6 +106,7 @@ class FrameApp(KeyOrderApp):
         self._rings_due = 0.0
         self._found: tuple[Problem, ...] = ()
         self._judged = float("-inf")
+        self.overrun = Overrun()
         self.recorder: Recorder | None = None
         self.scrub = Scrub(source, wall)
         self.steering = Steering(source, lambda: self.store, self._tell)
@@ -252,7 +254,8 @@ class FrameApp(KeyOrderApp):
         """Over the whole fleet, so not at every frame; a clock that goes back is a replay's."""
         if not 0 <= now - self._judged < JUDGE_EVERY:
             agents = list(self.store.agents.values())
-            self._found = tuple(problems(agents, now, self.store.rings))
+            always = problems(agents, now, self.store.rings)
+            self._found = (*always, *self.overrun.take(agents, now))
             self._judged = now
         return self._found
 

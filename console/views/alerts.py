@@ -17,9 +17,9 @@ from console.views.problems import Kind, Problem
 CRITICAL = State("! crit", "bad", 9)
 WARNING = State("▲ warn", "warn", 3)
 NEXT: Mapping[Kind, str] = {
-    "silent": "see whether the agent runs on that node, and whether you may read its sockets",
+    "silent": "there: systemctl status remora-agent; its packets may well go on without the agent",
     "stale": "its packets may well go on without the agent: look at the node before you act",
-    "foreign": "upgrade the older side: agent and console must speak the same version",
+    "foreign": "`remora version` and `remora-agent version` there say which side is older",
     "denied": "have your public key (FILE.pub) added there; `remora keys` makes one",
     "insecure": "make keys (`remora keys`) and take `insecure = true` out of its config",
     "disk": "look at that disk or mount (dmesg); packets, checks and BGP go on meanwhile",
@@ -32,6 +32,7 @@ NEXT: Mapping[Kind, str] = {
     "announce": "its own node keeps it back: reals, quorum and sessions are on 6",
     "health": "Enter shows what each node's check last said",
     "mixed": "drain it on the other nodes too, or undrain it: flows that change node may break",
+    "limit": "a limit of your own (`[alerts]` in the config); Enter shows the row",
     "held": "9: R goes on with it, K takes back what it did; until then nobody else may",
 }
 """What to do next, by kind of problem."""

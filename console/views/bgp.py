@@ -42,6 +42,8 @@ class Session(msgspec.Struct, frozen=True):
     """`2/2`: VIPs that the node announces, to all its neighbours."""
     age: float | None
     fresh: bool
+    failure: str
+    """Why it went down last or could not come up, and how long ago; kept while it is up."""
 
 
 def sessions(agents: Sequence[Agent], now: float) -> list[Session]:
@@ -69,7 +71,14 @@ def _session(agent: Agent, node: Node, peer: Peer, now: float) -> Session:
         announced=f"{snapshot.vips_announced}/{snapshot.vips}",
         age=age,
         fresh=fresh,
+        failure=_failure(peer, snapshot.at + (age or 0.0)),
     )
+
+
+def _failure(peer: Peer, at: float) -> str:
+    """`at`: the agent's clock now."""
+    ago = fmt.age(max(0.0, at - peer.failed))
+    return f"{ago} ago: {peer.error}" if peer.error else ""
 
 
 def session_item(row: Session) -> Item:
@@ -83,11 +92,16 @@ def session_item(row: Session) -> Item:
         "since_s": rounded(row.since),
         "vips_announced": row.announced,
         "detail": row.detail,
+        "last_failure": row.failure or None,
     }
 
 
 def _words(row: Session) -> Cell:
     return Cell(row.detail, "dim")
+
+
+def _failed(row: Session) -> Cell:
+    return Cell(row.failure, "dim")
 
 
 SESSIONS: tuple[Column[Session], ...] = (
@@ -98,6 +112,7 @@ SESSIONS: tuple[Column[Session], ...] = (
     Column("SINCE", 5, lambda r: _then(r, fmt.age(r.since)), lambda r: r.since, 1, right=True),
     Column("ANN", 6, lambda r: _then(r, r.announced), lambda r: r.announced, 2, right=True),
     Column("LAST WORDS", 24, _words, lambda r: r.detail, 4, grows="prose"),
+    Column("LAST FAILURE", 24, _failed, lambda r: r.failure, 6, grows="prose"),
     Column("AGE", 4, lambda r: _age(r.age, r.fresh), lambda r: r.age, 1, right=True),
 )
 

@@ -22,9 +22,14 @@ def labels_line(heading: str, said: Said) -> list[TextLine]:
     return [(Cell(f" {heading}"), Cell(text, tone))] if text else []
 
 
+def _name_room(view: View) -> int:
+    """Of the nodes' names: as many columns as the longest needs."""
+    return max([10, *(min(24, len(agent.name)) for agent in view.agents)])
+
+
 def vip_lines(view: View, vip: Vip, room: int) -> list[TextLine]:
     """The VIP on each node: the spread should be even."""
-    lines = labels_line("labels     ", vip.labels)
+    lines, names = labels_line("labels     ", vip.labels), _name_room(view)
     for number, agent in enumerate(view.agents):
         if len(lines) >= room - 1 and vip.nodes > room:
             return [*lines, _rest(len(view.agents) - number, "remora get each")]
@@ -32,7 +37,7 @@ def vip_lines(view: View, vip: Vip, room: int) -> list[TextLine]:
             part = one.pps.value / vip.pps.value if one.pps.value and vip.pps.value else None
             lines.append(
                 (
-                    Cell(f" {fmt.fit(agent.name, 10)} "),
+                    Cell(f" {fmt.fit(agent.name, names)} "),
                     Cell(fmt.fit(one.state.text, 14), one.state.tone),
                     Cell(f" {fmt.si(one.pps.value):>6} pps {fmt.percent(part):>6} "),
                     Cell(fmt.bar(part, 20), "hot"),
@@ -53,30 +58,33 @@ def _rest(nodes: int, where: str) -> TextLine:
     return line(f" and {nodes} more nodes: {where} has them all", "dim")
 
 
-def real_lines(view: View, real: Real, room: int) -> list[TextLine]:
-    """The real as each node has it."""
-    lines = labels_line("labels     ", real.labels)
+def real_lines(view: View, real: Real, room: int, width: int = 140) -> list[TextLine]:
+    """The real as each node has it: of what it says as much as there is room for."""
+    lines, names = labels_line("labels     ", real.labels), _name_room(view)
     for number, agent in enumerate(view.agents):
         if len(lines) >= room - 1 and real.nodes > room:
             return [*lines, _rest(len(view.agents) - number, "Enter")]
         for one in rows.reals([agent], view.now, vip=real.vip, address=real.address):
-            old = "?" if one.stale else ""
-            lines.append(
-                (
-                    Cell(f" {fmt.fit(agent.name, 10)} "),
-                    Cell(fmt.fit(one.state.text, 12), one.state.tone),
-                    Cell(
-                        f"w {one.weights[0]:<4} ring{fmt.percent(one.slots):>6}{old or ' '}"
-                        f"{fmt.si(one.pps.value):>6} pps{fmt.si(one.live_flows.value):>6} "
-                        f"{'flow ' if one.live_flows.value == 1 else 'flows'}"
-                        f"  {one.check} {fmt.milliseconds(one.check_ms)} ms"
-                        f"  changed {fmt.age(one.changed)} ago"
-                    ),
-                )
-            )
+            lines.append(_real_line(fmt.fit(agent.name, names), one, width))
             if one.emptied and one.live_flows.value:
                 lines.append(line(f"  {emptied_words(one.emptied)}", "warn"))
     return lines
+
+
+def _real_line(name: str, one: Real, width: int) -> TextLine:
+    old, flows = "?" if one.stale else "", one.live_flows.value
+    text = ""
+    for part in (
+        fmt.fit(f"{one.check} {fmt.milliseconds(one.check_ms)} ms", 25),
+        f"  for {fmt.age(one.changed) + old:<4}",
+        f"{fmt.si(flows) + old:>5} {'flow ' if flows == 1 else 'flows'}",
+        f"{fmt.si(one.pps.value) + old:>6} pps",
+        f"  ring {fmt.percent(one.slots) + old:>6}",
+        f"  weight {one.weights[0]}",
+    ):
+        if len(name) + 14 + len(text + part) <= width:
+            text += part
+    return (Cell(f" {name} "), Cell(fmt.fit(one.state.text, 12), one.state.tone), Cell(text))
 
 
 def emptied_words(found: Emptied) -> str:

@@ -12,14 +12,17 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from console.model.records import Drop, Node, Real, Vip
-from console.views import items
+from console.views import items, pcapng
 from console.views.columns import Column
 from console.views.everywhere import OnNode
 from console.views.items import Item
+from console.views.tail_rows import TailRow
 from console.views.written import comma_separated
+from shared.messages import DropEvent
 
-Format = Literal["csv", "jsonl", "md"]
+Format = Literal["csv", "jsonl", "md", "pcapng"]
 FORMATS: tuple[Format, ...] = ("csv", "jsonl", "md")
+"""Of any table; events have their dropped packets, too."""
 
 
 def item(row: Any, columns: Sequence[Column[Any]]) -> Item:  # noqa: ANN401  # any record
@@ -48,8 +51,24 @@ def export(rows: Sequence[Any], columns: Sequence[Column[Any]], kind: Format) ->
             return comma_separated([item(row, columns) for row in rows]) + "\n"
         case "jsonl":
             return "".join(json.dumps(item(row, columns)) + "\n" for row in rows)
-        case "md":
+        case "md" | "pcapng":
             return _markdown(rows, columns)
+
+
+def packets(rows: Sequence[Any]) -> bytes:
+    """The dropped packets among them, for Wireshark; nothing when there is none."""
+    events = [row.line.event for row in rows if isinstance(row, TailRow) and row.line.event]
+    dropped = [(event, event.body) for event in events if isinstance(event.body, DropEvent)]
+    nodes = list(dict.fromkeys(event.node for event, _ in dropped))
+    if not dropped:
+        return b""
+    return b"".join(
+        [
+            pcapng.drops_opening(),
+            *(pcapng.drops_interface(node) for node in nodes),
+            *(pcapng.dropped(e, body, node=nodes.index(e.node)) for e, body in dropped),
+        ]
+    )
 
 
 def _markdown(rows: Sequence[Any], columns: Sequence[Column[Any]]) -> str:

@@ -248,7 +248,7 @@ def _shade(glyph: str) -> int:
 # ---- the node under the cursor
 
 
-def cpu_lines(row: Heat, room: int) -> list[TextLine]:
+def cpu_lines(row: Heat, room: int, width: int) -> list[TextLine]:
     """Its CPUs, busiest first; those that never took a packet are counted."""
     taking = [cpu for cpu in row.cpus if cpu.taking]
     idle = len(row.cpus) - len(taking)
@@ -260,11 +260,11 @@ def cpu_lines(row: Heat, room: int) -> list[TextLine]:
     if len(taking) > space:
         space = room - 1
         ends.insert(0, f"{len(taking) - space} more that take less")
-    lines = [_cpu_line(row, cpu, len(taking)) for cpu in taking[:space]]
+    lines = [_cpu_line(row, cpu, len(taking), width) for cpu in taking[:space]]
     return [*lines, line(f" {', '.join(ends)}", "dim")] if ends else lines
 
 
-def _cpu_line(row: Heat, cpu: Cpu, taking: int) -> TextLine:
+def _cpu_line(row: Heat, cpu: Cpu, taking: int, width: int) -> TextLine:
     old = "" if row.fresh else "?"
     even = None if cpu.share is None else cpu.share * taking
     cells: TextLine = (
@@ -276,4 +276,5 @@ def _cpu_line(row: Heat, cpu: Cpu, taking: int) -> TextLine:
         Cell(fmt.sparkline(added([cpu.track]), 12, HISTORY_SECONDS), "hot"),
     )
     queues = "".join(f"  q{queue} {fmt.percent(part)}" for queue, part in cpu.queues)
-    return (*cells, Cell(queues, "dim")) if queues else cells
+    fits = sum(len(cell.text) for cell in cells) + len(queues) <= width
+    return (*cells, Cell(queues, "dim")) if queues and fits else cells

@@ -11,17 +11,11 @@ from console.model.records import Node
 from console.model.tracks import added
 from console.views.cells import Cell, TextLine, line
 from console.views.details import labels_line
-from shared.messages import NodeSnapshot, PendingRow
+from console.views.pending import later
+from shared.messages import NodeSnapshot
 
 APART = 0.5
 """Seconds that a clock may differ before that is said loudly: events are sorted by it."""
-GOES: dict[str, str] = {
-    "expire": "goes back in {}",
-    "confirm": "goes back in {} unless confirmed",
-    "wait": "drain: waits {} longer for its flows",
-    "kill": "drain: its flows are ended in {}",
-}
-"""What a pending change does, by its kind."""
 
 
 class Trend(NamedTuple):
@@ -114,12 +108,6 @@ def _drain(snapshot: NodeSnapshot) -> list[TextLine]:
         return []
     since = fmt.age(snapshot.at - snapshot.phase_since)
     return [line(f" drain    {snapshot.phase} for {since}: {snapshot.phase_why}", "warn")]
-
-
-def later(pending: PendingRow, at: float) -> str:
-    """`at`: the agent's clock now."""
-    words = GOES.get(pending.kind, f"{pending.kind} in {{}}")
-    return f"{pending.what}: {words.format(fmt.age(max(0.0, pending.at - at)))}"
 
 
 def _figures(node: Node, snapshot: NodeSnapshot, width: int) -> list[TextLine]:

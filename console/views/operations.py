@@ -7,7 +7,7 @@ of one operation carry its name; those without (other clients) are one operation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,11 +16,11 @@ from console import format as fmt
 from console.exits import VerbError
 from console.model.records import State
 from console.model.store import Agent
-from console.model.underway import Seat, Underway, underway
-from console.views.blank import NO_OPERATION, why_empty
-from console.views.cells import Cell, TextLine, line
+from console.model.underway import Underway, underway
+from console.views.cells import Cell
 from console.views.columns import Column
 from console.views.items import Item, word
+from console.views.pending import later
 from shared.messages import ChangeEvent
 
 AGENT = "agent"
@@ -65,6 +65,8 @@ class Operation(msgspec.Struct, frozen=True):
     """Who changed the same object afterwards; empty: nobody."""
     underway: Underway | None = None
     """While it comes to its nodes one after the other."""
+    later: tuple[tuple[str, str], ...] = ()
+    """(node, what it will do there by itself, in words)"""
 
     @property
     def undo(self) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -78,7 +80,22 @@ def operations(agents: Sequence[Agent], now: float) -> list[Operation]:
     found = _of_events(agents)
     known = {made.key: made for made in found if made.key in going}
     first = [_not_over(each, known.get(each.operation)) for each in going.values()]
-    return [*first, *(made for made in found if made.key not in going)]
+    return [*first, *_with_later([m for m in found if m.key not in going], agents, now)]
+
+
+def _with_later(
+    found: Sequence[Operation], agents: Sequence[Agent], now: float
+) -> Iterator[Operation]:
+    """With what the nodes will do by themselves on their account."""
+    waiting: dict[str, list[tuple[str, str]]] = {}
+    for agent in agents:
+        if agent.node is not None and agent.fresh(now, "node"):
+            at = agent.node.at + (agent.age(now, "node") or 0.0)
+            for each in agent.node.pending:
+                waiting.setdefault(each.operation, []).append((agent.name, later(each, at)))
+    for made in found:
+        told = tuple(waiting.get(made.key, ()))
+        yield msgspec.structs.replace(made, later=told) if told else made
 
 
 def named(known: Sequence[Operation], name: str) -> Operation:
@@ -217,6 +234,8 @@ def item(row: Operation) -> Item:
 
 
 def _result(row: Operation) -> Cell:
+    if row.later:
+        return Cell(f"{row.state.text}, for now", "warn")
     return Cell(row.state.text, row.state.tone)
 
 
@@ -229,79 +248,3 @@ OPERATIONS: tuple[Column[Operation], ...] = (
     Column("UNDO", 4, lambda r: Cell(undoable(r).partition(":")[0]), undoable, 1),
     Column("REASON", 28, lambda r: Cell(r.why, "dim"), lambda r: r.why, 3, grows="prose"),
 )
-
-
-def newest_lines(agents: Sequence[Agent], now: float, room: int) -> list[TextLine]:
-    """For a screen that is about something else: those under way, then the newest."""
-    found = operations(agents, now)
-    if not found:
-        none = why_empty(agents, now, lambda agent: agent.node, NO_OPERATION[0])
-        return [line(f" {none}", "dim")]
-    lines: list[TextLine] = [
-        (
-            Cell(f" {fmt.clock(each.wall)} {fmt.fit(each.who, 10)} {fmt.fit(each.what, 32)} "),
-            Cell(each.state.text, each.state.tone),
-        )
-        for each in found[:room]
-    ]
-    if len(found) > room:
-        lines[-1] = line(f" and {len(found) - room + 1} more: 9", "dim")
-    return lines
-
-
-def operation_lines(operation: Operation, room: int) -> list[TextLine]:
-    """The one under the cursor, node by node."""
-    lines: list[TextLine] = [
-        (Cell(" what     ", "dim"), Cell(operation.what, "strong")),
-        (
-            Cell(" from     ", "dim"),
-            Cell(f"{operation.who}   reason {operation.why or '-'}   op {name_of(operation)}"),
-        ),
-    ]
-    if operation.underway:
-        return [*lines, *_underway_lines(operation.underway, room - len(lines))]
-    for step in operation.steps:
-        tone = "ok" if step.done else "warn"
-        lines.append(
-            (
-                Cell(f" {fmt.clock(step.wall, digits=2)}  {step.node:<10} "),
-                Cell(step.result, tone),
-                Cell(f"  revision {step.revision}", "dim"),
-            )
-        )
-    lines.append((Cell(" undo     ", "dim"), Cell(_undo_text(operation))))
-    return lines[:room]
-
-
-def _underway_lines(each: Underway, room: int) -> list[TextLine]:
-    lines: list[TextLine] = [(Cell(" rollout  ", "dim"), Cell(each.terms or "-"))]
-    if each.held:
-        lines.append((Cell(" HELD     ", "warn strong"), Cell(each.said, "warn")))
-    way = "R plans to go on, K to take it back" if each.held else "K holds it"
-    end = (Cell(" next     ", "dim"), Cell(f"{way}; other-op keeps others off"))
-    seats = [_seat_line(seat) for seat in each.seats]
-    space = room - len(lines) - 1
-    if len(seats) > space:
-        left = len(seats) - space + 1
-        seats = [*seats[: space - 1], line(f" and {left} more nodes", "dim")]
-    return [*lines, *seats, end]
-
-
-def _seat_line(seat: Seat) -> TextLine:
-    turn = Cell(f"{'done' if seat.row.done else 'waits':<6}", "warn" if seat.row.done else "dim")
-    told = f"told {fmt.age(seat.told)} ago"
-    if not seat.fresh:
-        return (
-            Cell(f" {seat.node:<10} "),
-            Cell("?     ", "stale"),
-            Cell("its values are old", "dim"),
-        )
-    back = f"   back: {', '.join(seat.row.undo)}" if seat.row.undo else ""
-    return (Cell(f" {seat.node:<10} "), turn, Cell(f"{told}{back}", "dim"))
-
-
-def _undo_text(operation: Operation) -> str:
-    if operation.overtaken:
-        return f"no: the same was changed again by {operation.overtaken}"
-    lines = dict.fromkeys(text for _, _, each in operation.undo for text in each)
-    return f"Z plans: {', '.join(lines)}" if lines else "there is nothing to take back"

@@ -35,6 +35,7 @@ Kind = Literal[
     "health",
     "mixed",
     "held",
+    "limit",
 ]
 
 

@@ -52,7 +52,7 @@ def tone(line: Line) -> str:
 
 
 def written(line: Line) -> str:
-    """`14:03:21.99 lb1  drop    fragment  web  udp 192.0.2.1:53 -> 10.200.0.1:80  381 B`"""
+    """`14:03:21.99 lb1  drop    fragment  udp 192.0.2.1:53 -> 10.200.0.1:80 381 B  web`"""
     if line.event is None:
         text = f"-- {line.node} lost {line.lost} events before {fmt.clock(line.wall)} --"
     else:
@@ -73,7 +73,8 @@ def in_words(body: EventBody) -> str:
     match body:
         case DropEvent():
             where = f"{body.source} -> {body.destination}"
-            return f"drop    {body.name:<12} {body.vip:<8} {body.protocol} {where}  {body.length} B"
+            vip = f"  {body.vip}" if body.vip else ""
+            return f"drop    {body.name:<12} {body.protocol:<4} {where} {body.length} B{vip}"
         case HealthEvent():
             return f"health  {body.real}@{body.vip} {body.was} -> {body.now}: {body.detail}"
         case RouteEvent():

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from console import format as fmt
 from console.model.eventlog import Line
 from console.model.store import Agent
 from console.views import packet
-from console.views.cells import Cell, TextLine, rule
+from console.views.cells import Cell, TextLine, cut, line, rule
 from console.views.columns import Column
 from console.views.details import reason_lines
 from console.views.tail import in_words, tone
@@ -64,6 +65,29 @@ def _row(address: str, line: Line) -> TailRow:
 
 def _wall(row: TailRow) -> float:
     return row.line.wall
+
+
+MOST = 3
+"""Sources and VIPs that are named."""
+
+
+def who_lines(rows: Sequence[TailRow], reason: int, width: int) -> list[TextLine]:
+    """Of the packets that were told of: from where they came, to which VIPs, since when."""
+    bodies = [r.body for r in rows if isinstance(r.body, DropEvent) and r.body.reason == reason]
+    if not bodies:
+        return [line(" from    no packet of it was told of yet", "dim")]
+    sources = Counter(body.source.rpartition(":")[0] or body.source for body in bodies)
+    vips = Counter(body.vip or "no VIP" for body in bodies)
+    told = f"of {len(bodies)} that were told of lately"
+    parts = (("from", _most(sources, len(bodies), told)), ("to", _most(vips, len(bodies), "")))
+    return [cut((Cell(f" {label:<8}", "dim"), Cell(text)), width) for label, text in parts]
+
+
+def _most(found: Counter[str], of: int, told: str) -> str:
+    words = [f"{name} {fmt.percent(n / of, digits=0)}" for name, n in found.most_common(MOST)]
+    rest = len(found) - MOST
+    words += [f"{rest} others"] if rest > 0 else []
+    return f"{', '.join(words)}   {told}".rstrip()
 
 
 def _text(row: TailRow) -> str:

@@ -86,8 +86,8 @@ def test_every_cpu_has_its_place_at_any_width(count: int, width: int) -> None:
 
 def test_lines_say_how_many_they_leave_out() -> None:
     (node,) = heat(agents(Fleet("lb1", cpus=(0, *(1,) * 20, 5))), 3.1, PPS)
-    lines = ["".join(cell.text for cell in one) for one in cpu_lines(node, 8)]
+    lines = ["".join(cell.text for cell in one) for one in cpu_lines(node, 8, 140)]
     assert len(lines) == 8
     assert lines[0].startswith(" cpu21")
     assert lines[-1] == " 14 more that take less, 1 took no packet"
-    assert len(cpu_lines(node, 30)) == 22
+    assert len(cpu_lines(node, 30, 140)) == 22

@@ -13,10 +13,11 @@ from console.model.store import Arrived, Inbox, Reply, Store
 from console.planning.plan import Answered, effects
 from console.planning.wish import as_told
 from console.views import what_if
-from console.views.operations import operation_lines, operations, undoable
+from console.views.operation_lines import operation_lines
+from console.views.operations import OPERATIONS, operations, undoable
 from console.views.problems import problems
 from console.views.rings import difference, moved_lines, node_rings, wanted
-from shared.messages import Answer, Change, ChangeEvent, Ring
+from shared.messages import Answer, Change, ChangeEvent, PendingRow, Ring
 from shared.model import RING_SLOTS, Admin
 from tests.tui.recorded import LB1, LB2, Fleet, records
 
@@ -202,3 +203,18 @@ def test_a_line_that_says_nothing_ends_no_console(text: str) -> None:
         as_told(found.undo, "undo it")
     with pytest.raises(ObjectError, match="do not say how"):
         as_told([(LB1, "lb1", ())], "go on")
+
+
+def test_what_ends_by_itself_says_when_and_how_to_keep_it() -> None:
+    """An unconfirmed change goes back while everybody thinks that it is done."""
+    waits = PendingRow("confirm", f"real/{A}@web", "ann@jump", 5302.0, "op1")
+    store = two(Fleet("lb1", pending=(waits,)), Fleet("lb2"))
+    event = Fleet("lb1").event(9, 1.5, drain("op1"))
+    store.take(Inbox([Arrived(LB1, event, 1.5)]))
+    agents = list(store.agents.values())
+    made = next(one for one in operations(agents, 2.0) if one.key == "op1")
+    text = "\n".join("".join(c.text for c in one) for one in operation_lines(made, 9))
+    assert f"lb1: real/{A}@web: goes back in 5m unless confirmed" in text
+    assert "remora confirm op1" in text
+    result = next(c for c in OPERATIONS if c.title == "RESULT")
+    assert result.cell(made).text == "● ok 1/1, for now"

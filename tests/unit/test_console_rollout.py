@@ -16,7 +16,8 @@ from console.model.underway import EXPECTED, explained, touches, underway
 from console.planning.rollout import SETTLE, Phase, Rollout, Start
 from console.planning.staging import Staging, batches, of_terms, staging, stop_of
 from console.planning.wish import Order
-from console.views.operations import operation_lines, operations, undoable
+from console.views.operation_lines import operation_lines
+from console.views.operations import operations, undoable
 from console.views.problems import problems
 from console.views.view import View, header
 from shared.messages import Action, Answer, Drain, NodeSnapshot, RolloutRow

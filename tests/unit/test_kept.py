@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent.wire.kept import DROPS_KEPT, Kept
 from console.model.eventlog import EVENTS_KEPT, EventLog
 from console.model.store import Agent
-from console.views.tail_rows import RARE, SHOWN, tail_rows
+from console.views.tail_rows import RARE, SHOWN, tail_rows, who_lines
 from shared.messages import ChangeEvent, DropEvent, Event, EventBody, LostEvent
 from tests.tui.recorded import LB1, Fleet, dropped
 
@@ -77,3 +77,18 @@ def test_the_tail_has_what_was_done_before_the_flood() -> None:
     assert len(found) == SHOWN + 1
     assert len(found) <= SHOWN + RARE
     assert all(isinstance(row.body, DropEvent) for row in found[1:])
+
+
+def test_who_sends_what_is_dropped() -> None:
+    agent = Agent(LB1)
+    for number in range(8):
+        source = "192.0.2.9" if number < 6 else f"198.51.100.{number}"
+        agent.log.publish(told(number, dropped(f"{source}:{4000 + number}")))
+    agent.log.publish(told(8, dropped(name="ip_options", number=2)))
+    first, second = (
+        "".join(cell.text for cell in one) for one in who_lines(tail_rows([agent]), 1, 120)
+    )
+    assert "192.0.2.9 75%" in first
+    assert "of 8 that were told of" in first
+    assert "web 100%" in second
+    assert "no packet of it" in who_lines(tail_rows([agent]), 4, 120)[0][0].text

@@ -31,6 +31,7 @@ class AlertsScreen(LiveScreen):
 
     def draw(self, view: View) -> None:
         self.table.show(view.alerts)
+        self.below("detail", len(view.alerts), 6)
         alert: Alert | None = self.table.current
         self.pane("detail_rule", [rule("in full" if alert else "", self.size.width)])
         self.pane("detail", alert_lines(alert, self.size.width) if alert else [])

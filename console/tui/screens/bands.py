@@ -31,6 +31,8 @@ from console.views.view import View, header, tiny
 R = TypeVar("R")
 LARGE = 140
 """Columns from which a screen shows two panes side by side."""
+TABLE, BANDS = 3, 4
+"""Lines: of a table, at the least (as in console.tcss); of header, crumb, message and keys."""
 SMALLEST = (60, 16)
 """Columns and lines under which there is one line about the cluster only."""
 
@@ -151,6 +153,12 @@ class BandedScreen(Screen[None]):
         """A pane as high as what it says."""
         self.high(name, len(lines))
         self.pane(name, lines)
+
+    def below(self, name: str, rows: int, least: int) -> int:
+        """Lines that a short table leaves go to the pane below it; returns how many it has."""
+        lines = max(least, self.size.height - BANDS - 1 - max(TABLE, rows + 1))
+        self.high(name, lines)
+        return lines
 
     def high(self, name: str, lines: int) -> None:
         pane = self.query_one(f"#{name}", Painted)

@@ -18,7 +18,12 @@ from console.tui.widgets.painted import Painted
 from console.views.cells import line
 from console.views.export import FORMATS, Format
 
-MEANS = {"csv": "comma-separated values", "jsonl": "JSON, one row a line", "md": "Markdown table"}
+MEANS = {
+    "csv": "comma-separated values",
+    "jsonl": "JSON, one row a line",
+    "md": "Markdown table",
+    "pcapng": "the dropped packets, for Wireshark",
+}
 
 
 class ColumnsDialog(ModalScreen[frozenset[str] | None]):
@@ -64,14 +69,20 @@ class Choices(SelectionList[str]):
 class ExportDialog(ModalScreen[Format | None]):
     BINDINGS: ClassVar = [("escape,q", "dismiss", "close")]
 
+    def __init__(self, *, packets: bool = False) -> None:
+        """`packets`: there are some among its rows."""
+        super().__init__()
+        self._formats: tuple[Format, ...] = (*FORMATS, "pcapng") if packets else FORMATS
+
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             box.border_title = "Write this table to a file"
             yield OptionList(
-                *(Option(f"{kind:<6} {MEANS[kind]}", id=kind) for kind in FORMATS), id="choices"
+                *(Option(f"{kind:<6} {MEANS[kind]}", id=kind) for kind in self._formats),
+                id="choices",
             )
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         kind = event.option.id
-        self.dismiss(next(known for known in FORMATS if known == kind))
+        self.dismiss(next(known for known in self._formats if known == kind))

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from console.model import rows
 from console.model.records import Drop
 from console.tui.screens import asks
+from console.tui.screens.bands import TABLE
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -15,8 +16,11 @@ from console.views import tables
 from console.views.blank import why_empty
 from console.views.cells import rule
 from console.views.details import reason_lines
-from console.views.tail_rows import TAIL, TailRow, opens, tail_rows
+from console.views.tail_rows import TAIL, TailRow, opens, tail_rows, who_lines
 from console.views.view import View
+
+REASONS = 9
+"""Lines of their table, at the most: what happens wants room as well."""
 
 
 class DropsScreen(LiveScreen):
@@ -37,11 +41,20 @@ class DropsScreen(LiveScreen):
         reasons = self.query_one("#reasons", LineTable)
         tail = self.query_one("#tail", LineTable)
         none = why_empty(view.agents, view.now, lambda agent: agent.drops, "no packet was dropped")
-        reasons.show(rows.drops(view.agents, view.now), none)
+        found = rows.drops(view.agents, view.now)
+        reasons.show(found, none)
+        reasons.styles.height = max(TABLE, min(REASONS, len(found) + 1))
+        happened = tail_rows(view.agents)
         drop: Drop | None = reasons.current
-        self.pane("reason", reason_lines(drop.reason, self.size.width) if drop else [])
+        width = self.size.width
+        self.fitted(
+            "reason",
+            [*who_lines(happened, drop.reason, width), *reason_lines(drop.reason, width)]
+            if drop
+            else [],
+        )
         none = why_empty(view.agents, view.now, lambda agent: agent.node, "nothing has happened")
-        tail.show(tail_rows(view.agents), none)
+        tail.show(happened, none)
         self.pane("tail_rule", [rule(self._title(view, following=tail.following), self.size.width)])
 
     def _title(self, view: View, *, following: bool) -> str:

@@ -11,7 +11,7 @@ from console.model.records import Node
 from console.planning import routes
 from console.planning.wish import Target, Wish
 from console.tui.screens import asks
-from console.tui.screens.bands import LARGE
+from console.tui.screens.bands import BANDS, LARGE, TABLE
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -19,16 +19,14 @@ from console.views import tables
 from console.views.alerts import in_short
 from console.views.cells import rule
 from console.views.details import vip_bars
-from console.views.operations import newest_lines
+from console.views.operation_lines import newest_lines
 from console.views.targets import node_target
 from console.views.view import View, totals
 
 SMALL, WIDE = (2, 4), (6, 6)
 """Lines, at the least, of the sums and of what is wrong; on wide screens of VIPs and operations."""
-TABLE = 3
-"""Lines of the table, at the least: as in console.tcss."""
-BANDS, RULES = 4, 2
-"""Lines of header, crumb, message, keys; of the headings of two panes."""
+RULES = 2
+"""Headings of two panes."""
 
 
 class FleetScreen(LiveScreen):

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from console.planning import routes
 from console.planning.wish import Target, Wish
 from console.tui.screens import asks
+from console.tui.screens.bands import LARGE
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -41,8 +42,9 @@ class HeatScreen(LiveScreen):
         self.table.show(found)
         row: Heat | None = self.table.current
         self.pane("cpus_rule", [rule(f"{row.name}, busiest first" if row else "", self.size.width)])
-        room = self.query_one("#cpus", Painted).size.height
-        self.pane("cpus", cpu_lines(row, room) if row else [])
+        least = 16 if self.size.width >= LARGE else 8
+        room = self.below("cpus", len(found) + 1, least)  # the legend
+        self.pane("cpus", cpu_lines(row, room, self.size.width) if row else [])
 
     def target(self, view: View) -> Target | str:
         row: Heat | None = self.table.current

@@ -8,15 +8,16 @@ from typing import Literal
 from textual.app import ComposeResult
 
 from console.tui.screens import asks
+from console.tui.screens.bands import LARGE
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views.blank import NO_OPERATION, why_empty
 from console.views.cells import TextLine, line, rule
+from console.views.operation_lines import operation_lines
 from console.views.operations import (
     OPERATIONS,
     Operation,
-    operation_lines,
     operations,
     undoable,
 )
@@ -37,10 +38,11 @@ class OperationsScreen(LiveScreen):
 
     def draw(self, view: View) -> None:
         none = why_empty(view.agents, view.now, lambda agent: agent.node, *NO_OPERATION)
-        self.table.show(operations(view.agents, view.now), none)
+        found = operations(view.agents, view.now)
+        self.table.show(found, none)
+        room = self.below("operation", len(found), 16 if self.size.width >= LARGE else 8)
         row: Operation | None = self.table.current
         self.pane("detail_rule", [rule("node by node" if row else "", self.size.width)])
-        room = self.query_one("#operation", Painted).size.height
         self.pane("operation", operation_lines(row, room) if row else [])
 
     def standing(self, view: View) -> TextLine:

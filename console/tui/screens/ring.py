@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from console.planning import routes
 from console.planning.wish import Wish
 from console.tui.screens import asks
+from console.tui.screens.bands import LARGE
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
@@ -35,11 +36,12 @@ class RingScreen(LiveScreen):
     def draw(self, view: View) -> None:
         nothing = (f"no node has {self.vip}", "3 has all VIPs")
         none = why_empty(view.agents, view.now, lambda agent: agent.vips, *nothing)
-        self.table.show(node_rings(self.vip, view.agents, view.now, view.store.rings), none)
+        found = node_rings(self.vip, view.agents, view.now, view.store.rings)
+        self.table.show(found, none)
+        room = self.below("moved", len(found), 16 if self.size.width >= LARGE else 8)
         row: NodeRing | None = self.table.current
         title = f"{row.node} against most nodes" if row else ""
         self.pane("detail_rule", [rule(title, self.size.width)])
-        room = self.query_one("#moved", Painted).size.height
         self.pane("moved", moved_lines(row, room, past=view.past is not None) if row else [])
 
     def routed(self, view: View) -> Wish | str:

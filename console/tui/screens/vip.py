@@ -54,10 +54,11 @@ class VipScreen(LiveScreen):
         nothing = (f"no node has a real of {self.vip}", "3 has all VIPs")
         none = why_empty(view.agents, view.now, lambda agent: agent.reals, *nothing)
         self.table.show(found, none)
+        room = self.below("detail", len(found), 4)
         real: Real | None = self.table.current
         title = f"{real.address} per node" if real else ""
         self.pane("detail_rule", [rule(title, self.size.width)])
-        self.pane("detail", real_lines(view, real, self.room("detail")) if real else [])
+        self.pane("detail", real_lines(view, real, room, self.size.width) if real else [])
 
     def target(self, view: View) -> Target | str:
         real: Real | None = self.table.current

@@ -45,10 +45,12 @@ class VipsScreen(LiveScreen):
 
     def draw(self, view: View) -> None:
         none = why_empty(view.agents, view.now, lambda agent: agent.vips, *NO_VIP)
-        self.table.show(self.rows(view, lambda: rows.vips(view.agents, view.now)), none)
+        found = self.rows(view, lambda: rows.vips(view.agents, view.now))
+        self.table.show(found, none)
+        room = self.below("detail", len(found), 4)
         vip: Vip | None = self.table.current
         self.pane("detail_rule", [rule(f"{vip.name} per node" if vip else "", self.size.width)])
-        self.pane("detail", vip_lines(view, vip, self.room("detail")) if vip else [])
+        self.pane("detail", vip_lines(view, vip, room) if vip else [])
 
     def target(self, view: View) -> Target | str:
         vip: Vip | None = self.table.current

@@ -82,8 +82,9 @@ class LineTable(Painted, Generic[R]):
 
     @property
     def columns(self) -> list[Column[R]]:
-        """Those that were chosen, with or without room for them."""
-        return [c for c in self._columns if self._chosen is None or c.title in self._chosen]
+        """Those that were chosen, with or without room for them; all, where none of them is."""
+        chosen = [c for c in self._columns if self._chosen is None or c.title in self._chosen]
+        return chosen or list(self._columns)
 
     @property
     def titles(self) -> list[str]:
