@@ -67,6 +67,8 @@ class RemoraApp(RecordingApp):
         self._follow(FleetScreen.TOPICS)
         for address in self.source.addresses:
             self.source.send(address, Replay(0))
+        if self._columns:
+            self.call_after_refresh(self._arrived)
         self.start_frames()
         self.call_after_refresh(self.call_after_refresh, self.painted)
 

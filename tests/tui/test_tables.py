@@ -6,14 +6,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from textual.command import CommandPalette
 from textual.widgets import OptionList, SelectionList
 
 from console import format as fmt
+from console.exits import VerbError
 from console.model.records import UP
 from console.model.store import Arrived, Inbox
+from console.settings import Settings
+from console.tui.appearance import read
 from console.tui.widgets.table import LineTable
 from console.views.cells import Cell
 from console.views.columns import Column
@@ -202,3 +206,64 @@ async def test_a_terminal_of_a_few_lines_has_one_about_the_cluster() -> None:
         await settle(pilot)
         assert line_with(app, "lb1")
         assert not app.screen.query_one("#tiny").display
+
+
+async def test_packets_of_the_tail_go_to_wireshark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = plain()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await keys("4", "tab", "e", "down", "down", "down", "enter")(pilot)
+        (path,) = files_in(tmp_path)
+        made = path.read_bytes()
+        assert path.suffix == ".pcapng"
+        assert made.startswith(b"\x0a\x0d\x0d\x0a")
+        assert b"lb1:drops" in made
+        assert b"lb2:drops" in made
+        await keys("3", "e")(pilot)
+        assert app.screen.query_one(OptionList).option_count == 3, "VIPs have no packets"
+
+
+async def test_columns_and_hot_keys_of_the_config() -> None:
+    app = plain()
+    app.appearance = read({"columns": {"fleet": ["node", "pps"]}, "hotkeys": {"w": "vip web"}})
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        assert painted(app, "LineTable").splitlines()[0].split() == ["NODE", "PPS"]
+        await keys("w")(pilot)
+        assert "web › reals" in painted(app, "#crumb")
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ({"hotkeys": {"D": "fleet"}}, "hotkeys: D: is that of drain already"),
+        ({"hotkeys": {"w": "drain lb1"}}, "a hot key only looks"),
+        ({"hotkeys": ["w"]}, "hotkeys: must be a table"),
+        ({"columns": {"drops": ["REASON"]}}, "columns: drops: there are fleet"),
+        ({"columns": {"fleet": "NODE"}}, "columns: fleet: must be a table of titles"),
+    ],
+)
+def test_hot_keys_and_columns_that_cannot_be(table: dict[str, Any], why: str) -> None:
+    with pytest.raises(VerbError, match=why):
+        read(table)
+
+
+async def test_another_context_is_another_console() -> None:
+    """What is armed here is not armed there: the console is left, and begun anew."""
+    app = plain()
+    other = Settings(("ipc:///run/remora/prod",), "prod")
+
+    def switch(name: str) -> Settings:
+        if name != "prod":
+            raise VerbError(f"context {name!r}: there is lab, prod")
+        return other
+
+    app.switch = switch
+    async with app.run_test(size=(120, 30)) as pilot:
+        await keys("colon", *"context prd", "enter")(pilot)
+        assert "there is lab, prod" in painted(app, "#message")
+        assert app.next is None
+        await keys("escape", "colon", *"context prod", "enter")(pilot)
+    assert app.next == other
