@@ -95,6 +95,8 @@ class Director:
         urgent = bool(kinds & _URGENT)
         if not self._adopted or (now < self._retry_at and not urgent):
             return after
+        if any(isinstance(fact, Counted) for fact in facts):  # of each second one
+            ahead += self._settling.forget_previous(now)  # a new ring's previous one is to stay
         self._observing.ramp(now)
         passed = clockwork.passed(self.state, now)
         if passed.moved:
@@ -156,7 +158,7 @@ class Director:
             case Looked():
                 return self._watching.looked(fact, now)
             case Tick():
-                return self._settling.forget_previous(now)
+                return []
             case _:
                 assert_never(fact)
 

@@ -59,8 +59,8 @@ class Counters:
         return int(np.count_nonzero(self._totals["rx_packets"])) or self._cpus
 
     def handled(self) -> list[int]:
-        """Packets by CPU that were a VIP's: sent on, answered or dropped; each is counted behind all
-        else that it did."""
+        """Packets by CPU that were a VIP's: sent on, answered or dropped; each is counted behind
+        all else that it did."""
         packets: list[int] = (self._totals["tx_packets"] + self._totals["drop_packets"]).tolist()
         return packets
 
