@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The slow lane: effects that may wait for the state disk, and all that comes behind them.
 
-In order, like all effects, but the loop does not stand still meanwhile: results of checks are judged
-and take reals out while a disk takes its time.  Commands wait until the lane is empty: each is
-planned on a state that is written, and one that is repeated finds what became of the first.
+In order, like all effects, but the loop does not stand still meanwhile: results of checks take
+reals out while a disk takes its time.  Commands wait until the lane is empty: each is planned on a
+state that is written, and one that is repeated finds what became of the first.
 """
 
 from __future__ import annotations
@@ -11,17 +11,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from agent.boundary import Effect, KeepConfig, Remember, Reply
+from agent.boundary import Effect, KeepConfig, Remember, Reply, StartTrace, StopTrace
 
-Perform = Callable[[list[Effect]], Awaitable[None]]
-_SLOW = (KeepConfig, Remember, Reply)
+Perform = Callable[[Sequence[Effect]], Awaitable[None]]
+_SLOW = Remember | Reply | StartTrace | StopTrace
+"""A trace's two ends stand among them so that their order is kept."""
 
 
-def divided(effects: Sequence[Effect]) -> tuple[list[Effect], list[Effect]]:
-    """(what is done at once, what goes into the lane)"""
+def divided(effects: Sequence[Effect]) -> tuple[Sequence[Effect], Sequence[Effect]]:
+    """(what is done at once, what goes into the lane)
+
+    Another config is done at once as a whole: what is seen meanwhile would go to a state that may
+    yet be taken back.
+    """
+    if any(isinstance(effect, KeepConfig) for effect in effects):
+        return effects, ()
     slow = (i for i, effect in enumerate(effects) if isinstance(effect, _SLOW))
     first = next(slow, len(effects))
-    return list(effects[:first]), list(effects[first:])
+    return effects[:first], effects[first:]
 
 
 class Lane:
@@ -30,14 +37,15 @@ class Lane:
     def __init__(self, perform: Perform, emptied: Callable[[], None]) -> None:
         self._perform = perform
         self._emptied = emptied
-        self._batches: asyncio.Queue[list[Effect]] = asyncio.Queue()
+        self._batches: asyncio.Queue[Sequence[Effect]] = asyncio.Queue()
         self._under_way = 0
 
     @property
     def busy(self) -> bool:
         return self._under_way > 0
 
-    def put(self, effects: list[Effect]) -> None:
+    def put(self, effects: Sequence[Effect]) -> None:
+        """Behind what is in it."""
         if effects:
             self._under_way += 1
             self._batches.put_nowait(effects)

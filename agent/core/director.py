@@ -37,6 +37,7 @@ from agent.boundary import (
     Stopping,
     StopTrace,
     Tick,
+    Written,
 )
 from agent.config.tree import Config
 from agent.core import clockwork, maglev, tracing
@@ -80,7 +81,6 @@ class Director:
         """Everything to do about a batch of facts.  Simultaneous changes are one ring rebuild."""
         if not all(isinstance(fact, Probed | Counted) for fact in facts):  # those touch single VIPs
             self.state.touched += 1
-        self._answering.begin_batch()
         ahead, after = self._on_all(facts, now)
         after += self._end_trace(now)
         # Nobody waits for a retry but the retry: a command is answered when it is written, a stop
@@ -121,7 +121,7 @@ class Director:
                 behind += self._on(fact, now)
         return ahead, behind
 
-    def _on(self, fact: Fact, now: float) -> list[Effect]:
+    def _on(self, fact: Fact, now: float) -> list[Effect]:  # noqa: PLR0912  # one branch per fact
         match fact:
             case Probed():
                 return self._observing.probed(fact, now)
@@ -149,6 +149,9 @@ class Director:
                 return self._on_held(fact, now)
             case Looked():
                 return self._watching.looked(fact, now)
+            case Written():
+                self._answering.written()
+                return []
             case Tick():
                 return self._settling.forget_previous(now)
             case _:
