@@ -141,9 +141,11 @@ class Announcing:
         return "VIP draining" if leaving else "quorum lost"
 
 
-def _service(vip: VipState, state: NodeState, default: Announce, *, announced: bool) -> rib.Service:
-    listed, leaving = vip.listed, vip.shutdown
-    attracts = policy.attracts(
+def attracts(vip: VipState, *, announced: bool) -> bool:
+    """Whether it wants its address announced, as far as its reals are concerned; `announced`: it is
+    so now."""
+    listed = vip.listed
+    return policy.attracts(
         listed.all_down,
         serving=vip.serving,
         announced=announced,
@@ -152,12 +154,17 @@ def _service(vip: VipState, state: NodeState, default: Announce, *, announced: b
         panicking=vip.panicking,
         placed=bool(vip.shares and vip.members),
     )
+
+
+def _service(vip: VipState, state: NodeState, default: Announce, *, announced: bool) -> rib.Service:
+    listed, leaving = vip.listed, vip.shutdown
+    stays = leaving is None or leaving.phase is Phase.SHUTTING
     route = rib.route(listed.address, default, listed.announce)._replace(length=listed.length)
     if leaving and not state.shutdown:
         route = shutdown.shut(route, state.listed.drain)
     return rib.Service(
         address=listed.address,
-        wants=attracts and (leaving is None or leaving.phase is Phase.SHUTTING),
+        wants=stays and attracts(vip, announced=announced),
         ready=vip.warm and vip.placed is not None and bool(vip.shares),
         route=route,
         leaving=leaving is not None,

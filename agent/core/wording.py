@@ -18,7 +18,9 @@ from shared.messages import (
     Confirm,
     Disable,
     Drain,
+    FlowAges,
     FlowOf,
+    FlowsOf,
     Look,
     ReadAudit,
     ReadHistory,
@@ -58,7 +60,10 @@ def in_words(action: Action) -> str:  # one line per action
         case Trace():
             given = msgspec.to_builtins(action)
             return " ".join(["trace", *(f"{k}={v}" for k, v in given.items() if k != "type")])
-        case Untrace() | ConfigOf() | FlowOf() | ReadAudit() | ReadHistory() | Look() | Reload():
+        case (
+            Untrace() | ConfigOf() | FlowOf() | FlowsOf() | FlowAges() | ReadAudit()
+            | ReadHistory() | Look() | Reload()
+        ):  # fmt: skip
             return str(type(action).__struct_config__.tag)
         case RingOf(vip):
             return f"ring of {vip}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes as c
 import time
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 
 from agent.boundary import EffectError
 from agent.core import maglev
-from agent.core.whereabouts import Slot
 from agent.dataplane import abi, slots
 from agent.dataplane.mapped import window
 from agent.dataplane.refusal import refusals
@@ -65,12 +63,10 @@ class RingRows:
         with refusals(f"ring of VIP number {vip_num}: cannot be mapped"):
             return slots.current(self._words(vip_num))
 
-    def slots_of(self, vip_num: int, numbers: Sequence[int]) -> list[Slot]:
-        """What these slots of the ring in force hold."""
+    def words(self, vip_num: int) -> slots.Words:
+        """A copy of the words of the ring in force."""
         with refusals(f"ring of VIP number {vip_num}: cannot be mapped"):
-            words = self._words(vip_num)[list(numbers)]
-        now, before = slots.current(words).tolist(), slots.previous(words).tolist()
-        return [Slot(*pair) for pair in zip(now, before, strict=True)]
+            return self._words(vip_num).copy()
 
     def forget_previous(self, vip_num: int) -> None:
         """Slots remember no earlier real any more; those with flows elsewhere are marked.

@@ -22,6 +22,7 @@ from agent.nouns import Part
 from shared.codec import answer_of, command_frames, command_of, telemetry_frames
 from shared.messages import (
     Action,
+    Ages,
     Answer,
     Batch,
     Change,
@@ -31,8 +32,11 @@ from shared.messages import (
     Disable,
     Drain,
     Event,
+    FlowAges,
     FlowOf,
     FlowPlace,
+    FlowPlaces,
+    FlowsOf,
     LabelSnapshot,
     Look,
     ReadHistory,
@@ -80,6 +84,9 @@ class FakeAgent:
         self.refusals = 0
         self.flow: FlowPlace | None = FlowPlace("")
         """None: it is too old to say."""
+        self.flows: Callable[[FlowsOf], FlowPlaces | None] = lambda asked: None
+        self.ages: Ages | None = None
+        """As the two before."""
         self.config: Configured | None = Configured(1, {"node.name": fleet.name})
         """None: it is too old to say."""
         self.reload = Answer(id="", node=fleet.name, status="unchanged", revision=7)
@@ -231,6 +238,11 @@ class FakeAgent:
         if isinstance(command.action, FlowOf):
             self.received.append(command)
             return self._made(command, "ok", flow=self.flow)
+        if isinstance(command.action, FlowsOf):
+            self.received.append(command)
+            return self._made(command, "ok", flows=self.flows(command.action))
+        if isinstance(command.action, FlowAges):
+            return self._made(command, "ok", ages=self.ages)
         if isinstance(command.action, ConfigOf):
             return self._made(command, "ok", config=self.config)
         if isinstance(command.action, RingOf):
