@@ -153,7 +153,7 @@ class Written(Struct, frozen=True):
 
 
 class Tick(Struct, frozen=True):
-    """Time passes: what failed is tried again."""
+    """Go on: with what is left of a large change, and with what failed."""
 
 
 class Stopping(Struct, frozen=True):

@@ -88,6 +88,8 @@ class Director:
         urgent = any(isinstance(fact, Asked | Proposed | Stopping) for fact in facts)
         if not self._adopted or (now < self._retry_at and not urgent):
             return after
+        if any(isinstance(fact, Counted) for fact in facts):  # of each second one
+            ahead += self._settling.forget_previous(now)  # a new ring's previous one is to stay
         self._observing.ramp(now)
         passed = clockwork.passed(self.state, now)
         if passed.moved:
@@ -153,7 +155,7 @@ class Director:
                 self._answering.written()
                 return []
             case Tick():
-                return self._settling.forget_previous(now)
+                return []
             case _:
                 assert_never(fact)
 
