@@ -37,6 +37,7 @@ from agent.boundary import (
     Stopping,
     StopTrace,
     Tick,
+    Written,
 )
 from agent.config.tree import Config
 from agent.core import clockwork, maglev, tracing
@@ -89,7 +90,6 @@ class Director:
         kinds = {type(fact) for fact in facts}
         if not kinds <= _OF_SINGLE_VIPS:
             self.state.touched += 1
-        self._answering.begin_batch()
         ahead, after = self._on_all(facts, now)
         after += self._end_trace(now)
         urgent = bool(kinds & _URGENT)
@@ -129,7 +129,7 @@ class Director:
                 behind += self._on(fact, now)
         return ahead, behind
 
-    def _on(self, fact: Fact, now: float) -> list[Effect]:
+    def _on(self, fact: Fact, now: float) -> list[Effect]:  # noqa: PLR0912  # one branch per fact
         match fact:
             case Probed():
                 return self._observing.probed(fact, now)
@@ -157,6 +157,9 @@ class Director:
                 return self._on_held(fact, now)
             case Looked():
                 return self._watching.looked(fact, now)
+            case Written():
+                self._answering.written()
+                return []
             case Tick():
                 return []
             case _:

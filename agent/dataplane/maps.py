@@ -136,6 +136,11 @@ class DataPlane:
         for i in np.flatnonzero(words != fresh):
             words[i] = fresh[i]  # one store each: the gateway's MAC is never half of two
 
+    def know_flows_from(self, jiffies: int) -> None:
+        """The flow table is another data plane's: from then on it has seen every flow that lives.
+        Before `configure`, which takes it for new otherwise."""
+        self._control["warm_at"][0] = jiffies
+
     def _set_control_flag(self, flag: int, *, on: bool) -> None:
         flags = int(self._control["flags"][0])
         self._control["flags"][0] = flags | flag if on else flags & ~flag

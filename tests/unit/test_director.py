@@ -210,7 +210,9 @@ def test_k5_a_failed_write_leaves_the_old_state_in_force(world: World, victim: t
     assert [world.share(real) for real in REALS] == shares
     assert world.flags(REALS[0]) == 0
     again = world.ask(Drain(real=REALS[0]), id="a")
-    assert again.status == "applied", "a retry of a failed command is a new try"
+    assert again == answer, "who has not heard is told: nothing was changed, nor is it now (K1)"
+    assert [world.share(real) for real in REALS] == shares
+    assert world.ask(Drain(real=REALS[0]), id="b").status == "applied", "a new try"
 
 
 def test_failed_write_is_tried_again_not_in_a_spin(world: World) -> None:
