@@ -83,6 +83,15 @@ def percent(fraction: float | None, *, digits: int = 1) -> str:
     return f"{fraction * 100:.{digits}f}%"
 
 
+def change(fraction: float | None, steady: float) -> str:
+    """`↑12%`, `↓8%`; `=` for less than `steady`."""
+    if fraction is None:
+        return UNKNOWN
+    if abs(fraction) < steady:
+        return "="
+    return f"{'↑' if fraction > 0 else '↓'}{min(999, abs(fraction) * 100):.0f}%"
+
+
 def count(value: int | None) -> str:
     """A whole number with thin groups, for plans: `65 537`."""
     if value is None:

@@ -45,13 +45,22 @@ def _looking(settings: Settings, arguments: Namespace) -> Settings:
         look = look._replace(ascii="on")
     if arguments.theme:
         look = look._replace(theme=arguments.theme)
-    return settings._replace(appearance=look, max_age=arguments.max_age)
+    # Whoever reaches the web server has no name here: such a console only looks.
+    view_only = settings.view_only or _in_browser()
+    return settings._replace(appearance=look, max_age=arguments.max_age, view_only=view_only)
+
+
+def _in_browser() -> bool:
+    """textual-serve has started this console for a tab of a browser."""
+    return "web_driver" in os.environ.get("TEXTUAL_DRIVER", "")
 
 
 def _terminal(arguments: Namespace, otherwise: str) -> None:
     """Raises VerbError when there is none, or none is wanted."""
     if arguments.plain:
         raise VerbError("--plain: a full screen is no plain text: remora watch --plain is")
+    if _in_browser():
+        return
     if os.environ.get("TERM", "dumb") in ("dumb", "") or not sys.stdout.isatty():
         raise VerbError(
             "the console needs a terminal (TERM is dumb or output is no terminal): "

@@ -17,6 +17,10 @@ Track = int
 EMPTY: Track = 0
 LANE = 10
 """Bytes: eight of thousandths of packets per second, then two of how many have told."""
+LATELY, LEAST = 5, 20
+"""Seconds of now, and of before at the least, that a trend compares."""
+STEADY = 0.05
+"""A change by less is none."""
 _TOLD = 1 << 64
 _MOST = (1 << 48) - 1
 """Thousandths; what is more would run into the next lane as a sum of 65,535 nodes."""
@@ -39,3 +43,14 @@ def added(tracks: Sequence[Track]) -> list[float | None]:
         else None
         for at in range(LANE * (HISTORY_SECONDS - 1), -1, -LANE)
     ]
+
+
+def trend(tracks: Sequence[Track]) -> float | None:
+    """By which fraction the last seconds differ from those before; None: not known for so long, or
+    there was nothing before."""
+    values = added(tracks)
+    lately = [value for value in values[-LATELY:] if value is not None]
+    before = [value for value in values[:-LATELY] if value is not None]
+    if len(lately) < LATELY or len(before) < LEAST or not sum(before):
+        return None
+    return sum(lately) / len(lately) / (sum(before) / len(before)) - 1

@@ -12,6 +12,8 @@ NO_REAL = ("no node has a real", "[[vips.reals]] of the agents' configs")
 NO_PEER = ("no node has a BGP neighbour", "[bgp] of the agents' configs")
 NO_OPERATION = ("no agent remembers an operation", "remora audit has older ones")
 """What there is none of, and where it would be."""
+NONE_THEN = ("none in the minutes before that moment", "9 has all of them now (t)")
+"""Operations of the past: no more of it is asked for than a screen of that moment needs."""
 
 
 def why_empty(

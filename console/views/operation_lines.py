@@ -8,16 +8,19 @@ from collections.abc import Sequence
 from console import format as fmt
 from console.model.store import Agent
 from console.model.underway import Seat, Underway
-from console.views.blank import NO_OPERATION, why_empty
+from console.views.blank import NO_OPERATION, NONE_THEN, why_empty
 from console.views.cells import Cell, TextLine, line
 from console.views.operations import Operation, name_of, operations
 
 
-def newest_lines(agents: Sequence[Agent], now: float, room: int) -> list[TextLine]:
+def newest_lines(
+    agents: Sequence[Agent], now: float, room: int, *, past: bool = False
+) -> list[TextLine]:
     """For a screen that is about something else: those under way, then the newest."""
     found = operations(agents, now)
     if not found:
-        none = why_empty(agents, now, lambda agent: agent.node, NO_OPERATION[0])
+        nothing = NONE_THEN if past else NO_OPERATION[:1]
+        none = why_empty(agents, now, lambda agent: agent.node, *nothing)
         return [line(f" {none}", "dim")]
     lines: list[TextLine] = [
         (

@@ -11,7 +11,7 @@ from console.model.labels import in_words
 from console.model.rates import HISTORY_SECONDS, Sum
 from console.model.records import Drop, Node, Real, State, Vip
 from console.model.sights import Minute
-from console.model.tracks import added
+from console.model.tracks import STEADY, added, trend
 from console.views.cells import Cell
 from console.views.columns import Column
 from shared.messages import NodeSnapshot
@@ -49,6 +49,19 @@ def _age(age: float | None, *, stale: bool) -> Cell:
 
 def _spark(minute: Minute, width: int) -> Cell:
     return Cell(fmt.sparkline(added(minute.tracks), width, HISTORY_SECONDS), "hot")
+
+
+def trended(value: Callable[[R], Minute]) -> Column[R]:
+    """Packets now against those of the minute before."""
+    return Column(
+        "TREND",
+        5,
+        lambda r: Cell(fmt.change(trend(value(r).tracks), STEADY), "dim"),
+        lambda r: trend(value(r).tracks),
+        9,
+        right=True,
+        wide=True,
+    )
 
 
 def _ratio(part: int, whole: int) -> Cell:
@@ -185,6 +198,7 @@ NODES: tuple[Column[Node], ...] = (
     Column("AGE", 4, lambda r: _age(r.age, stale=not r.live), lambda r: r.age, 1, right=True),
     _rate("PPS", lambda r: r.pps, fmt.si, 1),
     Column("60s", 10, lambda r: _spark(r.minute, 10), lambda r: r.pps, 6, wide=True),
+    trended(lambda r: r.minute),
     _rate("BIT/S", lambda r: r.bytes_per_second, fmt.bits, 4),
     _rate("NEW/S", lambda r: r.new_flows_per_second, fmt.si, 3),
     _snapshot("FLOWS", 6, lambda n: n.live_flows, 2, lambda n: fmt.si(n.live_flows)),
@@ -208,6 +222,7 @@ VIPS: tuple[Column[Vip], ...] = (
     Column("STATE", 14, lambda r: _state(r.state), lambda r: r.state.urgency),
     _summed("PPS", lambda r: r.pps, 1),
     Column("60s", 12, lambda r: _spark(r.minute, 12), lambda r: r.pps.value, 6, wide=True),
+    trended(lambda r: r.minute),
     _share("SHARE", lambda r: r.share, 5),
     _summed("BIT/S", lambda r: r.bytes_per_second, 4, fmt.bits),
     _summed("NEW/S", lambda r: r.new_flows_per_second, 3),
@@ -228,6 +243,7 @@ REALS: tuple[Column[Real], ...] = (
     Column("UP", 7, lambda r: _ratio(r.up, r.nodes), lambda r: r.up, 1, right=True),
     _summed("PPS", lambda r: r.pps, 1),
     Column("60s", 12, lambda r: _spark(r.minute, 12), lambda r: r.pps.value, 6, wide=True),
+    trended(lambda r: r.minute),
     _share("SHARE", lambda r: r.share, 4),
     _summed("BIT/S", lambda r: r.bytes_per_second, 7, fmt.bits),
     _summed("FLOWS", lambda r: r.live_flows, 1, wide=False),

@@ -18,6 +18,7 @@ import pytest
 
 from console.cli import main as cli
 from console.exits import Exit
+from console.settings import Settings
 from shared.messages import ChangeEvent, Drain, Emptying, RolloutRow, Undrain, Weight
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
@@ -562,6 +563,16 @@ def test_where_agents_come_from(
     assert cli.main(["status"]) == Exit.USAGE
     assert "agent: unknown key" in capsys.readouterr().err
     assert cli.main(["-a", "tcp://1.2.3.4", "--config", str(config), "status"]) == Exit.USAGE
+
+
+def test_in_a_browser_the_console_only_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """textual-serve asks nobody who he is: whatever the config says, no plan is opened there."""
+    seen: list[Settings] = []
+    monkeypatch.setattr("console.tui.app.run", lambda settings, *_: seen.append(settings) or 0)
+    monkeypatch.setenv("TEXTUAL_DRIVER", "textual.drivers.web_driver:WebDriver")
+    monkeypatch.setenv("TERM", "dumb")
+    assert cli.main(["-a", "ipc:///run/x"]) == Exit.DONE
+    assert [settings.view_only for settings in seen] == [True]
 
 
 def test_dumb_terminal_is_sent_to_the_cli(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,9 +29,7 @@ def said(overrun: Overrun, known: Store, now: float) -> list[tuple[str, str]]:
 def test_a_limit_is_an_alert_once_it_has_been_passed_for_some_seconds() -> None:
     overrun, known = Overrun(limits({"node": ["pps>2k"], "vip": ["reals<2"]})), store(3)
     assert said(overrun, known, 2.0) == []
-    assert said(overrun, known, 9.0) == [], (
-        "nobody is live any more: old values say nothing"
-    )
+    assert said(overrun, known, 9.0) == [], "nobody is live any more: old values say nothing"
     overrun = Overrun(limits({"node": ["pps>2k"]}))
     for second in range(3, 3 + int(HOLDS)):
         assert said(overrun, store(second), second - 1.0) == []

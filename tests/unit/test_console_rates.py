@@ -14,7 +14,7 @@ from console import format as fmt
 from console.model.heard import Heard
 from console.model.rates import HISTORY_SECONDS, Samples, Sum, rate, rates, share, total
 from console.model.sights import STEP
-from console.model.tracks import EMPTY, added, recorded
+from console.model.tracks import EMPTY, STEADY, Track, added, recorded, trend
 from shared.messages import NodeSnapshot, VipRow, VipSnapshot
 from shared.model import Protocol
 from tests.tui.recorded import Fleet
@@ -279,3 +279,20 @@ def _rate(
     name: str, after: dict[str, int], before: dict[str, int] | None, span: float
 ) -> float | None:
     return rate((before or {}).get(name), after[name], span) if name in after else None
+
+
+def test_a_trend_compares_now_with_the_minute_before() -> None:
+    def track(*values: float | None) -> Track:
+        found = EMPTY
+        for value in values:
+            found = recorded(found, value)
+        return found
+
+    assert trend([track(*[100.0] * 40, *[120.0] * 5)]) == pytest.approx(0.2)
+    assert trend([track(*[100.0] * 40, *[50.0] * 5), track(*[100.0] * 45)]) == pytest.approx(-0.25)
+    assert trend([track(*[100.0] * 10, *[120.0] * 5)]) is None, "not known for long enough"
+    assert trend([track(*[0.0] * 40, *[120.0] * 5)]) is None, "nothing before: no fraction of it"
+    assert trend([track(*[100.0] * 40, *[120.0] * 4, None)]) is None
+    assert [fmt.change(each, STEADY) for each in (0.2, -0.25, 0.01, None, 20.0)] == [
+        "↑20%", "↓25%", "=", "-", "↑999%",
+    ]  # fmt: skip

@@ -23,7 +23,7 @@ from shared.messages import Replay
 FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event", "label"})
 OF_NODES = ("drop", "cpu", "peer")
 """Lists of things that have no labels: those of their nodes count."""
-WITHOUT = ("60s",)
+WITHOUT = ("60s", "TREND")
 """A history needs a minute of watching, and says nothing to a screen reader or a log."""
 
 

@@ -94,7 +94,7 @@ def _rows(session: Session, view: str, now: float, watch: Watch) -> list[Rows]:
 def _part(session: Session, rows_: Rows, arguments: Namespace) -> str:
     found, shown = rows_
     # A sparkline says nothing to a screen reader, and a line of a log is no place for one.
-    shown = [column for column in shown if column.title != "60s"]
+    shown = [column for column in shown if column.title not in ("60s", "TREND")]
     lines = matching(found, shown, " ".join(arguments.filter))
     return session.table(lines, shown) if lines else ""
 

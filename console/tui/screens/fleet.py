@@ -100,7 +100,10 @@ class FleetScreen(LiveScreen):
         self.pane("bars_rule", [rule("VIPs", self.size.width)])
         self.pane("bars", vip_bars(view, self._lines["bars"]))
         self.pane("newest_rule", [rule("operations", self.size.width)])
-        self.pane("newest", newest_lines(view.agents, view.now, self._lines["newest"]))
+        self.pane(
+            "newest",
+            newest_lines(view.agents, view.now, self._lines["newest"], past=view.past is not None),
+        )
 
     def target(self, view: View) -> Target | str:
         node: Node | None = self.table.current

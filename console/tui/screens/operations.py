@@ -12,7 +12,7 @@ from console.tui.screens.bands import LARGE
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views.blank import NO_OPERATION, why_empty
+from console.views.blank import NO_OPERATION, NONE_THEN, why_empty
 from console.views.cells import TextLine, line, rule
 from console.views.operation_lines import operation_lines
 from console.views.operations import (
@@ -37,7 +37,8 @@ class OperationsScreen(LiveScreen):
         yield Painted(id="operation")
 
     def draw(self, view: View) -> None:
-        none = why_empty(view.agents, view.now, lambda agent: agent.node, *NO_OPERATION)
+        nothing = NO_OPERATION if view.past is None else NONE_THEN
+        none = why_empty(view.agents, view.now, lambda agent: agent.node, *nothing)
         found = operations(view.agents, view.now)
         self.table.show(found, none)
         room = self.below("operation", len(found), 16 if self.size.width >= LARGE else 8)
