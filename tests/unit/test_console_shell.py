@@ -303,7 +303,7 @@ def test_verbs_import_no_textual_and_those_without_agents_no_zmq(words: list[str
 
 
 HEAVY = {
-    "asyncio", "bz2", "dataclasses", "difflib", "email", "http", "inspect", "logging", "lzma",
+    "asyncio", "bz2", "dataclasses", "difflib", "email", "http", "inspect", "logging", "lzma", "queue",
     "rich", "shutil", "ssl", "statistics", "subprocess", "tempfile", "textual", "tomllib",
     "typing_extensions",
 }  # fmt: skip
