@@ -303,8 +303,8 @@ def test_verbs_import_no_textual_and_those_without_agents_no_zmq(words: list[str
 
 
 HEAVY = {
-    "asyncio", "bz2", "dataclasses", "difflib", "email", "http", "inspect", "logging", "lzma", "queue",
-    "rich", "shutil", "ssl", "statistics", "subprocess", "tempfile", "textual", "tomllib",
+    "asyncio", "bz2", "dataclasses", "difflib", "email", "http", "inspect", "logging", "lzma",
+    "queue", "rich", "shutil", "ssl", "statistics", "subprocess", "tempfile", "textual", "tomllib",
     "typing_extensions",
 }  # fmt: skip
 """Each takes milliseconds; who asks agents and writes a table needs none (the file of a config is
