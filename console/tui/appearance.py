@@ -4,24 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from console.exits import VerbError
-from console.tui.keys import KEYS, PLACES, Key, remapped
+
+if TYPE_CHECKING:
+    from console.tui.keys import Key
 
 THEMES = ("dark", "light", "safe", "ansi", "ansi-light")
 COLOURS = ("", "red", "orange", "yellow", "green", "blue", "purple", "grey")
 SWITCH = ("auto", "on", "off")
 FIELDS = ("theme", "colour", "mouse", "ascii", "keys", "hotkeys", "columns")
-
-
-TABLES = (
-    *(place for place in PLACES if place not in ("drops", "bgp")),
-    *("vip", "real", "ring", "drops.reasons", "drops.tail", "bgp.sessions", "bgp.checks"),
-)
-"""Places whose columns the config may choose; two of them have two tables."""
-LOOKS = (*PLACES, "vip", "real", "ring", "mark", "at", "now", "theme", "context")
-"""First words of lines that a hot key may be for."""
 
 
 class Appearance(NamedTuple):
@@ -33,13 +26,16 @@ class Appearance(NamedTuple):
     """auto: not over ssh, where every movement is sent."""
     ascii: str = "auto"
     """auto: where TERM or the locale cannot do better."""
-    keys: tuple[Key, ...] = KEYS
     moved: Mapping[str, str] = {}
     """Id -> keys, of those that were moved."""
     hotkeys: Mapping[str, str] = {}
     """Key -> line of the command bar: places and looks, never a plan."""
     columns: Mapping[str, Sequence[str]] = {}
     """Place, or place.table -> titles of the columns that its table shows at first."""
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        return _remapped(self.moved)
 
     def with_mouse(self, environment: Mapping[str, str]) -> bool:
         remote = bool(environment.get("SSH_CONNECTION") or environment.get("SSH_TTY"))
@@ -74,40 +70,19 @@ def read(table: Mapping[str, Any]) -> Appearance:
     moved = table.get("keys", {})
     if not isinstance(moved, dict) or not all(isinstance(v, str) for v in moved.values()):
         raise AppearanceError(f'keys: must be a table of id = "key", got {moved!r}')
-    keys = remapped(moved)
-    return Appearance(
-        **found,
-        keys=keys,
-        moved=moved,
-        hotkeys=_hotkeys(table.get("hotkeys", {}), keys),
-        columns=_columns(table.get("columns", {})),
-    )
+    if moved:
+        _remapped(moved)  # what is wrong is told before there is a screen
+    hotkeys, columns = table.get("hotkeys", {}), table.get("columns", {})
+    if hotkeys or columns:
+        from console.tui import tailored  # for those who have any
+
+        hotkeys = tailored.hotkeys(hotkeys, _remapped(moved))
+        columns = tailored.columns(columns)
+    return Appearance(**found, moved=moved, hotkeys=hotkeys, columns=columns)
 
 
-def _hotkeys(given: object, keys: Sequence[Key]) -> dict[str, str]:
-    """Raises AppearanceError."""
-    if not isinstance(given, dict) or not all(isinstance(v, str) for v in given.values()):
-        raise AppearanceError(f'hotkeys: must be a table of key = "command line", got {given!r}')
-    taken = {one: key.id for key in keys for one in key.keys.split(",")}
-    for key, text in given.items():
-        if key in taken:
-            raise AppearanceError(f"hotkeys: {key}: is that of {taken[key]} already")
-        if text.split()[:1] and text.split()[0] not in LOOKS:
-            can = ", ".join(LOOKS)
-            raise AppearanceError(f"hotkeys: {key}: {text!r}: a hot key only looks: {can}")
-    return dict(given)
+def _remapped(moved: Mapping[str, str]) -> tuple[Key, ...]:
+    """Raises KeymapError."""
+    from console.tui.keys import remapped  # every verb reads the config, hardly one has keys
 
-
-def _columns(given: object) -> dict[str, Sequence[str]]:
-    """Raises AppearanceError."""
-    found: dict[str, Sequence[str]] = {}
-    like = 'a table of titles, fleet = ["NODE", "STATE", "PPS"]'
-    if not isinstance(given, dict):
-        raise AppearanceError(f"columns: must be {like}; got {given!r}")
-    for place, titles in given.items():
-        if place not in TABLES:
-            raise AppearanceError(f"columns: {place}: there are {', '.join(TABLES)}")
-        if not isinstance(titles, list) or not all(isinstance(each, str) for each in titles):
-            raise AppearanceError(f"columns: {place}: must be {like}; got {titles!r}")
-        found[place] = tuple(title.upper() for title in titles)
-    return found
+    return remapped(moved)
