@@ -80,6 +80,7 @@ CORE = {
         "tui/keys",
         "tui/pace",
         "tui/saying",
+        "tui/tailored",
         "tui/trail",
         "views/",
     ),

@@ -568,7 +568,12 @@ def test_where_agents_come_from(
 def test_in_a_browser_the_console_only_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """textual-serve asks nobody who he is: whatever the config says, no plan is opened there."""
     seen: list[Settings] = []
-    monkeypatch.setattr("console.tui.app.run", lambda settings, *_: seen.append(settings) or 0)
+
+    def run(settings: Settings, *_: object) -> int:
+        seen.append(settings)
+        return 0
+
+    monkeypatch.setattr("console.tui.app.run", run)
     monkeypatch.setenv("TEXTUAL_DRIVER", "textual.drivers.web_driver:WebDriver")
     monkeypatch.setenv("TERM", "dumb")
     assert cli.main(["-a", "ipc:///run/x"]) == Exit.DONE
