@@ -142,6 +142,7 @@ def _add_events(verbs: Verbs) -> None:
     events = add_verb(verbs, "events", "dropped packets, health, BGP, changes")
     events.add_argument("kind", nargs="?", choices=("drops", "health", "bgp", "changes"))
     add_at(events)
+    add_labels(events)
     events.add_argument("-f", "--follow", action="store_true", help="go on as they happen")
     events.add_argument(
         "--last", type=positive, metavar="N", help="of the past (20; of a span of time: all)"
