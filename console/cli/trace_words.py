@@ -68,9 +68,11 @@ def parse(words: Sequence[str], agents: Sequence[Agent], **bounds: Any) -> Wante
 
 def labelled(words: Sequence[str], wanted: Selector, agents: Sequence[Agent]) -> list[str]:
     """With the names of what is labelled so: nodes, or the one VIP or real that is.  A word among
-    them may say of which kind.  Raises VerbError."""
+    them may say of which kind, another of which VIP a real.  Raises VerbError."""
     kinds = [kind for kind in KINDS if kind in words]
-    found = chosen(agents, wanted, kinds or KINDS)
+    vips = [word.removeprefix("vip/") for word in words if word.startswith("vip/")]
+    of = objects.vip_named(vips[0], agents) if vips and kinds == ["real"] else ""
+    found = chosen(agents, wanted, kinds or KINDS, vip=of)
     return [*(word for word in words if word not in kinds), *map(str, found)]
 
 

@@ -304,6 +304,7 @@ def test_what_to_trace(two: Pair) -> None:
     assert words("node", "src=192.0.2.1", labels="rack=r2") == ["src=192.0.2.1", "node/lb2"]
     assert words(labels="tier=infra") == ["vip/dns"]
     assert words("vip", labels="tier") == ["vip/web", "vip/dns"]
+    assert words("real", "vip/web", labels="rack=r1") == ["vip/web", f"real/{REALS[1]}@web"]
     with pytest.raises(VerbError, match="ambiguous"):
         words(labels="rack=r2")
     with pytest.raises(VerbError, match="one vip at a time"):
