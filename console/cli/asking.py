@@ -88,7 +88,10 @@ def ask(arguments: Namespace, settings: Settings, verb: str) -> int:
         kinds: tuple[objects.Kind, ...] = ("node", "vip", "real")
         known = {str(kind): objects.names(kind, session.agents) for kind in kinds}
         if known["vip"]:
-            names.keep({**known, "label": labels.known_pairs(session.agents)})
+            nodes = [agent.node for agent in session.agents if agent.node]
+            under_way = {row.operation for node in nodes for row in node.rollouts}
+            pairs = labels.known_pairs(session.agents)
+            names.keep({**known, "label": pairs, "op": sorted(under_way)})
         client.close()
 
 

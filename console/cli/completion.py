@@ -21,6 +21,7 @@ OBJECTS: Mapping[str, Sequence[str]] = {
     "NODE": ("node",),
     "VIP|NODE": ("vip", "node"),
     "VIP": ("vip",),
+    "OPERATION": ("op",),
     "ADDRESS:PORT VIP": ("vip",),
     "VIEW": ("real", "node", "vip"),
 }

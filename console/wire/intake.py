@@ -44,6 +44,8 @@ class Intake:
     def __init__(self) -> None:
         self.on_reply: Callable[[], None] = lambda: None
         """Called in the sockets' thread."""
+        self.waiting = 0
+        """Messages that came since the last `take`, those too that a newer one replaced."""
         self._changed = threading.Condition()
         self._latest: dict[tuple[str, bytes], Record] = {}
         self._events: deque[Record] = deque(maxlen=WAITING)
@@ -55,6 +57,7 @@ class Intake:
         """Telemetry as it came, `at` by the reader's clock."""
         with self._changed:
             for record in records:
+                self.waiting += 1
                 topic = record.frames[0]
                 if topic in ONCE:
                     self._events.append(record)
@@ -90,6 +93,7 @@ class Intake:
             replies, faults = tuple(self._replies), tuple(self._faults)
             for kept in (self._latest, self._events, self._replies, self._faults):
                 kept.clear()
+            self.waiting = 0
         found = inbox(records)
         return Inbox(found.arrived, replies, (*faults, *found.faults))
 

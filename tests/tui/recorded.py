@@ -30,6 +30,7 @@ from shared.messages import (
     NodeSnapshot,
     Peer,
     PeerEvent,
+    PendingRow,
     RealRow,
     RealSnapshot,
     RolloutRow,
@@ -71,6 +72,7 @@ class Fleet:
     """Parts of the packets that each CPU takes; 0: none ever."""
     empty: bool = False
     rollouts: tuple[RolloutRow, ...] = ()
+    pending: tuple[PendingRow, ...] = ()
     labels: dict[str, str] | None = None
     """None: an older agent, which does not say any."""
     vip_labels: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -161,6 +163,7 @@ class Fleet:
             cpu_seconds=12.0 + second * 0.01,
             rss_bytes=48_000_000,
             rollouts=self.rollouts,
+            pending=self.pending,
             phase=self.phase,
             labels=self._said().digest if self.labels is not None else "",
         )

@@ -224,6 +224,7 @@ def test_who_watches_for_what_is_not_there_yet_goes_on(two: Pair, capsys: Captur
         (["get", "node/"], ["node/lb1", "node/lb2"]),
         (["top", "vip/w"], ["vip/web"]),
         (["get", "n"], ["node"]),
+        (["op", "wait", ""], ["op1abc"]),
     ],
 )
 def test_names_of_a_kind_are_completed(given: list[str], wanted: list[str]) -> None:
@@ -231,5 +232,31 @@ def test_names_of_a_kind_are_completed(given: list[str], wanted: list[str]) -> N
         "node": ["node/lb1", "node/lb2"],
         "vip": ["vip/web"],
         "real": ["real/10.3.1.2@web", "real/10.3.2.2@web"],
+        "op": ["op1abc"],
     }
     assert completion.words(top.parser(), given, known) == wanted
+
+
+# ---- --wait
+
+
+@pytest.mark.parametrize("until", ["drained", "gone", "quiet:5"])
+@pytest.mark.parametrize("verb", ["undrain", "weight"])
+def test_nobody_waits_for_what_cannot_come(
+    two: Pair, capsys: Capture, verb: str, until: str
+) -> None:
+    """After an undrain flows come: it would be half an hour, and exit 5."""
+    given = [verb, TARGET, *(["50"] if verb == "weight" else []), "--yes", f"--wait={until}"]
+    assert remora(*given, agents=two) == Exit.USAGE
+    assert f"{verb} empties nothing" in capsys.readouterr().err
+    assert two[0].changes == []
+
+
+def test_gone_is_drained(two: Pair, capsys: Capture) -> None:
+    """As kubectl calls it; who waits is told how to look again at just that."""
+    given = ("drain", TARGET, "--yes", "--wait=gone", "--timeout", "0")
+    assert remora(*given, agents=two) == Exit.TIMED_OUT
+    assert f"look again with: remora get {TARGET}\n" in capsys.readouterr().err
+    for agent in two:
+        agent.fleet.flows["web", "10.3.1.2"] = 0
+    assert remora(*given, agents=two) == Exit.DONE

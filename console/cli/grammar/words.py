@@ -10,7 +10,7 @@ from typing import Any
 
 from console.cli.grammar.verb import Verb, Verbs
 
-UNTIL = re.compile(r"applied|verified|drained|quiet:\d{1,9}")
+UNTIL = re.compile(r"applied|verified|drained|gone|quiet:\d{1,9}")
 """What can be waited for."""
 
 
@@ -157,4 +157,4 @@ def key(text: str) -> str:
 def until(text: str) -> str:
     if not UNTIL.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r}: must be applied, verified, drained or quiet:N")
-    return text
+    return "drained" if text == "gone" else text
