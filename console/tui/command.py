@@ -112,10 +112,8 @@ def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Mark | Arm | Operat
         name = _one(verb, words[1:]).removeprefix(f"{kind}/")
         found = objects.parse(f"{kind}/{name}", agents, kinds=(kind,))
         return Go(verb, str(found).partition("/")[2])
-    if verb == "theme":
-        return Go(verb, _theme(words[1:]))
-    if verb == "context":
-        return Go(verb, _one(verb, words[1:]))
+    if verb in ("theme", "context"):
+        return Go(verb, _theme(words[1:]) if verb == "theme" else _one(verb, words[1:]))
     if verb not in {*PLACES, *OTHER}:
         known = ", ".join(dict.fromkeys((*PLACES, *VERBS, *OTHER)))
         raise ObjectError(f"{verb or 'nothing'}: no such command; there is {known}")
