@@ -68,6 +68,10 @@ def _alone(arguments: Namespace) -> int | None:
             if arguments.verb == "info":
                 return informing.info(arguments, VERSION)
             return informing.context(arguments)
+        case "config":
+            from console.cli.verbs import configuring
+
+            return configuring.config(arguments)
         case "reasons":
             from console.cli.verbs import explaining
 
