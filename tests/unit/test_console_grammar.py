@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -307,3 +308,74 @@ def test_who_waits_for_health_waits_for_the_agents_too(tmp_path: Path, capsys: C
     finally:
         timer.join()
         late.__exit__(None, None, None)
+
+
+# ---- nodes and formats
+
+
+def test_all_nodes_is_said_or_not(two: Pair, capsys: Capture) -> None:
+    """`reload` never means all of them by itself; where that is the default it may be said."""
+    assert remora("reload", "--yes", agents=two) == Exit.USAGE
+    assert "or --all-nodes" in capsys.readouterr().err
+    assert remora("reload", "lb1", "-A", "--yes", agents=two) == Exit.USAGE
+    assert [agent.changes for agent in two] == [[], []]
+    assert remora("reload", "-A", "--yes", agents=two) == Exit.DONE
+    assert [len(agent.changes) for agent in two] == [1, 1], "nothing to reload"
+    assert remora("drain", TARGET, "-A", "--dry-run", agents=two) == Exit.DONE
+    with pytest.raises(SystemExit) as left:
+        remora("drain", TARGET, "-A", "--node", "lb1", agents=two)
+    assert left.value.code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("about", "vips", "code"),
+    [
+        ((), ["web", "dns"], Exit.FAILED),
+        (("web",), ["web"], Exit.FAILED),
+        (("vip/dns",), ["dns"], Exit.DONE),
+        ((HTTP, "node/lb1", "lb2"), ["web"], Exit.FAILED),
+        (("lb1",), [], Exit.USAGE),
+        (("cheese",), [], Exit.USAGE),
+    ],
+)
+def test_rings_of_these_vips_on_these_nodes(
+    two: Pair, capsys: Capture, about: tuple[str, ...], vips: list[str], code: Exit
+) -> None:
+    two[1].fleet.health["web", "10.3.1.2"] = Health.DOWN
+    assert remora("diff", "ring", *about, "-o", "json", agents=two) == code
+    out = capsys.readouterr().out
+    found = json.loads(out)["items"] if out else []
+    assert list(dict.fromkeys(item["vip"] for item in found)) == vips
+
+
+def test_an_absent_node_matters_only_where_it_is_meant(two: Pair, tmp_path: Path) -> None:
+    more = ("-a", str(tmp_path / "dead"), "--connect-timeout", "200ms", "diff", "ring")
+    assert remora(*more, agents=two) == 2, "trouble, as diff has it"
+    assert remora(*more, "lb1", "lb2", agents=two) == Exit.DONE
+
+
+def test_the_version_for_a_script(capsys: Capture) -> None:
+    assert cli.main(["version", "-o", "json"]) == Exit.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], f"remora {found['version']}\n") == ("Version", _version(capsys))
+
+
+def _version(capsys: Capture) -> str:
+    cli.main(["version"])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["op", "ops", "changes"])
+def test_operations_are_changes(word: str) -> None:
+    """`get op` lists them, `events changes` tells them one by one."""
+    given = ["events", word]
+    assert top.parser(given).parse_args(given).kind == "changes"
+
+
+def test_an_audit_as_one_object(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.write_text('{"n": 1, "at": 5.0, "what": "drain"}\n{"n": 2, "at": 6.0}\n')
+    assert cli.main(["audit", "--file", str(file), "-o", "json", "--last", "1"]) == Exit.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], [item["n"] for item in found["items"]]) == ("AuditList", [2])
+    assert cli.main(["audit", "--file", str(file), "-o", "json", "--verify"]) == Exit.USAGE

@@ -48,7 +48,7 @@ def _add_past(verbs: Verbs) -> None:
     audit.add_argument("--last", type=int, default=20, metavar="N", help="records (20)")
     audit.add_argument("--verify", action="store_true", help="check all hashes; exit 1 if broken")
     audit.add_argument("--file", metavar="FILE", help="a copy of audit.jsonl, not the agents")
-    audit.add_argument("-o", "--output", choices=("table", "jsonl"), default="table")
+    audit.add_argument("-o", "--output", choices=("table", "json", "jsonl"), default="table")
     record = add_verb(verbs, "record", "store the agents' telemetry in a file, until Ctrl-C")
     record.add_argument("file", metavar="FILE")
     record.add_argument("--seconds", type=duration, metavar="TIME", help="and then end: 90, 10m")

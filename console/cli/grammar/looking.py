@@ -34,7 +34,11 @@ def _add_watching(verbs: Verbs) -> None:
     )  # fmt: skip
     diff.add_argument("what", choices=("ring", "config"))
     diff.add_argument(
-        "about", nargs="*", default=[], metavar="VIP|NODE", help="of ring a VIP, of config nodes"
+        "about",
+        nargs="*",
+        default=[],
+        metavar="VIP|NODE",
+        help="of ring VIPs and nodes, of config nodes",
     )
     diff.add_argument("--file", metavar="FILE", help="config: what runs, with this file")
     diff.add_argument("--disk", action="store_true", help="config: what runs, with the node's file")
