@@ -22,6 +22,11 @@ from agent.dataplane.refusal import refusals
 
 QUARANTINE = 0.05
 """Seconds until a row that was in force is written again: a packet may still be reading it."""
+_PARTS = [
+    slice(abi.RING_SLOTS * n // maglev.PIECES, abi.RING_SLOTS * (n + 1) // maglev.PIECES)
+    for n in range(maglev.PIECES)
+]
+"""Of a row, worked on one by one: see PIECES."""
 
 
 class RingRows:
@@ -90,7 +95,8 @@ class RingRows:
             return
         with refusals(f"ring of VIP number {vip_num}: cannot be mapped"):
             words = self._words(vip_num)
-        words[:] = change(words)
+        for part in _PARTS:
+            words[part] = change(words[part])
 
     @staticmethod
     def _write(
@@ -99,9 +105,7 @@ class RingRows:
         placed: NDArray[np.uint16],
         numbers: NDArray[np.uint32],
     ) -> None:
-        size = -(-abi.RING_SLOTS // maglev.PIECES)
-        for start in range(0, abi.RING_SLOTS, size):
-            part = slice(start, min(start + size, abi.RING_SLOTS))
+        for part in _PARTS:
             row[part] = slots.following(before[part], maglev.placed(placed[part], numbers))
 
     def _words(self, vip_num: int) -> slots.Words:

@@ -79,6 +79,7 @@ def _node(agent: Agent, common: str, now: float, *, expected: bool) -> Node:
         drop_pps=drop_pps,
         new_flows_per_second=new_flows,
         misses=share(misses, lookups),
+        lookups=lookups,
         cpu=cpu,
         ring_expected=differs and expected and had_its_turn(agent),
         ring_differs=differs and not expected,

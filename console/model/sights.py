@@ -62,12 +62,17 @@ NODE_COUNTERS = (
     *("rx_packets", "rx_bytes", "tx_packets", "pass_packets", "drop_packets", "new_flows"),
     *("flow_hits", "flow_misses", "cpu_seconds"),
 )
+NODE_TRACKS = ("", "bytes", "new_flows", "drops")
+"""Of a node more than its packets is drawn second by second."""
 VIP_COUNTERS = ("packets", "bytes", "new_flows", "drops")
 REAL_COUNTERS = ("packets", "bytes", "new_flows")
 DROP_COUNTERS = ("packets",)
 KINDS: Mapping[type[Snapshot], Kind] = {
     NodeSnapshot: Kind(
-        lambda s: (s,), lambda _: [""], lambda s: (s.rx_packets,), attrgetter(*NODE_COUNTERS)
+        lambda s: (s,) * len(NODE_TRACKS),
+        lambda _: list(NODE_TRACKS),
+        attrgetter("rx_packets", "rx_bytes", "new_flows", "drop_packets"),
+        attrgetter(*NODE_COUNTERS),
     ),
     VipSnapshot: Kind(
         lambda s: s.vips,
@@ -217,4 +222,8 @@ class Minute(NamedTuple):
 
     @property
     def tracks(self) -> list[Track]:
-        return [sights.track(self.name) for sights in self.of]
+        return self.along(self.name)
+
+    def along(self, name: Hashable) -> list[Track]:
+        """Of something else that the same ones tell: a name among NODE_TRACKS."""
+        return [sights.track(name) for sights in self.of if name in sights.names]

@@ -216,14 +216,18 @@ def item(row: Operation) -> Item:
     }
 
 
+def _result(row: Operation) -> Cell:
+    return Cell(row.state.text, row.state.tone)
+
+
 OPERATIONS: tuple[Column[Operation], ...] = (
     Column("OP", 8, lambda r: Cell(name_of(r)), name_of, 2),
     Column("WHEN", 8, lambda r: Cell(fmt.clock(r.wall)), lambda r: r.wall),
-    Column("WHO", 12, lambda r: Cell(r.who), lambda r: r.who, 1),
-    Column("WHAT", 32, lambda r: Cell(r.what), lambda r: r.what),
-    Column("RESULT", 14, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
+    Column("WHO", 12, lambda r: Cell(r.who), lambda r: r.who, 1, grows="prose"),
+    Column("WHAT", 32, lambda r: Cell(r.what), lambda r: r.what, grows="prose"),
+    Column("RESULT", 14, _result, lambda r: r.state.urgency, grows="prose"),
     Column("UNDO", 4, lambda r: Cell(undoable(r).partition(":")[0]), undoable, 1),
-    Column("REASON", 28, lambda r: Cell(r.why, "dim"), lambda r: r.why, 3),
+    Column("REASON", 28, lambda r: Cell(r.why, "dim"), lambda r: r.why, 3, grows="prose"),
 )
 
 

@@ -7,9 +7,7 @@ are an error of whoever gave them: never everything, never quietly nothing.
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -17,17 +15,10 @@ from console.exits import VerbError
 from console.model.labels import LOCATIONS, silent_of_labels, unlabelled
 from console.model.selectors import Selector
 from console.model.store import Agent
+from console.views import fields
 from console.views.columns import Column, labels_match, ordered
 from console.views.items import word
 from console.views.lists import Kind, Rows
-
-_TEST = re.compile(r"\s*([\w/ ]+?)\s*(>=|<=|!=|=|>|<)\s*(.+?)\s*")
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
-    "=": operator.eq, "!=": operator.ne,
-}  # fmt: skip
-_NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)\s*(%|k|M|G|ms|s|m|h)?")
-_UNITS = {"%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9, "ms": 1, "s": 1, "m": 60, "h": 3600, None: 1}
 
 
 class NothingError(VerbError):
@@ -183,28 +174,22 @@ def _vip_of(row: object) -> str:
 
 
 def _test(text: str, kind: Kind, found: Rows) -> Callable[[object], bool]:
-    parts = _TEST.fullmatch(text)
-    if parts is None:
+    test = fields.parsed(text)
+    if test is None:
         raise VerbError(f"--field {text!r}: must be like 'pps>1k', 'miss>=1%', 'check=refused'")
-    name, sign, given = parts.groups()
+    name = test.field
     column = _column(name, kind)
     keys = kind.item(found[0]) if found else {}
     if column is None and name not in keys and found:
         raise VerbError(
             f"--field {name}: no such field; there is {titles(kind.columns)}, {', '.join(keys)}"
         )
-    number, compare = _NUMBER.fullmatch(given), _COMPARE[sign]
-    wanted = float(number[1]) * _UNITS[number[2]] if number else given
 
-    def test(row: object) -> bool:
+    def holds(row: object) -> bool:
         value = column.order(row) if column else kind.item(row).get(name)
-        if isinstance(wanted, str):
-            # What is unknown equals nothing, and is not said to differ either.
-            shown = column.cell(row).text if column else str(value)
-            return value is not None and compare(shown.lower(), wanted.lower())
-        return isinstance(value, int | float) and compare(value, wanted)
+        return test.holds(value, column.cell(row).text if column else str(value))
 
-    return test
+    return holds
 
 
 def _said(selection: Selection) -> str:

@@ -21,8 +21,7 @@ from console.model import objects, rows
 from console.model.objects import Object, ObjectError
 from console.model.store import Agent
 from console.views import bgp, cpus, everywhere, operations, rings, tables
-from console.views.alerts import Watch
-from console.views.alerts import columns as alert_columns
+from console.views.alerts import ALERTS, Watch
 from console.views.cells import Cell
 from console.views.columns import Column, matching
 from console.views.problems import problems
@@ -141,7 +140,7 @@ def _of_second(column: Column[Any]) -> Column[Any]:
 
 
 def _alerts(agents: list[Agent], now: float, watch: Watch) -> Rows:
-    return watch.take(problems(agents, now), now), alert_columns(160)
+    return watch.take(problems(agents, now), now), ALERTS
 
 
 VIEWS: Mapping[str, Callable[[list[Agent], float, Watch], Rows]] = {

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 from textual import on
 from textual.app import ComposeResult
 from textual.events import Resize
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -73,6 +74,7 @@ class BandedScreen(Screen[None]):
     # ---- bands
 
     def compose(self) -> ComposeResult:
+        self._shape(self.app.size)  # once its parts are there that would style all of them anew
         yield Painted(id="tiny")
         yield Painted(id="header")
         yield Painted(id="crumb")
@@ -80,7 +82,8 @@ class BandedScreen(Screen[None]):
         yield Painted(id="message")
         yield CommandLine(id="command")
         yield Input(
-            id="filter", placeholder="words; !word excludes; label:rack=r2; Enter keeps, Esc clears"
+            id="filter",
+            placeholder="words; !word; pps>1k; state=down; label:rack=r2; Enter keeps, Esc clears",
         )
         yield Painted(id="keys")
 
@@ -146,6 +149,16 @@ class BandedScreen(Screen[None]):
         pane = self.query_one(f"#{name}", Painted)
         pane.paint([cut(one, pane.size.width or self.size.width) for one in lines])
 
+    def fitted(self, name: str, lines: Sequence[Any]) -> None:
+        """A pane as high as what it says."""
+        self.high(name, len(lines))
+        self.pane(name, lines)
+
+    def high(self, name: str, lines: int) -> None:
+        pane = self.query_one(f"#{name}", Painted)
+        if pane.styles.height is None or pane.styles.height.value != lines:
+            pane.styles.height = lines
+
     def rows(self, view: View, make: Callable[[], list[R]]) -> list[R]:
         """Made once of a view: a key that moves the cursor draws the same rows again."""
         if self._rows is None or self._rows[0] is not view:
@@ -171,10 +184,12 @@ class BandedScreen(Screen[None]):
             cells += [Cell(key, "strong"), Cell(f" {label}  ")]
         self.query_one("#keys", Painted).paint([tuple(cells)])
 
+    def _shape(self, size: Size) -> None:
+        self.set_class(size.width >= LARGE, "large")
+        self.set_class(size.width < SMALLEST[0] or size.height < SMALLEST[1], "too-small")
+
     def on_resize(self, event: Resize) -> None:
-        self.set_class(event.size.width >= LARGE, "large")
-        small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
-        self.set_class(small, "too-small")
+        self._shape(event.size)
         self._draw_keys()
         # The new sizes hold after the layout, not yet now.
         self.call_after_refresh(self._redraw)
