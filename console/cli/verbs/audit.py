@@ -70,7 +70,7 @@ def of_file(arguments: Namespace) -> int:
 
 
 def _print(text: str) -> None:
-    print(fmt.shown(text))
+    print(*map(fmt.shown, text.split("\n")), sep="\n")
 
 
 def _records(session: Session, address: str, first: int) -> AuditPart | None:
