@@ -26,8 +26,8 @@ def two(tmp_path: Path) -> Iterator[Pair]:
         FakeAgent(tmp_path / "lb1", Fleet("lb1")) as one,
         FakeAgent(tmp_path / "lb2", Fleet("lb2")) as other,
     ):
-        one.ages = Ages(BOUNDS, (AgesRow("web", "10.3.1.2", 2, 40, 7, (30, 10, 2, 0), 42.5),
-                                 AgesRow("dns", "10.3.1.2", 0, 0, 0, (0, 0, 0, 0), 0.0)))  # fmt: skip
+        web = AgesRow("web", "10.3.1.2", 2, 40, 7, (30, 10, 2, 0), 42.5)
+        one.ages = Ages(BOUNDS, (web, AgesRow("dns", "10.3.1.2", 0, 0, 0, (0, 0, 0, 0), 0.0)))
         other.ages = Ages(BOUNDS, (AgesRow("web", "10.3.1.2", 0, 50, 0, (50, 0, 0, 0), 0.2),))
         yield one, other
 
