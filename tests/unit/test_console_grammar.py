@@ -230,6 +230,10 @@ def test_who_watches_for_what_is_not_there_yet_goes_on(two: Pair, capsys: Captur
         (["top", "vip/w"], ["vip/web"]),
         (["get", "n"], ["node"]),
         (["op", "wait", ""], ["op1abc"]),
+        (["drain", "real/10.3.1.2@web", "--wait", "d"], ["drained"]),
+        (["drain", "real/10.3.1.2@web", "--canary", "lb2"], ["lb2"]),
+        (["status", "--wait-for", ""], ["healthy"]),
+        (["get", "node", "--color", "al"], ["always"]),
     ],
 )
 def test_names_of_a_kind_are_completed(given: list[str], wanted: list[str]) -> None:
@@ -379,3 +383,29 @@ def test_an_audit_as_one_object(tmp_path: Path, capsys: Capture) -> None:
     found = json.loads(capsys.readouterr().out)
     assert (found["kind"], [item["n"] for item in found["items"]]) == ("AuditList", [2])
     assert cli.main(["audit", "--file", str(file), "-o", "json", "--verify"]) == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (("real", "--node", "lb1"), Exit.DONE),
+        (("node", "lb1"), Exit.DONE),
+        (("node/lb2",), Exit.DONE),
+        (("real",), Exit.PARTIAL),
+        (("real", "--node", "*"), Exit.PARTIAL),
+        (("node", "lb1", "dead"), Exit.PARTIAL),
+        (("node", "--node", "@r1"), Exit.PARTIAL),
+    ],
+)
+def test_who_is_missing_is_who_was_meant(
+    two: Pair, tmp_path: Path, capsys: Capture, given: tuple[str, ...], code: Exit
+) -> None:
+    """A node that nobody asked about makes no list incomplete; of @r1 it may be one."""
+    for agent in two:
+        agent.fleet.labels = {"rack": "r1"}
+    dead = f"ipc://{tmp_path}/dead"
+    more = ("-a", dead, "--connect-timeout", "200ms", "get", *given, "-o", "json")
+    assert remora(*more, agents=two) == code
+    found = json.loads(capsys.readouterr().out)
+    assert found["missing"] == ([dead] if code else [])
+    assert found["complete"] is not bool(code)
