@@ -7,6 +7,7 @@ import argparse
 import io
 import json
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -409,3 +410,38 @@ def test_who_is_missing_is_who_was_meant(
     found = json.loads(capsys.readouterr().out)
     assert found["missing"] == ([dead] if code else [])
     assert found["complete"] is not bool(code)
+
+
+# ---- replay
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "says"),
+    [
+        (("replay", "--at", "5m"), Exit.DONE, ""),
+        (("replay",), Exit.USAGE, "FILE, or --at TIME"),
+        (("replay", "--at", "noon"), Exit.USAGE, "--at noon: must be a time"),
+        (("replay", "--at", "5m", "--speed", "2"), Exit.USAGE, "--speed is of a recording"),
+        (("console",), Exit.DONE, ""),
+    ],
+)
+def test_the_console_opens_on_a_moment_of_the_last_hour(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, given: tuple[str, ...], code: Exit, says: str
+) -> None:
+    from console.tui import app
+
+    opened: list[float | None] = []
+
+    def run(settings: object, who: str, render: str, at: float | None) -> int:
+        opened.append(at)
+        return Exit.DONE
+
+    monkeypatch.setattr(app, "run", run)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert cli.main(["-a", "/nowhere", *given]) == code
+    assert says in capsys.readouterr().err
+    assert len(opened) == (not code)
+    if code == Exit.DONE:
+        at = opened[0]
+        assert at is None if given == ("console",) else abs(time.time() - 300 - (at or 0)) < 30
