@@ -192,22 +192,28 @@ def run(
     settings: Settings,
     who: str,
     render: Render = "diff",
+    at: float | None = None,
     switch: Callable[[str], Settings] = _nowhere,
 ) -> int:
     """The console on a terminal until the operator leaves; returns the exit code.
 
-    `switch`: as of the app.  Another context is another console: nothing that was armed, marked or
+    `at`: Unix time of the moment that is shown at first; None: now.  `switch`: as of the app.  Another context is another console: nothing that was armed, marked or
     held here goes along.  Raises LimitError.
     """
     wanted: Settings | None = settings
     code = int(Exit.DONE)
     while wanted is not None:
-        code, wanted = _one(wanted, who, render, switch)
+        code, wanted = _one(wanted, who, render, at, switch)
+        at = None
     return code
 
 
 def _one(
-    settings: Settings, who: str, render: Render, switch: Callable[[str], Settings]
+    settings: Settings,
+    who: str,
+    render: Render,
+    at: float | None,
+    switch: Callable[[str], Settings],
 ) -> tuple[int, Settings | None]:
     """(exit code, what to go on with)"""
     found = limits(settings.alerts)
@@ -220,6 +226,8 @@ def _one(
     app.overrun = Overrun(found)
     app.switch = switch
     app.painted = lambda: _shown(client)
+    if at is not None:
+        app.scrub.to(at)
     # What start-up makes stays: looking through it for rubbish, again and again, finds nothing.
     gc.disable()
     try:
