@@ -197,8 +197,9 @@ def run(
 ) -> int:
     """The console on a terminal until the operator leaves; returns the exit code.
 
-    `at`: Unix time of the moment that is shown at first; None: now.  `switch`: as of the app.  Another context is another console: nothing that was armed, marked or
-    held here goes along.  Raises LimitError.
+    `at`: Unix time of the moment that is shown at first; None: now.  `switch`: as of the app.
+    Another context is another console: nothing that was armed, marked or held here goes along.
+    Raises LimitError.
     """
     wanted: Settings | None = settings
     code = int(Exit.DONE)
