@@ -60,10 +60,10 @@ def following(words: Words, real_nums: Words) -> Words:
     returned = current(words) != before
     if returned.any():
         returned &= real_nums == before
-        found[returned] |= np.uint32(SLOT_EXCEPTIONS)
+        found |= returned * np.uint32(SLOT_EXCEPTIONS)
     nobodys = before == 0  # until now
     if nobodys.any():
-        found[nobodys] |= real_nums[nobodys] << np.uint32(SLOT_BITS)
+        found |= nobodys * (real_nums << np.uint32(SLOT_BITS))
     return found
 
 
