@@ -72,6 +72,7 @@ class DataPlane:
         self._control = view(self._fds["control"], abi.Control, 1)
         self._services = view(self._fds["services"], abi.Service, abi.MAX_VIPS)
         self._reals = view(self._fds["reals"], abi.Real, abi.MAX_REALS)
+        self._real_flags = self._reals["flags"]  # 511 are written when one fails that all share
         self._trace = view(self._fds["trace"], abi.Trace, 1)
         self._buckets = view(self._fds["buckets"], abi.Bucket, self.cpus * abi.BUCKETS)
         self._tables = VipTables(*(self._fds[name] for name in ("addresses", "vips", "prefixes")))
@@ -97,8 +98,8 @@ class DataPlane:
             os.close(fd)
         self._fds.clear()
         self._jiffies.close()
-        del self._control, self._services, self._reals, self._trace, self._buckets
-        del self._tables, self.counters, self.rings, self.flows
+        del self._control, self._services, self._reals, self._real_flags, self._trace
+        del self._buckets, self._tables, self.counters, self.rings, self.flows
 
     def perform(self, effect: b.MapEffect) -> None:
         match effect:
@@ -238,7 +239,7 @@ class DataPlane:
 
     def set_flags(self, real_num: int, flags: int) -> None:
         """In force with the next packet."""
-        self._reals["flags"][real_num] = flags
+        self._real_flags[real_num] = flags
 
     def free_real(self, real_num: int) -> None:
         """Give the number back; the generation stays, so that the next owner's differs."""
