@@ -70,9 +70,10 @@ def following(words: Words, real_nums: Words) -> Words:
 def forgotten(words: Words) -> Words:
     """Previous reals forgotten: their flows are in the table by now, or silent for too long."""
     now = current(words)
-    exceptions = np.where(now != previous(words), np.uint32(SLOT_EXCEPTIONS), np.uint32(0))
-    kept = words & np.uint32(SLOT_EXCEPTIONS) | exceptions
-    return _both(now) | kept
+    found = (now != previous(words)) * np.uint32(SLOT_EXCEPTIONS)
+    found |= words & np.uint32(SLOT_EXCEPTIONS)
+    found |= _both(now)
+    return found
 
 
 def without(words: Words, real_num: int) -> Words:
