@@ -72,7 +72,6 @@ class DataPlane:
         self._control = view(self._fds["control"], abi.Control, 1)
         self._services = view(self._fds["services"], abi.Service, abi.MAX_VIPS)
         self._reals = view(self._fds["reals"], abi.Real, abi.MAX_REALS)
-        self._real_flags = self._reals["flags"]  # 511 are written when one fails that all share
         self._trace = view(self._fds["trace"], abi.Trace, 1)
         self._buckets = view(self._fds["buckets"], abi.Bucket, self.cpus * abi.BUCKETS)
         self._tables = VipTables(*(self._fds[name] for name in ("addresses", "vips", "prefixes")))
@@ -98,8 +97,8 @@ class DataPlane:
             os.close(fd)
         self._fds.clear()
         self._jiffies.close()
-        del self._control, self._services, self._reals, self._real_flags, self._trace
-        del self._buckets, self._tables, self.counters, self.rings, self.flows
+        del self._control, self._services, self._reals, self._trace, self._buckets
+        del self._tables, self.counters, self.rings, self.flows
 
     def perform(self, effect: b.MapEffect) -> None:
         match effect:
@@ -111,8 +110,8 @@ class DataPlane:
                 self.put_real(real)
             case b.FreeReal(real_num):
                 self.free_real(real_num)
-            case b.SetFlags(real_num, flags):
-                self.set_flags(real_num, flags)
+            case b.SetFlags(flags):
+                self.set_flags(list(flags), list(flags.values()))
             case b.SetRing(vip_num):
                 self.rings.put(vip_num, effect.slots, effect.numbers)
             case b.ForgetPrevious(vip_num):
@@ -136,6 +135,11 @@ class DataPlane:
         words = self._control.view(np.uint64)
         for i in np.flatnonzero(words != fresh):
             words[i] = fresh[i]  # one store each: the gateway's MAC is never half of two
+
+    def know_flows_from(self, jiffies: int) -> None:
+        """The flow table is another data plane's: from then on it has seen every flow that lives.
+        Before `configure`, which takes it for new otherwise."""
+        self._control["warm_at"][0] = jiffies
 
     def _set_control_flag(self, flag: int, *, on: bool) -> None:
         flags = int(self._control["flags"][0])
@@ -237,9 +241,9 @@ class DataPlane:
         words[:2] = fresh[:2]
         words[2] = fresh[2]  # owner, flags and encap in one store, the address before them
 
-    def set_flags(self, real_num: int, flags: int) -> None:
-        """In force with the next packet."""
-        self._real_flags[real_num] = flags
+    def set_flags(self, real_nums: int | list[int], flags: int | list[int]) -> None:
+        """Of one or of many, in that order.  In force with the next packet."""
+        self._reals["flags"][real_nums] = flags
 
     def free_real(self, real_num: int) -> None:
         """Give the number back; the generation stays, so that the next owner's differs."""
