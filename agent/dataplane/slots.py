@@ -70,7 +70,7 @@ def following(words: Words, real_nums: Words) -> Words:
 def forgotten(words: Words) -> Words:
     """Previous reals forgotten: their flows are in the table by now, or silent for too long."""
     now = current(words)
-    found = (now != previous(words)) * np.uint32(SLOT_EXCEPTIONS)
+    found: Words = (now != previous(words)) * np.uint32(SLOT_EXCEPTIONS)
     found |= words & np.uint32(SLOT_EXCEPTIONS)
     found |= _both(now)
     return found
