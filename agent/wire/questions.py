@@ -10,7 +10,7 @@ import msgspec
 from agent.boundary import Asked, EffectError
 from agent.config.listed import listed
 from agent.core import maglev, whereabouts
-from agent.core.overrides import Refused
+from agent.core.refused import Refused
 from agent.core.state import NodeState
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.ring_fill import or_here

@@ -15,14 +15,14 @@ from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from agent.config.tree import Wire
-from agent.core import rollouts
+from agent.core import rollouts, wording
 from agent.core.pending import Due
 from agent.core.state import NodeState
 from agent.dataplane import abi
 from agent.wire import labelling
 from agent.wire.form import Head
 from agent.wire.pace import EVERY
-from agent.wire.standing import RealForm, Standing, Standings, VipForm
+from agent.wire.standing import RealForm, Standing, Standings, VipForm, withdrawn
 from shared.codec import telemetry_frames, telemetry_of
 from shared.messages import (
     Counters,
@@ -205,7 +205,16 @@ def _node(
         reals_up=sum([one.reals_up for one in standings]),
         live_flows=reading.live,
         peers=tuple(
-            Peer(address, peer.asn, peer.state, peer.since, peer.detail, peer.error, peer.failed)
+            Peer(
+                address,
+                peer.asn,
+                peer.state,
+                peer.since,
+                peer.detail,
+                peer.error,
+                peer.failed,
+                withdrawn(peer.withdrawn),
+            )
             for address, peer in state.peers.items()
         ),
         cpu_seconds=reading.cpu_seconds,
@@ -217,6 +226,7 @@ def _node(
         rollouts=tuple(rollouts.row(part) for part in state.rollouts),
         labels=labels,
         disk_silent=reading.disk_silent,
+        withdrawn=withdrawn(state.withdrawn),
         **_phase(state),
     )
 
@@ -229,7 +239,7 @@ def _phase(state: NodeState) -> Head:
 def _pending(due: Due) -> PendingRow:
     pending = due.pending
     what = ", ".join(
-        (f"real/{o.real}@{o.vip}" if o.real else f"vip/{o.vip}") if o.vip else "node"
+        f"routes of {wording.object_of(o, '')}" if o.route else wording.object_of(o, "").rstrip("/")
         for o in pending.back
     )
     return PendingRow(pending.kind, what, pending.who, due.at, pending.operation)

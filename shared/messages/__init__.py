@@ -20,6 +20,7 @@ from shared.messages.answers import (
 )
 from shared.messages.commands import (
     Action,
+    Announce,
     Batch,
     Command,
     ConfigOf,
@@ -40,6 +41,7 @@ from shared.messages.commands import (
     Undrain,
     Untrace,
     Weight,
+    Withdraw,
 )
 from shared.messages.counters import (
     Counters,
@@ -65,6 +67,7 @@ from shared.messages.rows import (
     RealRow,
     RolloutRow,
     VipRow,
+    Withdrawn,
 )
 from shared.messages.snapshots import (
     CpuSnapshot,
@@ -93,6 +96,7 @@ __all__ = [
     "WIRE_VERSION",
     "Action",
     "Ailing",
+    "Announce",
     "Answer",
     "AuditPart",
     "Batch",
@@ -149,4 +153,6 @@ __all__ = [
     "VipRow",
     "VipSnapshot",
     "Weight",
+    "Withdraw",
+    "Withdrawn",
 ]

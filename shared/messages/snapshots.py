@@ -16,6 +16,7 @@ from shared.messages.rows import (
     RealRow,
     RolloutRow,
     VipRow,
+    Withdrawn,
 )
 from shared.model import Admin
 
@@ -90,6 +91,8 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     disk_silent: float = 0.0
     """Seconds for which the disk of its state directory has not answered: so long it refuses all
     changes; 0: it answers."""
+    withdrawn: Withdrawn | None = None
+    """The node announces nothing."""
 
 
 class VipSnapshot(Message, frozen=True, kw_only=True, tag="vip"):

@@ -355,6 +355,5 @@ class FakeAgent:
 
 
 def _parts(action: Action) -> tuple[Drain | Undrain | Disable | Weight, ...]:
-    if isinstance(action, Batch):
-        return action.actions
-    return (action,) if isinstance(action, Drain | Undrain | Disable | Weight) else ()
+    all_ = action.actions if isinstance(action, Batch) else (action,)
+    return tuple(each for each in all_ if isinstance(each, Drain | Undrain | Disable | Weight))
