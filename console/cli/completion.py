@@ -16,6 +16,7 @@ WORDS: Mapping[str, Sequence[str]] = {"VIEW": VIEWS}
 """Metavar -> words that go there, beside names."""
 OBJECTS: Mapping[str, Sequence[str]] = {
     "OBJECT": ("real", "node", "vip"),
+    "ROUTED": ("vip", "node", "peer"),
     "--vip": ("vip",),
     "--node": ("node",),
     "NODE": ("node",),
@@ -121,7 +122,7 @@ def _positionals(
             yield from map(str, action.choices)
         yield from WORDS.get(str(action.metavar or ""), ())
         if "-l" in after or "--selector" in after:
-            yield from KINDS
+            yield from (k for k in OBJECTS.get(str(action.metavar), KINDS) if k != "peer")
         for kind in OBJECTS.get(str(action.metavar or ""), ()):
             yield from names.get(kind, ())
 

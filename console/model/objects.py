@@ -9,10 +9,31 @@ from typing import Literal, NamedTuple
 
 from console.exits import VerbError
 from console.model.store import Agent
-from shared.messages import Disable, Drain, Undrain, VipRow, Weight
+from shared.messages import Announce, Disable, Drain, Undrain, VipRow, Weight, Withdraw
 
-Kind = Literal["node", "vip", "real"]
-Verb = Literal["drain", "undrain", "maint", "weight"]
+Kind = Literal["node", "vip", "real", "peer"]
+Verb = Literal["drain", "undrain", "maint", "weight", "announce", "withdraw"]
+Part = Drain | Undrain | Disable | Weight | Announce | Withdraw
+"""What is done to one object."""
+PLACED: tuple[Kind, ...] = ("real", "vip", "node")
+"""What takes packets, or does not."""
+ROUTED: tuple[Kind, ...] = ("vip", "node", "peer")
+"""What has routes."""
+
+
+def labelled_kinds(verb: str) -> tuple[Kind, ...]:
+    """Those of them that have labels."""
+    return tuple(kind for kind in kinds_of(verb) if kind != "peer")
+
+
+def either(kinds: Sequence[Kind]) -> str:
+    """`real, vip or node`"""
+    return f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+
+
+def kinds_of(verb: str) -> tuple[Kind, ...]:
+    """That a verb may be of."""
+    return ROUTED if verb in ("announce", "withdraw") else PLACED
 
 
 class ObjectError(VerbError):
@@ -22,7 +43,7 @@ class ObjectError(VerbError):
 class Object(NamedTuple):
     kind: Kind
     name: str
-    """Node or VIP name, or a real's address."""
+    """Node or VIP name, a real's address; of a peer: `lb1/10.2.1.1`."""
     vip: str = ""
     """Of a real: its VIP; empty means all of them."""
 
@@ -33,7 +54,7 @@ class Object(NamedTuple):
 def parse(text: str, agents: Sequence[Agent], *, kinds: Sequence[Kind]) -> Object:
     """Raises ObjectError.  Without a prefix the name must mean one thing only."""
     prefix, slash, name = text.partition("/")
-    if slash and prefix in ("node", "vip", "real"):
+    if slash and prefix in ("node", "vip", "real", "peer"):
         kind: Kind = prefix  # type: ignore[assignment]
         if kind not in kinds:
             raise ObjectError(f"{text}: this verb takes {_words(kinds)}")
@@ -54,8 +75,15 @@ def carriers(target: Object, agents: Sequence[Agent]) -> list[Agent]:
     return [agent for agent in agents if _has(agent, target)]
 
 
-def action(verb: Verb, target: Object, weight: int = 0) -> Drain | Undrain | Disable | Weight:
+def action(verb: Verb, target: Object, weight: int = 0) -> Part:
     """What to send.  Raises ObjectError when the verb makes no sense for the object."""
+    if target.kind not in kinds_of(verb):
+        what = "has no route" if target.kind == "real" else "takes no flows"
+        raise ObjectError(
+            f"{target}: a {target.kind} {what}; {verb} is of {_words(kinds_of(verb))}"
+        )
+    if verb in ("announce", "withdraw"):
+        return _of_route(verb, target)
     if target.kind != "real" and verb in ("weight", "maint"):
         what = "has no weight" if verb == "weight" else "cannot be disabled"
         raise ObjectError(f"{target}: a {_KINDS[target.kind]} {what}; name a real")
@@ -71,10 +99,22 @@ def action(verb: Verb, target: Object, weight: int = 0) -> Drain | Undrain | Dis
     return made(real=target.name, vip=target.vip)
 
 
+def _of_route(verb: Verb, target: Object) -> Announce | Withdraw:
+    made = Announce if verb == "announce" else Withdraw
+    if target.kind == "node":
+        return made(node=True)
+    if target.kind == "vip":
+        return made(vip=target.name)
+    return made(peer=target.name.partition("/")[2])
+
+
 _KINDS = {"node": "node", "vip": "VIP", "real": "real"}
 
 
 def _object(kind: Kind, name: str) -> Object:
+    if kind == "peer":
+        node, _, address = name.partition("/")
+        return Object("peer", f"{node}/{_canonical(address)}")
     if kind != "real":
         return Object(kind, name)
     address, _, vip = name.partition("@")
@@ -117,6 +157,8 @@ def _has(agent: Agent, target: Object) -> bool:
             return agent.name == target.name
         case "vip":
             return any(row.name == target.name for row in _vips(agent))
+        case "peer":
+            return any(target.name == f"{agent.name}/{address}" for address in _peers(agent))
         case "real":
             return any(
                 row.address == target.name and target.vip in ("", row.vip)
@@ -128,6 +170,10 @@ def _vips(agent: Agent) -> Sequence[VipRow]:
     return agent.vips.vips if agent.vips else ()
 
 
+def _peers(agent: Agent) -> Sequence[str]:
+    return [peer.address for peer in agent.node.peers] if agent.node else ()
+
+
 def names(kind: Kind, agents: Sequence[Agent]) -> list[str]:
     """All objects of a kind that the agents told of, as an operator writes them."""
     match kind:
@@ -135,6 +181,10 @@ def names(kind: Kind, agents: Sequence[Agent]) -> list[str]:
             found = {f"node/{agent.name}" for agent in agents}
         case "vip":
             found = {f"vip/{row.name}" for agent in agents for row in _vips(agent)}
+        case "peer":
+            found = {
+                f"peer/{agent.name}/{address}" for agent in agents for address in _peers(agent)
+            }
         case "real":
             found = {f"real/{r.address}@{r.vip}" for a in agents if a.reals for r in a.reals.reals}
     return sorted(found)
@@ -149,4 +199,4 @@ def _known(kind: Kind, agents: Sequence[Agent]) -> str:
 
 
 def _words(kinds: Sequence[Kind]) -> str:
-    return " or ".join(f"{kind}/NAME" for kind in kinds)
+    return " or ".join("peer/NODE/ADDRESS" if k == "peer" else f"{k}/NAME" for k in kinds)

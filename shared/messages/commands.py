@@ -57,6 +57,7 @@ class Withdraw(msgspec.Struct, frozen=True, tag="withdraw", omit_defaults=True):
     further notice; packets that still come are served.  One of the three is named."""
 
     vip: str = ""
+    """A name; empty: another of the three is named."""
     node: bool = False
     peer: str = ""
     """Its address."""
@@ -70,6 +71,7 @@ class Announce(msgspec.Struct, frozen=True, tag="announce", omit_defaults=True):
     away.  One of the three is named."""
 
     vip: str = ""
+    """A name; empty: another of the three is named."""
     node: bool = False
     peer: str = ""
 

@@ -13,6 +13,7 @@ from console.model.objects import Verb
 from console.model.store import Reply
 from console.planning.asking import Asking, Sender
 from console.planning.plan import Answered, refused, to_do
+from console.planning.spread import completed
 from console.planning.wish import Target, wish
 from console.tui import command
 from console.tui.screens import asks
@@ -39,6 +40,8 @@ class WhatIfScreen(LiveScreen):
         self._text = text
         self._asked = ""
         self._planned: list[Answered] = []
+        self._known: tuple[tuple[str, str], ...] = ()
+        """As Wish.known."""
 
     def crumb(self) -> str:
         return "What if: nothing is done"
@@ -68,7 +71,7 @@ class WhatIfScreen(LiveScreen):
         self.pane("plan_rule", [rule("all nodes together", self.size.width)])
         if self._planned:
             ready = bool(to_do(self._planned)) and not refused(self._planned)
-            lines = plan_lines(self._planned, self.size.width - 2)
+            lines = plan_lines(self._planned, self.size.width - 2, known=self._known)
             lines = [*lines, *verdict_lines(self._planned, ready=ready)]
             self.pane("plan", [(Cell(" "), *one) for one in lines])
         else:
@@ -94,13 +97,14 @@ class WhatIfScreen(LiveScreen):
             if len(targets) < len(found):
                 self.say(next(each for each in found if isinstance(each, str)), "bad")
                 return False
-            orders = wish(order.verb, targets, order.weight or 0).orders
+            made = wish(order.verb, targets, order.weight or 0)
+            made = completed(made, view.agents, view.now)
         except VerbError as error:
             self.say(str(error), "bad")
             return False
         self.say("")
-        self._asked, self._planned = text, []
-        self._asking.dry_run(orders)
+        self._asked, self._planned, self._known = text, [], made.known
+        self._asking.dry_run(made.orders)
         return True
 
     def take(self, reply: Reply) -> None:
