@@ -120,15 +120,22 @@ class Bridge:
             if line.startswith(b"dead_man "):  # for us
                 self.dead_man = float(line.split()[1])
                 continue
-            if line.split()[:1] == [b"hushed"]:  # so is this
-                self.hushed = line.decode("ascii", "replace").split()[1:]
+            word, *rest = line.decode("ascii", "replace").split() or [""]
+            if word in ("hushed", "gone"):  # so are these
+                self.note_word(word, rest)
                 continue
             self.note_route(line.decode("ascii", "replace"))
             _write(TO_EXABGP, line + b"\n")
 
+    def note_word(self, word: str, rest: list[str]) -> None:
+        if word == "hushed":
+            self.hushed = rest
+        for prefix in rest if word == "gone" else ():
+            self.routes.pop(prefix, None)
+
     def note_route(self, line: str) -> None:
-        """A route stands when it is announced, be it to some peers only; it is gone when it is
-        withdrawn from all: what one is not told any more stands for the others."""
+        """A route stands when it is announced, be it to some peers only; of one that is withdrawn
+        from some, the agent says whether it is gone or stands for the others."""
         before, _, rest = line.partition(" route ")
         prefix, _, attributes = rest.partition(" ")
         if before.endswith("announce"):

@@ -2,8 +2,9 @@
 """Between what ExaBGP holds and what was declared: the commands that lead from one to the other.
 Pure.
 
-Peers that are hushed are told no route: what stands is withdrawn from each of them alone, and what
-changes meanwhile is announced to the others by name.
+Peers that are hushed are told no route: what stands is withdrawn from each of them alone, and of
+what changes meanwhile the others are told by name.  A command that is of no peer in particular is
+of all: ExaBGP would tell a hushed one of a withdrawal, too.
 """
 
 from __future__ import annotations
@@ -49,13 +50,15 @@ def difference(listed: Bgp, held: Held, wanted: Held) -> list[Said]:
     fewer = [peer for a, peer in peers.items() if a in wanted.hushed - held.hushed]
     more = [peer for a, peer in peers.items() if a in held.hushed - wanted.hushed]
     told = [peer for a, peer in peers.items() if a not in wanted.hushed]
-    whom = "" if len(told) == len(peers) else _selectors(listed, told)
+    whom = _whom(listed, wanted.hushed)
     new = {p: a for p, a in wanted.routes.items() if held.routes.get(p) != a}
     same = {p: a for p, a in wanted.routes.items() if p not in new}
     gone = {p: a for p, a in held.routes.items() if p not in wanted.routes}
     return [
-        *to_some(listed, "withdraw", fewer, held.routes),
-        *(Said("withdraw", prefix, attributes) for prefix, attributes in gone.items()),
+        *to_some(
+            listed, "withdraw", fewer, {p: held.routes[p] for p in held.routes if p not in gone}
+        ),
+        *(Said("withdraw", p, a, _whom(listed, held.hushed)) for p, a in gone.items()),
         # in place of what stands
         *(Said("announce", p, attributes, whom) for p, attributes in new.items() if told),
         *to_some(listed, "announce", more, same),
@@ -70,6 +73,12 @@ def to_some(
         return []
     whom = _selectors(listed, peers)
     return [Said(verb, p, attributes, whom, of_route=False) for p, attributes in routes.items()]
+
+
+def _whom(listed: Bgp, hushed: frozenset[str]) -> str:
+    """The others; empty: all, or none."""
+    told = [peer for peer in listed.peers if str(peer.address) not in hushed]
+    return "" if len(told) == len(listed.peers) else _selectors(listed, told)
 
 
 def _selectors(listed: Bgp, peers: Iterable[BgpPeer]) -> str:

@@ -265,12 +265,18 @@ class Speaker:
 
     def _note_hushed(self) -> None:
         """For the bridge to remember."""
-        assert self._bridge is not None
-        if self._hushed != self._standing_hushed and self._knows_hushed:
-            self._bridge.write(f"hushed {' '.join(sorted(self._hushed))}\n".encode("ascii"))
+        if self._hushed != self._standing_hushed:
+            self._tell_bridge(f"hushed {' '.join(sorted(self._hushed))}".rstrip())
         self._standing_hushed = self._hushed
 
+    def _tell_bridge(self, line: str) -> None:
+        """To the bridge itself, which does not pass it on."""
+        if self._bridge is not None and self._knows_hushed:
+            self._bridge.write(f"{line}\n".encode("ascii"))
+
     def _send(self, said: Said) -> None:
+        if said.of_route and said.whom and said.verb == "withdraw":
+            self._tell_bridge(f"gone {said.prefix}")
         self._say(said.line, lambda ok: None if ok else self._on_refused(said))
         log.info("%s route=%s attributes=%s", said.verb, said.prefix, quoted(said.attributes))
 

@@ -181,8 +181,8 @@ def test_k2_of_old_values_nothing_is_known() -> None:
 def test_a_node_takes_all_its_vips_and_one_line_says_so() -> None:
     made = withdrawn(both(), Target("node", "lb1", "", (ONE,), 0))
     assert asked(made) == [("lb1", Withdraw(node=True, elsewhere={"web": 1, "dns": 1}))]
-    assert [text.partition(":")[0] for _, text in made.known] == ["web by 2 nodes -> 1",
-                                                                  "dns by 2 nodes -> 1"]  # fmt: skip
+    said = [text.partition(":")[0] for _, text in made.known]
+    assert said == ["web by 2 nodes -> 1", "dns by 2 nodes -> 1"]
 
 
 def test_the_last_peer_of_a_node_is_the_node() -> None:
