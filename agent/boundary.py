@@ -149,7 +149,7 @@ class Looked(Struct, frozen=True):
 
 
 class Tick(Struct, frozen=True):
-    """Time passes: what failed is tried again."""
+    """Go on: with what is left of a large change, and with what failed."""
 
 
 class Stopping(Struct, frozen=True):

@@ -8,7 +8,6 @@ A payload is one MessagePack map.  Whatever a peer sends that is not that ends a
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -47,7 +46,12 @@ class WireVersionError(WireError):
 
 def topic_of(message: Telemetry) -> bytes:
     """The topic under which a message is published: its tag."""
-    return str(type(message).__struct_config__.tag).encode()
+    return _topic(type(message))
+
+
+@cache
+def _topic(kind: type[Telemetry]) -> bytes:
+    return str(kind.__struct_config__.tag).encode()
 
 
 def telemetry_frames(message: Telemetry) -> list[bytes]:
@@ -73,9 +77,10 @@ def telemetry_of(frames: Sequence[bytes]) -> Telemetry:
     """Raises WireError; a message under another's topic is one."""
     if len(frames) != 3:
         raise WireError(f"telemetry: expected 3 frames, got {len(frames)}")
-    message = _unpack(frames[1], frames[2], _finite(_telemetry().decode), LARGEST_TELEMETRY)
-    if topic_of(message) != frames[0]:
-        raise WireError(f"telemetry: topic {frames[0]!r} carries a {topic_of(message).decode()}")
+    topic, version, payload = frames
+    message = _unpack(version, payload, _telemetry().decode, LARGEST_TELEMETRY)
+    if topic_of(message) != topic:
+        raise WireError(f"telemetry: topic {topic!r} carries a {topic_of(message).decode()}")
     return message
 
 
@@ -88,48 +93,17 @@ def command_of(frames: Sequence[bytes]) -> Command:
 
 
 def answer_of(frames: Sequence[bytes]) -> Answer:
-    return _of_two(frames, "answer", Answer, LARGEST_TELEMETRY, finite=True)
+    return _of_two(frames, "answer", Answer, LARGEST_TELEMETRY)
 
 
-def _of_two(
-    frames: Sequence[bytes], name: str, kind: type[T], limit: int, *, finite: bool = False
-) -> T:
+def _of_two(frames: Sequence[bytes], name: str, kind: type[T], limit: int) -> T:
     if len(frames) != 2:
         raise WireError(f"{name}: expected 2 frames, got {len(frames)}")
 
     def read(payload: bytes) -> T:
         return msgspec.convert(msgpack.unpackb(payload), kind, dec_hook=_typed)
 
-    return _unpack(frames[0], frames[1], _finite(read) if finite else read, limit)
-
-
-_ODD = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xca[\x7f\xff][\x80-\xff]", re.DOTALL)
-"""How a float begins that is infinite or no number; the bytes of a packet may look so, too."""
-_ODD_AT_FIRST = (b"\xcb\x7f", b"\xcb\xff", b"\xca\x7f", b"\xca\xff")
-"""Looking for these takes a tenth of the time, and hardly a payload has one."""
-
-
-def _finite(read: Callable[[bytes], T]) -> Callable[[bytes], T]:
-    """Refuses numbers of which no time, age or rate can be made."""
-
-    def checked(payload: bytes) -> T:
-        if (
-            any(map(payload.__contains__, _ODD_AT_FIRST))
-            and _ODD.search(payload)
-            and _has_odd(msgpack.unpackb(payload))
-        ):
-            raise ValueError("a number is infinite, or none at all")
-        return read(payload)
-
-    return checked
-
-
-def _has_odd(value: object) -> bool:
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, dict):
-        return any(map(_has_odd, value.values()))
-    return isinstance(value, list) and any(map(_has_odd, value))
+    return _unpack(frames[0], frames[1], read, limit)
 
 
 def _unpack(version: bytes, payload: bytes, read: Callable[[bytes], T], limit: int) -> T:

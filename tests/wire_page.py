@@ -41,7 +41,10 @@ TRACES = ("Packets", "TracedPacket")
 ACTIONS = tuple(
     kind.__name__ for kind in messages.Action.__args__
 )  # fmt: skip
-ANSWERS = ("Answer", "Change", "Ring", "Configured", "FlowPlace", "StoredFlow", "AuditPart")
+ANSWERS = (
+    "Answer", "Change", "Ring", "Configured", "FlowPlace", "FlowAfter", "StoredFlow", "FlowPlaces",
+    "Ages", "AgesRow", "AuditPart",
+)  # fmt: skip
 
 
 COUNTED = "total since `boot`"
@@ -132,7 +135,13 @@ COMMON = {
     "labels": "see LabelSnapshot",
     "ring": "for `ring`",
     "config": "for `config`",
+    "going_on": "which gets its packets if it began before",
+    "going_on_after": "as `going_on`, after the change",
+    "by": "how those find it: an entry, the slot's earlier real, as a new flow does",
+    "passed": "slots before that one, whose reals take none",
     "flow": "for `flow`",
+    "flows": "for `flows`",
+    "ages": "for `flow-ages`",
     "audit": "for `audit`",
     "phase_since": "agent-monotonic seconds",
     "phase_why": "in words",
@@ -201,7 +210,9 @@ _REPLACED = (
     (r"Annotated\[str, Meta\(max_length=(\d+)\)\]", r"str, at most \1"),
     (r"tuple\[(.*?), \.\.\.\]", r"array of \1"),
     (r"Literal\[(.*)\]", r"\1"),
+    (r"\bSupposed\b", "Drain | Undrain | Disable | Weight | Batch"),
     (r" \| None", ", or nil"),
+    (r"\bFinite\b", "float"),
     (r"Counters", "bin: u64 little-endian"),
     (r"\bbytes\b", "bin"),
     (r"\|", "or"),

@@ -174,12 +174,11 @@ def defaults(state: NodeState) -> Announce:
     return state.listed.bgp.announce if state.listed.bgp else Announce()
 
 
-def service_of(
-    vip: VipState, state: NodeState, default: Announce, *, announced: bool
-) -> rib.Service:
-    """What the decision needs to know of it."""
-    listed, leaving = vip.listed, vip.shutdown
-    attracts = policy.attracts(
+def attracts(vip: VipState, *, announced: bool) -> bool:
+    """Whether it wants its address announced, as far as its reals are concerned; `announced`: it is
+    so now."""
+    listed = vip.listed
+    return policy.attracts(
         listed.all_down,
         serving=vip.serving,
         announced=announced,
@@ -188,12 +187,19 @@ def service_of(
         panicking=vip.panicking,
         placed=bool(vip.shares and vip.members),
     )
+
+
+def service_of(
+    vip: VipState, state: NodeState, default: Announce, *, announced: bool
+) -> rib.Service:
+    """What the decision needs to know of it."""
+    listed, leaving = vip.listed, vip.shutdown
     route = rib.route(listed.address, default, listed.announce)._replace(length=listed.length)
     if leaving and not state.shutdown:
         route = shutdown.shut(route, state.listed.drain)
     return rib.Service(
         address=listed.address,
-        wants=attracts and not reason(vip),
+        wants=attracts(vip, announced=announced) and not reason(vip),
         ready=vip.warm and vip.placed is not None and bool(vip.shares),
         route=route,
         leaving=leaving is not None,

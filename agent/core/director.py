@@ -88,6 +88,8 @@ class Director:
         urgent = any(isinstance(fact, Asked | Proposed | Stopping) for fact in facts)
         if not self._adopted or (now < self._retry_at and not urgent):
             return after
+        if any(isinstance(fact, Counted) for fact in facts):  # of each second one
+            ahead += self._settling.forget_previous(now)  # a new ring's previous one is to stay
         self._observing.ramp(now)
         passed = clockwork.passed(self.state, now)
         if passed.moved:
@@ -150,7 +152,7 @@ class Director:
             case Looked():
                 return self._watching.looked(fact, now)
             case Tick():
-                return self._settling.forget_previous(now)
+                return []
             case _:
                 assert_never(fact)
 

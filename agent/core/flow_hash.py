@@ -7,41 +7,23 @@ For questions about single flows; packets are hashed by the program.  A test hol
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from agent.nouns import Address, Hashed
-from shared.model import RING_SLOTS, Protocol
+from agent.nouns import Hashed
+from shared.flows import NUMBERS, Flow
+from shared.model import RING_SLOTS
 
 SLOTS_TRIED = 16
 """As bpf/place.h has it: so often a new flow looks for a real that is not down."""
 _WORD = (1 << 64) - 1
 _ODD_1, _ODD_2, _ODD_3 = 0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0x9E3779B97F4A7C15
 _STEP = 0xD1342543DE82EF95
-_NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17}
-"""IP's."""
-
-
-class Flow(NamedTuple):
-    """Of a client; both addresses are of one family."""
-
-    source: Address
-    source_port: int
-    destination: Address
-    destination_port: int
-    protocol: Protocol
-
-    def __str__(self) -> str:
-        return (
-            f"{self.source} {self.source_port} -> {self.destination} {self.destination_port}"
-            f" {self.protocol}"
-        )
 
 
 def hashed(flow: Flow, key: bytes, how: Hashed = Hashed.FLOW) -> int:
     """`how`: what of the flow decides; all of it is the flow table's tag."""
     first, second = _words(key)
     ports = _ports(flow, how)
-    number = _NUMBERS[flow.protocol]
+    number = NUMBERS[flow.protocol]
     source = bytes(16) if how is Hashed.PORT else flow.source.packed
     if flow.destination.version == 4:
         vip = (_little(flow.destination.packed) << 8 | number) * _ODD_3

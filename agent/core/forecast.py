@@ -21,6 +21,7 @@ from agent.core.guard import Impact
 from agent.core.reconfigure import Next
 from agent.core.route_forecast import of_routes
 from agent.core.state import NodeState, RealState, VipState
+from agent.core.supposing import supposed
 from agent.nouns import Address, Override, Tracking
 from shared.messages import Change
 from shared.model import RING_SLOTS, Admin, Health
@@ -77,22 +78,17 @@ def _of_vip_overrides(
 ) -> tuple[list[Change], Impact]:
     """All overrides of a VIP together."""
     reals = {o: vip.reals[ip_address(o.real)] for o in overrides}
-    was = {o: (str(real), real.admin, real.override) for o, real in reals.items()}
+    was = {o: str(real) for o, real in reals.items()}
     serving_before = vip.serving
-    for override, real in reals.items():
-        real.admin, real.override = override.admin, override.weight
-    try:
+    with supposed(state, overrides):
         now, members, serving = {o: str(r) for o, r in reals.items()}, vip.members, vip.serving
-    finally:
-        for override, real in reals.items():
-            _, real.admin, real.override = was[override]
     after = _shares(members)
     moved = _moved(vip.placed or {}, members, vip.seed, fill)
     changes = [
         Change(
             vip=override.vip,
             real=override.real,
-            was=was[override][0],
+            was=was[override],
             now=now[override],
             slots_before=vip.shares.get(real.listed.address, 0),
             slots_after=after.get(real.listed.address, 0),

@@ -26,7 +26,9 @@ from shared.messages import (
     Confirm,
     Disable,
     Drain,
+    FlowAges,
     FlowOf,
+    FlowsOf,
     Look,
     ReadAudit,
     ReadHistory,
@@ -95,7 +97,15 @@ def wanted(state: NodeState, action: Action, by: Withdrawal) -> list[Override]:
             return _wanted_together(state, actions, by)
         case Confirm() | Rollout() | Reload() | Rollback() | Trace() | Untrace():
             raise Refused("not a change of state or weight")
-        case Look() | Replay() | RingOf() | ConfigOf() | FlowOf() | ReadAudit() | ReadHistory():
+        case (
+            Look()
+            | Replay()
+            | RingOf()
+            | ConfigOf()
+            | ReadAudit()
+            | ReadHistory()
+            | (FlowOf() | FlowsOf() | FlowAges())
+        ):
             raise Refused("not a change")
         case _:
             assert_never(action)

@@ -36,6 +36,9 @@ from agent.core.state import NodeState, VipState
 from agent.nouns import Tracking
 from shared.messages import ChangeEvent
 
+FORGOTTEN_AT_ONCE = 64
+"""Rings, some 10 ms; the others, a second later."""
+
 
 class Budget:
     """How many rings may still be built in this call."""
@@ -179,12 +182,14 @@ class Settling:
         return [Emit(ChangeEvent("agent", what, result, self._state.revision))]
 
     def forget_previous(self, now: float) -> list[Effect]:
-        """A ring that stood for as long as a silent flow lasts forgets the one before."""
+        """Rings that stood for as long as a silent flow lasts forget the ones before."""
+        idle = self._state.listed.node.flow_idle
+        vips = self._state.vips.values()
+        due = (vip for vip in vips if vip.ring_at is not None and now - vip.ring_at >= idle)
         effects: list[Effect] = []
-        for vip in self._state.vips.values():
-            if vip.ring_at is not None and now - vip.ring_at >= self._state.listed.node.flow_idle:
-                vip.ring_at = None
-                effects.append(ForgetPrevious(vip.vip_num))
+        for vip in islice(due, FORGOTTEN_AT_ONCE):
+            vip.ring_at = None
+            effects.append(ForgetPrevious(vip.vip_num))
         return effects
 
     # ---- what is gone

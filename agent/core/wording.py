@@ -19,7 +19,9 @@ from shared.messages import (
     Confirm,
     Disable,
     Drain,
+    FlowAges,
     FlowOf,
+    FlowsOf,
     Look,
     ReadAudit,
     ReadHistory,
@@ -59,7 +61,10 @@ def in_words(action: Action) -> str:  # one line per action
         case Trace():
             given = msgspec.to_builtins(action)
             return " ".join(["trace", *(f"{k}={v}" for k, v in given.items() if k != "type")])
-        case Untrace() | ConfigOf() | FlowOf() | ReadAudit() | ReadHistory() | Look() | Reload():
+        case (
+            Untrace() | ConfigOf() | FlowOf() | FlowsOf() | FlowAges() | ReadAudit()
+            | ReadHistory() | Look() | Reload()
+        ):  # fmt: skip
             return _tag(action)
         case RingOf(vip):
             return f"ring of {vip}"

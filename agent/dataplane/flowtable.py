@@ -90,8 +90,7 @@ def _pieces(parts: Sequence[range]) -> Iterator[tuple[int, int, int]]:
 class Stored(NamedTuple):
     """A flow's entry."""
 
-    entry: int
-    """Its number, over all CPUs."""
+    cpu: int
     real_num: int
     generation: int
     state: int
@@ -99,20 +98,76 @@ class Stored(NamedTuple):
     """Jiffies."""
 
 
-def stored(fd: int, entries: int, tag: int, jiffies: int) -> list[Stored]:
-    """The entries of one flow; looks at all of them, as a packet need not."""
-    size, found = c.sizeof(abi.Flow), []
-    for first in range(0, entries, _PIECE):
-        count = min(_PIECE, entries - first)
-        words = window(fd, first * size, count * size).view(np.uint64).reshape(count, 2)
-        for at in np.flatnonzero(words[:, 0] == np.uint64(tag)).tolist():
-            seen, whose = (int(part) for part in words[at : at + 1, 1].copy().view(np.uint32))
+def stored(
+    fd: int, cpus: int, per_cpu: int, tags: NDArray[np.uint64], jiffies: int
+) -> dict[int, list[Stored]]:
+    """The entries of these flows, by tag: in the sets where a packet would look, on all CPUs.
+
+    Flows that have none are left out.
+    """
+    found: dict[int, list[Stored]] = {}
+    size, sets = c.sizeof(abi.Flow), per_cpu // abi.FLOW_WAYS
+    ways = np.arange(abi.FLOW_WAYS)
+    places = (tags & np.uint64(sets - 1)).astype(np.int64)[:, None] * abi.FLOW_WAYS + ways
+    for cpu in range(cpus):
+        table = window(fd, cpu * per_cpu * size, per_cpu * size).view(np.uint64).reshape(-1, 2)
+        there = table[places]  # [flow, way, word]
+        for flow, way in np.argwhere(there[:, :, 0] == tags[:, None]).tolist():
+            tag, word = there[flow, way].tolist()
+            seen, whose = word & _NOBODY, word >> 32
             if seen:
                 silent = _aged(np.uint32(jiffies + _MARGIN - seen & _NOBODY))
-                found.append(
-                    Stored(first + at, whose & 0xFFFF, whose >> 16 & 0xFF, whose >> 24, silent)
-                )
+                entry = Stored(cpu, whose & 0xFFFF, whose >> 16 & 0xFF, whose >> 24, silent)
+                found.setdefault(tag, []).append(entry)
     return found
+
+
+class Ages(NamedTuple):
+    """By real_num, of entries of the real's current generation."""
+
+    closing: NDArray[np.int64]
+    opening: NDArray[np.int64]
+    """Live ones with nothing but SYNs."""
+    silent: NDArray[np.int64]
+    """[real_num, bound]: live ones by how long they have been silent."""
+    longest: NDArray[np.uint32]
+    """Jiffies for which the most silent live one has been so."""
+
+
+def ages(
+    fd: int,
+    parts: Sequence[range],
+    reals: NDArray[Any],
+    idle: NDArray[np.uint32],
+    jiffies: int,
+    *,
+    bounds: Sequence[int],
+) -> Ages:
+    """As `census`, in more detail; `bounds`: jiffies, ascending."""
+    size, kinds = c.sizeof(abi.Flow), len(bounds) + 1
+    expected = _expected(reals)
+    now, limit = np.uint32(jiffies + _MARGIN & 0xFFFFFFFF), idle + np.uint32(_MARGIN)
+    closing, opening = np.zeros(abi.MAX_REALS, np.int64), np.zeros(abi.MAX_REALS, np.int64)
+    silent = np.zeros(abi.MAX_REALS * kinds, np.int64)
+    longest = np.zeros(abi.MAX_REALS, np.uint32)
+    for _, first, count in _pieces(parts):
+        words = window(fd, first * size, count * size).view(np.uint32).reshape(count, 4)
+        held = words[words[:, 2] != 0]
+        seen, whose = held[:, 2], held[:, 3]
+        real_num, state = (whose & (abi.MAX_REALS - 1)).astype(np.int64), whose >> 24
+        mine = expected[real_num] == whose & 0xFFFFFF
+        closing += _counted(real_num[mine & (state == abi.FLOW_CLOSING)])
+        live = mine & (state != abi.FLOW_CLOSING) & (now - seen <= limit[real_num])
+        opening += _counted(real_num[live & (state == 0)])
+        real_num, aged = real_num[live], np.maximum(now - seen[live], _MARGIN) - np.uint32(_MARGIN)
+        kind = np.searchsorted(bounds, aged, side="right")
+        silent += np.bincount(real_num * kinds + kind, minlength=len(silent))
+        np.maximum.at(longest, real_num, aged)
+    return Ages(closing, opening, silent.reshape(-1, kinds), longest)
+
+
+def _counted(real_nums: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.bincount(real_nums, minlength=abi.MAX_REALS)
 
 
 class _Silences:

@@ -9,7 +9,7 @@ NIC has queues, mostly.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from agent.dataplane.counters import Counters
 from agent.dataplane.jiffies import HZ, Jiffies
 from agent.dataplane.refusal import refusals
 
+BOUNDS = (1.0, 10.0, 60.0)
+"""Seconds of silence by which `ages` tells flows apart."""
 _CENSUS_AGE = 0.2
 """Seconds for which a count of flows is good enough to be given again."""
 
@@ -80,11 +82,29 @@ class LiveFlows:
         counted = self._count(idle)
         return self.entries, sum(counted.occupied), int(counted.live.sum())
 
-    def stored(self, tag: int) -> list[Entry]:
-        """The entries of one flow.  Looks at every entry: for a thread."""
+    def stored(self, tags: Collection[int]) -> dict[int, list[Entry]]:
+        """The entries of these flows, of those that have any."""
+        wanted = np.fromiter(tags, np.uint64, len(tags))
         with refusals("flow table: cannot be mapped"):
-            found = flowtable.stored(self._fd, self._all, tag, self._jiffies.now())
-        return [Entry(each.entry // self._per_cpu, *each[1:4], each.silent / HZ) for each in found]
+            found = flowtable.stored(
+                self._fd, self._all // self._per_cpu, self._per_cpu, wanted, self._jiffies.now()
+            )
+        return {tag: [Entry(*e[:4], e.silent / HZ) for e in of] for tag, of in found.items()}
+
+    def ages(self, idle: float) -> flowtable.Ages:
+        """Of flows that are live as `live` has it, by `BOUNDS`.  Looks at every entry that a CPU
+        has which received packets: for a thread."""
+        received = enumerate(self._counters.received())
+        cpus = [cpu for cpu, packets in received if packets]
+        with refusals("flow table: cannot be mapped"):
+            return flowtable.ages(
+                self._fd,
+                [range(cpu * self._per_cpu, (cpu + 1) * self._per_cpu) for cpu in cpus],
+                self._reals,
+                self.idle_by_real(idle),
+                self._jiffies.now(),
+                bounds=[round(bound * HZ) for bound in BOUNDS],
+            )
 
     def idle_by_real(self, idle: float) -> NDArray[np.uint32]:
         """By real_num: jiffies of silence after which a flow is over."""

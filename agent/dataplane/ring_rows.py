@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes as c
 import time
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,17 @@ from numpy.typing import NDArray
 
 from agent.boundary import EffectError
 from agent.core import maglev
-from agent.core.whereabouts import Slot
 from agent.dataplane import abi, slots
 from agent.dataplane.mapped import window
 from agent.dataplane.refusal import refusals
 
 QUARANTINE = 0.05
 """Seconds until a row that was in force is written again: a packet may still be reading it."""
+_PARTS = [
+    slice(abi.RING_SLOTS * n // maglev.PIECES, abi.RING_SLOTS * (n + 1) // maglev.PIECES)
+    for n in range(maglev.PIECES)
+]
+"""Of a row, worked on one by one: see PIECES."""
 
 
 class RingRows:
@@ -65,12 +68,10 @@ class RingRows:
         with refusals(f"ring of VIP number {vip_num}: cannot be mapped"):
             return slots.current(self._words(vip_num))
 
-    def slots_of(self, vip_num: int, numbers: Sequence[int]) -> list[Slot]:
-        """What these slots of the ring in force hold."""
+    def words(self, vip_num: int) -> slots.Words:
+        """A copy of the words of the ring in force."""
         with refusals(f"ring of VIP number {vip_num}: cannot be mapped"):
-            words = self._words(vip_num)[list(numbers)]
-        now, before = slots.current(words).tolist(), slots.previous(words).tolist()
-        return [Slot(*pair) for pair in zip(now, before, strict=True)]
+            return self._words(vip_num).copy()
 
     def forget_previous(self, vip_num: int) -> None:
         """Slots remember no earlier real any more; those with flows elsewhere are marked.
@@ -94,7 +95,8 @@ class RingRows:
             return
         with refusals(f"ring of VIP number {vip_num}: cannot be mapped"):
             words = self._words(vip_num)
-        words[:] = change(words)
+        for part in _PARTS:
+            words[part] = change(words[part])
 
     @staticmethod
     def _write(
@@ -103,9 +105,7 @@ class RingRows:
         placed: NDArray[np.uint16],
         numbers: NDArray[np.uint32],
     ) -> None:
-        size = -(-abi.RING_SLOTS // maglev.PIECES)
-        for start in range(0, abi.RING_SLOTS, size):
-            part = slice(start, min(start + size, abi.RING_SLOTS))
+        for part in _PARTS:
             row[part] = slots.following(before[part], maglev.placed(placed[part], numbers))
 
     def _words(self, vip_num: int) -> slots.Words:

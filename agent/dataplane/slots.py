@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.core.whereabouts import Slot
 from agent.dataplane.abi import SLOT_BITS, SLOT_EXCEPTIONS, SLOT_REAL
 
 Words = NDArray[np.uint32]
@@ -30,6 +31,19 @@ def current(words: Words) -> Words:
 def previous(words: Words) -> Words:
     """slot -> real_num of flows that may not be in the flow table."""
     return current(words >> np.uint32(SLOT_BITS))
+
+
+def slot(word: int) -> Slot:
+    """What one of the words says."""
+    return Slot(word & SLOT_REAL, word >> SLOT_BITS & SLOT_REAL)
+
+
+def named(words: Words) -> list[int]:
+    """The real_nums that are anywhere in a ring, 0 left out."""
+    there = np.bincount(current(words)) if len(words) else np.zeros(0, np.intp)
+    before = np.bincount(previous(words)) if len(words) else np.zeros(0, np.intp)
+    numbers = {*np.flatnonzero(there).tolist(), *np.flatnonzero(before).tolist()}
+    return sorted(numbers - {0})
 
 
 def settled(words: Words) -> bool:

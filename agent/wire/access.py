@@ -14,6 +14,7 @@ _NEEDED = {
     "ring": Role.VIEWER,
     "config": Role.VIEWER,
     "history": Role.VIEWER,
+    "flow-ages": Role.VIEWER,
     "audit": Role.OPERATOR,
     "drain": Role.OPERATOR,
     "undrain": Role.OPERATOR,
@@ -26,6 +27,7 @@ _NEEDED = {
     "rollout": Role.OPERATOR,
     "trace": Role.OPERATOR,
     "flow": Role.OPERATOR,
+    "flows": Role.OPERATOR,
     "untrace": Role.OPERATOR,
 }
 FOR_ADMINS = frozenset({"reload", "rollback"})

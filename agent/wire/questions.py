@@ -7,22 +7,23 @@ import asyncio
 
 import msgspec
 
-from agent.boundary import Asked, EffectError
+from agent.boundary import Asked
 from agent.config.listed import listed
-from agent.core import maglev, whereabouts
-from agent.core.refused import Refused
+from agent.core import maglev
 from agent.core.state import NodeState
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.ring_fill import or_here
 from agent.records.audit import Audit
+from agent.wire.flow_questions import FlowQuestions
 from agent.wire.server import Server
 from agent.wire.telemetry import Telemetry
 from shared.messages import (
     Answer,
     ConfigOf,
     Configured,
+    FlowAges,
     FlowOf,
-    FlowPlace,
+    FlowsOf,
     Look,
     Question,
     ReadAudit,
@@ -31,6 +32,9 @@ from shared.messages import (
     Ring,
     RingOf,
 )
+
+InPassing = ReadAudit | ReadHistory | FlowOf | FlowsOf | FlowAges
+"""Takes its time: a disk is read, or a flow table."""
 
 
 def is_question(fact: Asked) -> bool:
@@ -52,15 +56,15 @@ class Questions:
         self._telemetry = telemetry
         self._server = server
         self._audit = audit
-        self._dataplane = dataplane
         self._fill = or_here(dataplane.fill)
+        self._flows = FlowQuestions(state, dataplane, self._fill)
         self._reading: set[asyncio.Task[None]] = set()
 
     async def answer(self, question: Asked) -> None:
-        """Now, or from a task of its own where a disk is to be read."""
+        """Now, or from a task of its own where it takes time."""
         action = question.command.action
-        if isinstance(action, ReadAudit | ReadHistory | FlowOf):
-            task = asyncio.create_task(self._answer_from_disk(question, action))
+        if isinstance(action, InPassing):
+            task = asyncio.create_task(self._answer_in_passing(question, action))
             self._reading.add(task)
             task.add_done_callback(self._reading.discard)
             return
@@ -89,9 +93,7 @@ class Questions:
             revision=self._state.revision,
         )
 
-    async def _answer_from_disk(
-        self, question: Asked, action: ReadAudit | ReadHistory | FlowOf
-    ) -> None:
+    async def _answer_in_passing(self, question: Asked, action: InPassing) -> None:
         answer = self._blank(question)
         try:
             answer = await self._read(answer, action)
@@ -100,10 +102,10 @@ class Questions:
             answer = msgspec.structs.replace(answer, status="failed", error=why)
         await self._server.reply(question.sender, answer)
 
-    async def _read(self, answer: Answer, action: ReadAudit | ReadHistory | FlowOf) -> Answer:
+    async def _read(self, answer: Answer, action: InPassing) -> Answer:
         match action:
-            case FlowOf():
-                return await self._flow(answer, action)
+            case FlowOf() | FlowsOf() | FlowAges():
+                return await self._flows.answer(answer, action)
             case ReadAudit(first, count):
                 part = await asyncio.to_thread(self._audit.part, first, count)
                 return msgspec.structs.replace(answer, audit=part)
@@ -113,24 +115,6 @@ class Questions:
                 return msgspec.structs.replace(
                     answer, history=blocks, kept_from=await asyncio.to_thread(kept.kept_from)
                 )
-
-    async def _flow(self, answer: Answer, wanted: FlowOf) -> Answer:
-        """Where it goes, as the maps are."""
-        maps = self._dataplane
-        try:
-            flow = whereabouts.flow_of(wanted)
-            vip = whereabouts.vip_of(self._state, flow)
-            if vip is None:
-                return msgspec.structs.replace(answer, flow=FlowPlace(""))
-            entries = await asyncio.to_thread(maps.flows.stored, whereabouts.tag(self._state, flow))
-            numbers = whereabouts.slots(self._state, vip, flow)
-            held = maps.rings.slots_of(vip.vip_num, numbers)
-            owners = maps.owners({n for s in held for n in s} | {e.real_num for e in entries})
-        except (Refused, EffectError) as error:
-            return msgspec.structs.replace(answer, status="failed", error=str(error))
-        tried = list(zip(numbers, held, strict=True))
-        found = whereabouts.told(vip, tried, owners, entries)
-        return msgspec.structs.replace(answer, flow=found)
 
     def _ring(self, wanted: RingOf) -> Ring | None:
         """Made again from its members, as it is not kept; None: there is no such VIP."""

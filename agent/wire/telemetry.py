@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from agent.dataplane.tunnel import Tunnel
 from agent.records.history import History, history_path
 from agent.wire import labelling
 from agent.wire.drop_feed import drop_events
+from agent.wire.kept import Kept
 from agent.wire.pace import EVERY, TOPICS, Pace
 from agent.wire.readings import Readings
 from agent.wire.server import Server
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("remora")
 
-KEPT_EVENTS = 4096
 DRAIN_EVERY = 0.1
 """Seconds between two looks into the event ring; the data plane never wakes us (it costs 6 us)."""
 LOOK_EVERY = 1.0
@@ -79,7 +78,7 @@ class Telemetry:
         place = history_path(state.listed.node.state_dir)
         self.history = History(place, settings.history_mib << 20)
         self._writing: set[asyncio.Task[None]] = set()
-        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._kept = Kept()
         self._next_event = 0
         self._pace = Pace()
         self._feed: Feed | None = None
@@ -205,7 +204,7 @@ class Telemetry:
     async def emit(self, body: EventBody) -> None:
         event = self._event(body, self._next_event)
         self._next_event += 1
-        self._events.append(event)
+        self._kept.add(event)
         if self._log:
             self._log.write(event)
         self._keep(self._server.publish(event))
@@ -223,14 +222,13 @@ class Telemetry:
             task.add_done_callback(self._writing.discard)
 
     def since(self, sequence: int) -> tuple[Event, ...]:
-        """The events from a number on; what is not kept any more is one LostEvent in front."""
-        kept = tuple(event for event in self._events if event.sequence >= sequence)
-        first = kept[0].sequence if kept else self._next_event
-        missing = first - sequence
-        if missing <= 0:
-            return kept
-        lost = LostEvent(missing, "older than what the agent keeps")
-        return (self._event(lost, first - 1), *kept)
+        """The events from a number on; of what is not kept any more one LostEvent says how many."""
+        kept = self._kept.since(sequence, self._next_event)
+        if not kept.missing:
+            return kept.events
+        lost = LostEvent(kept.missing, "older than what the agent keeps")
+        found = (*kept.events, self._event(lost, kept.newest_missing))
+        return tuple(sorted(found, key=lambda event: event.sequence))
 
     # ---- trace
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from console.cli.who import who
+from console.exits import VerbError
 
 if TYPE_CHECKING:
     from console.cli.verbs.session import Session
@@ -71,12 +72,13 @@ def ask(arguments: Namespace, settings: Settings, verb: str) -> int:
         err=sys.stderr,
         questions=_questions(no_input=arguments.no_input),
         connect_timeout=arguments.connect_timeout,
+        worded=arguments.plain,
         quiet=arguments.quiet,
         verbose=arguments.verbose,
         max_age=arguments.max_age,
         view_only=settings.view_only,
         require_reason=settings.require_reason,
-        paint=coloured if _in_colour(arguments.color) else plain,
+        paint=coloured if _in_colour(arguments.color) and not arguments.plain else plain,
     )
     session.detail(f"{settings.cluster}: {', '.join(client.addresses)}")
     try:
@@ -88,11 +90,21 @@ def ask(arguments: Namespace, settings: Settings, verb: str) -> int:
         kinds: tuple[objects.Kind, ...] = ("node", "vip", "real", "peer")
         known = {str(kind): objects.names(kind, session.agents) for kind in kinds}
         if known["vip"]:
-            names.keep({**known, "label": labels.known_pairs(session.agents)})
+            nodes = [agent.node for agent in session.agents if agent.node]
+            under_way = {row.operation for node in nodes for row in node.rollouts}
+            pairs = labels.known_pairs(session.agents)
+            names.keep({**known, "label": pairs, "op": sorted(under_way)})
         client.close()
 
 
 def _client(arguments: Namespace, settings: Settings) -> Client | Archive:
+    """Raises VerbError."""
+    if getattr(arguments, "recording", None) or getattr(arguments, "at", None):
+        given = vars(arguments)
+        now = {"--watch": given.get("watch"), "-f": given.get("follow"),
+               "--wait-for": given.get("wait_for")}  # fmt: skip
+        if flags := [flag for flag, value in now.items() if value]:
+            raise VerbError(f"{flags[0]} is about what is now: not with --at or --from")
     if getattr(arguments, "recording", None):
         from console.cli.verbs import past
 

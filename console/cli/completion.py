@@ -22,6 +22,8 @@ OBJECTS: Mapping[str, Sequence[str]] = {
     "NODE": ("node",),
     "VIP|NODE": ("vip", "node"),
     "VIP": ("vip",),
+    "OPERATION": ("op",),
+    "ADDRESS:PORT VIP": ("vip",),
     "VIEW": ("real", "node", "vip"),
 }
 LABELS = "SELECTOR"
@@ -43,7 +45,7 @@ def words(
     if not found and last.startswith("-"):
         found = sorted(set(_flags(verb)) - {word for word in before if word.startswith("--")})
     elif not found:
-        found = list(_positionals(verb, after, names))
+        found = list(_positionals(verb, after, last, names))
     return [word for word in found if word.startswith(last)]
 
 
@@ -109,6 +111,7 @@ def _labels(last: str, names: Mapping[str, Sequence[str]]) -> list[str]:
 def _positionals(
     parser: argparse.ArgumentParser,
     after: Sequence[str],
+    last: str,
     names: Mapping[str, Sequence[str]],
 ) -> Iterable[str]:
     verbs = _subparsers(parser)
@@ -121,10 +124,24 @@ def _positionals(
         if action.choices:
             yield from map(str, action.choices)
         yield from WORDS.get(str(action.metavar or ""), ())
+        if action.metavar in ("KIND", "NAME"):
+            yield from _of_a_kind(after, last, names)
         if "-l" in after or "--selector" in after:
             yield from (k for k in OBJECTS.get(str(action.metavar), KINDS) if k != "peer")
         for kind in OBJECTS.get(str(action.metavar or ""), ()):
             yield from names.get(kind, ())
+
+
+def _of_a_kind(
+    after: Sequence[str], last: str, names: Mapping[str, Sequence[str]]
+) -> Iterable[str]:
+    """`get real` is followed by reals without their kind, `get real/` goes on with it."""
+    words = [word for word in after if not word.startswith("-")]
+    if not words:
+        yield from names.get(last.partition("/")[0], ()) if "/" in last else ()
+    else:
+        known = names.get(words[0].removesuffix("s"), ())
+        yield from (name.partition("/")[2] for name in known)
 
 
 SHELLS: Mapping[str, str] = {

@@ -32,7 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complete(given[1:])
     arguments = _parsed(given)
     arguments.agents += getattr(arguments, "agents_after", [])
-    arguments.quiet |= getattr(arguments, "quiet_after", False)
     _write_in(arguments)
     try:
         return routes.run(arguments)
@@ -53,8 +52,9 @@ def _never_mind_the_locale() -> None:
             stream.reconfigure(errors="replace")
 
 
-REST = {"diff": "about", "watch": "filter", "trace": "filter", "drain": "object",
-        "undrain": "object", "maint": "object"}  # fmt: skip
+REST = {"get": "names", "top": "names", "diff": "about", "watch": "filter", "trace": "filter",
+        "drain": "object", "undrain": "object", "maint": "object", "reload": "object",
+        "flow": "flow"}  # fmt: skip
 """Verb -> its last words, which may stand behind flags too: argparse takes those before only."""
 
 

@@ -14,7 +14,7 @@ from console.settings import Settings
 
 
 def console(settings: Settings, arguments: Namespace) -> int:
-    _terminal("remora status, remora get, remora events")
+    _terminal(arguments, "remora status, remora get, remora events")
     from console.tui.app import run  # textual: 200 ms
 
     render = getattr(arguments, "render_after", None) or arguments.render
@@ -22,7 +22,7 @@ def console(settings: Settings, arguments: Namespace) -> int:
 
 
 def replay(arguments: Namespace) -> int:
-    _terminal("remora status --from FILE, remora get KIND --from FILE")
+    _terminal(arguments, "remora status --from FILE, remora get KIND --from FILE")
     from console.model.moment import moment
     from console.tui import replaying
     from console.wire.playback import opened
@@ -41,8 +41,10 @@ def _looking(settings: Settings, arguments: Namespace) -> Settings:
     return settings._replace(appearance=look, max_age=arguments.max_age)
 
 
-def _terminal(otherwise: str) -> None:
-    """Raises VerbError when there is none."""
+def _terminal(arguments: Namespace, otherwise: str) -> None:
+    """Raises VerbError when there is none, or none is wanted."""
+    if arguments.plain:
+        raise VerbError("--plain: a full screen is no plain text: remora watch --plain is")
     if os.environ.get("TERM", "dumb") in ("dumb", "") or not sys.stdout.isatty():
         raise VerbError(
             "the console needs a terminal (TERM is dumb or output is no terminal): "

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.messages import ChangeEvent, Event, LostEvent
+from shared.messages import ChangeEvent, DropEvent, Event, LostEvent
 
 EVENTS_KEPT = 2000
-CHANGES_KEPT = 500
+CHANGES_KEPT = OTHERS_KEPT = 500
 HOLES_KEPT = 100
 
 
@@ -56,6 +56,8 @@ class EventLog:
         self._holes: list[_Hole] = []
         self._changes: dict[tuple[int, int], Event] = {}
         """Kept apart: dropped packets are many and push all else out."""
+        self._others: dict[tuple[int, int], Event] = {}
+        """Neither changes nor dropped packets."""
         self._run = 0
         self._next: int | None = None
         self._newest = 0.0
@@ -84,10 +86,13 @@ class EventLog:
 
     def replay(self, events: tuple[Event, ...]) -> None:
         """Files what an agent still had.  Its word on what it had not is what the hole says."""
+        before = 0
+        """Of those that were asked for: what is kept of them although newer ones are lost."""
         for event in events:
-            body = event.body
-            if isinstance(body, LostEvent) and body.count == event.sequence - self._asked + 1:
+            body, asked = event.body, event.sequence - self._asked + 1
+            if isinstance(body, LostEvent) and body.count == asked - before:
                 continue
+            before += asked > 0
             self._keep(event)
 
     def lines(self, newest: int) -> list[Line]:
@@ -100,13 +105,18 @@ class EventLog:
                 lines.append(Line(hole.wall, hole.node, hole.first, None, hole.lost))
         return sorted(lines, key=lambda line: line.place)[-newest:]
 
+    def rare(self, newest: int) -> list[Line]:
+        """The last `newest` that are no dropped packets, oldest first."""
+        places = sorted([*self._changes, *self._others])[-newest:] if newest else []
+        return [self._line(place) for place in places]
+
     @property
     def changes(self) -> list[Event]:
         """The newest ChangeEvents, in no order."""
         return list(self._changes.values())
 
     def event(self, place: tuple[int, int]) -> Event | None:
-        return self._events.get(place)
+        return self._events.get(place) or self._changes.get(place) or self._others.get(place)
 
     @property
     def lost(self) -> int:
@@ -122,9 +132,9 @@ class EventLog:
                 for hole in self._holes:
                     hole.filled += hole.has(place)
             if isinstance(event.body, ChangeEvent):
-                self._changes[place] = event
-                if len(self._changes) > CHANGES_KEPT:
-                    del self._changes[min(self._changes)]
+                _keep_newest(self._changes, place, event, CHANGES_KEPT)
+            elif not isinstance(event.body, DropEvent | LostEvent):
+                _keep_newest(self._others, place, event, OTHERS_KEPT)
         self._next = max(self._next or 0, event.sequence + 1)
         self._newest = max(self._newest, event.at)
         for old in self._places[:-EVENTS_KEPT]:
@@ -134,5 +144,14 @@ class EventLog:
             self._forgotten += self._holes.pop(0).lost
 
     def _line(self, place: tuple[int, int]) -> Line:
-        event = self._events[place]
+        event = self.event(place)
+        assert event is not None
         return Line(event.wall, event.node, place, event, 0)
+
+
+def _keep_newest(
+    kept: dict[tuple[int, int], Event], place: tuple[int, int], event: Event, most: int
+) -> None:
+    kept[place] = event
+    if len(kept) > most:
+        del kept[min(kept)]

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from console.exits import VerbError
 from console.model.store import Agent
 from shared.messages import Announce, Disable, Drain, Undrain, VipRow, Weight, Withdraw
+from shared.model import host_port
 
 Kind = Literal["node", "vip", "real", "peer"]
 Verb = Literal["drain", "undrain", "maint", "weight", "announce", "withdraw"]
@@ -58,8 +59,9 @@ def parse(text: str, agents: Sequence[Agent], *, kinds: Sequence[Kind]) -> Objec
         kind: Kind = prefix  # type: ignore[assignment]
         if kind not in kinds:
             raise ObjectError(f"{text}: this verb takes {_words(kinds)}")
-        return _one(_checked(_object(kind, name), agents), agents)
-    candidates = [_object(kind, text) for kind in kinds if _exists(_object(kind, text), agents)]
+        return _one(_checked(_object(kind, name, agents), agents), agents)
+    meant = [_object(kind, text, agents) for kind in kinds]
+    candidates = [target for target in meant if _exists(target, agents)]
     if len(candidates) > 1:
         ways = " or ".join(str(candidate) for candidate in candidates)
         raise ObjectError(f"{text}: ambiguous, write {ways}")
@@ -111,17 +113,37 @@ def _of_route(verb: Verb, target: Object) -> Announce | Withdraw:
 _KINDS = {"node": "node", "vip": "VIP", "real": "real"}
 
 
-def _object(kind: Kind, name: str) -> Object:
-    if kind == "peer":
-        node, _, address = name.partition("/")
-        return Object("peer", f"{node}/{_canonical(address)}")
-    if kind != "real":
-        return Object(kind, name)
+def _object(kind: Kind, name: str, agents: Sequence[Agent]) -> Object:
+    match kind:
+        case "node":
+            return Object(kind, name)
+        case "vip":
+            return Object(kind, vip_named(name, agents))
+        case "peer":
+            node, _, address = name.partition("/")
+            return Object(kind, f"{node}/{canonical(address)}")
     address, _, vip = name.partition("@")
-    return Object("real", _canonical(address), vip)
+    return Object("real", canonical(address), vip_named(vip, agents))
 
 
-def _canonical(address: str) -> str:
+def vip_named(text: str, agents: Sequence[Agent]) -> str:
+    """The name of the VIP of `10.200.0.1:80/tcp`; what is no VIP's address is a name already.
+
+    Raises ObjectError where nodes call that VIP otherwise."""
+    found = dict.fromkeys(
+        row.name for agent in agents for row in _vips(agent) if endpoint(row) == text.lower()
+    )
+    if len(found) > 1:
+        raise ObjectError(f"{text}: ambiguous, nodes call it {' or '.join(found)}")
+    return next(iter(found), text)
+
+
+def endpoint(row: VipRow) -> str:
+    """`10.200.0.1:80/tcp`, `[2001:db8::1]:443/udp`."""
+    return f"{host_port(row.address, row.port)}/{row.protocol}"
+
+
+def canonical(address: str) -> str:
     try:
         return str(ip_address(address))
     except ValueError:

@@ -82,6 +82,8 @@ def total(values: Iterable[float | None], left_out: int = 0) -> Sum:
 class Samples(Generic[S]):
     """The newest snapshot of one topic, and the older one that rates are taken against."""
 
+    __slots__ = ("_kept",)
+
     def __init__(self) -> None:
         self._kept: deque[S] = deque()
 

@@ -18,4 +18,4 @@ def inbox(records: Iterable[Record], shift: float = 0.0) -> Inbox:
             arrived.append(Arrived(address, telemetry_of(frames), at + shift))
         except WireError as error:
             faults.append(fault_of(address, error))
-    return Inbox(arrived, (), faults)
+    return Inbox(tuple(arrived), (), tuple(faults))

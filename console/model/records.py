@@ -48,6 +48,8 @@ class Node(NamedTuple):
     new_flows_per_second: float | None
     misses: float | None
     """Of the flow-table lookups, as a fraction."""
+    lookups: float | None
+    """Per second."""
     cpu: float | None
     """Processor share of the agent process."""
     ring_expected: bool

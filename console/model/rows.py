@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from console.model.labels import Book, Said
+from console.model.objects import endpoint
 from console.model.rates import share, total
 from console.model.records import STALE, Drop, Emptied, Node, Real, Vip
 from console.model.seen import Seen, seen_by
@@ -29,7 +30,7 @@ from console.model.states import node_state, real_state, vip_state
 from console.model.store import Agent, Liveness
 from console.model.underway import as_expected, explained, had_its_turn
 from shared.messages import Emptying, RealRow, VipRow
-from shared.model import RING_SLOTS, Health, host_port
+from shared.model import RING_SLOTS, Health
 from shared.reasons import name_of
 
 R = TypeVar("R", Vip, Real, Drop)
@@ -78,6 +79,7 @@ def _node(agent: Agent, common: str, now: float, *, expected: bool) -> Node:
         drop_pps=drop_pps,
         new_flows_per_second=new_flows,
         misses=share(misses, lookups),
+        lookups=lookups,
         cpu=cpu,
         ring_expected=differs and expected and had_its_turn(agent),
         ring_differs=differs and not expected,
@@ -113,7 +115,7 @@ def _vip(name: str, seen: Seen, now: float, labels: Said, *, canary: bool) -> Vi
     return Vip(
         key=f"vip/{name}",
         name=name,
-        endpoint=f"{host_port(first.address, first.port)}/{first.protocol}",
+        endpoint=endpoint(first),
         state=vip_state(shown, canary=canary) if fresh else STALE,
         age=seen.age(now),
         stale=not fresh,

@@ -28,7 +28,8 @@ from shared.messages import (
 
 Rates = tuple[float | None, ...]
 Places = Mapping[Hashable, int]
-"""Name -> where its row is in the snapshot."""
+"""Name -> where its row, or packets, are among those of the snapshot."""
+NOWHERE: Places = {}
 STEP = 0.9
 """Seconds of the agent's clock from one value of a track to the next, at least."""
 
@@ -61,12 +62,17 @@ NODE_COUNTERS = (
     *("rx_packets", "rx_bytes", "tx_packets", "pass_packets", "drop_packets", "new_flows"),
     *("flow_hits", "flow_misses", "cpu_seconds"),
 )
+NODE_TRACKS = ("", "bytes", "new_flows", "drops")
+"""Of a node more than its packets is drawn second by second."""
 VIP_COUNTERS = ("packets", "bytes", "new_flows", "drops")
 REAL_COUNTERS = ("packets", "bytes", "new_flows")
 DROP_COUNTERS = ("packets",)
 KINDS: Mapping[type[Snapshot], Kind] = {
     NodeSnapshot: Kind(
-        lambda s: (s,), lambda _: [""], lambda s: (s.rx_packets,), attrgetter(*NODE_COUNTERS)
+        lambda s: (s,) * len(NODE_TRACKS),
+        lambda _: list(NODE_TRACKS),
+        attrgetter("rx_packets", "rx_bytes", "new_flows", "drop_packets"),
+        attrgetter(*NODE_COUNTERS),
     ),
     VipSnapshot: Kind(
         lambda s: s.vips,
@@ -95,47 +101,45 @@ KINDS: Mapping[type[Snapshot], Kind] = {
 }
 
 
-class Totals(NamedTuple):
-    """A snapshot's packets: all that is kept of it for a minute."""
-
-    places: Places
-    packets: Sequence[float]
-
-
 class Step(NamedTuple):
-    """A second of all tracks."""
+    """A second of all tracks: all that is kept of it for a minute."""
 
-    after: Totals
-    before: Totals | None
+    after: Sequence[float]
+    """Packets of each object when it was over; `before`: when it began, empty: not known."""
+    places: Places
+    before: Sequence[float]
+    places_before: Places
     span: float
 
     def rate(self, name: Hashable) -> float | None:
-        at = self.after.places.get(name)
-        if at is None or self.before is None:
+        at, was = self.places.get(name), self.places_before.get(name)
+        if at is None or was is None:
             return None
-        was = at if self.before.places is self.after.places else self.before.places.get(name)
-        return (
-            None
-            if was is None
-            else rate(self.before.packets[was], self.after.packets[at], self.span)
-        )
+        return rate(self.before[was], self.after[at], self.span)
 
 
 class Sights:
     """Of one topic of one agent."""
 
+    __slots__ = (
+        *("_address", "_before", "_count", "_made", "_named", "_names", "_newest", "_places"),
+        *("_places_before", "_recorded", "_seen", "_span", "_stepped", "_steps", "_tracks"),
+    )
+
     def __init__(self, address: str) -> None:
         self._address = address
         self._newest: Snapshot | None = None
-        self._rows: Sequence[Any] = ()
-        self._rows_before: Sequence[Any] = ()
-        self._places: Places = {}
-        self._places_before: Places = {}
-        self._names: list[Hashable] = []
+        self._before: Snapshot | None = None
+        """What rates are taken against, `_span` seconds older; None: there is nothing."""
         self._span = self._seen = 0.0
-        self._kept: deque[tuple[Snapshot, Totals]] = deque()
-        """What rates may be taken against yet."""
+        self._names: list[Hashable] = []
+        self._places = NOWHERE
+        self._places_before = NOWHERE
+        self._named = float("-inf")
+        """The agent's clock at the first snapshot with just these names."""
         self._steps: deque[Step] = deque(maxlen=HISTORY_SECONDS)
+        self._stepped: Snapshot | None = None
+        """That of the last step."""
         self._count = 0
         """Of all steps that there ever were."""
         self._recorded = float("-inf")
@@ -148,28 +152,31 @@ class Sights:
         kind = KINDS.get(type(new))
         if kind is None:
             return
-        self._newest, self._span, self._seen, self._made = new, span, seen, {}
-        self._rows = kind.rows(new)
+        self._newest, self._before, self._span, self._seen = new, before, span, seen
+        self._made = {}
         names = kind.names(new)
-        if names != self._names:
-            self._names, self._places = names, {name: at for at, name in enumerate(names)}
-            self._tracks = {}
-        old = self._totals_of(before)
-        self._rows_before = kind.rows(before) if old is not None else ()
-        self._places_before = old.places if old is not None else {}
-        totals = Totals(self._places, array("d", kind.packets(new)))
-        self._kept.append((new, totals))
+        if names != self._names or new.at < self._named:
+            self._names, self._named, self._places = names, new.at, _places(names)
+            self._tracks = {}  # of those that are gone, too
+        if before is None:
+            self._places_before = NOWHERE
+        else:
+            same = before.at >= self._named
+            self._places_before = self._places if same else _places(kind.names(before))
         if not 0 <= new.at - self._recorded < STEP:
-            self._recorded = new.at
-            self._count += 1
-            self._steps.append(Step(totals, old, span))
+            self._step(kind, new)
 
-    def _totals_of(self, before: Snapshot | None) -> Totals | None:
-        """What is older is not asked for again."""
-        kept = self._kept
-        while kept and kept[0][0] is not before:
-            kept.popleft()
-        return kept[0][1] if kept else None
+    def _step(self, kind: Kind, new: Snapshot) -> None:
+        before = self._before
+        old: Sequence[float] = ()
+        if before is not None and before is self._stepped:
+            old = self._steps[-1].after  # as it is at one snapshot a second
+        elif before is not None:
+            old = array("d", kind.packets(before))
+        after = array("d", kind.packets(new))
+        self._steps.append(Step(after, self._places, old, self._places_before, self._span))
+        self._stepped, self._recorded = new, new.at
+        self._count += 1
 
     @property
     def names(self) -> Iterable[Any]:
@@ -181,11 +188,13 @@ class Sights:
         sight = self._made.get(name)
         if sight is not None:
             return sight
-        new, was = self._newest, self._places_before.get(name)
+        new, before = self._newest, self._before
         assert new is not None
-        counters, row = KINDS[type(new)].counters, self._rows[self._places[name]]
-        before = None if was is None else counters(self._rows_before[was])
-        told = rates(before, counters(row), self._span)
+        kind = KINDS[type(new)]
+        row, was = kind.rows(new)[self._places[name]], None
+        if name in self._places_before:
+            was = kind.counters(kind.rows(before)[self._places_before[name]])
+        told = rates(was, kind.counters(row), self._span)
         sight = Sight(self._address, new.node, row, new.at, self._seen, told)
         self._made[name] = sight
         return sight
@@ -201,6 +210,10 @@ class Sights:
         return track
 
 
+def _places(names: Sequence[Hashable]) -> Places:
+    return {name: at for at, name in enumerate(names)}
+
+
 class Minute(NamedTuple):
     """Where the tracks of an object are: they are worked out for those that are shown."""
 
@@ -209,8 +222,8 @@ class Minute(NamedTuple):
 
     @property
     def tracks(self) -> list[Track]:
-        return [sights.track(self.name) for sights in self.of]
+        return self.along(self.name)
 
-
-NEVER = Sights("")
-"""Of a topic of which nothing came."""
+    def along(self, name: Hashable) -> list[Track]:
+        """Of something else that the same ones tell: a name among NODE_TRACKS."""
+        return [sights.track(name) for sights in self.of if name in sights.names]

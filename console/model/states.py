@@ -22,6 +22,7 @@ OF_NODES = {
 
 WITHDRAWN = State("○ withdrawn", "warn", 2)
 """By an operator: its routes are away."""
+DRAINED = State("○ drained", "dim", 1)
 
 
 def node_state(liveness: Liveness, snapshot: NodeSnapshot | None) -> State:
@@ -35,7 +36,7 @@ def node_state(liveness: Liveness, snapshot: NodeSnapshot | None) -> State:
         return STALE
     if snapshot.withdrawn and snapshot.admin is Admin.ENABLED:
         return WITHDRAWN
-    return OF_NODES[snapshot.admin]
+    return DRAINED if snapshot.phase == "drained" else OF_NODES[snapshot.admin]
 
 
 def vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
@@ -84,7 +85,7 @@ def real_state(shown: Sequence[RealRow]) -> State:
         return State(f"◐ drn {draining}/{count}", "warn", 4)
     if draining:
         left = any(row.live_flows or may_have_more(row) for row in shown)
-        return State("◐ drain", "warn", 2) if left else State("○ drained", "dim", 1)
+        return State("◐ drain", "warn", 2) if left else DRAINED
     if disabled:
         return State("○ off" if disabled == count else f"○ off {disabled}/{count}", "dim", 3)
     if Health.UNKNOWN in health:

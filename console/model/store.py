@@ -7,15 +7,14 @@ for (missing events).  Nothing here is ever guessed: a value that is too old say
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from console.model.eventlog import EventLog, Line
+from console.model.heard import NOTHING, Heard
 from console.model.labels import UNKNOWN, Said, Table, table
-from console.model.rates import Samples
-from console.model.sights import NEVER, Sights
+from console.model.sights import Sights
 from console.model.tracks import Track
 from shared.codec import WireError, WireVersionError
 from shared.messages import (
@@ -35,17 +34,17 @@ from shared.messages import (
 )
 from shared.model import RING_SLOTS
 
-STALE_AFTER = 5.0
-"""Seconds without telemetry after which values are not live any more (3 intervals, if longer)."""
-LONGEST_INTERVAL = 10.0
-"""Seconds; no agent publishes a topic more seldom (telemetry.topic_hz)."""
 RINGS_KEPT = 32
 """A ring is 128 KiB."""
-KEPT_AS = {
-    **{"node": "node", "vip": "vips", "real": "reals", "drop": "drops", "cpu": "cpus"},
-    "flowtable": "flowtable",
+KEPT_AS: Mapping[type[Snapshot], tuple[str, str]] = {
+    NodeSnapshot: ("node", "node"),
+    VipSnapshot: ("vip", "vips"),
+    RealSnapshot: ("real", "reals"),
+    DropSnapshot: ("drop", "drops"),
+    CpuSnapshot: ("cpu", "cpus"),
+    FlowtableSnapshot: ("flowtable", "flowtable"),
 }
-"""Topic -> where an Agent has its newest snapshot."""
+"""Its topic, and where an Agent has the newest one."""
 
 
 class Liveness(StrEnum):
@@ -124,18 +123,14 @@ class Agent:
         """As it told them last; they hold as long as `label_table` is there."""
         self._label_table: Table | None = None
         self._max_age = max_age
-        self._usual = STALE_AFTER if max_age is None else max_age
         self.log = EventLog()
         self.wire_errors = 0
         self.absence: Liveness | None = None
         """Why nothing comes, where that is known."""
-        self._samples: dict[str, Samples[Any]] = {}
-        self._sights: dict[str, Sights] = {}
-        self._seen: dict[str, float] = {}
-        self._newest: float | None = None
-        self._steps: dict[str, deque[float]] = {}
-        self._limits: dict[str, float] = {}
-        """Topic -> age in seconds past which its values are stale: each has a rate of its own."""
+        self._heard: dict[str, Heard] = {}
+        """Topic -> what it says there."""
+        self._nothing = NOTHING if max_age is None else Heard("", max_age)
+        self._newest = NOTHING.seen
 
     @property
     def label_table(self) -> Table | None:
@@ -151,7 +146,7 @@ class Agent:
 
     def sights(self, topic: str) -> Sights:
         """What it says of each object of a topic, by name."""
-        return self._sights.get(topic, NEVER)
+        return self._heard.get(topic, self._nothing).sights
 
     def track(self, topic: str, name: Hashable = "") -> Track:
         """Packets per second of an object, one value a second."""
@@ -159,42 +154,27 @@ class Agent:
 
     def pair(self, topic: str) -> tuple[Any, float]:
         """(the snapshot to subtract from the latest, or None; seconds between them)."""
-        samples = self._samples.get(topic)
-        return (samples.before(self.limit(topic)), samples.span()) if samples else (None, 0.0)
+        return self._heard.get(topic, self._nothing).pair
 
     def limit(self, topic: str = "node") -> float:
         """Age in seconds past which this agent's values of the topic are stale."""
-        return self._limits.get(topic, self._usual)
-
-    def _step(self, topic: str, seconds: float) -> None:
-        if self._max_age is not None:
-            return
-        # The median: neither a silence nor an extra look changes an agent's rhythm.
-        steps = self._steps.get(topic)
-        if steps is None:
-            steps = self._steps[topic] = deque(maxlen=5)
-        steps.append(seconds)
-        if 3 * seconds <= STALE_AFTER and topic not in self._limits:
-            return  # as it is with all but a few
-        usual = sorted(steps)[len(steps) // 2]
-        self._limits[topic] = max(STALE_AFTER, 3 * min(usual, LONGEST_INTERVAL))
+        return self._heard.get(topic, self._nothing).limit
 
     def age(self, now: float, topic: str = "") -> float | None:
         """Seconds since the newest message of the topic (empty: of any) came; None: never."""
-        seen = self._seen.get(topic) if topic else self._newest
-        return None if seen is None else max(0.0, now - seen)
+        seen = self._heard.get(topic, self._nothing).seen if topic else self._newest
+        return None if seen == NOTHING.seen else max(0.0, now - seen)
 
     def fresh(self, now: float, topic: str) -> bool:
-        seen = self._seen.get(topic)
-        return seen is not None and now - seen <= self._limits.get(topic, self._usual)
+        heard = self._heard.get(topic, self._nothing)
+        return now - heard.seen <= heard.limit
 
     def liveness(self, now: float) -> Liveness:
-        newest = self._newest
-        if newest is not None and now - newest <= self._limits.get("node", self._usual):
+        if now - self._newest <= self.limit():
             return Liveness.LIVE
         if self.absence is not None:
             return self.absence
-        return Liveness.SILENT if newest is None else Liveness.STALE
+        return Liveness.SILENT if self._newest == NOTHING.seen else Liveness.STALE
 
     def file(self, arrived: Arrived) -> int | None:
         """Files a message; returns the sequence of the first missing event when there is a gap."""
@@ -202,36 +182,26 @@ class Agent:
         message = arrived.message
         if isinstance(message, Event):
             return self.log.publish(message)
-        if isinstance(message, Packets):
-            return None  # of no interest but to who traces
         if isinstance(message, LabelSnapshot):
             self._label(message)
-            return None
-        topic = str(message.__struct_config__.tag)
-        samples = self._samples.get(topic)
-        if samples is None:
-            samples = self._samples[topic] = Samples()
-        older = samples.latest
-        if samples.push(message):
-            self._seen[topic] = arrived.at
-            self._newest = max(self._newest or arrived.at, arrived.at)
-            self.name = message.node
-            setattr(self, KEPT_AS[topic], message)
-            if older is not None:
-                self._step(topic, abs(message.at - older.at))
-            self._compare(topic, message, arrived.at)
+        elif not isinstance(message, Packets):  # of no interest but to who traces
+            self._file(message, arrived.at)
         return None
+
+    def _file(self, message: Snapshot, at: float) -> None:
+        topic, kept_as = KEPT_AS[type(message)]
+        heard = self._heard.get(topic)
+        if heard is None:
+            heard = self._heard[topic] = Heard(self.address, self._max_age)
+        if heard.take(message, at):
+            self._newest = max(self._newest, at)
+            self.name = message.node
+            setattr(self, kept_as, message)
 
     def _label(self, message: LabelSnapshot) -> None:
         old = self.labels
         if old is None or old.boot != message.boot or message.at >= old.at:
             self.labels, self._label_table = message, table(message)
-
-    def _compare(self, topic: str, message: Snapshot, seen: float) -> None:
-        sights = self._sights.get(topic)
-        if sights is None:
-            sights = self._sights[topic] = Sights(self.address)
-        sights.take(message, *self.pair(topic), seen)
 
     def fault(self, fault: Fault) -> None:
         self.wire_errors += fault.absence is not Liveness.DENIED

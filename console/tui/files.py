@@ -56,3 +56,25 @@ def written_to(
         return f"written: {new_file(make, stem, kind, wall, environment)}"
     except NotWrittenError as error:
         return f"not written: {error}"
+
+
+def copied(what: str, text: str, copy: Callable[[str], None]) -> str:
+    """Copies it both ways and says so."""
+    copy(text)
+    kept = kept_copy(text)
+    beside = f"; it is in {kept} too" if kept else ""
+    return f"{what} to the clipboard, if your terminal allows{beside}"
+
+
+def kept_copy(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """What was copied, in a file as well: many a terminal, tmux or screen takes no OSC 52 and says
+    nothing.  Returns its path; empty: there is no place for it."""
+    place = crash.directory(environment)
+    path = place / "copied"
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    except OSError:
+        return ""
+    home = environment.get("HOME", "")
+    return f"~{str(path)[len(home) :]}" if home and str(path).startswith(f"{home}/") else str(path)

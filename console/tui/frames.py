@@ -57,6 +57,8 @@ class Source(Sender, Protocol):
     addresses: tuple[str, ...]
     who: str
     """`user@host`: by this name the agents know this console."""
+    waiting: int
+    """Messages that came since the last `take`."""
 
     def when_replied(self, call: Callable[[], None]) -> None: ...
 
@@ -226,6 +228,7 @@ class FrameApp(KeyOrderApp):
             now,
             self._wall(),
             self.cluster,
+            self.source.who,
             found,
             self._watch.take(found, now),
             slow=self._pace.slow,
@@ -255,7 +258,10 @@ class FrameApp(KeyOrderApp):
 
     def _held_view(self, frozen: View) -> View:
         return frozen._replace(
-            held=self._clock() - frozen.now, arming=self.arming, recording=self.recording
+            held=self._clock() - frozen.now,
+            waiting=self.source.waiting,
+            arming=self.arming,
+            recording=self.recording,
         )
 
     def freeze(self) -> None:

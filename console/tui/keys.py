@@ -76,7 +76,7 @@ KEYS = (
         "slash",
         "/",
         "filter",
-        "rows with all these words; !word: without; label:rack=r2",
+        "rows with all these words; !word; pps>1k, state=down; label:rack=r2",
         LOOK,
     ),
     Key("mark", "mark", "space", "Space", "mark", "mark the row for a plan of several", LOOK),

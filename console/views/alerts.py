@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from textwrap import wrap
 
 import msgspec
 
 from console import format as fmt
 from console.model.records import State
-from console.views.cells import Cell
+from console.views.cells import Cell, TextLine, line
 from console.views.columns import Column
 from console.views.problems import Kind, Problem
 
@@ -76,19 +75,60 @@ def _age(row: Alert) -> Cell:
     return Cell(fmt.age(row.age) + ("+" if row.at_least else ""))
 
 
-@lru_cache(maxsize=8)
-def columns(width: int) -> tuple[Column[Alert], ...]:
-    """What is wrong gets all the room that is left."""
+def _text(row: Alert) -> str:
+    return row.problem.text
+
+
+def _subject(row: Alert) -> str:
+    return row.problem.subject
+
+
+ALERTS: tuple[Column[Alert], ...] = (
+    Column("LEVEL", 6, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
+    Column("SINCE", 5, _age, lambda r: r.age, right=True),
+    Column("OBJECT", 12, lambda r: Cell(_subject(r)), _subject, grows="name"),
+    Column("WHAT", 40, lambda r: Cell(_text(r)), _text, grows="prose"),
+)
+
+
+def in_short(found: Sequence[Alert], room: int, width: int) -> list[TextLine]:
+    """One line each; where there is room the first ones in full, with what to do, said once."""
+    if not found:
+        return [line(" nothing is wrong", "ok")]
+    shown = found if len(found) <= room else found[: room - 1]
+    spare, lines, told = room - len(shown) - (len(shown) < len(found)), [], set()
+    for alert in shown:
+        whole = _whole(alert, width, told=alert.problem.kind in told)
+        told.add(alert.problem.kind)
+        fits = len(whole) - 1 <= spare
+        spare -= len(whole) - 1 if fits else 0
+        lines += whole if fits else [(*_head(alert), Cell(alert.problem.text))]
+    if len(shown) < len(found):
+        lines.append(line(f" and {len(found) - len(shown)} more: 8", "dim"))
+    return lines
+
+
+def _head(alert: Alert) -> TextLine:
+    mark = alert.state.text.partition(" ")[0]
     return (
-        Column("LEVEL", 6, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
-        Column("SINCE", 5, _age, lambda r: r.age, right=True),
-        Column("OBJECT", 24, lambda r: Cell(r.problem.subject), lambda r: r.problem.subject),
-        Column("WHAT", max(20, width - 40), lambda r: Cell(r.problem.text), _text),
+        Cell(f" {mark} ", alert.state.tone),
+        Cell(f"{_age(alert).text:>4} ", "dim"),
+        Cell(f"{alert.problem.subject} ", "strong"),
     )
 
 
-def _text(row: Alert) -> str:
-    return row.problem.text
+def _whole(alert: Alert, width: int, *, told: bool) -> list[TextLine]:
+    """`told`: what to do stands above already."""
+    head, indent = _head(alert), " " * 8
+    taken = sum(len(cell.text) for cell in head) - len(indent)
+    text = wrap("x" * taken + alert.problem.text, max(20, width - len(indent)))
+    first, *others = [text[0][taken:], *text[1:]]
+    after = "" if told else f"next: {NEXT[alert.problem.kind]}"
+    return [
+        (*head, Cell(first)),
+        *(line(f"{indent}{part}") for part in others),
+        *(line(f"{indent}{part}", "dim") for part in wrap(after, max(20, width - len(indent)))),
+    ]
 
 
 def alert_lines(alert: Alert, width: int = 80) -> list[tuple[Cell, ...]]:

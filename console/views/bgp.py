@@ -99,13 +99,13 @@ def _last_words(row: Session) -> Cell:
 
 
 SESSIONS: tuple[Column[Session], ...] = (
-    Column("NODE", 10, lambda r: Cell(r.node), lambda r: r.node),
-    Column("PEER", 15, lambda r: Cell(r.peer), lambda r: r.peer),
+    Column("NODE", 10, lambda r: Cell(r.node), lambda r: r.node, grows="name"),
+    Column("PEER", 15, lambda r: Cell(r.peer), lambda r: r.peer, grows="name"),
     Column("AS", 10, lambda r: Cell(str(r.asn), "dim"), lambda r: r.asn, 5, right=True),
     Column("STATE", 8, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
     Column("SINCE", 5, lambda r: _then(r, fmt.age(r.since)), lambda r: r.since, 1, right=True),
     Column("ANN", 6, lambda r: _then(r, r.announced), lambda r: r.announced, 2, right=True),
-    Column("LAST WORDS", 24, _last_words, lambda r: r.detail, 4),
+    Column("LAST WORDS", 24, _last_words, lambda r: r.detail, 4, grows="prose"),
     Column("AGE", 4, lambda r: _age(r.age, r.fresh), lambda r: r.age, 1, right=True),
 )
 
@@ -226,15 +226,23 @@ def check_item(row: Check) -> Item:
     }
 
 
+def _said(row: Check) -> Cell:
+    return Cell(row.real.check)
+
+
+def _not_up_on(row: Check) -> Cell:
+    return Cell(" ".join(row.down_on), "warn")
+
+
 CHECKS: tuple[Column[Check], ...] = (
-    Column("REAL", 15, lambda r: Cell(r.real.address), lambda r: r.real.address),
-    Column("VIP", 10, lambda r: Cell(r.real.vip), lambda r: r.real.vip),
+    Column("REAL", 15, lambda r: Cell(r.real.address), lambda r: r.real.address, grows="name"),
+    Column("VIP", 10, lambda r: Cell(r.real.vip), lambda r: r.real.vip, grows="name"),
     Column("STATE", 11, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
     Column("UP", 5, lambda r: _up(r.real), lambda r: r.real.up, 1, right=True),
-    Column("LAST WORDS", 20, lambda r: Cell(r.real.check), lambda r: r.real.check, 1),
+    Column("LAST WORDS", 20, _said, lambda r: r.real.check, 1, grows="prose"),
     Column("MS", 5, lambda r: _ms(r.real), lambda r: r.real.check_ms, 2, right=True),
     Column("CHANGED", 7, lambda r: Cell(fmt.age(r.real.changed), "dim"), _changed, 3, right=True),
-    Column("NOT UP ON", 30, lambda r: Cell(" ".join(r.down_on), "warn"), lambda r: r.down_on, 4),
+    Column("NOT UP ON", 30, _not_up_on, lambda r: r.down_on, 4, grows="prose"),
     Column("AGE", 4, lambda r: _age(r.real.age, not r.real.stale), lambda r: r.real.age, 1, True),
 )
 

@@ -2,18 +2,20 @@
 """How records are written: columns with fixed widths, the same for screen and CLI.  Pure.
 
 A column has a priority: where there is no room the highest numbers go first, none is squeezed, so
-that a changing number never moves its neighbours.
+that a changing number never moves its neighbours.  Names get the room that the longest of them
+needs, before others do (two names that are cut look alike); prose gets what is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from console.model.labels import UNKNOWN, Said
 from console.model.selectors import Requirement, Selector, SelectorError, selector
 from console.views.cells import Cell
+from console.views.fields import Comparison, parsed
 
 R = TypeVar("R")
 
@@ -29,12 +31,20 @@ class Column(NamedTuple, Generic[R]):
     right: bool = False
     wide: bool = False
     """Only in `-o wide`: needs rates, or says more than most want."""
+    grows: Literal["", "name", "prose"] = ""
+    """A name: as wide as the longest, up to a third of the screen, even where others go for that.
+    Prose: as wide as what is left."""
 
 
-def fitting(columns: Sequence[Column[R]], width: int) -> list[Column[R]]:
+Wants = Mapping[str, int]
+"""Title -> characters of the longest text, of columns that grow."""
+NONE: Wants = {}
+
+
+def fitting(columns: Sequence[Column[R]], width: int, wants: Wants = NONE) -> list[Column[R]]:
     """The columns for which `width` has room (one cell between them, one at each end)."""
     chosen = list(columns)
-    while _room(chosen) > width:
+    while _room(chosen, width, wants) > width:
         least = max(chosen, key=lambda column: column.priority)
         if least.priority == 0:
             break
@@ -42,8 +52,28 @@ def fitting(columns: Sequence[Column[R]], width: int) -> list[Column[R]]:
     return chosen
 
 
-def _room(columns: Sequence[Column[R]]) -> int:
-    return 1 + sum(column.width + 1 for column in columns)
+def widths(chosen: Sequence[Column[R]], width: int, wants: Wants) -> list[int]:
+    """Of each column that is on show."""
+    found = [_least(column, width, wants) for column in chosen]
+    left = width - _room(chosen, width, wants)
+    for index, column in enumerate(chosen):
+        more = {
+            "name": min(0, max(left, column.width - found[index])),
+            "prose": max(0, min(left, wants.get(column.title, 0) - column.width)),
+        }.get(column.grows, 0)
+        found[index] += more
+        left -= more
+    return found
+
+
+def _room(columns: Sequence[Column[R]], width: int, wants: Wants) -> int:
+    return 1 + sum(_least(column, width, wants) + 1 for column in columns)
+
+
+def _least(column: Column[R], width: int, wants: Wants) -> int:
+    if column.grows != "name":
+        return column.width
+    return max(column.width, min(wants.get(column.title, 0), width // 3))
 
 
 def ordered(rows: Sequence[R], column: Column[R], *, reverse: bool = False) -> list[R]:
@@ -55,13 +85,31 @@ def ordered(rows: Sequence[R], column: Column[R], *, reverse: bool = False) -> l
 
 
 def matching(rows: Sequence[R], columns: Sequence[Column[R]], words: str) -> list[R]:
-    """Rows in which every word of the filter occurs (`!word`: does not), in any column; with
-    `label:rack=r2`, or `-l SELECTOR` at its end, those of which that holds.  While a selector is
-    being typed it hides nothing."""
+    """Rows in which every word of the filter occurs (`!word`: does not), in any column; of which
+    `pps>1k` holds, where that is the title of a column; with `label:rack=r2`, or `-l SELECTOR` at
+    its end, those of which that holds.  While a selector is being typed it hides nothing."""
     plain, wanted = split(words)
     if not plain and not wanted:
         return list(rows)
-    return [row for row in rows if labels_match(row, wanted) and _matches(row, columns, plain)]
+    found = {word: _test(word, columns) for word in plain}
+    tests = [test for test in found.values() if test is not None]
+    texts = [word.lower() for word, test in found.items() if test is None]
+    return [
+        row
+        for row in rows
+        if labels_match(row, wanted)
+        and all(test.holds(column.order(row), column.cell(row).text) for column, test in tests)
+        and _matches(row, columns, texts)
+    ]
+
+
+def _test(word: str, columns: Sequence[Column[R]]) -> tuple[Column[R], Comparison] | None:
+    """Of a word that is one, about a column that there is."""
+    test = parsed(word)
+    if test is None:
+        return None
+    column = next((c for c in columns if c.title.lower() == test.field.lower()), None)
+    return None if column is None else (column, test)
 
 
 def split(words: str) -> tuple[list[str], Selector]:
@@ -74,7 +122,7 @@ def split(words: str) -> tuple[list[str], Selector]:
         if kind.lower() == "label" and colon:
             texts.append(text)
         else:
-            plain.append(word.lower())
+            plain.append(word)
     parts: list[Requirement] = []
     for text in texts:
         with suppress(SelectorError):

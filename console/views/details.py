@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One object in full: a node, a VIP or a real on each node, a drop reason.  Pure."""
+"""One object in full: a VIP or a real on each node, a drop reason.  Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from textwrap import wrap
 from console import format as fmt
 from console.model import rows
 from console.model.labels import Said, in_words
-from console.model.rates import HISTORY_SECONDS
-from console.model.records import Emptied, Node, Real, Vip
-from console.model.tracks import added
+from console.model.records import Emptied, Real, Vip
 from console.views.blank import NO_VIP, why_empty
 from console.views.cells import Cell, TextLine, line
 from console.views.view import View
@@ -19,66 +17,11 @@ from shared.messages import NodeSnapshot
 from shared.reasons import BY_NUMBER
 
 
-def node_lines(node: Node) -> list[TextLine]:
-    snapshot = node.snapshot
-    if snapshot is None:
-        return [
-            (Cell(" state    "), Cell(node.state.text, node.state.tone)),
-            line(f" {node.address}"),
-        ]
-    old = "" if node.live else "?"
-    peers = ", ".join(
-        f"{p.address} AS{p.asn} {p.state}{old} {fmt.age(snapshot.at - p.since)}{old}"
-        + (" (withdrawn)" if p.withdrawn else "")
-        for p in snapshot.peers
-    )
-    up = fmt.age(snapshot.at - snapshot.started)
-    differs = "differs from the other nodes" if node.ring_differs else "as the other nodes"
-    differs = differs if node.live else "when it was last heard of"
-    return [
-        (
-            Cell(" state    "),
-            Cell(node.state.text, node.state.tone),
-            Cell(f"  age {fmt.age(node.age)}  agent {snapshot.version} up {up}  "),
-            _xdp(snapshot),
-            Cell(f" {snapshot.interface}  revision {snapshot.revision}"),
-        ),
-        (
-            Cell(f" ring     {snapshot.ring_digest}  "),
-            Cell(differs, "bad" if node.ring_differs else "dim"),
-        ),
-        line(f" BGP      {peers or 'no peers'}"),
-        *_away(snapshot),
-        *labels_line("labels   ", node.labels),
-        (
-            Cell(
-                f" rx {fmt.si(node.pps)}{old} pps  tx {fmt.si(node.tx_pps)}{old}"
-                f"  pass {fmt.si(node.pass_pps)}{old}  drop {fmt.si(node.drop_pps)}{old}"
-                f"  miss {fmt.percent(node.misses)}{old}"
-                f"  flows {fmt.si(snapshot.live_flows)}{old}  "
-            ),
-            Cell(fmt.sparkline(added(node.minute.tracks), 16, HISTORY_SECONDS), "hot"),
-        ),
-    ]
-
-
-def _away(snapshot: NodeSnapshot) -> list[TextLine]:
-    said = snapshot.withdrawn
-    return [line(f" routes   withdrawn {words(said)}", "warn")] if said else []
-
-
 def labels_line(heading: str, said: Said) -> list[TextLine]:
     """Nothing where there is none to say, and nothing is known."""
     text = in_words(said)
     tone = "warn" if len(said) > 1 else ""
     return [(Cell(f" {heading}"), Cell(text, tone))] if text else []
-
-
-def _xdp(snapshot: NodeSnapshot) -> Cell:
-    """As the kernel has it; an older agent says what was asked for."""
-    mode = snapshot.xdp_attached or snapshot.xdp_mode
-    tones = {"native": "", "offloaded": "", "generic": "warn"}
-    return Cell(f"XDP {mode}", tones.get(mode, "bad"))
 
 
 def vip_lines(view: View, vip: Vip, room: int) -> list[TextLine]:

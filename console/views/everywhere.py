@@ -66,7 +66,7 @@ def _of_real(column: Column[Real]) -> Column[OnNode]:
 PRIORITY = {"VIP": 0, "CHECK": 2, "MS": 3, "CHANGED": 4, "60s": 7, "SHARE": 8, "UP": 9}
 """Where a row is one node, its own check says more than sums do."""
 ON_NODES: tuple[Column[OnNode], ...] = (
-    Column("NODE", 10, lambda r: Cell(r.node), lambda r: r.node),
+    Column("NODE", 10, lambda r: Cell(r.node), lambda r: r.node, grows="name"),
     *(_of_real(column) for column in tables.REALS if column.title not in ("REAL", "UP")),
 )
 EVERY: tuple[Column[OnNode], ...] = (

@@ -25,8 +25,8 @@ from console.views.columns import Column
 
 SHADES = "░▒▓█"
 TONES = ("dim", "", "hot", "warn")
-NUMBER, NODE_ROOM = 6, 17
-"""Columns of a CPU's number; of the node's name and age before them."""
+NUMBER, NAME_ROOM, AGE_ROOM = 6, 10, 7
+"""Columns of a CPU's number; of the node's name (more where names are longer) and of its age."""
 
 
 class Metric(NamedTuple):
@@ -171,19 +171,21 @@ def _cell(cpu: Cpu, metric: Metric, unit: float, *, fresh: bool) -> Cell:
 def columns(agents: Sequence[Heat], metric: Metric, width: int) -> tuple[Column[Heat], ...]:
     """A number per CPU where all fit, else a shade per CPU, else one for the worst of several."""
     count = max((len(node.cpus) for node in agents), default=0)
-    numbers = NODE_ROOM + count * (NUMBER + 1) <= width
+    name = max([NAME_ROOM, *(min(len(node.name), width // 3) for node in agents)])
+    room = name + AGE_ROOM
+    numbers = room + count * (NUMBER + 1) <= width
     folded = 1
-    while not numbers and NODE_ROOM + -(-count // folded) + 1 > width:
+    while not numbers and room + -(-count // folded) + 1 > width:
         folded *= 2
-    return _columns(metric, count, 0 if numbers else folded)
+    return _columns(metric, count, 0 if numbers else folded, name)
 
 
 @lru_cache(maxsize=32)
-def _columns(metric: Metric, count: int, folded: int) -> tuple[Column[Heat], ...]:
+def _columns(metric: Metric, count: int, folded: int, name: int) -> tuple[Column[Heat], ...]:
     """Cached: a table sorts by a column, which must stay the same one over frames."""
     middle = [_number(i, metric) for i in range(count)] if folded == 0 else [_strip(count, folded)]
     return (
-        Column("NODE", 10, lambda r: Cell(r.name), lambda r: r.name),
+        Column("NODE", name, lambda r: Cell(r.name), lambda r: r.name),
         Column("STATE", 11, lambda r: Cell(r.state.text, r.state.tone), _urgency, 5),
         Column("AGE", 4, _age, lambda r: r.age, 0, right=True),
         Column("PPS", 6, lambda r: _known(r, fmt.si(r.pps)), lambda r: r.pps, 4, right=True),

@@ -15,6 +15,11 @@ from console.views.items import Item
 Rows = Sequence[Any]
 
 
+def is_called(label: str, name: str) -> bool:
+    """`10.3.1.2@web/lb1` is called so, and `10.3.1.2@web`, and `10.3.1.2`."""
+    return label == name or label.startswith((f"{name}@", f"{name}/"))
+
+
 class Kind(NamedTuple):
     name: str
     """Of the JSON object: `NodeList`."""
@@ -25,6 +30,8 @@ class Kind(NamedTuple):
     """One line of `-o name`."""
     busiest: str = ""
     """Title of the column by which `top` sorts; empty: not for `top`."""
+    called: Callable[[str, str], bool] = is_called
+    """(label without its kind, what was typed) -> whether that is meant."""
 
 
 def _key(row: Any) -> str:  # noqa: ANN401  # any record with a key
@@ -61,6 +68,7 @@ KINDS: Mapping[str, Kind] = {
         operations.OPERATIONS,
         operations.item,
         lambda row: f"op/{row.key}",
+        called=str.startswith,
     ),
 }
 

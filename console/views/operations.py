@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from console import format as fmt
+from console.exits import VerbError
 from console.model.records import State
 from console.model.store import Agent
 from console.model.underway import Seat, Underway, underway
@@ -21,6 +22,11 @@ from console.views.cells import Cell, TextLine, line
 from console.views.columns import Column
 from console.views.items import Item, word
 from shared.messages import ChangeEvent
+
+AGENT = "agent"
+"""Who says what becomes of a change later: the node itself."""
+BACK = ("time is over, back as before", "not confirmed, taken back")
+"""A change with --for or --confirm-within, in the end."""
 
 
 class Step(NamedTuple):
@@ -33,10 +39,17 @@ class Step(NamedTuple):
     """As the agent says: `applied`, `refused: ...`, ..."""
     revision: int
     undo: tuple[str, ...]
+    later: bool = False
+    """Not the answer to a command: what became of it."""
 
     @property
     def done(self) -> bool:
         return self.result == "applied"
+
+    @property
+    def good(self) -> bool:
+        """As it was wanted there, also where it was so before."""
+        return self.done or self.result == "unchanged"
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -68,6 +81,19 @@ def operations(agents: Sequence[Agent], now: float) -> list[Operation]:
     return [*first, *(made for made in found if made.key not in going)]
 
 
+def named(known: Sequence[Operation], name: str) -> Operation:
+    """The one that is called so, or of which only one's name begins so.  Raises VerbError."""
+    wanted = name.removeprefix("op/")
+    found = [each for each in known if each.key == wanted] or [
+        each for each in known if wanted and each.key.startswith(wanted)
+    ]
+    if not found:
+        raise VerbError(f"{name}: no such operation; remora get op lists them")
+    if len(found) > 1:
+        raise VerbError(f"{name}: {len(found)} operations begin so; give more of it")
+    return found[0]
+
+
 def _not_over(each: Underway, known: Operation | None) -> Operation:
     text = f"HELD {each.count}" if each.held else f"◐ {each.count}"
     return Operation(
@@ -91,8 +117,9 @@ def _of_events(agents: Sequence[Agent]) -> list[Operation]:
             assert isinstance(body, ChangeEvent)
             key = body.operation or f"{agent.address} {event.boot} {event.sequence}"
             step = Step(
-                agent.address, event.node, event.wall, body.result, body.revision, body.undo
-            )
+                agent.address, event.node, event.wall, body.result, body.revision, body.undo,
+                body.who == AGENT,
+            )  # fmt: skip
             grouped.setdefault(key, []).append((step, body))
     newest_first = sorted(grouped.items(), key=lambda item: -min(s.wall for s, _ in item[1]))
     found: list[Operation] = []
@@ -138,15 +165,18 @@ def _touched(operation: Operation) -> set[str]:
     }
 
 
-def _state(steps: Sequence[Step]) -> State:
-    done = sum(step.done for step in steps)
-    if done == len(steps):
-        return State(f"● ok {done}/{done}", "ok", 0)
-    if done:
-        return State(f"▲ partial {done}/{len(steps)}", "bad", 6)
+def _state(all_steps: Sequence[Step]) -> State:
+    if any(step.result in BACK for step in all_steps):
+        return State("○ went back", "dim", 0)
+    steps = [step for step in all_steps if not step.later] or all_steps
+    good = sum(step.good for step in steps)
     words = {step.result.partition(":")[0] for step in steps}
     if words == {"unchanged"}:
         return State("· already so", "dim", 0)
+    if good == len(steps):
+        return State(f"● ok {good}/{good}", "ok", 0)
+    if good:
+        return State(f"▲ partial {good}/{len(steps)}", "bad", 6)
     if "failed" in words:
         return State("✕ failed", "bad", 6)
     if words <= {"refused", "unchanged"}:
@@ -191,14 +221,18 @@ def item(row: Operation) -> Item:
     }
 
 
+def _result(row: Operation) -> Cell:
+    return Cell(row.state.text, row.state.tone)
+
+
 OPERATIONS: tuple[Column[Operation], ...] = (
     Column("OP", 8, lambda r: Cell(name_of(r)), name_of, 2),
     Column("WHEN", 8, lambda r: Cell(fmt.clock(r.wall)), lambda r: r.wall),
-    Column("WHO", 12, lambda r: Cell(r.who), lambda r: r.who, 1),
-    Column("WHAT", 32, lambda r: Cell(r.what), lambda r: r.what),
-    Column("RESULT", 14, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
+    Column("WHO", 12, lambda r: Cell(r.who), lambda r: r.who, 1, grows="prose"),
+    Column("WHAT", 32, lambda r: Cell(r.what), lambda r: r.what, grows="prose"),
+    Column("RESULT", 14, _result, lambda r: r.state.urgency, grows="prose"),
     Column("UNDO", 4, lambda r: Cell(undoable(r).partition(":")[0]), undoable, 1),
-    Column("REASON", 28, lambda r: Cell(r.why, "dim"), lambda r: r.why, 3),
+    Column("REASON", 28, lambda r: Cell(r.why, "dim"), lambda r: r.why, 3, grows="prose"),
 )
 
 

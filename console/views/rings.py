@@ -89,6 +89,14 @@ def wanted(
     ]
 
 
+def differing(agent: Agent, agents: Sequence[Agent], now: float) -> str:
+    """The first VIP whose ring is another one on this node than elsewhere; empty: none is."""
+    for row in agent.vips.vips if agent.vips else ():
+        if any(digest != row.ring_digest for digest in digests(row.name, agents, now)):
+            return row.name
+    return ""
+
+
 def first_difference(
     agent: Agent, agents: Sequence[Agent], now: float, known: Mapping[tuple[str, str], Ring]
 ) -> str:
@@ -170,11 +178,11 @@ def _first(row: NodeRing) -> str:
 
 
 RINGS: tuple[Column[NodeRing], ...] = (
-    Column("NODE", 10, lambda r: Cell(r.node), lambda r: r.node),
+    Column("NODE", 10, lambda r: Cell(r.node), lambda r: r.node, grows="name"),
     Column("STATE", 10, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
     Column("DIGEST", 12, lambda r: Cell(r.digest), lambda r: r.digest, 3),
     Column("SLOTS", 7, lambda r: Cell(_slots(r)), _slots, 1, right=True),
-    Column("FIRST THAT DIFFERS", 43, lambda r: Cell(_first(r), "warn"), _first, 2),
+    Column("FIRST THAT DIFFERS", 43, lambda r: Cell(_first(r), "warn"), _first, 2, grows="prose"),
     Column(
         "AGE",
         4,

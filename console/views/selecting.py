@@ -7,9 +7,7 @@ are an error of whoever gave them: never everything, never quietly nothing.
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -17,22 +15,21 @@ from console.exits import VerbError
 from console.model.labels import LOCATIONS, silent_of_labels, unlabelled
 from console.model.selectors import Selector
 from console.model.store import Agent
+from console.views import fields
 from console.views.columns import Column, labels_match, ordered
 from console.views.items import word
 from console.views.lists import Kind, Rows
 
-_TEST = re.compile(r"\s*([\w/ ]+?)\s*(>=|<=|!=|=|>|<)\s*(.+?)\s*")
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
-    "=": operator.eq, "!=": operator.ne,
-}  # fmt: skip
-_NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)\s*(%|k|M|G|ms|s|m|h)?")
-_UNITS = {"%": 0.01, "k": 1e3, "M": 1e6, "G": 1e9, "ms": 1, "s": 1, "m": 60, "h": 3600, None: 1}
+
+class NothingError(VerbError):
+    """Selectors that select nothing now; the text names them."""
 
 
 class Selection(NamedTuple):
     """As given; all of it together."""
 
+    names: tuple[str, ...] = ()
+    """`lb1`, `10.3.1.2`, `10.3.1.2@web`: as `-o name` has them, or how those begin."""
     states: tuple[str, ...] = ()
     vip: str = ""
     fields: tuple[str, ...] = ()
@@ -43,7 +40,7 @@ class Selection(NamedTuple):
 
     @property
     def narrows(self) -> bool:
-        return bool(self.states or self.vip or self.fields or self.labels)
+        return bool(self.names or self.states or self.vip or self.fields or self.labels)
 
 
 def nodes(agents: Sequence[Agent], patterns: Sequence[str]) -> list[Agent]:
@@ -94,19 +91,30 @@ def labelled(agents: Sequence[Agent], wanted: Selector) -> list[Agent]:
     return found
 
 
+def all_labelled(agents: Sequence[Agent], wanted: Selector, absent: Sequence[str]) -> list[Agent]:
+    """As `labelled`, where every node must say whether it is meant.  Raises VerbError."""
+    gone = [agent.name for agent in agents if agent.address in absent]
+    silent = [a.name for a in silent_of_labels(a for a in agents if a.address not in absent)]
+    if gone or silent:
+        why = unlabelled(silent) if silent else f"no answer from {', '.join(gone)}"
+        raise VerbError(f"-l '{wanted}': {why}: whether it is meant is not known; name nodes "
+                        "with --node instead")  # fmt: skip
+    return labelled(agents, wanted)
+
+
 def select(found: Rows, kind: Kind, selection: Selection) -> Rows:
-    """Raises VerbError for a field that is not there, and when nothing is left."""
+    """Raises VerbError for a name or field that is not there, NothingError when nothing is left."""
     tests = [_test(text, kind, found) for text in selection.fields]
     chosen = [
         row
-        for row in found
+        for row in _named(found, kind, selection.names)
         if _in_state(row, selection.states)
         and labels_match(row, selection.labels)
         and selection.vip in ("", _vip_of(row))
         and all(test(row) for test in tests)
     ]
     if selection.narrows and found and not chosen:
-        raise VerbError(f"nothing matches {_said(selection)}")
+        raise NothingError(f"nothing matches {_said(selection)}")
     if not selection.sort:
         return chosen
     column = _column(selection.sort, kind)
@@ -114,6 +122,19 @@ def select(found: Rows, kind: Kind, selection: Selection) -> Rows:
         there = titles(kind.columns)
         raise VerbError(f"--sort {selection.sort}: no such column; there is {there}")
     return ordered(chosen, column, reverse=selection.reverse)
+
+
+def _named(found: Rows, kind: Kind, names: Sequence[str]) -> Rows:
+    """Raises VerbError for a name that is none of theirs."""
+    if not names:
+        return found
+    there = [(*kind.label(row).partition("/"), row) for row in found]
+    for name in names:
+        if not any(kind.called(label, name) for _, _, label, _ in there):
+            known = ", ".join(f"{prefix}/{label}" for prefix, _, label, _ in there[:6])
+            more = " and more" if there[6:] else ""
+            raise VerbError(f"{name}: there is none; there is {known or 'nothing'}{more}")
+    return [row for _, _, label, row in there if any(kind.called(label, name) for name in names)]
 
 
 def columns(kind: Kind, wanted: str) -> list[Column[Any]]:
@@ -153,33 +174,28 @@ def _vip_of(row: object) -> str:
 
 
 def _test(text: str, kind: Kind, found: Rows) -> Callable[[object], bool]:
-    parts = _TEST.fullmatch(text)
-    if parts is None:
+    test = fields.parsed(text)
+    if test is None:
         raise VerbError(f"--field {text!r}: must be like 'pps>1k', 'miss>=1%', 'check=refused'")
-    name, sign, given = parts.groups()
+    name = test.field
     column = _column(name, kind)
     keys = kind.item(found[0]) if found else {}
     if column is None and name not in keys and found:
         raise VerbError(
             f"--field {name}: no such field; there is {titles(kind.columns)}, {', '.join(keys)}"
         )
-    number, compare = _NUMBER.fullmatch(given), _COMPARE[sign]
-    wanted = float(number[1]) * _UNITS[number[2]] if number else given
 
-    def test(row: object) -> bool:
+    def holds(row: object) -> bool:
         value = column.order(row) if column else kind.item(row).get(name)
-        if isinstance(wanted, str):
-            # What is unknown equals nothing, and is not said to differ either.
-            shown = column.cell(row).text if column else str(value)
-            return value is not None and compare(shown.lower(), wanted.lower())
-        return isinstance(value, int | float) and compare(value, wanted)
+        return test.holds(value, column.cell(row).text if column else str(value))
 
-    return test
+    return holds
 
 
 def _said(selection: Selection) -> str:
     return " ".join(
         [
+            *selection.names,
             *(f"--state {state}" for state in selection.states),
             *([f"--vip {selection.vip}"] if selection.vip else []),
             *(f"--field {field!r}" for field in selection.fields),

@@ -69,6 +69,10 @@ def _announced(row: Vip) -> Cell:
     return Cell(f"{there.text} wd", "warn") if row.withdrawn else there
 
 
+def _where(row: Drop) -> Cell:
+    return Cell(" ".join(row.nodes), "dim")
+
+
 def _range(values: Sequence[int]) -> str:
     """`100`, or `50…100` where nodes differ."""
     return f"{values[0]}" if values[0] == values[-1] else f"{values[0]}…{values[-1]}"
@@ -104,7 +108,15 @@ def _xdp_of(row: Node) -> str | None:
 
 def labelled(priority: int = 10) -> Column[Any]:
     """Of whatever record has labels: shown where there is room for all else."""
-    return Column("LABELS", 24, _labels, lambda r: in_words(r.labels) or None, priority, wide=True)
+    return Column(
+        "LABELS",
+        24,
+        _labels,
+        lambda r: in_words(r.labels) or None,
+        priority,
+        wide=True,
+        grows="prose",
+    )
 
 
 def _labels(row: Any) -> Cell:  # noqa: ANN401
@@ -171,7 +183,7 @@ def _share(
 
 
 NODES: tuple[Column[Node], ...] = (
-    Column("NODE", 10, lambda r: Cell(r.name), lambda r: r.name),
+    Column("NODE", 10, lambda r: Cell(r.name), lambda r: r.name, grows="name"),
     Column("STATE", 11, lambda r: _state(r.state), lambda r: r.state.urgency),
     Column("AGE", 4, lambda r: _age(r.age, stale=not r.live), lambda r: r.age, 1, right=True),
     _rate("PPS", lambda r: r.pps, fmt.si, 1),
@@ -194,8 +206,8 @@ NODES: tuple[Column[Node], ...] = (
 )
 
 VIPS: tuple[Column[Vip], ...] = (
-    Column("VIP", 10, lambda r: Cell(r.name), lambda r: r.name),
-    Column("ADDRESS", 21, lambda r: Cell(r.endpoint), lambda r: r.endpoint, 1),
+    Column("VIP", 10, lambda r: Cell(r.name), lambda r: r.name, grows="name"),
+    Column("ADDRESS", 21, lambda r: Cell(r.endpoint), lambda r: r.endpoint, 1, grows="name"),
     Column("STATE", 14, lambda r: _state(r.state), lambda r: r.state.urgency),
     _summed("PPS", lambda r: r.pps, 1),
     Column("60s", 12, lambda r: _spark(r.minute, 12), lambda r: r.pps.value, 6, wide=True),
@@ -212,8 +224,8 @@ VIPS: tuple[Column[Vip], ...] = (
 )
 
 REALS: tuple[Column[Real], ...] = (
-    Column("REAL", 15, lambda r: Cell(r.address), lambda r: r.address),
-    Column("VIP", 10, lambda r: Cell(r.vip), lambda r: r.vip, 9),
+    Column("REAL", 15, lambda r: Cell(r.address), lambda r: r.address, grows="name"),
+    Column("VIP", 10, lambda r: Cell(r.vip), lambda r: r.vip, 9, grows="name"),
     Column("STATE", 11, lambda r: _state(r.state), lambda r: r.state.urgency),
     Column("W", 7, lambda r: Cell(_range(r.weights)), lambda r: r.weights[0], 2, right=True),
     Column("UP", 7, lambda r: _ratio(r.up, r.nodes), lambda r: r.up, 1, right=True),
@@ -224,7 +236,7 @@ REALS: tuple[Column[Real], ...] = (
     _summed("FLOWS", lambda r: r.live_flows, 1, wide=False),
     _summed("NEW/S", lambda r: r.new_flows_per_second, 3),
     _share("RING", lambda r: r.slots, 5, wide=False),
-    Column("CHECK", 18, lambda r: Cell(r.check, "dim"), lambda r: r.check, 8),
+    Column("CHECK", 18, lambda r: Cell(r.check, "dim"), lambda r: r.check, 8, grows="prose"),
     Column(
         "MS", 5, lambda r: Cell(fmt.milliseconds(r.check_ms)), lambda r: r.check_ms, 8, True, True
     ),
@@ -234,17 +246,18 @@ REALS: tuple[Column[Real], ...] = (
 )
 
 DROPS: tuple[Column[Drop], ...] = (
-    Column("REASON", 13, lambda r: Cell(r.name), lambda r: r.name),
+    Column("REASON", 13, lambda r: Cell(r.name), lambda r: r.name, grows="name"),
     _summed("DROP/S", lambda r: r.pps, 0),
     Column("60s", 12, lambda r: _spark(r.minute, 12), lambda r: r.pps.value, 2, wide=True),
     _share("SHARE", lambda r: r.share, 1),
     Column("PACKETS", 7, lambda r: Cell(fmt.si(r.packets)), lambda r: r.packets, right=True),
-    Column("NODES", 16, lambda r: Cell(" ".join(r.nodes), "dim"), lambda r: r.nodes, 1),
+    Column("NODES", 16, _where, lambda r: r.nodes, 1, grows="prose"),
     Column(
         "MEANING",
         60,
         lambda r: Cell(BY_NUMBER[r.reason].meaning if r.reason in BY_NUMBER else "not known here"),
         lambda r: r.name,
         3,
+        grows="prose",
     ),
 )

@@ -22,8 +22,6 @@ from shared.model import Health
 
 Kind = Literal["drops", "health", "bgp", "changes"]
 KINDS: tuple[Kind, ...] = ("drops", "health", "bgp", "changes")
-LOOKED_THROUGH = 500
-"""Newest lines of a node among which those that are no drops are looked for."""
 _KIND: Mapping[type, Kind] = {
     DropEvent: "drops",
     LostEvent: "drops",
@@ -64,15 +62,10 @@ def written(line: Line) -> str:
 
 def recent(log: EventLog, room: int) -> list[TextLine]:
     """What became of one node lately, the newest first; drops have a screen of their own."""
-    found = [line for line in log.lines(LOOKED_THROUGH) if kind_of(line) != "drops"]
     return [
-        (
-            Cell(f" {fmt.clock(line.wall)}  ", "dim"),
-            Cell(
-                in_words(line.event.body) if line.event else f"-- {line.lost} lost --", tone(line)
-            ),
-        )
-        for line in found[::-1][:room]
+        (Cell(f" {fmt.clock(one.wall)}  ", "dim"), Cell(in_words(one.event.body), tone(one)))
+        for one in log.rare(room)[::-1]
+        if one.event
     ]
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -19,8 +18,8 @@ from console.views.details import reason_lines
 from console.views.tail import in_words, tone
 from shared.messages import DropEvent, Event, EventBody, HealthEvent, PeerEvent, RouteEvent
 
-SHOWN = 500
-"""Newest events that the tail looks through."""
+SHOWN, RARE = 500, 200
+"""Newest events that the tail looks through; of older ones so many that are no dropped packets."""
 
 
 class EventPlace(NamedTuple):
@@ -51,12 +50,20 @@ class TailRow(msgspec.Struct, frozen=True):
 
 def tail_rows(agents: Sequence[Agent]) -> list[TailRow]:
     """Oldest first; gaps are rows too."""
-    found = [
-        TailRow(f"{EventPlace(agent.address, *line.place)}{'' if line.event else ' gap'}", line)
-        for agent in agents
-        for line in agent.log.lines(SHOWN)
-    ]
-    return sorted(found, key=lambda row: row.line.wall)[-SHOWN:]
+    newest = [_row(agent.address, line) for agent in agents for line in agent.log.lines(SHOWN)]
+    newest = sorted(newest, key=_wall)[-SHOWN:]
+    known = {row.key for row in newest}
+    rare = [_row(agent.address, line) for agent in agents for line in agent.log.rare(RARE)]
+    older = sorted([row for row in rare if row.key not in known], key=_wall)[-RARE:]
+    return sorted([*older, *newest], key=_wall)
+
+
+def _row(address: str, line: Line) -> TailRow:
+    return TailRow(f"{EventPlace(address, *line.place)}{'' if line.event else ' gap'}", line)
+
+
+def _wall(row: TailRow) -> float:
+    return row.line.wall
 
 
 def _text(row: TailRow) -> str:
@@ -65,18 +72,15 @@ def _text(row: TailRow) -> str:
     return in_words(row.body)
 
 
-@lru_cache(maxsize=8)
-def columns(width: int) -> tuple[Column[TailRow], ...]:
-    """What happened gets all the room that is left."""
-    return (
-        Column("TIME", 11, _time, lambda r: r.line.wall),
-        Column("NODE", 10, lambda r: Cell(r.line.node, "dim"), lambda r: r.line.node),
-        Column("WHAT", max(20, width - 25), lambda r: Cell(_text(r), tone(r.line)), _text),
-    )
-
-
 def _time(row: TailRow) -> Cell:
     return Cell(fmt.clock(row.line.wall, digits=2), "dim")
+
+
+TAIL: tuple[Column[TailRow], ...] = (
+    Column("TIME", 11, _time, lambda r: r.line.wall),
+    Column("NODE", 10, lambda r: Cell(r.line.node, "dim"), lambda r: r.line.node, grows="name"),
+    Column("WHAT", 55, lambda r: Cell(_text(r), tone(r.line)), _text, grows="prose"),
+)
 
 
 def opens(row: TailRow) -> tuple[str, str] | None:

@@ -17,8 +17,8 @@ from console.views.alerts import Alert
 from console.views.cells import Cell, TextLine, line
 from console.views.problems import Problem
 
-NAMES_FROM = 120
-"""Columns from which the header has room for a file's name."""
+KINDS_FROM, NAMES_FROM = 100, 120
+"""Columns from which the header has room for kinds of alerts, for names."""
 
 
 class View(NamedTuple):
@@ -29,12 +29,16 @@ class View(NamedTuple):
     """Seconds of the console's monotonic clock."""
     wall: float
     cluster: str
+    who: str = ""
+    """`user@host`: by this name the agents know this console."""
     problems: tuple[Problem, ...] = ()
     """Worst first."""
     alerts: tuple[Alert, ...] = ()
     """The same with their ages."""
     held: float | None = None
     """Seconds for which the display has been held; None: it is live."""
+    waiting: int = 0
+    """Messages that came meanwhile."""
     slow: bool = False
     """The terminal cannot take more: frames are rarer."""
     arming: Arming = Arming()
@@ -60,7 +64,6 @@ def header(view: View, width: int) -> TextLine:
     all_ = view.agents
     live = len(view.store.live(view.now))
     stale = len(all_) - live
-    alerts = len(view.problems)
     armed = view.arming.armed(view.now)
     left = [
         Cell(f" {view.cluster} ", "strong"),
@@ -71,10 +74,13 @@ def header(view: View, width: int) -> TextLine:
         Cell("│ "),
         Cell(f"stale {stale} ", "stale" if stale else ""),
         Cell("│ "),
-        Cell(f"alerts {alerts} ", "bad" if alerts else ""),
+        *_alerts(view, width),
         *_operations(view),
     ]
-    mode = view.mode if view.held is None else f"FROZEN {fmt.age(view.held)}"
+    if view.who and width >= NAMES_FROM:
+        left += [Cell("│ "), Cell(f"{view.who} ", "dim")]
+    behind = f" +{fmt.si(view.waiting)} updates" if width >= KINDS_FROM else f" +{view.waiting}"
+    mode = view.mode if view.held is None else f"FROZEN {fmt.age(view.held)}{behind}"
     mode = f"SIMULATED {mode}" if view.simulated else mode
     odd = view.slow or view.held is not None or view.mode != "LIVE" or view.simulated
     pace = "0.5 Hz slow link  " if view.slow else ""
@@ -85,6 +91,16 @@ def header(view: View, width: int) -> TextLine:
         Cell(" " * max(1, gap)),
         Cell(right, "warn" if odd else "ok"),
     )
+
+
+def _alerts(view: View, width: int) -> list[Cell]:
+    """How many, and where there is room of which kind."""
+    critical = sum(problem.critical for problem in view.problems)
+    warnings = len(view.problems) - critical
+    parts = {"crit": critical, "warn": warnings} if width >= KINDS_FROM else {}
+    kinds = "".join(f"{number} {kind} " for kind, number in parts.items() if number)
+    tone = "bad" if critical else "warn" if warnings else ""
+    return [Cell(f"alerts {kinds or f'{len(view.problems)} '}", tone)]
 
 
 def _recording(view: View, width: int) -> str:
@@ -115,52 +131,47 @@ def tiny(view: View) -> list[TextLine]:
     return [line(text, tone_), line("too small for tables: remora status", "dim")]
 
 
-def alerts(view: View, room: int) -> list[TextLine]:
-    """The worst problems, one line each; the last says how many are not shown."""
-    found = view.problems
-    if not found:
-        return [line(" nothing is wrong", "ok")]
-    shown = found if len(found) <= room else found[: room - 1]
-    lines = [_alert(problem) for problem in shown]
-    if len(shown) < len(found):
-        lines.append(line(f" and {len(found) - len(shown)} more: 8", "dim"))
-    return lines
-
-
-def _alert(problem: Problem) -> TextLine:
-    mark = Cell(" ! " if problem.critical else " ▲ ", "bad" if problem.critical else "warn")
-    return (mark, Cell(f"{problem.subject} ", "strong"), Cell(problem.text))
-
-
-def totals(found: Sequence[Node], *, large: bool) -> list[TextLine]:
+def totals(found: Sequence[Node], width: int, *, large: bool) -> list[TextLine]:
     """The cluster's sums over live nodes; what is left out is said beside them."""
     live = [node for node in found if node.live]
     gone = len(found) - len(live)
-    pps = _sum([n.pps for n in live], gone)
-    octets = _sum([n.bytes_per_second for n in live], gone)
-    new = _sum([n.new_flows_per_second for n in live], gone)
-    flows = _sum([n.snapshot.live_flows if n.snapshot else None for n in live], gone)
-    dropped = _sum([n.drop_pps for n in live], gone)
-    spark = fmt.sparkline(
-        added([track for node in live for track in node.minute.tracks]),
-        40 if large else 30,
-        HISTORY_SECONDS,
-    )
+    pps = _text(_sum([n.pps for n in live], gone))
+    octets = _text(_sum([n.bytes_per_second for n in live], gone), 8)
+    new = _text(_sum([n.new_flows_per_second for n in live], gone))
+    flows = _text(_sum([n.snapshot.live_flows if n.snapshot else None for n in live], gone))
+    dropped = _text(_sum([n.drop_pps for n in live], gone))
+    missed = fmt.percent(_missed(live))
+
+    def minute(track: str, room: int) -> Cell:
+        tracks = [each for node in live for each in node.minute.along(track)]
+        return Cell(fmt.sparkline(added(tracks), room, HISTORY_SECONDS), "hot")
+
     if not large:
         return [
-            line(
-                f" pps {_text(pps)}  bit/s {_text(octets, 8)}  new/s {_text(new)}"
-                f"  flows {_text(flows)}  drops/s {_text(dropped)}"
+            line(f" pps {pps}  bit/s {octets}  new/s {new}  flows {flows}  drops/s {dropped}"),
+            (
+                Cell(" pps 60s "),
+                minute("", width - 51),
+                Cell("  drops 60s "),
+                minute("drops", 16),
+                Cell(f"  miss {missed}"),
             ),
-            (Cell(" pps 60s "), Cell(spark, "hot")),
         ]
+    room = width - 23
     return [
-        (Cell(f" packets/s {_text(pps):>8}  "), Cell(spark, "hot")),
-        line(f" bits/s    {_text(octets, 8):>8}"),
-        line(f" new/s     {_text(new):>8}"),
-        line(f" flows     {_text(flows):>8}"),
-        line(f" drops/s   {_text(dropped):>8}"),
+        (Cell(f" packets/s {pps:>9}  "), minute("", room)),
+        (Cell(f" bits/s    {octets:>9}  "), minute("bytes", room)),
+        (Cell(f" new/s     {new:>9}  "), minute("new_flows", room)),
+        (Cell(f" drops/s   {dropped:>9}  "), minute("drops", room)),
+        line(f" flows     {flows:>9}  misses {missed} of lookups"),
     ]
+
+
+def _missed(live: Sequence[Node]) -> float | None:
+    """Of all lookups of the nodes that say so."""
+    told = [(n.misses, n.lookups) for n in live if n.misses is not None and n.lookups is not None]
+    lookups = sum(each for _, each in told)
+    return sum(part * each for part, each in told) / lookups if lookups else None
 
 
 def _sum(values: list[float | None], gone: int) -> Sum:

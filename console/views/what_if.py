@@ -59,11 +59,11 @@ def _number(value: int | None) -> Cell:
 
 
 PLANS: tuple[Column[NodePlan], ...] = (
-    Column("NODE", 10, lambda r: Cell(r.node), lambda r: r.node),
+    Column("NODE", 10, lambda r: Cell(r.node), lambda r: r.node, grows="name"),
     Column("ANSWER", 13, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
     Column("MOVES", 6, lambda r: Cell(fmt.percent(r.moved)), lambda r: r.moved, 1, right=True),
     Column("FLOWS", 7, lambda r: _number(r.live_flows), lambda r: r.live_flows, 1, right=True),
     Column("LEFT", 4, lambda r: _number(r.reals_left), lambda r: r.reals_left, 2, right=True),
     Column("REV", 6, lambda r: _number(r.revision), lambda r: r.revision, 4, right=True),
-    Column("WHY", 60, lambda r: Cell(r.why, "bad"), lambda r: r.why, 3),
+    Column("WHY", 60, lambda r: Cell(r.why, "bad"), lambda r: r.why, 3, grows="prose"),
 )

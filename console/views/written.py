@@ -49,6 +49,27 @@ def coloured(text: str, tone: str) -> str:
     return f"\x1b[{code}m{text}\x1b[m" if code and text.strip() else text
 
 
+SIGNS = ("● ", "◐ ", "○ ", "▲ ", "✕ ", "· ", "? ")
+"""Before a state; a screen reader would spell them out."""
+_IN_LINES = re.compile("[●◐○▲✕] ")
+
+
+def unsigned(text: str) -> str:
+    """Lines of text without the signs."""
+    return _IN_LINES.sub("", text)
+
+
+def in_words(column: Column[Any]) -> Column[Any]:
+    """Its cells without the sign before a state."""
+    cell = column.cell
+
+    def worded(row: object) -> Cell:
+        shown = cell(row)
+        return shown._replace(text=shown.text[2:]) if shown.text[:2] in SIGNS else shown
+
+    return column._replace(cell=worded)
+
+
 def table(
     rows: Sequence[R],
     columns: Sequence[Column[R]],

@@ -77,6 +77,11 @@ class Client:
         """All that came since the last call."""
         return self._intake.take()
 
+    @property
+    def waiting(self) -> int:
+        """Messages that came since the last call of `take`."""
+        return self._intake.waiting
+
     def wait(self, seconds: float) -> Inbox:
         """Like take, but waits until something is there or the time is over."""
         self._intake.wait(seconds)

@@ -2,7 +2,8 @@
 """Between the client's two threads: what came and was not taken, what is wanted and not sent yet.
 
 Of snapshots only the newest is kept, of events and faults the last few thousand: a reader that does
-not read costs no memory (K4).
+not read costs no memory (K4).  Telemetry is decoded when it is taken: what was overtaken never is,
+and what was decoded is filed while the processor still has it at hand.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
-from console.model.store import Arrived, Fault, Inbox, Reply
-from shared.codec import topic_of
-from shared.messages import Command, Event, Packets
+from console.model.recording import inbox
+from console.model.store import Fault, Inbox, Reply
+from shared.messages import TOPICS, Command
+from shared.recording import Record
 
+ONCE = frozenset({b"event", b"trace"})
+"""Topics whose newest message says nothing of the one before."""
 WAITING = 5000
 """Events, and faults, that wait to be taken."""
 
@@ -40,19 +44,27 @@ class Intake:
     def __init__(self) -> None:
         self.on_reply: Callable[[], None] = lambda: None
         """Called in the sockets' thread."""
+        self.waiting = 0
+        """Messages that came since the last `take`, those too that a newer one replaced."""
         self._changed = threading.Condition()
-        self._latest: dict[tuple[str, bytes], Arrived] = {}
-        self._events: deque[Arrived] = deque(maxlen=WAITING)
+        self._latest: dict[tuple[str, bytes], Record] = {}
+        self._events: deque[Record] = deque(maxlen=WAITING)
         self._replies: list[Reply] = []
         self._faults: deque[Fault] = deque(maxlen=WAITING)
         self._failure: BaseException | None = None
 
-    def arrived(self, arrived: Arrived) -> None:
+    def arrived(self, records: Iterable[Record]) -> None:
+        """Telemetry as it came, `at` by the reader's clock."""
         with self._changed:
-            if isinstance(arrived.message, Event | Packets):
-                self._events.append(arrived)
-            else:
-                self._latest[arrived.address, topic_of(arrived.message)] = arrived
+            for record in records:
+                self.waiting += 1
+                topic = record.frames[0]
+                if topic in ONCE:
+                    self._events.append(record)
+                elif topic in TOPICS:
+                    self._latest[record.address, topic] = record
+                else:
+                    self._faults.append(Fault(record.address, f"telemetry: no topic {topic!r}"))
             self._changed.notify_all()
 
     def replied(self, reply: Reply) -> None:
@@ -77,19 +89,20 @@ class Intake:
         with self._changed:
             if self._failure is not None:
                 raise self._failure
-            inbox = Inbox(
-                (*self._latest.values(), *self._events), tuple(self._replies), tuple(self._faults)
-            )
+            records = (*self._latest.values(), *self._events)
+            replies, faults = tuple(self._replies), tuple(self._faults)
             for kept in (self._latest, self._events, self._replies, self._faults):
                 kept.clear()
-        return inbox
+            self.waiting = 0
+        found = inbox(records)
+        return Inbox(found.arrived, replies, (*faults, *found.faults))
 
     def wait(self, seconds: float, fact: Callable[[], bool] | None = None) -> bool:
         """Until something is there, or `fact` holds; False when the time was over first."""
         with self._changed:
             return self._changed.wait_for(fact or self._has_some, timeout=max(0.0, seconds))
 
-    def newest(self, address: str, topic: bytes) -> Arrived | None:
+    def newest(self, address: str, topic: bytes) -> Record | None:
         """A snapshot that waits to be taken."""
         return self._latest.get((address, topic))
 

@@ -17,6 +17,8 @@ from shared.model import endpoints
 
 SOCKETS_EACH, FILES_EACH = 4, 12
 """Of one agent: telemetry, commands, the monitor and its other end."""
+NOW = int(zmq.NOBLOCK)
+"""A plain number: pyzmq's flags are worth microseconds each."""
 Context = zmq.Context[zmq.Socket[bytes]]
 
 
@@ -85,16 +87,16 @@ def subscribe(socket: zmq.Socket[bytes], present: frozenset[str], wanted: frozen
 def waiting(socket: zmq.Socket[bytes]) -> Iterable[list[bytes]]:
     """What is there now, without waiting.
 
-    `recv_multipart` and its end, an exception, take twice as long: a frame knows whether more
-    follow, a socket whether there is something.
+    Frame by frame: a frame knows whether more follow, `recv_multipart` has to ask the socket.
     """
-    while int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-        frame = socket.recv(zmq.NOBLOCK, copy=False)
-        frames = [frame.bytes]
-        while frame.more:
-            frame = socket.recv(zmq.NOBLOCK, copy=False)
-            frames.append(frame.bytes)
-        yield frames
+    with suppress(zmq.Again):
+        while True:
+            frame = socket.recv(NOW, copy=False)
+            frames = [frame.bytes]
+            while frame.more:
+                frame = socket.recv(NOW, copy=False)
+                frames.append(frame.bytes)
+            yield frames
 
 
 def make_room(context: Context, agents: int) -> None:

@@ -39,6 +39,8 @@ class Playback:
 
     def __init__(self, path: Path, places: list[Place], addresses: tuple[str, ...]) -> None:
         self.path = path
+        self.who = ""
+        """Nobody's: whatever was done then, others did it."""
         self.addresses = addresses
         self.first, self.last = places[0].first, places[-1].last
         self.speed = 1.0
@@ -51,6 +53,8 @@ class Playback:
         self._loaded: tuple[Place | None, tuple[Record, ...]] = (None, ())
         self._replies: list[Reply] = []
         self._sent = 0
+        self.waiting = 0
+        """A recording that stands still holds nothing back."""
         self._on_reply: Callable[[], None] = lambda: None
 
     def wall(self) -> float:

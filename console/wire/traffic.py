@@ -15,11 +15,11 @@ from functools import partial
 
 import zmq
 
-from console.model.store import Arrived, Fault, Liveness, Reply, fault_of
+from console.model.store import Fault, Liveness, Reply, fault_of
 from console.wire.intake import Intake, Order, Wanted
 from console.wire.link import Link, subscribe, waiting
 from console.wire.ready import Ready
-from shared.codec import WireError, answer_of, command_frames, telemetry_of
+from shared.codec import WireError, answer_of, command_frames
 from shared.messages import Answer
 from shared.recording import Record
 
@@ -140,26 +140,23 @@ class Traffic:
     # ---- in
 
     def _telemetry(self, link: Link) -> None:
-        for frames in waiting(link.subscriber):
-            self._take(link, frames)
+        self._take([(link.address, frames) for frames in waiting(link.subscriber)])
 
     def _from_relay(self, relay: zmq.Socket[bytes]) -> None:
         """Four frames: the last is the agent's address, as the relay has it."""
-        for frames in waiting(relay):
-            link = self._links.get(frames[-1].decode("utf-8", "replace"))
-            if link is not None and len(frames) == 4:
-                self._take(link, frames[:3])
+        told = [(f[-1].decode("utf-8", "replace"), f[:3]) for f in waiting(relay) if len(f) == 4]
+        self._take([(address, frames) for address, frames in told if address in self._links])
 
-    def _take(self, link: Link, frames: list[bytes]) -> None:
+    def _take(self, told: Iterable[tuple[str, list[bytes]]]) -> None:
+        """Telemetry of agents, by their addresses."""
+        now = time.monotonic()
+        records = [Record(now, address, tuple(frames)) for address, frames in told]
+        self._intake.arrived(records)
         tap = self._tap()
         if tap is not None:
-            tap(Record(time.time(), link.address, tuple(frames)))
-        try:
-            message = telemetry_of(frames)
-        except WireError as error:
-            self._intake.wrong(fault_of(link.address, error))
-            return
-        self._intake.arrived(Arrived(link.address, message, time.monotonic()))
+            wall = time.time()
+            for record in records:
+                tap(record._replace(at=wall))
 
     def _answers(self, link: Link) -> None:
         for frames in waiting(link.dealer):

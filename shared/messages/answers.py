@@ -9,6 +9,7 @@ import msgspec
 
 from shared.messages.events import Event
 from shared.messages.labelled import LabelSnapshot
+from shared.messages.numbers import Finite
 from shared.messages.snapshots import Snapshot
 
 
@@ -64,8 +65,20 @@ class StoredFlow(msgspec.Struct, frozen=True):
     """Empty: one that is not the VIP's any more, so the entry counts for nothing."""
     state: Literal["opening", "open", "closing"]
     """`opening`: nothing but SYNs so far; `closing`: the client sent FIN or RST."""
-    silent: float
+    silent: Finite
     """Seconds since its last packet."""
+
+
+class FlowAfter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a flow would go after a change; what is said is said as in FlowPlace."""
+
+    slot: int
+    real: str
+    going_on: str
+    by: Literal["stored", "slot", "ring", "none"]
+    passed: int = 0
+    leaves: bool = False
+    """The change takes the VIP's route from this node: when that is done no packet comes here."""
 
 
 class FlowPlace(msgspec.Struct, frozen=True):
@@ -91,6 +104,64 @@ class FlowPlace(msgspec.Struct, frozen=True):
     """Its entries in the flow tables."""
     quic: bool = False
     """Of QUIC: where a connection id names a real, that one gets the packet."""
+    after: FlowAfter | None = None
+    """After the change that was asked about; none: none was, or an older agent."""
+
+
+class FlowPlaces(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where many flows go on a node: in each of the `bytes` a number per flow, in their order.
+
+    Of `real`, `going_on` and the two after the change: index into `reals`, 16 bits, the lowest byte
+    first; 65535: none, it is dropped.
+    """
+
+    vips: tuple[str, ...]
+    """Names."""
+    reals: tuple[str, ...]
+    """Addresses."""
+    vip: bytes
+    """Index into `vips`, 16 bits, the lowest byte first; 65535: no VIP's, it is passed to the
+    host."""
+    real: bytes
+    """Which gets it as a new flow."""
+    going_on: bytes
+    """Which gets its packets if it began before."""
+    by: bytes
+    """How those find it, a byte: 0 by an entry, 1 by the slot's earlier real, 2 as a new flow
+    does, 3 not at all."""
+    real_after: bytes = b""
+    """After the change; empty: none was asked about."""
+    going_on_after: bytes = b""
+    leaving: tuple[str, ...] = ()
+    """VIPs among them whose route the change takes from this node."""
+
+
+class AgesRow(msgspec.Struct, frozen=True):
+    """What the flow tables of a node hold of one real of one VIP."""
+
+    vip: str
+    real: str
+    opening: int
+    """Live flows, nothing but SYNs so far."""
+    open: int
+    """Live flows of which more came; of UDP: all."""
+    closing: int
+    """The client sent FIN or RST: not live any more."""
+    silent: tuple[int, ...]
+    """Live flows that have been silent for less than each of `bounds`, not counted before; the last
+    number: for longer."""
+    longest: float
+    """Seconds for which the most silent live flow has been silent."""
+
+
+class Ages(msgspec.Struct, frozen=True):
+    """What the flow tables of a node hold.  They know a flow by a hash: neither its addresses, nor
+    when it began, nor how many packets it had."""
+
+    bounds: tuple[float, ...]
+    """Seconds, ascending."""
+    rows: tuple[AgesRow, ...]
+    """Of all reals, those without flows too."""
 
 
 class AuditPart(msgspec.Struct, frozen=True):
@@ -126,6 +197,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     ring: Ring | None = None
     config: Configured | None = None
     flow: FlowPlace | None = None
+    flows: FlowPlaces | None = None
+    ages: Ages | None = None
     audit: AuditPart | None = None
     history: tuple[bytes, ...] = ()
     """Blocks of a recording, oldest first; when they end before `until`, ask again from there."""
@@ -133,7 +206,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Another answer to this command follows; only to who asked for `steps`."""
     keyed: bool = False
     """The command's `idempotency_key` was understood: an older agent passes it over."""
-    kept_from: float = 0.0
+    kept_from: Finite = 0.0
     """For `history`: Unix time of the oldest that is kept; 0: nothing is, or an older agent."""
     labels: LabelSnapshot | None = None
     """For `look`, beside `snapshots`: readers of 0.1.0 know six kinds of those."""

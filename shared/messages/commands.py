@@ -140,7 +140,11 @@ class ConfigOf(msgspec.Struct, frozen=True, tag="config"):
     """Asks for the config in force, key by key; changes nothing."""
 
 
-class FlowOf(msgspec.Struct, frozen=True, tag="flow"):
+Supposed = Drain | Undrain | Disable | Weight | Withdraw | Announce | Batch
+"""A change that is thought through and not done."""
+
+
+class FlowOf(msgspec.Struct, frozen=True, tag="flow", omit_defaults=True):
     """Asks where a flow goes on this node; sends, counts and stores nothing."""
 
     source: str
@@ -150,6 +154,25 @@ class FlowOf(msgspec.Struct, frozen=True, tag="flow"):
     """Of the same family."""
     destination_port: int
     protocol: Literal["tcp", "udp"]
+    change: Supposed | None = None
+    """And where it would go after this; an older agent passes it over, and says no `after`."""
+
+
+class FlowsOf(msgspec.Struct, frozen=True, tag="flows", omit_defaults=True):
+    """Asks where many flows go on this node, as `flow` does of one: at most 5000.  An older agent
+    does not answer it, as it does not the next one."""
+
+    flows: bytes
+    """One behind the other: version (4 or 6) and protocol (6 or 17), a byte each; source port and
+    destination port, 16 bits each; source address and destination address; as in headers, the
+    highest byte first."""
+    change: Supposed | None = None
+    """And where they would go after this."""
+
+
+class FlowAges(msgspec.Struct, frozen=True, tag="flow-ages"):
+    """Asks what the flow tables hold, by real: how many flows, and how long they have been silent;
+    changes nothing."""
 
 
 class Trace(msgspec.Struct, frozen=True, tag="trace", omit_defaults=True):
@@ -200,7 +223,7 @@ class ReadHistory(msgspec.Struct, frozen=True, tag="history"):
     until: float
 
 
-Question = Look | Replay | RingOf | ConfigOf | FlowOf | ReadAudit | ReadHistory
+Question = Look | Replay | RingOf | ConfigOf | FlowOf | FlowsOf | FlowAges | ReadAudit | ReadHistory
 """What any role may ask: it changes nothing."""
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from shared.messages.numbers import Finite
 from shared.messages.snapshots import Message
 from shared.model import Health
 
@@ -76,5 +77,5 @@ EventBody = DropEvent | HealthEvent | RouteEvent | PeerEvent | ChangeEvent | Los
 class Event(Message, frozen=True, kw_only=True, tag="event"):
     """Topic `event`: something that happened, once, in order."""
 
-    wall: float
+    wall: Finite
     body: EventBody

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from shared.messages.numbers import Finite
 from shared.model import Admin, Health, Protocol
 
 
@@ -14,7 +15,7 @@ class Withdrawn(msgspec.Struct, frozen=True):
     """An operator's withdrawal of a route that is in force."""
 
     who: str
-    at: float
+    at: Finite
     """Unix time, by the operator's clock."""
     why: str = ""
 
@@ -25,12 +26,12 @@ class Peer(msgspec.Struct, frozen=True):
     address: str
     asn: int
     state: Literal["up", "down"]
-    since: float
+    since: Finite
     """Agent-monotonic seconds of the last change."""
     detail: str = ""
     error: str = ""
     """Why it went down last, or could not come up; kept while it is up again."""
-    failed: float = 0.0
+    failed: Finite = 0.0
     """Agent-monotonic seconds of that."""
     withdrawn: Withdrawn | None = None
     """No route is announced to it."""
@@ -43,7 +44,7 @@ class Ailing(msgspec.Struct, frozen=True):
     health: Health
     check: str
     """Last probe in words."""
-    changed: float
+    changed: Finite
     """Agent-monotonic seconds of the last change of admin, health or weight."""
 
 
@@ -72,7 +73,7 @@ class VipRow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Which flows it holds: track (all) | changed | compute (none)."""
     pressure: bool = False
     """More new flows than the flow table should take: they are placed by the ring alone."""
-    pressure_seconds: float = 0.0
+    pressure_seconds: Finite = 0.0
     """For which that was so, in all."""
     withdrawn: Withdrawn | None = None
     """Its route does not stand on its account; another VIP of its address may want it."""
@@ -81,23 +82,23 @@ class VipRow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Emptying(msgspec.Struct, frozen=True):
     """A drain of a real under way."""
 
-    since: float
+    since: Finite
     """Agent-monotonic seconds."""
     at_start: int
     """Live flows when it began: those that are left are older than `since`."""
-    half_life: float
+    half_life: Finite
     """Seconds in which half of the flows end, over the last minute; -1: not known."""
-    left: float
+    left: Finite
     """Estimated seconds until none is left; -1: not known."""
-    empty_at: float
+    empty_at: Finite
     """Agent-monotonic seconds when it was found empty; 0: it is not."""
-    deadline: float
+    deadline: Finite
     """Agent-monotonic seconds; 0: none."""
     then: str
     """At the deadline: wait or kill."""
-    heard: float = -1.0
+    heard: Finite = -1.0
     """Seconds since a packet of any of the flows that are left; -1: none is, or not known."""
-    silent: float = -1.0
+    silent: Finite = -1.0
     """Seconds since the last packet of the one that has been silent for longest; it is over when
     that reaches `flow_idle` (of UDP: `udp_idle`)."""
 
@@ -110,7 +111,7 @@ class PendingRow(msgspec.Struct, frozen=True):
     what: str
     """`real/10.3.1.2@web, real/...`"""
     who: str
-    at: float
+    at: Finite
     """Agent-monotonic seconds when."""
     operation: str
 
@@ -124,9 +125,9 @@ class RolloutRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """What it does on this node, as the CLI writes it."""
     state: Literal["running", "held"]
     """Of the whole operation, as this node was told last."""
-    since: float
+    since: Finite
     """Agent-monotonic seconds of that."""
-    until: float = 0.0
+    until: Finite = 0.0
     """Agent-monotonic seconds when it is held by itself; 0: it is held."""
     done: bool = False
     """This node had its turn."""
@@ -156,11 +157,11 @@ class RealRow(msgspec.Struct, frozen=True, gc=False):
     new_flows: int
     live_flows: int
     """Flows in the flow tables of all CPUs that were seen lately and are not closing."""
-    changed: float
+    changed: Finite
     """Agent-monotonic seconds of the last change of admin, health or weight."""
     check: str
     """Last probe in words: `http 200`, `connection refused`, ..."""
-    check_ms: float
+    check_ms: Finite
     emptying: Emptying | None = None
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from shared.messages.counters import Counters
+from shared.messages.numbers import Finite
 from shared.messages.rows import (
     DropRow,
     Peer,
@@ -29,7 +30,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Changes when the totals start again from zero."""
     sequence: int
     """Goes up by one per message of this topic: a gap is a lost message."""
-    at: float
+    at: Finite
     """The agent's CLOCK_MONOTONIC in seconds when the totals were read."""
 
 
@@ -37,9 +38,9 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     """Topic `node`: the node at a glance, a few hundred bytes."""
 
     version: str
-    wall: float
+    wall: Finite
     """Unix time at `at`, to show clock skew; never used for rates."""
-    started: float
+    started: Finite
     """Agent-monotonic seconds when the agent process started."""
     admin: Admin
     revision: int
@@ -66,14 +67,14 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     reals_up: int
     live_flows: int
     peers: tuple[Peer, ...]
-    cpu_seconds: float
+    cpu_seconds: Finite
     """Processor time that the agent process has used."""
     rss_bytes: int
     generation: int = 0
     """Number of the config in force."""
     phase: str = ""
     """Of a drain of the node: shutting, withdrawn, drained."""
-    phase_since: float = 0.0
+    phase_since: Finite = 0.0
     phase_why: str = ""
     pending: tuple[PendingRow, ...] = ()
     simulated: bool = False
@@ -88,7 +89,7 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     labels: str = ""
     """Digest of the labels in force, as in topic `label`; empty: an older agent, it has none to
     say."""
-    disk_silent: float = 0.0
+    disk_silent: Finite = 0.0
     """Seconds for which the disk of its state directory has not answered: so long it refuses all
     changes; 0: it answers."""
     withdrawn: Withdrawn | None = None

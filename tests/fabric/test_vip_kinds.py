@@ -8,10 +8,16 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
+from ipaddress import ip_address
 
 import pytest
 
+from agent.dataplane import loader, slots
+from agent.dataplane.maps import DataPlane
+from agent.nouns import VipKey
 from shared.messages import Drain, Undrain, Weight
+from shared.model import RING_SLOTS, Protocol
 from tests.fabric import netns, wire
 from tests.fabric import topology as t
 from tests.fabric.fabric import Fabric
@@ -127,3 +133,23 @@ def test_f1_changed_keeps_downloads_over_a_drain_and_many_rings(kinds: Fabric) -
     assert done.status == "applied"
     row = kinds.look(NODE).vips["web"]
     assert row.flow_table == "changed"
+
+
+def test_f8_slots_remember_no_ring_that_is_over_though_nothing_else_happens(kinds: Fabric) -> None:
+    """`flow_idle` after the last change, no sooner, none of its flows needs the table any more."""
+    agent = kinds.agents[NODE]
+    text = agent.config.read_text()
+    agent.restart_with(text.replace("[node]", "[node]\nflow_idle = 3"))
+    until(lambda: _all_up(kinds), 10, "all reals up")
+    change = Weight(real=t.real("r2").address, vip="web", weight=40)
+    assert wire.ask(agent.address, change).status == "applied"
+    assert not _settled(kinds)
+    until(lambda: _settled(kinds), 10, "no slot remembers the ring before")
+
+
+def _settled(fabric: Fabric) -> bool:
+    """Of the ring of VIP `web`, in the map."""
+    with closing(DataPlane(loader.pins(fabric.place / "bpffs", NODE))) as dataplane:
+        key = VipKey(ip_address(t.WEB), t.WEB_PORT, Protocol.TCP)
+        row = int(dataplane.rings.in_force[dataplane.owned().vips[key]])
+        return slots.settled(dataplane.rings.row(row)[:RING_SLOTS])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -62,9 +63,22 @@ def test_the_agent_loads_its_data_plane_from_the_wheel(fabric: Fabric, installed
     assert result["real"] == fabric.simulate("lb1", [syn(20001)])[0]["real"]
 
 
-def test_the_sample_config_in_the_wheel_is_right(installed: Path) -> None:
-    sample = installed / "agent" / "configs" / "agent.toml"
-    assert "ok: node lb1" in from_wheel(installed, "-m", "agent", "check", str(sample))
+def test_what_an_operator_copies_is_beside_the_program(installed: Path) -> None:
+    """The sample is right as it stands, and each path that the units name is in the wheel."""
+    (prefix,) = installed.glob("remora-*.data/data")
+    configs = prefix / "share" / "remora" / "configs"
+    assert "ok: node lb1" in from_wheel(
+        installed, "-m", "agent", "check", str(configs / "agent.toml")
+    )
+    for unit in ("remora-agent.service", "remora-preflight.service"):
+        named = re.findall(r"^Documentation=file:///opt/remora/(.+)$", read(configs / unit), re.M)
+        assert named
+        assert all((prefix / path).is_file() for path in named)
+    assert read(prefix / "share" / "man" / "man1" / "remora.1").startswith(".TH REMORA 1")
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def test_the_console_needs_no_part_of_the_agent(installed: Path) -> None:

@@ -28,6 +28,7 @@ class Playback:
     answered: int = 0
     topics: frozenset[str] = frozenset()
     who: str = "test@here"
+    waiting: int = 0
     tap: Callable[[Record], None] | None = None
 
     def take(self) -> Inbox:

@@ -30,6 +30,7 @@ from shared.messages import (
     NodeSnapshot,
     Peer,
     PeerEvent,
+    PendingRow,
     RealRow,
     RealSnapshot,
     RolloutRow,
@@ -74,6 +75,7 @@ class Fleet:
     rollouts: tuple[RolloutRow, ...] = ()
     away: frozenset[str] = frozenset()
     """What an operator withdrew: `node`, `peer`, names of VIPs."""
+    pending: tuple[PendingRow, ...] = ()
     labels: dict[str, str] | None = None
     """None: an older agent, which does not say any."""
     vip_labels: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -172,6 +174,7 @@ class Fleet:
             cpu_seconds=12.0 + second * 0.01,
             rss_bytes=48_000_000,
             rollouts=self.rollouts,
+            pending=self.pending,
             phase=self.phase,
             labels=self._said().digest if self.labels is not None else "",
         )

@@ -278,6 +278,10 @@ async def test_a_held_display_opens_no_plan_and_changes_nothing() -> None:
         await keys("p")(pilot)
         before = painted(app, "LineTable")
         assert "FROZEN" in painted(app, "#header")
+        source: Any = app.source
+        source.waiting = 312
+        await settle(pilot)
+        assert "FROZEN 0s +312" in painted(app, "#header"), "what came meanwhile is counted"
         await keys("D")(pilot)
         assert "display is held" in painted(app, "#message")
         assert painted(app, "LineTable") == before

@@ -121,13 +121,17 @@ async def test_an_export_that_cannot_be_written_says_so(monkeypatch: pytest.Monk
         assert "not written: /proc/self" in painted(app, "#message")
 
 
-async def test_rows_go_to_the_clipboard() -> None:
+async def test_rows_go_to_the_clipboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OSC 52, which many a terminal takes without a word and some do not take at all: so a file."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     app = plain()
     async with app.run_test(size=(80, 24)) as pilot:
         await keys("3", "c")(pilot)
         assert app.clipboard.startswith("web\t10.200.0.1:80/tcp\t● up")
         await keys("y")(pilot)
         assert json.loads(app.clipboard)["name"] == "web"
+        assert (tmp_path / "remora/copied").read_text() == f"{app.clipboard}\n"
+        assert "remora/copied" in painted(app, "#message").replace("\n", "")
 
 
 async def test_the_palette_finds_places_and_objects() -> None:

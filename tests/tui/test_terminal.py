@@ -147,10 +147,10 @@ def test_a_terminal_that_another_program_left_non_blocking(start: Start) -> None
     process = start("import os; os.set_blocking(2, False)")
     process.sees(b"quit")
     assert os.get_blocking(process.slave)
-    os.set_blocking(process.slave, False)
     while process.read(0.2):
         pass
     process.seen = b""
+    os.set_blocking(process.slave, False)
     process.sees(b"quit")
     assert os.get_blocking(process.slave)
     process.press(b"q")

@@ -43,6 +43,7 @@ CORE = {
         "wire/exposition",
         "wire/gate",
         "wire/invented",
+        "wire/kept",
         "wire/pace",
         "wire/snapshot",
         "wire/standing",

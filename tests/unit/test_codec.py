@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,9 @@ ACTIONS: dict[str, m.Action] = {
     "ring": m.RingOf("web"),
     "config": m.ConfigOf(),
     "flow": m.FlowOf("198.51.100.7", 40000, "10.200.0.1", 80, "tcp"),
+    "flow-if": m.FlowOf("198.51.100.7", 40000, "10.200.0.1", 80, "tcp", m.Drain("10.3.1.2", "web")),
+    "flows": m.FlowsOf(bytes.fromhex("04069c400050c63364070ac80001"), m.Drain("10.3.1.2", "web")),
+    "flow-ages": m.FlowAges(),
     "trace": m.Trace(),
     "trace-filtered": m.Trace(
         vip="web",
@@ -197,6 +202,20 @@ FLOW_ANSWER = m.Answer(
     flow=m.FlowPlace("web", "flow", "track", 7, "10.3.1.2", "10.3.2.2", "stored", 1,
                      (m.StoredFlow(0, "10.3.2.2", "open", 1.5),)),
 )  # fmt: skip
+FLOW_IF_ANSWER = m.Answer(
+    id="24", node="lb1", status="ok", revision=4,
+    flow=m.FlowPlace("web", "flow", "track", 7, "10.3.1.2", "10.3.1.2", "ring",
+                     after=m.FlowAfter(7, "10.3.2.2", "10.3.1.2", "slot", leaves=True)),
+)  # fmt: skip
+FLOWS_ANSWER = m.Answer(
+    id="25", node="lb1", status="ok", revision=4,
+    flows=m.FlowPlaces(("web",), ("10.3.1.2", "10.3.2.2"), b"\0\0", b"\0\0", b"\0\0", b"\2",
+                       b"\1\0", b"\0\0", ("web",)),
+)  # fmt: skip
+AGES_ANSWER = m.Answer(
+    id="26", node="lb1", status="ok", revision=4,
+    ages=m.Ages((1.0, 10.0, 60.0), (m.AgesRow("web", "10.3.1.2", 1, 7, 3, (5, 2, 1, 0), 12.5),)),
+)  # fmt: skip
 LABELS_ANSWER = m.Answer(id="23", node="lb1", status="ok", revision=4, labels=LABELS)
 RING_ANSWER = m.Answer(id="20", node="lb1", status="ok", revision=4,
                        ring=m.Ring("web", "a91f3c", ("10.3.1.2",), b"\0\0\xff\xff"))  # fmt: skip
@@ -208,6 +227,9 @@ def _golden() -> dict[str, str]:
     frames["answer"] = codec.command_frames(ANSWER)
     frames["answer-config"] = codec.command_frames(CONFIG_ANSWER)
     frames["answer-flow"] = codec.command_frames(FLOW_ANSWER)
+    frames["answer-flow-if"] = codec.command_frames(FLOW_IF_ANSWER)
+    frames["answer-flows"] = codec.command_frames(FLOWS_ANSWER)
+    frames["answer-flow-ages"] = codec.command_frames(AGES_ANSWER)
     frames["answer-labels"] = codec.command_frames(LABELS_ANSWER)
     frames["answer-ring"] = codec.command_frames(RING_ANSWER)
     return {name: " ".join(frame.hex() for frame in each) for name, each in frames.items()}
@@ -303,11 +325,37 @@ def test_no_number_that_is_none_comes_in(odd: float) -> None:
     """K4: no age, rate or time can be made of it, and formatting it would end the console."""
     node = Fleet("lb1").at(1.0)[0]
     node = msgspec.structs.replace(node, at=odd)
-    with pytest.raises(codec.WireError, match="infinite, or none"):
+    with pytest.raises(codec.WireError, match=r"payload: Expected `float` [<>]= .* at `\$\.at`"):
         codec.telemetry_of(codec.telemetry_frames(node))
     answer = m.Answer(id="1", node="lb1", status="ok", revision=1, snapshots=(node,))
-    with pytest.raises(codec.WireError, match="infinite, or none"):
+    with pytest.raises(codec.WireError, match=r"at `\$\.snapshots\[0\]\.at`"):
         codec.answer_of(codec.command_frames(answer))
+
+
+def floats(
+    part: object, where: str, seen: set[type]
+) -> Iterator[tuple[str, msgspec.inspect.FloatType]]:
+    """Every float in a type, and where it is."""
+    if isinstance(part, msgspec.inspect.FloatType):
+        yield where, part
+    elif isinstance(part, msgspec.inspect.StructType):
+        if part.cls not in seen:
+            seen.add(part.cls)
+            for field in part.fields:
+                yield from floats(field.type, f"{part.cls.__name__}.{field.name}", seen)
+    elif isinstance(part, msgspec.inspect.Type):
+        for inner in msgspec.structs.astuple(part):
+            for one in inner if isinstance(inner, tuple) else (inner,):
+                yield from floats(one, where, seen)
+
+
+@pytest.mark.parametrize("kind", [m.Telemetry, m.Answer])
+def test_every_float_that_an_agent_sends_is_finite(kind: object) -> None:
+    """K4, of a field that is added, too."""
+    found = list(floats(msgspec.inspect.type_info(kind), "", set()))
+    assert {"NodeSnapshot.at", "Emptying.left", "Event.wall"} <= {where for where, _ in found}
+    for where, told in found:
+        assert (told.ge, told.le) == (-sys.float_info.max, sys.float_info.max), f"{where}: Finite"
 
 
 def test_bytes_that_look_like_such_a_number_are_none() -> None:

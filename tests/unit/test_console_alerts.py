@@ -7,7 +7,8 @@ from typing import get_args
 
 from console.model.recording import inbox
 from console.model.store import Agent, Store
-from console.views.alerts import NEXT, Watch, alert_lines, columns
+from console.views.alerts import ALERTS, NEXT, Watch, alert_lines
+from console.views.columns import widths
 from console.views.problems import Kind, Problem, problems
 from shared.model import Admin, Health
 from tests.tui.recorded import LB1, LB2, Fleet, records
@@ -59,10 +60,13 @@ def test_keys_tell_all_problems_apart_and_stay() -> None:
 
 
 def test_the_text_gets_the_room_that_is_left() -> None:
+    alerts = Watch().take(problems(world(), 2.0), 2.0)
+    texts = {c.title: max(len(c.cell(row).text) for row in alerts) for c in ALERTS}
     for width in (80, 140, 200):
-        room = 1 + sum(column.width + 1 for column in columns(width))
-        assert room <= width
-        assert columns(width) is columns(width), "sorting by a column outlives a frame"
+        found = dict(zip(ALERTS, widths(ALERTS, width, texts), strict=True))
+        assert 1 + sum(each + 1 for each in found.values()) <= width
+        what = found[ALERTS[-1]]
+        assert what == texts["WHAT"] or 1 + sum(each + 1 for each in found.values()) == width
 
 
 def test_in_full() -> None:

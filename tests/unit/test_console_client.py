@@ -15,6 +15,7 @@ import zmq
 from console.model.store import Inbox, Liveness, Reply
 from console.wire import traffic
 from console.wire.client import Client
+from shared.codec import telemetry_of
 from shared.messages import Answer, Command, Drain, Look, NodeSnapshot
 from shared.model import AddressError, Admin, endpoints
 from shared.recording import Record
@@ -138,7 +139,7 @@ def test_only_the_newest_snapshot_is_kept(agent: FakeAgent, client: Client) -> N
 
         def newest() -> bool:
             waits = intake.newest(agent.address, b"node")
-            return waits is not None and waits.message.at == 5199.0
+            return waits is not None and telemetry_of(waits.frames).at == 5199.0
 
         assert intake.wait(10, newest), "the newest"
         inbox = client.take()

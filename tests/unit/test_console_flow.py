@@ -7,11 +7,24 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import ARP, Ether
+from scapy.utils import wrpcap
 
 from console.cli import main as cli
 from console.exits import Exit
-from shared.messages import FlowOf, FlowPlace, StoredFlow
+from shared.flows import unpacked
+from shared.messages import (
+    Drain,
+    FlowAfter,
+    FlowOf,
+    FlowPlace,
+    FlowPlaces,
+    FlowsOf,
+    StoredFlow,
+)
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import Fleet
 
@@ -88,3 +101,139 @@ def test_dropped_or_nobodys_or_too_old(two: Pair, capsys: Capture) -> None:
     two[1].flow = None
     assert flow(two, CLIENT, "vip/web") == Exit.FAILED
     assert "lb2: cannot say; upgrade its agent" in capsys.readouterr().err
+
+
+# ---- what if
+
+
+MOVED = msgspec.structs.replace(NEW, after=FlowAfter(9, "10.3.2.2", "10.3.1.2", "slot"))
+DRAIN = "drain real/10.3.1.2@web"
+
+
+def asked_of(agent: FakeAgent, kind: type[object]) -> list[object]:
+    return [c.action for c in agent.received if isinstance(c.action, kind)]
+
+
+def test_after_a_change_that_is_not_done(two: Pair, capsys: Capture) -> None:
+    """K2: the nodes are asked where it would go; the change itself is a dry run."""
+    two[0].flow = two[1].flow = MOVED
+    assert flow(two, CLIENT, "vip/web", "--if", DRAIN) == Exit.DONE
+    (asked,) = asked_of(two[0], FlowOf)
+    assert isinstance(asked, FlowOf)
+    assert asked.change == Drain("10.3.1.2", "web")
+    assert all(c.dry_run for c in two[0].received if isinstance(c.action, Drain))
+    out = capsys.readouterr().out
+    assert f"if: {DRAIN}" in out
+    assert "lb1   10.3.2.2     9  10.3.1.2  by the slot's earlier real" in out
+    assert "a new one moves; one that began stays" in out
+    assert "guards: ok on 2 nodes" in out
+
+
+def test_the_guards_are_asked_too(tmp_path: Path, capsys: Capture) -> None:
+    with FakeAgent(tmp_path / "lb1", Fleet("lb1"), guard="last-healthy") as one:
+        one.flow = MOVED
+        words = ("-a", one.address, "flow", CLIENT, "vip/web", "--if", DRAIN, "-o", "json")
+        assert cli.main([*words]) == Exit.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert found["if"] == [DRAIN]
+    assert found["guards"] == ["✕ last-healthy on lb1: web would have no real left"]
+    assert found["items"][0]["after"]["real"] == "10.3.2.2"
+
+
+def test_an_agent_that_knows_no_changes(two: Pair, capsys: Capture) -> None:
+    """It would pass the change over, and say where the flow goes now."""
+    assert flow(two, CLIENT, "vip/web", "--if", DRAIN) == Exit.FAILED
+    assert "cannot say of a change; upgrade its agent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((CLIENT, "vip/web", "--if", "reload lb1"), "must be a change"),
+        ((CLIENT, "vip/web", "--if", "drain real/10.9.9.9@web"), "there is none"),
+        ((CLIENT, "vip/web", "--if", "drain 'real"), "no closing quotation"),
+        ((CLIENT, "vip/web", "--sample", "10"), "of which VIP"),
+        ((CLIENT, "--pcap", "x"), "are those of the file"),
+        (("--pcap", "x", "--sample", "10"), "one of them"),
+        ((CLIENT,), "which one?"),
+        (("--sample", "10", "vip/none"), "there is none; there is"),
+        (("--pcap", "/nowhere.pcap"), "No such file"),
+        (("--pcap", __file__), "neither pcap nor pcapng"),
+        (("[2001:db8::1]:80", "10.200.0.1:80"), "two families"),
+        ((CLIENT, "vip/web", "-l", "rack=r9"), "do not say their labels"),
+    ],
+)
+def test_what_cannot_be_asked(
+    two: Pair, capsys: Capture, words: tuple[str, ...], says: str
+) -> None:
+    assert flow(two, *words) == Exit.USAGE
+    assert says in capsys.readouterr().err
+    assert not asked_of(two[0], FlowOf)
+    assert not asked_of(two[0], FlowsOf)
+
+
+# ---- many
+
+
+def places(asked: FlowsOf, *, turned: int = 0) -> FlowPlaces:
+    """The first two thirds to one real, the rest to another; after a change all to that one."""
+    count = sum(1 for _ in unpacked(asked.flows))
+    reals = [(0 if 3 * (n + turned) < 2 * count else 1) for n in range(count)]
+    packed = b"".join(n.to_bytes(2, "little") for n in reals)
+    other = b"\1\0" * count
+    return FlowPlaces(
+        vips=("web",),
+        reals=("10.3.1.2", "10.3.2.2"),
+        vip=bytes(2 * count),
+        real=packed,
+        going_on=packed,
+        by=b"\0" + b"\2" * (count - 1),
+        real_after=other if asked.change else b"",
+        going_on_after=packed if asked.change else b"",
+    )
+
+
+def test_many_by_chance(two: Pair, capsys: Capture) -> None:
+    for agent in two:
+        agent.flows = places
+    assert flow(two, "--sample", "9000", "vip/web", "--if", DRAIN) == Exit.DONE
+    parts = asked_of(two[0], FlowsOf)
+    assert parts == asked_of(two[1], FlowsOf), "the same flows to each"
+    assert len(parts) > 1, "no command is larger than an operator may send"
+    flows = [f for part in parts if isinstance(part, FlowsOf) for f in unpacked(part.flows)]
+    assert len({(f.source, f.source_port) for f in flows}) > 8990
+    assert {str(f).partition(" -> ")[2] for f in flows} == {"10.200.0.1:80/tcp"}
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"9 000 flows by chance to vip/web  if: {DRAIN}"
+    assert said[2].split() == ["lb1,", "lb2", "web", "10.3.1.2", "6", "000", "66.7%", "0", "0.0%"]
+    assert said[6].split() == ["lb1", "9", "000", "3", "0", "0", "6", "000", "66.7%", "0", "0.0%",
+                               "0", "-"]  # fmt: skip
+
+
+def test_nodes_that_place_some_otherwise(two: Pair, capsys: Capture) -> None:
+    two[0].flows, two[1].flows = places, lambda asked: places(asked, turned=3)
+    assert flow(two, "--sample", "300", "vip/web", "-o", "json") == Exit.FAILED
+    found = json.loads(capsys.readouterr().out)
+    assert [item["unlike"] for item in found["items"]] == [0, 3]
+    assert found["items"][1]["reals"][0]["flows"] == 197
+    assert found["items"][0]["moved"] is None, "nothing was supposed"
+
+
+def test_one_is_too_old_to_say(two: Pair, capsys: Capture) -> None:
+    two[0].flows = places
+    assert flow(two, "--sample", "30", "vip/web") == Exit.FAILED
+    assert "lb2: cannot say; upgrade its agent" in capsys.readouterr().err
+
+
+def test_the_flows_of_a_capture(two: Pair, capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "some.pcap"
+    frames = [Ether() / IP(src=f"198.51.100.{n}", dst="10.200.0.1") / TCP(sport=1234, dport=80)
+              for n in (1, 2, 3, 1)]  # fmt: skip
+    wrpcap(str(file), [*frames, Ether() / ARP()])
+    for agent in two:
+        agent.flows = places
+    assert flow(two, "--pcap", str(file)) == Exit.DONE
+    (asked,) = asked_of(two[0], FlowsOf)
+    assert isinstance(asked, FlowsOf)
+    assert [str(f.source) for f in unpacked(asked.flows)] == [f"198.51.100.{n}" for n in (1, 2, 3)]
+    assert "3 flows in 5 packets, 1 of no flow" in capsys.readouterr().out

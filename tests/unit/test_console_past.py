@@ -149,7 +149,7 @@ def test_playback_jumps_and_stands_still(file: Path) -> None:
     node = store.agents[LB2].node
     assert node is not None
     assert node.at == 5090.0
-    assert playback.take().arrived == [], "it stands"
+    assert playback.take().arrived == (), "it stands"
     playback.seek(WALL + 30)
     again = Store(playback.addresses)
     again.take(playback.take())

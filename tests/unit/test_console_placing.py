@@ -10,8 +10,8 @@ import pytest
 
 from console.model import cpus as cpu_model
 from console.model.store import Agent, Arrived
+from console.views import node as whole
 from console.views import placing
-from console.views.details import node_lines
 from console.views.problems import problems
 from shared.messages import Counters, CpuSnapshot, FlowtableSnapshot, NodeSnapshot, ProgramTotals
 from tests.tui.recorded import Fleet
@@ -122,5 +122,5 @@ def test_the_node_screen_says_what_runs() -> None:
 
     for attached, tone in (("generic", "warn"), ("none", "bad"), ("native", ""), ("", "")):
         (row,) = rows.nodes([node("native", attached)], 0.0)
-        cells = {cell.text: cell.tone for line in node_lines(row) for cell in line}
+        cells = {cell.text: cell.tone for line in whole.lines(row, 0.0, 80) for cell in line}
         assert cells[f"XDP {attached or 'native'}"] == tone

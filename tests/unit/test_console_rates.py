@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from console import format as fmt
+from console.model.heard import Heard
 from console.model.rates import HISTORY_SECONDS, Samples, Sum, rate, rates, share, total
+from console.model.sights import STEP
 from console.model.tracks import EMPTY, added, recorded
-from shared.messages import NodeSnapshot
+from shared.messages import NodeSnapshot, VipRow, VipSnapshot
+from shared.model import Protocol
 from tests.tui.recorded import Fleet
 
 
@@ -216,3 +222,60 @@ def test_a_little_is_not_nothing_and_nearly_all_is_not_all(
 ) -> None:
     """99.96 % of flows that were found is not all of them, and 400 misses a second are some."""
     assert fmt.percent(fraction) == text
+
+
+# ---- what is kept of a topic
+
+
+VIP = VipRow("web", "10.200.0.1", 80, Protocol.TCP, 1, 2, 3, 4, 3, 2, 1, True, "a91f3c", 5)
+STEPS = st.tuples(
+    st.sampled_from([0.1, 0.5, 1.0, 1.0, 1.0, 3.0, 20.0, -2.0]),
+    st.sampled_from(["b1", "b1", "b1", "b2"]),
+    st.lists(st.sampled_from(["web", "dns", "mail"]), unique=True),
+    st.booleans(),
+)
+"""(seconds to the next snapshot, its boot, its VIPs in their order, whether somebody looks)"""
+
+
+@given(st.lists(STEPS, max_size=90), st.data())
+def test_what_is_kept_is_what_whole_snapshots_say(steps: list[Any], data: st.DataObject) -> None:
+    """VIPs come, go and change places, agents restart, tell seldom or often: every rate and every
+    second of a minute is as if all snapshots had been kept and compared by name."""
+    heard, samples, at = Heard("ipc:///x"), Samples[VipSnapshot](), 100.0
+    minute: list[tuple[dict[str, int], dict[str, int] | None, float]] = []
+    stepped = float("-inf")
+    for step, boot, names, looks in steps:
+        at += step
+        packets = data.draw(
+            st.lists(st.integers(0, 10**6), min_size=len(names), max_size=len(names))
+        )
+        told = tuple(
+            msgspec.structs.replace(VIP, name=name, packets=n)
+            for name, n in zip(names, packets, strict=True)
+        )
+        new = VipSnapshot(node="lb1", boot=boot, sequence=1, at=at, vips=told)
+        assert heard.take(new, at) is samples.push(new)
+        if samples.latest is not new:
+            continue
+        before, span = samples.before(heard.limit), samples.span()
+        after, old = _packets(new), _packets(before) if before else None
+        if not 0 <= at - stepped < STEP:
+            stepped = at
+            minute.append((after, old, span))
+        for name in names if looks else ():
+            expected = rate((old or {}).get(name), after[name], span)
+            assert heard.sights.get(name).rates[0] == expected
+            assert added([heard.sights.track(name)])[-min(60, len(minute)) :] == [
+                None if now is None else pytest.approx(now, abs=0.001)
+                for now in [_rate(name, *second) for second in minute[-60:]]
+            ]
+
+
+def _packets(snapshot: VipSnapshot) -> dict[str, int]:
+    return {row.name: row.packets for row in snapshot.vips}
+
+
+def _rate(
+    name: str, after: dict[str, int], before: dict[str, int] | None, span: float
+) -> float | None:
+    return rate((before or {}).get(name), after[name], span) if name in after else None

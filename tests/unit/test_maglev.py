@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from ipaddress import IPv4Address, ip_address
 
@@ -106,6 +107,31 @@ def test_r1_equals_the_paper_at_full_size(mixed: int) -> None:
     members = crowd(100, mixed=mixed)
     ring = maglev.ring(members, SEED)
     assert [ring.addresses[i] for i in ring.slots] == lookup_table(members, SEED, RING_SLOTS)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [7],
+        [100] * 7,
+        [300, 200, 100, 100],
+        [4096, 4095, 1],
+        [1] * 999 + [1000],
+        [1 + n * n % 100 for n in range(1000)],
+        [1 + n * 577 % 4096 for n in range(4096)],
+    ],
+    ids=["one", "equal", "hundreds", "heavy", "999-to-1", "mixed", "widest"],
+)
+def test_r1_turns_are_taken_in_order_of_their_times(weights: list[int]) -> None:
+    every = math.lcm(*weights)
+    counts = maglev.quotas(weights, RING_SLOTS).tolist()
+    calls = [
+        ((2 * n + 1) * (every // weight), member)
+        for member, weight in enumerate(weights)
+        for n in range(counts[member])
+    ]
+    found = maglev.order(np.array(weights, np.int64), RING_SLOTS)
+    assert found.tolist() == [member for _, member in sorted(calls)]
 
 
 # ---- R2: exact shares; no weight, no slot

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from agent import boundary as b
 from agent.bgp.text import prefix
 from agent.config import file as config
-from agent.core import pressure
+from agent.core import pressure, settling
 from agent.dataplane import packing, slots
 from agent.dataplane.abi import RING_SLOTS, SLOT_EXCEPTIONS
 from agent.nouns import Tracking, VipKey
-from shared.messages import ChangeEvent
+from shared.messages import ChangeEvent, Command, Weight
 from shared.model import Protocol
-from tests.unit.world import ONE_VIP, REALS, TOML, WEB, World
+from tests.unit.world import ONE_VIP, REALS, TOML, WEB, World, vip
 
 QUIC = TOML + (
     '[[vips]]\nname = "quic"\naddress = "10.200.0.1"\nport = 443\nprotocol = "udp"\n'
@@ -178,25 +178,48 @@ def test_h2_a_network_is_announced_as_such() -> None:
 
 
 def test_f8_the_ring_before_is_forgotten_when_no_flow_can_miss_it(world: World) -> None:
+    """By the counts that come every second: nothing else may happen for hours."""
     idle = world.config.node.flow_idle
     vip_num = world.vips[WEB]
-    world.now += idle - 1
-    world.tell(b.Tick())
+    world.count(seconds=idle - 1)
     assert world.forgotten == []
     world.probe(REALS[0], ok=False, times=3)  # another ring: the time begins again
-    world.now += idle - 1
-    world.tell(b.Tick())
+    world.count(seconds=idle - 1)
     assert world.forgotten == []
-    world.now += 1
-    world.tell(b.Tick(), b.Tick())
+    world.count(seconds=1)
+    world.count(seconds=1)
     assert world.forgotten == [vip_num]
+
+
+def test_f8_a_ring_that_comes_with_it_remembers_the_one_before(world: World) -> None:
+    """Flows without an entry are where the ring before has them."""
+    world.now += world.config.node.flow_idle
+    world.history.clear()
+    heavier = Command(id="1", who="test", action=Weight(REALS[0], 300))
+    world.tell(b.Counted(np.zeros(4096, np.int64)), b.Asked(heavier, b"test"))
+    assert world.history.index("ForgetPrevious") < world.history.index("SetRing")
+    assert world.history.count("ForgetPrevious") == 1
 
 
 def test_f5_f8_a_restarted_agent_forgets_the_ring_before_in_time(world: World) -> None:
     world.restart()
-    world.now += world.config.node.flow_idle
-    world.tell(b.Tick())
+    world.count(seconds=world.config.node.flow_idle)
     assert world.forgotten == list(world.vips.values())
+
+
+def test_f8_of_many_rings_some_forget_each_second() -> None:
+    """A full node's 511 at once would hold up everything else for a fifth of a second."""
+    many = 2 * settling.FORGOTTEN_AT_ONCE + 1
+    world = World(TOML + "".join(vip(f"v{n}", f"10.200.0.{n + 1}", 80, REALS) for n in range(many)))
+    world.all_up()
+    world.now += world.config.node.flow_idle
+    seen = []
+    for _ in range(4):
+        before = len(world.forgotten)
+        world.count()
+        seen.append(len(world.forgotten) - before)
+    assert seen == [settling.FORGOTTEN_AT_ONCE] * 2 + [1, 0]
+    assert sorted(world.forgotten) == sorted(world.vips.values())
 
 
 Rings = st.lists(st.lists(st.integers(0, 3), min_size=4, max_size=4), min_size=1, max_size=12)

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core import flow_hash, whereabouts
-from agent.core.flow_hash import Flow
 from agent.core.refused import Refused
 from agent.core.state import VipState
 from agent.core.whereabouts import Entry, Owner, Slot
 from agent.dataplane.abi import REAL_DOWN
 from agent.nouns import Address, Hashed
+from shared.flows import Flow
 from shared.messages import FlowOf
 from shared.model import Protocol
 from tests.bpf import oracle
@@ -123,7 +123,7 @@ def test_which_vip() -> None:
 
     def found(to: str, port: int, protocol: Protocol = Protocol.TCP) -> str:
         flow = Flow(ip_address("198.51.100.7"), 1234, ip_address(to), port, protocol)
-        mine = whereabouts.vip_of(state, flow)
+        mine = whereabouts.Finder(state).of(flow)
         return mine.listed.name if mine else ""
 
     assert [found("10.200.0.1", 80), found("10.200.0.1", 81)] == ["web", "rest"]

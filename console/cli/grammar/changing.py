@@ -41,9 +41,12 @@ def add(verbs: Verbs) -> None:
     )
     _add_staging(undo)
     _add_conditions(undo)
-    op = add_verb(verbs, "op", "an operation under way: hold it, go on with it, or take it back")
-    op.add_argument("order", choices=("hold", "resume", "revert"))
+    op = add_verb(
+        verbs, "op", "an operation: wait for its end, hold it, go on with it, or take it back"
+    )
+    op.add_argument("order", choices=("wait", "hold", "resume", "revert"))
     op.add_argument("operation", metavar="OPERATION", help="its name, or the start of it: get op")
+    op.add_argument("--timeout", type=patience, metavar="TIME", help="of wait (30m); 0 looks once")
     _add_staging(op)
     _add_conditions(op)
     confirm = add_verb(verbs, "confirm", "what you did with --confirm-within stays")

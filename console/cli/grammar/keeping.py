@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from console.cli.grammar.verb import Verbs
-from console.cli.grammar.words import add_verb, seconds
+from console.cli.grammar.words import add_verb, duration, factor
 from shared.model import Role
 
 
@@ -36,7 +36,7 @@ def _add_past(verbs: Verbs) -> None:
     audit.add_argument("-o", "--output", choices=("table", "jsonl"), default="table")
     record = add_verb(verbs, "record", "store the agents' telemetry in a file, until Ctrl-C")
     record.add_argument("file", metavar="FILE")
-    record.add_argument("--seconds", type=seconds, metavar="N", help="and then end")
+    record.add_argument("--seconds", type=duration, metavar="TIME", help="and then end: 90, 10m")
     relay = add_verb(verbs, "relay", "pass the agents' telemetry on to many consoles")
     relay.add_argument("--listen", required=True, metavar="HOST:PORT")
     relay.add_argument("--secret-key", default="", metavar="FILE", help="of the relay")
@@ -47,4 +47,4 @@ def _add_past(verbs: Verbs) -> None:
     )
     replay.add_argument("file", metavar="FILE")
     replay.add_argument("--at", metavar="TIME", help="begin at 14:02:30, or 5m before its end")
-    replay.add_argument("--speed", type=seconds, default=1.0, metavar="X")
+    replay.add_argument("--speed", type=factor, default=1.0, metavar="X")

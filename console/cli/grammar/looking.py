@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from console.cli.grammar.verb import Verbs
-from console.cli.grammar.words import add_verb, duration, seconds
+from console.cli.grammar.words import add_labels, add_verb, duration, positive
 
 VIEWS = (
     "fleet", "nodes", "vips", "reals", "drops", "bgp", "checks", "heat", "alerts", "operations",
@@ -26,19 +26,16 @@ def _add_watching(verbs: Verbs) -> None:
         "vip/web, real/10.3.1.2@web",
     )  # fmt: skip
     watch.add_argument("filter", nargs="*", metavar="WORD", help="rows with all these words")
-    watch.add_argument(
-        "--plain",
-        action="store_true",
-        help="for screen readers and logs: never clears the screen, states in words only",
-    )
-    watch.add_argument("--every", type=seconds, default=2.0, metavar="SECONDS", help="(2)")
+    watch.add_argument("--every", type=duration, default=2.0, metavar="TIME", help="(2s)")
     watch.add_argument("--count", type=int, default=0, metavar="N", help="blocks, then leave")
     diff = add_verb(
         verbs, "diff", "whether nodes place flows alike, are configured alike; exit 0 yes, 1 no, "
         "2 trouble"
     )  # fmt: skip
     diff.add_argument("what", choices=("ring", "config"))
-    diff.add_argument("about", nargs="*", metavar="VIP|NODE", help="of ring a VIP, of config nodes")
+    diff.add_argument(
+        "about", nargs="*", default=[], metavar="VIP|NODE", help="of ring a VIP, of config nodes"
+    )
     diff.add_argument("--file", metavar="FILE", help="config: what runs, with this file")
     diff.add_argument("--disk", action="store_true", help="config: what runs, with the node's file")
     diff.add_argument(
@@ -51,12 +48,27 @@ def _add_flow(verbs: Verbs) -> None:
     flow = add_verb(
         verbs, "flow", "where a flow goes, on each node; exit 0 to one real, 1 not: nothing is sent"
     )
-    flow.add_argument("source", metavar="ADDRESS:PORT", help="of the client")
     flow.add_argument(
-        "destination",
-        metavar="VIP",
-        help="ADDRESS:PORT/tcp, ADDRESS:PORT/udp, vip/NAME, or vip/NAME:PORT of one with all ports",
+        "flow",
+        nargs="*",
+        metavar="ADDRESS:PORT VIP",
+        help="of the client; then vip/NAME, ADDRESS:PORT/tcp, ADDRESS:PORT/udp, or vip/NAME:PORT "
+        "of one with all ports",
     )
+    flow.add_argument(
+        "--if",
+        dest="supposed",
+        metavar="CHANGE",
+        help="'drain real/10.3.1.2@web', or undrain, maint, weight: where it would go after that, "
+        "which is not done",
+    )
+    flow.add_argument(
+        "--pcap", metavar="FILE", help="of all flows in a capture (pcap, pcapng): how many go where"
+    )
+    flow.add_argument(
+        "--sample", type=positive, metavar="N", help="of so many flows by chance to VIP"
+    )
+    add_labels(flow)
     flow.add_argument(
         "--node", action="append", default=[], metavar="NAME", help="lb1, 'lb*' or @r2; repeatable"
     )

@@ -7,11 +7,21 @@ import argparse
 from collections.abc import Sequence
 
 from console.cli.grammar.verb import Verbs
-from console.cli.grammar.words import add_at, add_labels, add_verb, positive, seconds
+from console.cli.grammar.words import add_at, add_labels, add_verb, duration, patience, positive
+
+
+class _Kinds(tuple[str, ...]):
+    """What there are lists of; `node/lb1` is of one of these, too."""
+
+    __slots__ = ()
+
+    def __contains__(self, word: object) -> bool:
+        return super().__contains__(str(word).partition("/")[0])
+
 
 TABLES = ("table", "wide", "json", "jsonl", "csv", "yaml", "name")
-LISTED = ("node", "vip", "real", "each", "drop", "cpu", "peer", "check", "op")
-RATED = ("node", "vip", "real", "each", "drop", "cpu")
+LISTED = _Kinds(("node", "vip", "real", "each", "drop", "cpu", "peer", "check", "op"))
+RATED = _Kinds(("node", "vip", "real", "each", "drop", "cpu"))
 
 
 def add(verbs: Verbs) -> None:
@@ -36,22 +46,34 @@ def _add_status(verbs: Verbs) -> None:
         "--wait-for", choices=("healthy",), help="look again until it is; exit 5 if it never was"
     )
     status.add_argument(
-        "--timeout", type=seconds, default=60.0, metavar="SECONDS", help="of --wait-for (60)"
+        "--timeout", type=patience, default=60.0, metavar="TIME", help="of --wait-for (60s)"
     )
 
 
 def _add_get(verbs: Verbs) -> None:
     get = add_verb(verbs, "get", "lists: nodes, VIPs, reals, drops, CPUs, BGP peers, operations")
-    get.add_argument("kind", type=_one, choices=LISTED, help="each: every real on every node")
+    get.add_argument(
+        "kind", type=_one, choices=LISTED, metavar="KIND",
+        help=f"{', '.join(LISTED)} (each: every real on every node), or an object: node/lb1",
+    )  # fmt: skip
+    _add_names(get)
     get.add_argument("-o", "--output", choices=TABLES, help="table; wide adds columns and rates")
     add_at(get)
     get.add_argument("--rates", action="store_true", help="look twice, a second apart")
     _add_selectors(get)
 
 
-def _one(kind: str) -> str:
+def _one(word: str) -> str:
     """`reals` is what many tools call it."""
-    return kind.removesuffix("s")
+    kind, slash, name = word.partition("/")
+    return kind.removesuffix("s") + slash + name
+
+
+def _add_names(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "names", nargs="*", default=[], metavar="NAME",
+        help="only these: lb1, web, 10.3.1.2@web, 10.3.1.2 of all VIPs; how an operation's begins",
+    )  # fmt: skip
 
 
 def _add_top(verbs: Verbs) -> None:
@@ -62,9 +84,12 @@ def _add_top(verbs: Verbs) -> None:
         type=_one,
         choices=RATED,
         default="node",
-        help="each: every real on every node",
+        metavar="KIND",
+        help=f"{', '.join(RATED)} (each: every real on every node), or an object: node/lb1",
     )
+    _add_names(top)
     top.add_argument("-o", "--output", choices=TABLES, default="table")
+    add_at(top)
     _add_selectors(top)
 
 
@@ -91,12 +116,11 @@ def _add_selectors(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--no-headers", action="store_true", help="for a script")
     verb.add_argument("-n", "--number", type=positive, metavar="N", help="the first N rows")
     verb.add_argument(
-        "--watch", nargs="?", type=seconds, const=2.0, metavar="SECONDS",
-        help="again and again (2): over each other on a terminal, else appended; `get` on a "
+        "--watch", nargs="?", type=duration, const=2.0, metavar="TIME",
+        help="again and again (2s): over each other on a terminal, else appended; `get` on a "
         "pipe as jsonl unless -o says otherwise",
     )  # fmt: skip
     verb.add_argument("--count", type=positive, metavar="N", help="so many times, with --watch")
-    verb.add_argument("--plain", action="store_true", help="never clear the screen")
 
 
 class _Test(argparse.Action):

@@ -60,12 +60,6 @@ def parser(words: Collection[str] | None = None) -> Parser:
     )
     add_connection(top, suffix="")
     _add_render(top, suffix="", default="diff")
-    top.add_argument(
-        "--color",
-        choices=("auto", "always", "never"),
-        default="auto",
-        help="of tables and lines: auto is on a terminal, without NO_COLOR",
-    )
     top.add_argument("--ascii", action="store_true", help="of the console: no other signs")
     top.add_argument("--theme", choices=THEMES, help="of the console (dark)")
     verbs = add_verbs(top, words)

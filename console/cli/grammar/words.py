@@ -10,38 +10,68 @@ from typing import Any
 
 from console.cli.grammar.verb import Verb, Verbs
 
-UNTIL = re.compile(r"applied|verified|drained|quiet:\d{1,9}")
+UNTIL = re.compile(r"applied|verified|drained|gone|quiet:\d{1,9}")
 """What can be waited for."""
 
 
 def duration(text: str) -> float:
-    """`90`, `90s`, `30m`, `2h`, `1d` -> seconds."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    unit = units.get(text[-1:], 0)
-    try:
-        return seconds(text[:-1] if unit else text) * (unit or 1)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a time like 90s, 30m, 2h") from None
+    """`90`, `90s`, `500ms`, `30m`, `2h`, `1d` -> seconds, more than 0."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|[smhd])?", text)
+    if found is None or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a time like 500ms, 90s, 30m, 2h")
+    return float(found[1]) * _SECONDS[found[2]]
 
 
+_SECONDS: Mapping[str | None, float] = {
+    "ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, None: 1,
+}  # fmt: skip
 ALL_VERBS = "options of all verbs, here or before the verb"
 EVERYWHERE: Mapping[str, Mapping[str, Any]] = {
-    "--verbose": {
+    "-q --quiet": {
+        "action": "store_true",
+        "help": "no progress on stderr: errors and questions only",
+    },
+    "-v --verbose": {
         "action": "store_true",
         "help": "on stderr: what is asked of which agent, what it answers, how long that takes",
+    },
+    "-C --context": {"default": "", "metavar": "NAME", "help": "of the config file"},
+    "--config": {"metavar": "FILE", "help": "instead of the default config file"},
+    "--connect-timeout": {
+        "type": duration,
+        "default": 2.0,
+        "metavar": "TIME",
+        "help": "how long to wait for an agent's answer to a look or a plan: 500ms (2s)",
     },
     "--max-age": {
         "type": duration,
         "metavar": "TIME",
         "help": "older telemetry counts as missing: 3s; with none that is young enough, exit 6",
     },
+    "--no-input": {"action": "store_true", "help": "never ask; as without a terminal"},
     "--local": {
         "action": "store_true",
         "help": "times in this machine's zone, those that are typed too (else UTC); JSON stays UTC",
     },
+    "--utc": {
+        "action": "store_false",
+        "dest": "local",
+        "default": False,
+        "help": "times in UTC, as without --local: the last of the two holds",
+    },
     "--units": {
         "choices": ("si", "iec", "raw"),
         "help": "of numbers in tables: 1.31M (si), 1.25Mi (iec), 1312345 (raw)",
+    },
+    "--color": {
+        "choices": ("auto", "always", "never"),
+        "default": "auto",
+        "help": "of tables and lines: auto is on a terminal, without NO_COLOR",
+    },
+    "--plain": {
+        "action": "store_true",
+        "help": "for screen readers and logs: states in words only, no colours, never clears the "
+        "screen",
     },
 }
 """Flags that stand before the verb or behind it, and what they are to argparse."""
@@ -57,28 +87,9 @@ def add_connection(to: argparse._ActionsContainer, *, suffix: str) -> None:
         dest=f"agents{suffix}",
         help="an agent's address, ipc:///run/remora/NODE; repeatable",
     )
-    to.add_argument(
-        "-q",
-        "--quiet",
-        action="store_true",
-        dest=f"quiet{suffix}",
-        help="no progress on stderr: errors and questions only",
-    )
-    for flag, options in EVERYWHERE.items():
-        names = ("-v", flag) if flag == "--verbose" else (flag,)
-        unsaid: Mapping[str, Any] = {"default": argparse.SUPPRESS} if suffix else {}
-        to.add_argument(*names, **{**options, **unsaid})
-    if not suffix:
-        to.add_argument("-C", "--context", default="", metavar="NAME", help="of the config file")
-        to.add_argument("--config", metavar="FILE", help="instead of the default config file")
-        to.add_argument(
-            "--connect-timeout",
-            type=seconds,
-            default=2.0,
-            metavar="SECONDS",
-            help="how long to wait for an agent (2)",
-        )
-        to.add_argument("--no-input", action="store_true", help="never ask; as without a terminal")
+    unsaid: Mapping[str, Any] = {"default": argparse.SUPPRESS} if suffix else {}
+    for names, options in EVERYWHERE.items():
+        to.add_argument(*names.split(), **{**options, **unsaid})
 
 
 def add_verb(verbs: Verbs, name: str, text: str) -> Verb:
@@ -112,10 +123,14 @@ def patience(text: str) -> float:
     return 0.0 if text == "0" else duration(text)
 
 
-def seconds(text: str) -> float:
-    value = float(text.removesuffix("s"))
+def factor(text: str) -> float:
+    """`2`, `0.5`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be seconds, more than 0")
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number, more than 0")
     return value
 
 
@@ -142,4 +157,4 @@ def key(text: str) -> str:
 def until(text: str) -> str:
     if not UNTIL.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r}: must be applied, verified, drained or quiet:N")
-    return text
+    return "drained" if text == "gone" else text

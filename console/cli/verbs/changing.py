@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from console.cli.verbs import carrying
+from console.cli.verbs import carrying, waiting
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model import objects
@@ -41,6 +41,7 @@ def wished(session: Session, arguments: Namespace) -> tuple[Wish, list[Object]]:
 
 def check(arguments: Namespace) -> None:
     """What does not go together, before any agent is asked.  Raises VerbError."""
+    waiting.check(arguments.verb, arguments.wait)
     given = arguments.object
     kinds = _kinds(arguments)
     if not given and not arguments.labels:

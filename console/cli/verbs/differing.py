@@ -11,7 +11,7 @@ from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.views import rings
 from console.views.items import Item, listing
-from console.views.written import now_text, table
+from console.views.written import now_text
 from shared.messages import RingOf
 
 TROUBLE = 2
@@ -44,7 +44,7 @@ def diff(session: Session, arguments: Namespace) -> int:
     else:
         for each in dict.fromkeys(name for name, _ in found):
             session.write(each)
-            session.write(table([row for name, row in found if name == each], rings.RINGS))
+            session.write(session.table([row for name, row in found if name == each], rings.RINGS))
     return _code(session, [row for _, row in found])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`flow`: where a flow goes, on each node.
+"""`flow`: where a flow goes, on each node, and where it would go after a change.
 
 The agents look into their rings and flow tables; nothing is sent, counted or stored.
 """
@@ -10,138 +10,126 @@ import json
 from argparse import Namespace
 from collections.abc import Sequence
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
-from console import format as fmt
+from console.cli.verbs import supposed
 from console.cli.verbs.session import Session
+from console.cli.verbs.supposed import Change
 from console.exits import Exit, VerbError
+from console.model.selectors import selector
 from console.model.store import Agent
-from console.views import selecting
-from console.views.cells import Cell
-from console.views.columns import Column
+from console.planning import flow_words
+from console.views import one_flow, selecting
 from console.views.items import listing
-from console.views.written import now_text, table
-from shared.messages import Answer, FlowOf, FlowPlace
-from shared.model import AddressError, host_and_port, host_port
-
-WORDS = {
-    "stored": "by its entry",
-    "slot": "by the slot's earlier real",
-    "ring": "as a new one",
-    "none": "dropped: no_real",
-}
-Found = tuple[str, FlowPlace]
-"""Node, and what it says."""
+from console.views.one_flow import Found
+from console.views.written import now_text
+from shared.messages import Answer, FlowOf
 
 
 def flow(session: Session, arguments: Namespace) -> int:
     """Exit 0 when all nodes send it to one real; 1 when they do not, or drop it; 3 when some did
     not answer.  Raises VerbError."""
+    check(arguments)
     session.look()
-    wanted = _wanted(session.agents, arguments.source, arguments.destination)
-    chosen = [agent.address for agent in selecting.nodes(session.agents, arguments.node)]
+    chosen = _chosen(session, arguments)
+    if arguments.pcap or arguments.sample:
+        from console.cli.verbs import flows  # `random` alone takes 3 ms
+
+        return flows.flows(session, arguments, chosen)
+    return _of_one(session, arguments, chosen)
+
+
+def check(arguments: Namespace) -> None:
+    """What does not go together, before any agent is asked.  Raises VerbError."""
+    given = arguments.flow
+    if arguments.pcap and arguments.sample:
+        raise VerbError("--pcap and --sample: one of them")
+    if arguments.pcap and given:
+        raise VerbError(f"{given[0]}: with --pcap the flows are those of the file")
+    if arguments.sample and len(given) != 1:
+        raise VerbError("--sample N: of which VIP? vip/NAME, or vip/NAME:PORT")
+    if not (arguments.pcap or arguments.sample) and len(given) != 2:
+        raise VerbError("flow: which one? ADDRESS:PORT VIP; or --sample N VIP, or --pcap FILE")
+    selector(arguments.labels)
+
+
+def _chosen(session: Session, arguments: Namespace) -> list[Agent]:
+    """The nodes that are asked.  Raises VerbError."""
+    agents = selecting.nodes(session.agents, arguments.node)
+    wanted = selector(arguments.labels)
+    return selecting.all_labelled(agents, wanted, session.absent()) if wanted else agents
+
+
+def _of_one(session: Session, arguments: Namespace, chosen: Sequence[Agent]) -> int:
+    wanted = flow_words.flow(session.agents, *arguments.flow)
+    change = supposed.change(session, arguments.supposed) if arguments.supposed else None
+    question = FlowOf(
+        str(wanted.source), wanted.source_port, str(wanted.destination), wanted.destination_port,
+        "udp" if wanted.protocol == "udp" else "tcp",
+    )  # fmt: skip
+    there = [agent.address for agent in chosen if agent.address not in session.absent()]
+    actions = change.actions if change else {}
     answers = session.ask(
-        {address: wanted for address in chosen if address not in session.absent()},
+        {a: replace(question, change=actions.get(a)) for a in there},
         timeout=session.connect_timeout,
     )
-    answered = session.answered(answers)
-    wrong = [(a.node, a.answer) for a in answered if a.answer and a.answer.flow is None]
-    if wrong:
-        raise _no(*wrong[0])
-    found = [(a.node, a.answer.flow) for a in answered if a.answer and a.answer.flow]
-    silent = [address for address in chosen if answers.get(address) is None]
-    if found and not any(place.vip for _, place in found):
-        raise VerbError(f"{_said(wanted)}: no VIP: each node passes it to its own host")
+    answered = [(a.node, a.answer) for a in session.answered(answers) if a.answer]
+    asked = {session.store.agents[address].name for address in actions}
+    for node, answer in answered:
+        _understood(node, answer, changed=node in asked)
+    found = [Found(node, answer.flow) for node, answer in answered if answer.flow]
+    silent = [agent.address for agent in chosen if answers.get(agent.address) is None]
+    if found and not any(each.place.vip for each in found):
+        raise VerbError(f"{wanted}: no VIP: each node passes it to its own host")
+    said = supposed.guards(session, change) if change else []
     if arguments.output == "json":
-        items = [{"node": node, **asdict(place)} for node, place in found]
-        for each in items:
-            each["stored"] = [asdict(entry) for entry in each["stored"]]
-        wrapped = listing("FlowList", items, at=now_text(), missing=silent)
-        session.write(json.dumps(wrapped, indent=2))
+        _as_json(session, found, change, said, silent)
     else:
-        _show(session, wanted, found)
+        _show(session, str(wanted), found, change, said)
     if silent:
         session.say(f"remora: no answer from {', '.join(silent)}")
         return Exit.PARTIAL
-    return Exit.DONE if _alike(found) else Exit.FAILED
+    return Exit.DONE if one_flow.alike(found) else Exit.FAILED
 
 
-def _no(node: str, answer: Answer) -> VerbError:
-    code = Exit.NOT_ALLOWED if answer.guard in ("role", "key") else Exit.FAILED
-    return VerbError(f"{node}: {answer.error or 'cannot say; upgrade its agent'}", code)
-
-
-def _alike(found: Sequence[Found]) -> bool:
-    goals = {(place.real, place.going_on) for _, place in found}
-    return len(goals) == 1 and all(place.real for _, place in found)
-
-
-def _said(wanted: FlowOf) -> str:
-    return (
-        f"{host_port(wanted.source, wanted.source_port)} -> "
-        f"{host_port(wanted.destination, wanted.destination_port)}/{wanted.protocol}"
-    )
-
-
-def _wanted(agents: Sequence[Agent], source: str, destination: str) -> FlowOf:
+def _understood(node: str, answer: Answer, *, changed: bool) -> None:
     """Raises VerbError."""
-    rest, _, protocol = destination.partition("/")
-    if rest == "vip":
-        destination = _of_vip(agents, protocol)
-        rest, _, protocol = destination.partition("/")
-    if protocol not in ("", "tcp", "udp"):
-        raise VerbError(f"{destination}: the protocol must be tcp or udp, got {protocol!r}")
-    try:
-        (client, client_port), (to, port) = host_and_port(source), host_and_port(rest)
-    except AddressError as error:
-        raise VerbError(f"flow: {str(error).partition(': ')[0]}: must be ADDRESS:PORT") from error
-    return FlowOf(client, client_port, to, port, "udp" if protocol == "udp" else "tcp")
+    if answer.flow is None:
+        code = Exit.NOT_ALLOWED if answer.guard in ("role", "key") else Exit.FAILED
+        raise VerbError(f"{node}: {answer.error or 'cannot say; upgrade its agent'}", code)
+    if changed and answer.flow.vip and answer.flow.after is None:
+        raise VerbError(f"{node}: cannot say of a change; upgrade its agent", Exit.FAILED)
 
 
-def _of_vip(agents: Sequence[Agent], name: str) -> str:
-    """`web`, or `quic:4433` of a VIP with many ports.  Raises VerbError."""
-    name, _, port = name.partition(":")
-    rows = [row for a in agents if a.vips for row in a.vips.vips if row.name == name]
-    if not rows:
-        known = ", ".join(sorted({r.name for a in agents if a.vips for r in a.vips.vips}))
-        raise VerbError(f"vip/{name}: there is none; there is {known}")
-    if not rows[0].port and not port:
-        raise VerbError(f"vip/{name} has all ports: say which, vip/{name}:443")
-    address = rows[0].address.partition("/")[0]
-    return (
-        f"{host_port(address, int(port) if port.isdecimal() else rows[0].port)}/{rows[0].protocol}"
-    )
+def _as_json(
+    session: Session,
+    found: Sequence[Found],
+    change: Change | None,
+    said: Sequence[str],
+    silent: Sequence[str],
+) -> None:
+    items = [{"node": each.node, **asdict(each.place)} for each in found]
+    for item, each in zip(items, found, strict=True):
+        after = each.place.after
+        item["stored"] = [asdict(entry) for entry in each.place.stored]
+        item["after"] = asdict(after) if after else None
+        item["effect"] = one_flow.effect(each) if change else None
+    wrapped = listing("FlowList", items, at=now_text(), missing=silent)
+    if change:
+        wrapped |= {"if": list(change.lines), "guards": list(said)}
+    session.write(json.dumps(wrapped, indent=2))
 
 
-def _show(session: Session, wanted: FlowOf, found: Sequence[Found]) -> None:
-    vips = dict.fromkeys(place.vip or "(passed to the host)" for _, place in found)
-    session.write(f"{_said(wanted)}  {', '.join(vips)}")
-    session.write(table(found, COLUMNS, paint=session.paint))
-    if any(place.quic for _, place in found):
+def _show(
+    session: Session, flow_: str, found: Sequence[Found], change: Change | None, said: Sequence[str]
+) -> None:
+    vips = dict.fromkeys(each.place.vip or "(passed to the host)" for each in found)
+    session.write(f"{flow_}  {', '.join(vips)}")
+    session.write(session.table(found, one_flow.NOW))
+    if change:
+        session.write(f"\nif: {'; '.join(change.lines)}")
+        session.write(session.table(found, one_flow.THEN))
+        for text in said:
+            session.write(f"guards: {text}")
+    if any(each.place.quic for each in found):
         session.tell("of QUIC: a packet whose connection id names a real goes there")
-
-
-def _stored(found: Found) -> str:
-    return (
-        ", ".join(
-            f"{e.real or '(of another time)'} {e.state}, silent {fmt.age(e.silent)}, CPU {e.cpu}"
-            for e in found[1].stored
-        )
-        or fmt.UNKNOWN
-    )
-
-
-COLUMNS: Sequence[Column[Found]] = (
-    Column("NODE", 10, lambda f: Cell(f[0]), lambda f: f[0]),
-    Column("NEW FLOW", 15, lambda f: _goal(f[1].real), lambda f: f[1].real),
-    Column("SLOT", 6, lambda f: Cell(str(f[1].slot) if f[1].slot >= 0 else fmt.UNKNOWN),
-           lambda f: f[1].slot, right=True),
-    Column("GOING ON", 15, lambda f: _goal(f[1].going_on), lambda f: f[1].going_on),
-    Column("FOUND", 26, lambda f: Cell(WORDS[f[1].by] if f[1].vip else fmt.UNKNOWN),
-           lambda f: f[1].by),
-    Column("ENTRY", 30, lambda f: Cell(_stored(f)), lambda f: len(f[1].stored)),
-)  # fmt: skip
-
-
-def _goal(real: str) -> Cell:
-    return Cell(real) if real else Cell("-", "bad")

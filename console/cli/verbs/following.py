@@ -32,8 +32,6 @@ SETTLE = 2.0
 def events(session: Session, arguments: Namespace) -> int:
     """Exit 0; 3 when some agent's events are missing.  Raises VerbError when all are."""
     wanted = _wanted(arguments)
-    if arguments.follow and (arguments.at or arguments.recording):
-        raise VerbError("-f follows what happens now: not with --at or --from")
     if arguments.output == "json" and arguments.follow:
         raise VerbError("-o json is one object, which has no end with -f: give -o jsonl")
     # A span of time is all that was in it, unless --last says how much of it.

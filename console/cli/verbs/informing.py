@@ -108,7 +108,7 @@ def _limits(arguments: Namespace) -> Item:
     from console.cli.verbs.planned import LIFE
     from console.cli.verbs.waiting import TIMEOUT
     from console.model.eventlog import EVENTS_KEPT
-    from console.model.store import STALE_AFTER
+    from console.model.heard import STALE_AFTER
     from console.wire.client import ANSWER_TIMEOUT
 
     return {

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from console import format as fmt
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
-from console.model import labels
+from console.model import labels, objects
 from console.model.selectors import Selector, selector
 from console.model.store import Agent
 from console.views import lists, selecting
 from console.views.columns import Column
 from console.views.lists import KINDS, Kind
-from console.views.selecting import Selection
-from console.views.written import HOME, items_as, now_text, table
+from console.views.selecting import NothingError, Selection
+from console.views.written import HOME, items_as, now_text
 from shared.messages import Replay
 
 FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event", "label"})
@@ -61,11 +61,16 @@ def _repeated(session: Session, arguments: Namespace, *, wide: bool) -> None:
     if every is not None:
         session.client.follow(FOLLOWED)
     while True:
-        text = _text(session, arguments, wide=wide)
         heading = ""
+        try:
+            text = _text(session, arguments, wide=wide)
+        except NothingError as error:
+            if every is None:
+                raise
+            text = str(error) if arguments.output in ("table", "wide") else ""
         if every is not None and arguments.output in ("table", "wide"):
             heading = f"{fmt.stamp(time.time())} {session.cluster} {arguments.kind}\n"
-        over = every is not None and session.out.isatty() and not arguments.plain
+        over = every is not None and session.clears
         if text or heading:
             gap = "\n" if shown and heading and not over else ""
             session.write(f"{HOME if over else gap}{heading}{text}")
@@ -78,7 +83,7 @@ def _repeated(session: Session, arguments: Namespace, *, wide: bool) -> None:
 def _text(session: Session, arguments: Namespace, *, wide: bool) -> str:
     now, kind = time.monotonic(), KINDS[arguments.kind]
     agents = selecting.nodes(session.agents, arguments.node)
-    wanted = _selection(arguments)
+    wanted = _selection(session, arguments)
     if arguments.kind in OF_NODES and wanted.labels:
         agents = selecting.labelled(agents, wanted.labels)
         wanted = wanted._replace(labels=Selector())
@@ -88,12 +93,8 @@ def _text(session: Session, arguments: Namespace, *, wide: bool) -> str:
         case "name":
             return "\n".join(kind.label(row) for row in found)
         case "table" | "wide":
-            return table(
-                found,
-                _columns(kind, arguments.columns, wide=wide),
-                headers=not arguments.no_headers,
-                paint=session.paint,
-            )
+            columns = _columns(kind, arguments.columns, wide=wide)
+            return session.table(found, columns, headers=not arguments.no_headers)
     made = [kind.item(row) for row in found]
     if arguments.kind == "node":
         made = lists.with_flow_tables(made, found, agents, now)
@@ -102,15 +103,38 @@ def _text(session: Session, arguments: Namespace, *, wide: bool) -> str:
     return items_as(made, arguments.output, kind=kind.name, missing=missing, at=now_text())
 
 
-def _selection(arguments: Namespace) -> Selection:
+def _selection(session: Session, arguments: Namespace) -> Selection:
     return Selection(
+        names=tuple(_name(session, arguments.kind, name) for name in arguments.names),
         states=tuple(arguments.state),
-        vip=arguments.vip or "",
+        vip=objects.vip_named(arguments.vip or "", session.agents),
         fields=tuple(arguments.field),
         sort=arguments.sort,
         reverse=arguments.reverse,
         labels=selector(arguments.labels),
     )
+
+
+def _name(session: Session, kind: str, name: str) -> str:
+    """As the list has it."""
+    match kind:
+        case "vip":
+            return objects.vip_named(name, session.agents)
+        case "real" | "each" | "check":
+            address, at, vip = name.partition("@")
+            return objects.canonical(address) + at + objects.vip_named(vip, session.agents)
+    return name
+
+
+def _of_kind(kind: str, name: str) -> str:
+    """Without the prefix.  Raises VerbError for one of another kind."""
+    prefix, slash, rest = name.partition("/")
+    own = (kind, "real") if kind in ("each", "check") else (kind,)
+    if slash and prefix in KINDS and prefix not in own:
+        raise VerbError(f"{name}: one kind at a time, and this is a list of {kind}")
+    if not (rest if slash and prefix in own else name):
+        raise VerbError(f"{kind}/: a name is missing after the slash")
+    return rest if slash and prefix in own else name
 
 
 def _columns(kind: Kind, wanted: str, *, wide: bool) -> Sequence[Column[object]]:
@@ -136,6 +160,9 @@ def _silent(session: Session, arguments: Namespace) -> list[Agent]:
 
 def _check(arguments: Namespace) -> None:
     """Raises VerbError for what does not go together, before any agent is asked."""
+    kind, slash, name = arguments.kind.partition("/")
+    given = [name, *arguments.names] if slash else arguments.names
+    arguments.kind, arguments.names = kind, [_of_kind(kind, each) for each in given]
     if arguments.columns and arguments.output not in ("table", "wide"):
         raise VerbError(f"--columns is of tables, not of -o {arguments.output}")
     if arguments.kind == "op" and arguments.labels:

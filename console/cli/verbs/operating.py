@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`op hold|resume|revert`: of operations that come to their nodes one after the other.
+"""`op wait|hold|resume|revert`: of operations that come to their nodes one after the other.
 
 All that is needed the nodes keep: it does not matter who began it, or whether he is still there.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 
-from console.cli.verbs import carrying, rolling
+from console.cli.verbs import awaiting, carrying, rolling
 from console.cli.verbs.carrying import Part
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
@@ -23,6 +23,9 @@ from shared.messages import Rollout as Told
 
 def operate(session: Session, arguments: Namespace) -> int:
     """Exit codes as those of a change.  Raises VerbError."""
+    _check(arguments)
+    if arguments.order == "wait":
+        return awaiting.wait(session, arguments, _hold)
     session.look()
     each = _named(underway(session.agents, time.monotonic()), arguments.operation)
     arguments.reason = arguments.reason or each.why
@@ -33,6 +36,19 @@ def operate(session: Session, arguments: Namespace) -> int:
         case "resume":
             return _resume(session, each, arguments)
     return _revert(session, each, arguments)
+
+
+def _check(arguments: Namespace) -> None:
+    """Flags that mean nothing here would be taken for obeyed.  Raises VerbError."""
+    if arguments.order != "wait" and arguments.timeout is not None:
+        raise VerbError("--timeout is of op wait")
+    if arguments.order in ("resume", "revert"):
+        return
+    given = [name for name in ("canary", "soak", "batch", "stop_on", "allow", "expect_revision",
+             "idempotency_key", "dry_run") if getattr(arguments, name)]  # fmt: skip
+    if given:
+        flag = given[0].replace("_", "-")
+        raise VerbError(f"--{flag}: op {arguments.order} changes nothing on a node; it takes none")
 
 
 def _named(known: list[Underway], name: str) -> Underway:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from console.cli.verbs import carrying, changing, desiring, enforcing, telling
+from console.cli.verbs import carrying, changing, desiring, enforcing, telling, waiting
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model import objects
@@ -86,6 +86,7 @@ def apply(session: Session, arguments: Namespace) -> int:
         raise VerbError(
             f"{arguments.file}: its time was over {-left:.0f} s ago: plan again", Exit.CONFLICT
         )
+    waiting.check(found.verb, arguments.wait)
     planned = [item.answered for item in found.items]
     known = set(session.store.agents)
     strange = [each.node for each in planned if each.address not in known]

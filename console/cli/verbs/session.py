@@ -4,21 +4,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import msgspec
 
 from console.exits import Exit, VerbError
 from console.model.store import Agent, Inbox, Liveness, Store
+from console.views import written
 from console.views.written import Paint, harmless, plain
 from shared.messages import Look
 
 if TYPE_CHECKING:
     from console.planning.plan import Answered
+    from console.views.columns import Column
     from console.wire.archive import Archive
     from console.wire.client import Client
     from shared.messages import Action, Answer
+
+R = TypeVar("R")
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -33,6 +37,8 @@ class Session(msgspec.Struct, frozen=True):
     """Where answers to questions come from; None: nobody is there to ask."""
     connect_timeout: float
     paint: Paint = plain
+    worded: bool = False
+    """For a screen reader or a log: no sign before a state, the screen is never cleared."""
     quiet: bool = False
     """Nobody wants to be told of progress."""
     verbose: bool = False
@@ -45,7 +51,7 @@ class Session(msgspec.Struct, frozen=True):
 
     def say(self, text: str) -> None:
         """What went wrong or is still to be done: never mixed with what is piped on."""
-        print(harmless(text), file=self.err, flush=True)
+        print(self._readable(text), file=self.err, flush=True)
 
     def tell(self, text: str) -> None:
         """Progress, or that all is well: the exit code says as much."""
@@ -57,7 +63,21 @@ class Session(msgspec.Struct, frozen=True):
             self.say(f"remora: {text}")
 
     def write(self, text: str) -> None:
-        print(harmless(text), file=self.out, flush=True)
+        print(self._readable(text), file=self.out, flush=True)
+
+    def _readable(self, text: str) -> str:
+        return written.unsigned(harmless(text)) if self.worded else harmless(text)
+
+    def table(
+        self, rows: Sequence[R], columns: Sequence[Column[R]], *, headers: bool = True
+    ) -> str:
+        shown = [written.in_words(column) for column in columns] if self.worded else columns
+        return written.table(rows, shown, headers=headers, paint=self.paint)
+
+    @property
+    def clears(self) -> bool:
+        """Whether what is shown again and again is shown in the same place."""
+        return self.out.isatty() and not self.worded
 
     @property
     def agents(self) -> list[Agent]:

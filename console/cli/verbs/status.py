@@ -20,7 +20,7 @@ from console.views import items, tables
 from console.views.columns import labels_match
 from console.views.problems import Problem, problems
 from console.views.withdrawals import in_force, item
-from console.views.written import now_text, table
+from console.views.written import now_text
 
 R = TypeVar("R")
 AGAIN = 1.0
@@ -117,10 +117,10 @@ def _long(session: Session, found: list[Problem], now: float, wanted: Selector) 
         ),
         *(f"  note {away.subject}: {away.text}" for away in in_force(session.agents, now)),
         "",
-        table(_meant(rows.nodes(session.agents, now), wanted), nodes, paint=paint),
+        session.table(_meant(rows.nodes(session.agents, now), wanted), nodes),
     ]
     vip_rows = _meant(rows.vips(session.agents, now), wanted)
-    return "\n".join([*parts, "", table(vip_rows, vips, paint=paint)] if vip_rows else parts)
+    return "\n".join([*parts, "", session.table(vip_rows, vips)] if vip_rows else parts)
 
 
 def _meant(found: Sequence[R], wanted: Selector) -> list[R]:

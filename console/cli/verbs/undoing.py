@@ -11,7 +11,7 @@ from console.cli.verbs import carrying
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.planning import wish
-from console.views.operations import Operation, operations
+from console.views.operations import Operation, named, operations
 from shared.messages import Replay
 
 
@@ -33,15 +33,12 @@ def undo(session: Session, arguments: Namespace) -> int:
 
 def _named(known: Sequence[Operation], name: str, who: str) -> Operation:
     """Newest first, as `known` is.  Raises VerbError."""
-    wanted = name.removeprefix("op/")
-    fitting = [op for op in known if op.key.startswith(wanted)]
     if not name:
-        fitting = [op for op in known if op.who == who and op.undo][:1]
-    if not fitting:
-        what = f"{name}: no such operation" if name else f"{who} has done nothing to take back"
-        raise VerbError(f"{what}; remora get op lists them")
-    if len(fitting) > 1 and fitting[0].key != wanted:
-        raise VerbError(f"{name}: {len(fitting)} operations begin so; give more of it")
-    if not fitting[0].undo:
-        raise VerbError(f"op/{fitting[0].key}: {fitting[0].what}: there is nothing to take back")
-    return fitting[0]
+        mine = [op for op in known if op.who == who and op.undo]
+        if not mine:
+            raise VerbError(f"{who} has done nothing to take back; remora get op lists all")
+        return mine[0]
+    found = named(known, name)
+    if not found.undo:
+        raise VerbError(f"op/{found.key}: {found.what}: there is nothing to take back")
+    return found

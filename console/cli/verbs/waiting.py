@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from console.cli.verbs.session import Session
-from console.exits import Exit
+from console.exits import Exit, VerbError
 from console.model.objects import Object
 from console.model.states import may_have_more
 from console.model.store import Agent
@@ -23,6 +23,15 @@ from shared.messages import RealRow
 STEP = 0.5
 """Seconds between two looks."""
 TIMEOUT = 1800.0
+
+
+EMPTIES = ("drain", "maint")
+
+
+def check(verb: str, until: str) -> None:
+    """Raises VerbError for a wait that would never end."""
+    if until not in ("applied", "verified") and verb not in EMPTIES:
+        raise VerbError(f"--wait={until}: {verb} empties nothing; wait for applied or verified")
 
 
 class Progress(NamedTuple):
@@ -42,7 +51,7 @@ def wait(
     except KeyboardInterrupt:
         session.say(
             "remora: no longer waiting; the change stands, look again with: "
-            f"remora get {targets[0].kind}"
+            f"remora get {_all(targets)}"
         )
         return Exit.INTERRUPTED
 
@@ -68,9 +77,15 @@ def _wait(
         session.client.wait(STEP)
     session.say(
         f"remora: {named}: {told or 'no look'} when the time was over; "
-        f"the change stands, look again with: remora get {targets[0].kind}"
+        f"the change stands, look again with: remora get {_all(targets)}"
     )
     return Exit.TIMED_OUT
+
+
+def _all(targets: Sequence[Object]) -> str:
+    """Words of `get` that list them; it lists one kind at a time."""
+    first = targets[0]
+    return " ".join(str(target) for target in targets if target.kind == first.kind)
 
 
 def progress(target: Object, agents: Sequence[Agent], quiet: int = 0) -> Progress:

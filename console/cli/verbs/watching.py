@@ -21,16 +21,14 @@ from console.model import objects, rows
 from console.model.objects import Object, ObjectError
 from console.model.store import Agent
 from console.views import bgp, cpus, everywhere, operations, rings, tables
-from console.views.alerts import Watch
-from console.views.alerts import columns as alert_columns
+from console.views.alerts import ALERTS, Watch
 from console.views.cells import Cell
 from console.views.columns import Column, matching
 from console.views.problems import problems
 from console.views.tail import written
-from console.views.written import HOME, table
+from console.views.written import HOME
 from shared.messages import Look, Replay
 
-SIGNS = ("● ", "◐ ", "○ ", "▲ ", "✕ ", "· ", "? ")
 LINES, EVENTS = 500, 20
 """Events that are looked at, and shown at once."""
 FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event", "label"})
@@ -49,7 +47,7 @@ def watch(session: Session, arguments: Namespace) -> int:
         session.ask(dict.fromkeys(there, Replay(0)), timeout=session.connect_timeout)
     _target(session, arguments.view)
     alerts = Watch()
-    clear = session.out.isatty() and not arguments.plain
+    clear = session.clears
     left = arguments.count
     while True:
         session.pause(arguments.every)
@@ -72,7 +70,9 @@ def _block(session: Session, arguments: Namespace, watch: Watch) -> str:
     if arguments.view == "events":
         parts = ["\n".join(_events(session, arguments))]
     else:
-        parts = [_part(each, arguments) for each in _rows(session, arguments.view, now, watch)]
+        parts = [
+            _part(session, each, arguments) for each in _rows(session, arguments.view, now, watch)
+        ]
     return "\n".join([heading, *(part or "nothing to show" for part in parts)])
 
 
@@ -91,25 +91,12 @@ def _rows(session: Session, view: str, now: float, watch: Watch) -> list[Rows]:
     return _of_object(_target(session, view), session.agents, now)
 
 
-def _part(rows_: Rows, arguments: Namespace) -> str:
+def _part(session: Session, rows_: Rows, arguments: Namespace) -> str:
     found, shown = rows_
     # A sparkline says nothing to a screen reader, and a line of a log is no place for one.
     shown = [column for column in shown if column.title != "60s"]
-    if arguments.plain:
-        shown = [_in_words(column) for column in shown]
     lines = matching(found, shown, " ".join(arguments.filter))
-    return table(lines, shown) if lines else ""
-
-
-def _in_words(column: Column[Any]) -> Column[Any]:
-    """Without the sign before a state, which a screen reader would spell out."""
-    cell = column.cell
-
-    def unsigned(row: object) -> Cell:
-        shown = cell(row)
-        return shown._replace(text=shown.text[2:]) if shown.text[:2] in SIGNS else shown
-
-    return column._replace(cell=unsigned)
+    return session.table(lines, shown) if lines else ""
 
 
 def _target(session: Session, view: str) -> Object:
@@ -153,7 +140,7 @@ def _of_second(column: Column[Any]) -> Column[Any]:
 
 
 def _alerts(agents: list[Agent], now: float, watch: Watch) -> Rows:
-    return watch.take(problems(agents, now), now), alert_columns(160)
+    return watch.take(problems(agents, now), now), ALERTS
 
 
 VIEWS: Mapping[str, Callable[[list[Agent], float, Watch], Rows]] = {

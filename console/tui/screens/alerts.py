@@ -5,47 +5,71 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
+from console.model.objects import Kind, Object
+from console.planning.wish import Target
 from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views.alerts import Alert, alert_lines, columns
+from console.views.alerts import ALERTS, Alert, alert_lines
 from console.views.cells import rule
+from console.views.targets import named_target
 from console.views.view import View
 
 
 class AlertsScreen(LiveScreen):
     TOPICS = frozenset({"real"})
-    FOOTER = ("enter", "up", "fleet", "vips", "bgp", "filter", "sort", "freeze")
+    FOOTER = ("enter", "up", "drain", "undrain", "ring", "vips", "bgp", "filter", "sort", "freeze")
 
     def crumb(self) -> str:
         return "Alerts"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Alert]((), empty="nothing is wrong")
+        yield LineTable[Alert](ALERTS, empty="nothing is wrong")
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="detail")
 
     def draw(self, view: View) -> None:
-        self.table.use(columns(self.size.width))
         self.table.show(view.alerts)
         alert: Alert | None = self.table.current
         self.pane("detail_rule", [rule("in full" if alert else "", self.size.width)])
         self.pane("detail", alert_lines(alert, self.size.width) if alert else [])
 
+    def node(self) -> str:
+        kind, name = self._subject()
+        agents = self.view.agents if self.view else ()
+        return next((a.address for a in agents if kind == "node" and a.name == name), "")
+
+    def vip_name(self) -> str:
+        kind, name = self._subject()
+        return {"vip": name, "real": name.partition("@")[2]}.get(kind, "")
+
+    def target(self, view: View) -> Target | str:
+        """What it is about: one need not go there first."""
+        kind, name = self._subject()
+        if kind not in ("node", "vip", "real"):
+            return super().target(view)
+        address, _, vip = name.partition("@")
+        wanted: Kind = kind  # type: ignore[assignment]  # one of these three
+        return named_target(view, Object(wanted, address, vip))
+
     def open(self) -> asks.Opened | None:
-        """The row that it is about."""
+        """The row that it is about; of a ring the ring."""
         alert: Alert | None = self.table.current
-        if alert is None or self.view is None:
-            return None
-        kind, _, name = alert.problem.subject.partition("/")
+        kind, name = self._subject()
+        if alert is not None and alert.problem.kind == "ring" and self.ring_name():
+            return asks.Opened("ring", self.ring_name())
         match kind:
             case "real":
-                vip = name.partition("@")[2]
-                return asks.Opened("vip", vip, alert.problem.subject)
+                return asks.Opened("vip", self.vip_name(), f"real/{name}")
             case "vip":
                 return asks.Opened("vip", name)
             case "op":
                 return asks.Opened("operations")
-        address = next((a.address for a in self.view.agents if a.name == name), None)
-        return asks.Opened("node", address) if address else None
+        return asks.Opened("node", self.node()) if self.node() else None
+
+    def _subject(self) -> tuple[str, str]:
+        """(`node`, `vip`, `real` or `op`; its name)"""
+        alert: Alert | None = self.table.current
+        kind, _, name = alert.problem.subject.partition("/") if alert else ("", "", "")
+        return kind, name

@@ -80,7 +80,8 @@ class BandedScreen(Screen[None]):
         yield Painted(id="message")
         yield CommandLine(id="command")
         yield Input(
-            id="filter", placeholder="words; !word excludes; label:rack=r2; Enter keeps, Esc clears"
+            id="filter",
+            placeholder="words; !word; pps>1k; state=down; label:rack=r2; Enter keeps, Esc clears",
         )
         yield Painted(id="keys")
 
@@ -145,6 +146,16 @@ class BandedScreen(Screen[None]):
     def pane(self, name: str, lines: Sequence[Any]) -> None:
         pane = self.query_one(f"#{name}", Painted)
         pane.paint([cut(one, pane.size.width or self.size.width) for one in lines])
+
+    def fitted(self, name: str, lines: Sequence[Any]) -> None:
+        """A pane as high as what it says."""
+        self.high(name, len(lines))
+        self.pane(name, lines)
+
+    def high(self, name: str, lines: int) -> None:
+        pane = self.query_one(f"#{name}", Painted)
+        if pane.styles.height is None or pane.styles.height.value != lines:
+            pane.styles.height = lines
 
     def rows(self, view: View, make: Callable[[], list[R]]) -> list[R]:
         """Made once of a view: a key that moves the cursor draws the same rows again."""

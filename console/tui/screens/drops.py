@@ -15,8 +15,7 @@ from console.views import tables
 from console.views.blank import why_empty
 from console.views.cells import rule
 from console.views.details import reason_lines
-from console.views.tail_rows import TailRow, opens, tail_rows
-from console.views.tail_rows import columns as tail_columns
+from console.views.tail_rows import TAIL, TailRow, opens, tail_rows
 from console.views.view import View
 
 
@@ -32,7 +31,7 @@ class DropsScreen(LiveScreen):
         yield LineTable[Drop](tables.DROPS, empty="", id="reasons")
         yield Painted(id="reason")
         yield Painted(id="tail_rule", classes="section")
-        yield LineTable[TailRow]((), empty="", id="tail", by_urgency=False, follows=True)
+        yield LineTable[TailRow](TAIL, empty="", id="tail", by_urgency=False, follows=True)
 
     def draw(self, view: View) -> None:
         reasons = self.query_one("#reasons", LineTable)
@@ -41,7 +40,6 @@ class DropsScreen(LiveScreen):
         reasons.show(rows.drops(view.agents, view.now), none)
         drop: Drop | None = reasons.current
         self.pane("reason", reason_lines(drop.reason, self.size.width) if drop else [])
-        tail.use(tail_columns(self.size.width))
         none = why_empty(view.agents, view.now, lambda agent: agent.node, "nothing has happened")
         tail.show(tail_rows(view.agents), none)
         self.pane("tail_rule", [rule(self._title(view, following=tail.following), self.size.width)])

@@ -16,14 +16,19 @@ from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import tables
+from console.views.alerts import in_short
 from console.views.cells import rule
 from console.views.details import vip_bars
 from console.views.operations import newest_lines
 from console.views.targets import node_target
-from console.views.view import View, alerts, totals
+from console.views.view import View, totals
 
-MORE = 6
-"""Lines of VIPs and operations."""
+SMALL, WIDE = (2, 4), (6, 6)
+"""Lines, at the least, of the sums and of what is wrong; on wide screens of VIPs and operations."""
+TABLE = 3
+"""Lines of the table, at the least: as in console.tcss."""
+BANDS, RULES = 4, 2
+"""Lines of header, crumb, message, keys; of the headings of two panes."""
 
 
 class FleetScreen(LiveScreen):
@@ -65,13 +70,29 @@ class FleetScreen(LiveScreen):
     def draw(self, view: View) -> None:
         found = self.rows(view, lambda: rows.nodes(view.agents, view.now))
         self.table.show(found)
-        self.pane("totals_rule", [rule("cluster", self.size.width)])
-        self.pane("alerts_rule", [rule("what is wrong", self.size.width)])
         large = self.size.width >= LARGE
-        self.pane("totals", totals(found, large=large))
-        self.pane("alerts", alerts(view, 6 if large else 4))
+        self._share_out(max(TABLE, len(found) + 1), large=large)
+        self.pane("totals_rule", [rule("cluster", self.size.width)])
+        self.pane("alerts_rule", [rule("what is wrong: 8 leads there", self.size.width)])
+        width = self.query_one("#totals", Painted).size.width or self.size.width
+        self.pane("totals", totals(found, width, large=large))
+        pane = self.query_one("#alerts", Painted)
+        self.pane("alerts", in_short(view.alerts, self._lines["alerts"], pane.size.width))
         if large:
             self._draw_more(view)
+
+    def _share_out(self, wanted: int, *, large: bool) -> None:
+        """Lines that few nodes leave go to what is below them: most to what is wrong."""
+        sums, least = WIDE if large else SMALL
+        below = max(sums, least) + least if large else sums + least
+        spare = max(0, self.size.height - BANDS - RULES - below - wanted)
+        alerts = least + (spare // 2 if large else spare)
+        more = least + spare - spare // 2
+        self._lines = {
+            "totals": alerts if large else sums, "alerts": alerts, "bars": more, "newest": more,
+        }  # fmt: skip
+        for name, lines in self._lines.items():
+            self.high(name, lines)
 
     def moved(self, view: View) -> None:
         """Nothing here is about one node."""
@@ -79,9 +100,9 @@ class FleetScreen(LiveScreen):
     def _draw_more(self, view: View) -> None:
         """On wide screens only: VIPs and operations, of which others need a key."""
         self.pane("bars_rule", [rule("VIPs", self.size.width)])
-        self.pane("bars", vip_bars(view, MORE))
+        self.pane("bars", vip_bars(view, self._lines["bars"]))
         self.pane("newest_rule", [rule("operations", self.size.width)])
-        self.pane("newest", newest_lines(view.agents, view.now, MORE))
+        self.pane("newest", newest_lines(view.agents, view.now, self._lines["newest"]))
 
     def target(self, view: View) -> Target | str:
         node: Node | None = self.table.current

@@ -14,10 +14,12 @@ from console.model.selectors import Selector
 from console.model.store import Reply
 from console.planning import routes
 from console.planning.wish import Target, Wish
+from console.tui.files import copied
 from console.tui.keys import KEYS
 from console.tui.screens import asks
 from console.tui.screens.bands import BandedScreen
 from console.views import export
+from console.views.rings import differing
 from console.views.view import View
 
 
@@ -93,11 +95,19 @@ class LiveScreen(BandedScreen):
         """The VIP that is meant here; empty: none."""
         return ""
 
+    def ring_name(self) -> str:
+        """The VIP whose ring is meant; empty: none."""
+        return self.vip_name() or (self._differing() if self.node() else "")
+
+    def _differing(self) -> str:
+        agent = self.view.store.agents.get(self.node()) if self.view else None
+        return differing(agent, self.view.agents, self.view.now) if agent and self.view else ""
+
     def action_ring(self) -> None:
-        if self.vip_name():
-            self.post_message(asks.Opened("ring", self.vip_name()))
+        if self.ring_name():
+            self.post_message(asks.Opened("ring", self.ring_name()))
         else:
-            self.say("a ring is a VIP's: open one (3)")
+            self.say("a ring is a VIP's, and none differs here: open one (3)")
 
     def routed(self, view: View) -> Wish | str:
         """What B plans, or why it plans nothing: here, of the VIP that is meant, on all nodes."""
@@ -155,8 +165,8 @@ class LiveScreen(BandedScreen):
             return
         columns = self.table.columns
         as_json = json.dumps(export.item(row, columns)) if kind == "json" else ""
-        self.app.copy_to_clipboard(as_json or export.text(row, columns))
-        self.say(f"{'JSON' if as_json else 'row'} to the clipboard, if your terminal allows it")
+        what, text = ("JSON", as_json) if as_json else ("row", export.text(row, columns))
+        self.say(copied(what, text, self.app.copy_to_clipboard))
 
     def action_time(self, seconds: int) -> None:
         self.post_message(asks.Scrubbed(seconds))

@@ -15,10 +15,10 @@ from console.tui.screens.bands import LARGE
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views import node as whole
 from console.views import placing, tables
 from console.views.blank import why_empty
 from console.views.cells import line, rule
-from console.views.details import node_lines
 from console.views.tail import recent
 from console.views.targets import node_target_of
 from console.views.view import View
@@ -51,7 +51,7 @@ class NodeScreen(LiveScreen):
         self.node_name = agent.name
         node = next(n for n in rows.nodes(view.agents, view.now) if n.key == self.address)
         table = placing.lines(placing.flow_table(agent, view.now))
-        self.pane("about", [*node_lines(node), *table])
+        self.fitted("about", [*whole.lines(node, view.wall, self.size.width), *table])
         self.pane("vips_rule", [rule(f"VIPs on {agent.name}", self.size.width)])
         none = why_empty([agent], view.now, lambda agent: agent.vips, *NO_VIP)
         self.table.show(rows.vips([agent], view.now), none)

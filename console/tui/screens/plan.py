@@ -24,6 +24,7 @@ from console.model.objects import ObjectError
 from console.model.store import Reply
 from console.planning.asking import Sender
 from console.planning.proposal import Begin, Opening, Proposal
+from console.tui.files import copied
 from console.tui.screens.bands import LARGE
 from console.tui.screens.plan_form import PlanForm
 from console.tui.widgets.fields import DIALOG_KEYS
@@ -223,11 +224,11 @@ class PlanDialog(ModalScreen[None]):
     def _copy(self) -> None:
         """To the clipboard of whoever sits at the terminal (OSC 52)."""
         try:
-            self.app.copy_to_clipboard("\n".join(self._cli()))
+            text = "\n".join(self._cli())
         except ObjectError as error:
             self._say_keys(str(error))
         else:
-            self._say_keys("to the clipboard, if your terminal allows it")
+            self._say_keys(copied("commands", text, self.app.copy_to_clipboard))
 
     # ---- drawing
 

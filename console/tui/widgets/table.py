@@ -15,9 +15,11 @@ from textual.message import Message
 from console import format as fmt
 from console.tui.widgets.painted import Painted
 from console.views.cells import Cell, TextLine
-from console.views.columns import Column, fitting, matching, ordered
+from console.views.columns import Column, fitting, matching, ordered, widths
 
 R = TypeVar("R")
+MEASURED = 600
+"""Rows whose names are measured at every frame; of more only when their number changes."""
 
 
 class LineTable(Painted, Generic[R]):
@@ -54,8 +56,13 @@ class LineTable(Painted, Generic[R]):
         self._rows: list[R] = []
         self._written: dict[int, list[Cell]] = {}
         """id of a record -> its cells, once they were on screen: a key writes none anew."""
-        self._shown: list[Column[R]] = []
-        """The columns for which there is room."""
+        self._shown: list[tuple[Column[R], int]] = []
+        """The columns for which there is room, and how wide they are."""
+        self._wants: dict[str, int] = {}
+        """Title -> the longest text that ever was there, of columns that grow: none gets narrower
+        while one looks at it."""
+        self._measured = -1
+        """Rows of which that is known."""
         self._top = 0
         self._steered = False
         """The cursor was moved: until then the first row is on show, if the cursor's is, too."""
@@ -99,6 +106,7 @@ class LineTable(Painted, Generic[R]):
             self._sort = None
         self._other = columns is not self._columns
         self._columns = columns
+        self._wants, self._measured = {}, -1
 
     def select(self, key: str) -> None:
         """The cursor to this row, now or when it appears."""
@@ -110,6 +118,9 @@ class LineTable(Painted, Generic[R]):
             return  # what a key changes it has drawn already
         self._records, self._written, self._other = records, {}, False
         self._empty = empty or self._empty
+        if len(records) <= MEASURED or len(records) != self._measured:
+            self._measured = len(records)
+            self._measure("name", records)
         self._arrange()
 
     @property
@@ -238,7 +249,13 @@ class LineTable(Painted, Generic[R]):
         return max(0, self.size.height - 1)
 
     def _visible(self) -> list[Column[R]]:
-        return fitting(self.columns, self.size.width)
+        return fitting(self.columns, self.size.width, self._wants)
+
+    def _measure(self, kind: str, rows: Sequence[R]) -> None:
+        for column in self._columns:
+            if column.grows == kind and rows:
+                longest = max([len(column.cell(row).text) for row in rows])
+                self._wants[column.title] = max(longest, self._wants.get(column.title, 0))
 
     def _draw(self) -> None:
         height, index = self._height(), self._index()
@@ -247,11 +264,13 @@ class LineTable(Painted, Generic[R]):
         self._top = max(0, min(self._top, index, len(self._rows) - height))
         if height and index >= self._top + height:
             self._top = index - height + 1
-        columns = self._visible()
-        if columns != self._shown:
-            self._shown, self._written = columns, {}
         shown = self._rows[self._top : self._top + height]
-        lines = [_heading(columns), *(self._row(row) for row in shown)]
+        self._measure("prose", [row for row in shown if id(row) not in self._written])
+        columns = self._visible()
+        sized = list(zip(columns, widths(columns, self.size.width, self._wants), strict=True))
+        if sized != self._shown:
+            self._shown, self._written = sized, {}
+        lines = [_heading(sized), *(self._row(row) for row in shown)]
         if not self._rows:
             text = self._empty if not self._records else f"no row has {self.words!r}; Esc clears"
             lines.append((Cell(f" {text}", "dim"),))
@@ -262,7 +281,7 @@ class LineTable(Painted, Generic[R]):
         chosen = self.active and key == self._key
         cells = self._written.get(id(row))
         if cells is None:
-            cells = self._written[id(row)] = [_fitted(row, column) for column in self._shown]
+            cells = self._written[id(row)] = [_fitted(row, *sized) for sized in self._shown]
         if cells and key in self.marks:
             first = cells[0]
             cells = [Cell(f"{first.text[:-1]}*", first.tone), *cells[1:]]
@@ -282,13 +301,13 @@ class LineTable(Painted, Generic[R]):
         self.move(-1)
 
 
-def _fitted(row: R, column: Column[R]) -> Cell:
+def _fitted(row: R, column: Column[R], width: int) -> Cell:
     text, tone = column.cell(row)
-    return Cell(fmt.fit(text, column.width, right=column.right) + " ", tone)
+    return Cell(fmt.fit(text, width, right=column.right) + " ", tone)
 
 
-def _heading(columns: Sequence[Column[Any]]) -> TextLine:
-    titles = [fmt.fit(c.title, c.width, right=c.right) + " " for c in columns]
+def _heading(sized: Sequence[tuple[Column[Any], int]]) -> TextLine:
+    titles = [fmt.fit(column.title, width, right=column.right) + " " for column, width in sized]
     return (Cell(" " + "".join(titles), "head"),)
 
 

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions about flows: where they go, where they would go after a change, how old they are.
+
+The maps are read as they are when the question comes; nothing is counted, stored or renewed by
+asking, and what is supposed is nowhere written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from agent.boundary import EffectError
+from agent.core import flow_hash, maglev, supposing, whereabouts
+from agent.core.refused import Refused
+from agent.core.state import NodeState, VipState
+from agent.core.supposing import Thought
+from agent.core.whereabouts import Entry, Rules, Slot, Verdict
+from agent.dataplane import slots
+from agent.dataplane.jiffies import HZ
+from agent.dataplane.live_flows import BOUNDS
+from agent.dataplane.maps import DataPlane
+from agent.nouns import Address
+from shared.flows import Flow
+from shared.messages import (
+    Ages,
+    AgesRow,
+    Answer,
+    FlowAges,
+    FlowOf,
+    FlowPlace,
+    FlowPlaces,
+    FlowsOf,
+    Supposed,
+)
+
+NONE = 0xFFFF
+_WAYS = ("stored", "slot", "ring", "none")
+
+FlowQuestion = FlowOf | FlowsOf | FlowAges
+
+
+class _Table(NamedTuple):
+    """A VIP's ring with its rules: as it is, or as it would be."""
+
+    words: slots.Words
+    rules: Rules
+
+    def verdict(self, hash_: int, entries: Sequence[Entry]) -> Verdict:
+        return whereabouts.verdict(self.rules, self.tried(hash_), entries)
+
+    def tried(self, hash_: int) -> Iterator[tuple[int, Slot]]:
+        for number in flow_hash.slots(hash_):
+            yield number, slots.slot(int(self.words[number]))
+
+
+class _Vip(NamedTuple):
+    state: VipState
+    names: Mapping[int, Address]
+    now: _Table
+    then: _Table | None
+    """None: no change is supposed."""
+    leaves: bool
+
+
+class FlowQuestions:
+    def __init__(self, state: NodeState, dataplane: DataPlane, fill: maglev.Fill) -> None:
+        self._state = state
+        self._dataplane = dataplane
+        self._fill = fill
+
+    async def answer(self, blank: Answer, question: FlowQuestion) -> Answer:
+        """With what was asked for, or why it cannot be said."""
+        try:
+            match question:
+                case FlowOf(change=change):
+                    place = await self._place(whereabouts.flow_of(question), change)
+                    return msgspec.structs.replace(blank, flow=place)
+                case FlowsOf(packed, change):
+                    flows = whereabouts.flows_of(packed)
+                    places = await self._places(flows, change)
+                    return msgspec.structs.replace(blank, flows=places)
+                case FlowAges():
+                    return msgspec.structs.replace(blank, ages=await self._ages())
+        except (Refused, EffectError) as error:
+            return msgspec.structs.replace(blank, status="failed", error=str(error))
+
+    async def _place(self, flow: Flow, change: Supposed | None) -> FlowPlace:
+        state = whereabouts.Finder(self._state).of(flow)
+        if state is None:
+            return FlowPlace("")
+        tag = whereabouts.tag(self._state, flow)
+        entries = (await asyncio.to_thread(self._dataplane.flows.stored, [tag])).get(tag, [])
+        vip = (await self._vips([state], change, [e.real_num for e in entries]))[0]
+        hash_ = whereabouts.placing_hash(self._state, state, flow)
+        found = whereabouts.told(state, vip.now.tried(hash_), vip.now.rules.owners, entries)
+        if vip.then is None:
+            return found
+        then = vip.then.verdict(hash_, entries)
+        after = whereabouts.after(state, then, leaves=vip.leaves)
+        return msgspec.structs.replace(found, after=after)
+
+    async def _places(self, flows: Sequence[Flow], change: Supposed | None) -> FlowPlaces:
+        finder = whereabouts.Finder(self._state)
+        of = [finder.of(flow) for flow in flows]
+        states = list({id(vip): vip for vip in of if vip is not None}.values())
+        tags = [whereabouts.tag(self._state, flow) for flow in flows]
+        entries = await asyncio.to_thread(self._dataplane.flows.stored, tags)
+        numbers = {entry.real_num for each in entries.values() for entry in each}
+        vips = await self._vips(states, change, numbers)
+        index = {id(vip.state): n for n, vip in enumerate(vips)}
+        asked = [
+            (index[id(vip)], whereabouts.placing_hash(self._state, vip, flow), entries.get(tag, ()))
+            if vip is not None
+            else None
+            for vip, flow, tag in zip(of, flows, tags, strict=True)
+        ]
+        return await asyncio.to_thread(_written, vips, asked, supposed=change is not None)
+
+    async def _vips(
+        self, states: Sequence[VipState], change: Supposed | None, numbers: Iterable[int]
+    ) -> list[_Vip]:
+        """What decides about these VIPs' flows, now and after the change; `numbers`: of reals that
+        entries name besides.  Raises Refused and EffectError."""
+        thoughts = supposing.thoughts(self._state, change, states) if change is not None else {}
+        made = []
+        for state in states:
+            words = self._dataplane.rings.words(state.vip_num)
+            mine = {real.number.real_num for real in state.reals.values()}
+            owners = self._dataplane.owners({*mine, *numbers, *slots.named(words)})
+            now = _Table(words, whereabouts.rules(state, owners))
+            thought = thoughts.get(state.listed.name)
+            then = self._then(state, now, thought) if thought is not None else None
+            leaves = thought is not None and thought.leaves
+            made.append(_Vip(state, whereabouts.names_of(state), now, then, leaves))
+            await asyncio.sleep(0)  # a ring takes milliseconds: others first
+        return made
+
+    def _then(self, state: VipState, now: _Table, thought: Thought) -> _Table:
+        words, owners = now.words, now.rules.owners
+        if thought.members is not None:
+            ring = maglev.ring(thought.members, state.seed, fill=self._fill)
+            words = slots.following(words, maglev.placed(ring.slots, state.numbers(ring)))
+        flags = thought.flags
+        then = {n: owner._replace(flags=flags.get(n, owner.flags)) for n, owner in owners.items()}
+        return _Table(words, now.rules._replace(owners=then))
+
+    async def _ages(self) -> Ages:
+        idle = self._state.listed.node.flow_idle
+        found = await asyncio.to_thread(self._dataplane.flows.ages, idle)
+        rows = []
+        for name, vip in self._state.vips.items():
+            for real in vip.reals.values():
+                number = real.number.real_num
+                live, opening = found.silent[number], int(found.opening[number])
+                rows.append(
+                    AgesRow(
+                        vip=name,
+                        real=real.name,
+                        opening=opening,
+                        open=int(live.sum()) - opening,
+                        closing=int(found.closing[number]),
+                        silent=tuple(live.tolist()),
+                        longest=round(int(found.longest[number]) / HZ, 3),
+                    )
+                )
+        return Ages(BOUNDS, tuple(rows))
+
+
+def _written(
+    vips: Sequence[_Vip],
+    asked: Sequence[tuple[int, int, Sequence[Entry]] | None],
+    *,
+    supposed: bool,
+) -> FlowPlaces:
+    """`asked`: place of the VIP, hash, entries of each flow; None: it is no VIP's."""
+    reals: dict[str, int] = {}
+
+    def number(vip: _Vip, real_num: int) -> int:
+        name = whereabouts.named(vip.names, real_num)
+        return reals.setdefault(name, len(reals)) if name else NONE
+
+    of, by = np.full(len(asked), NONE, "<u2"), bytearray(len(asked))
+    found = np.full((4, len(asked)), NONE, "<u2")
+    for n, each in enumerate(asked):
+        by[n] = _WAYS.index("none")
+        if each is None:
+            continue
+        place, hash_, entries = each
+        vip = vips[place]
+        now = vip.now.verdict(hash_, entries)
+        of[n], by[n] = place, _WAYS.index(now.by)
+        found[0, n], found[1, n] = number(vip, now.real_num), number(vip, now.going_on)
+        if vip.then is not None:
+            then = vip.then.verdict(hash_, entries)
+            found[2, n], found[3, n] = number(vip, then.real_num), number(vip, then.going_on)
+    return FlowPlaces(
+        vips=tuple(vip.state.listed.name for vip in vips),
+        reals=tuple(reals),
+        vip=of.tobytes(),
+        real=found[0].tobytes(),
+        going_on=found[1].tobytes(),
+        by=bytes(by),
+        real_after=found[2].tobytes() if supposed else b"",
+        going_on_after=found[3].tobytes() if supposed else b"",
+        leaving=tuple(vip.state.listed.name for vip in vips if vip.leaves),
+    )

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`198.51.100.7:40000 vip/web`: which flow is meant.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+
+from console.exits import VerbError
+from console.model import objects
+from console.model.store import Agent
+from shared.flows import Address, Flow
+from shared.messages import VipRow
+from shared.model import Protocol, host_port
+
+
+def flow(agents: Sequence[Agent], source: str, destination: str) -> Flow:
+    """`destination`: ADDRESS:PORT, with /tcp or /udp, or a VIP as in vip_of.  Raises VerbError."""
+    rest, _, protocol = destination.partition("/")
+    if rest == "vip":
+        row, port = vip_of(agents, protocol)
+        if not port:
+            raise VerbError(f"vip/{row.name} has all ports: say which, vip/{row.name}:443")
+        rest, protocol = host_port(row.address.partition("/")[0], port), str(row.protocol)
+    if protocol not in ("", "tcp", "udp"):
+        raise VerbError(f"{destination}: the protocol must be tcp or udp, got {protocol!r}")
+    client, client_port = _end(source)
+    to, to_port = _end(rest)
+    if client.version != to.version:
+        raise VerbError(f"{client} and {to} are of two families: no packet has both")
+    return Flow(client, client_port, to, to_port, Protocol(protocol or "tcp"))
+
+
+def vip_of(agents: Sequence[Agent], name: str) -> tuple[VipRow, int]:
+    """`vip/web`, `web`, `10.200.0.1:80/tcp`, or `quic:4433` of a VIP with all ports -> (VIP, port;
+    0: any).  Raises VerbError."""
+    text = name.removeprefix("vip/")
+    name = objects.vip_named(text, agents)
+    name, _, port = (name, "", "") if name != text else text.partition(":")
+    rows = [row for a in agents if a.vips for row in a.vips.vips if row.name == name]
+    if not rows:
+        known = ", ".join(sorted({r.name for a in agents if a.vips for r in a.vips.vips}))
+        raise VerbError(f"vip/{name}: there is none; there is {known}")
+    return rows[0], int(port) if port.isdecimal() and port.isascii() else rows[0].port
+
+
+def _end(text: str) -> tuple[Address, int]:
+    """`192.0.2.7:80`, `[2001:db8::7]:80`.  Raises VerbError."""
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host[:1] + host[-1:] == "[]" else host
+    number = int(port) if port.isascii() and port.isdecimal() else 0
+    with suppress(ValueError):
+        address = ip_address(bare)
+        if (address.version == 6) == (bare != host) and 1 <= number <= 65535:
+            return address, number
+    raise VerbError(f"flow: {text!r}: must be ADDRESS:PORT, of IPv6 [ADDRESS]:PORT")

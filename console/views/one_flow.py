@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where one flow goes on each node, now and after a change: for the screen and the verb.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from console import format as fmt
+from console.views.cells import Cell
+from console.views.columns import Column
+from shared.messages import FlowAfter, FlowPlace
+
+WORDS = {
+    "stored": "by its entry",
+    "slot": "by the slot's earlier real",
+    "ring": "as a new one",
+    "none": "dropped: no_real",
+}
+
+
+class Found(NamedTuple):
+    """What a node says."""
+
+    node: str
+    place: FlowPlace
+
+    @property
+    def key(self) -> str:
+        return self.node
+
+    @property
+    def after(self) -> FlowAfter:
+        """As it is, where nothing changes."""
+        place = self.place
+        as_it_is = FlowAfter(place.slot, place.real, place.going_on, place.by, place.passed)
+        return place.after or as_it_is
+
+
+def alike(found: Sequence[Found]) -> bool:
+    """All nodes send it to one real, before and after."""
+    now = {(each.place.real, each.place.going_on) for each in found}
+    then = {(each.after.real, each.after.going_on) for each in found}
+    every = all(each.place.real and each.after.real for each in found)
+    return len(now) == len(then) == 1 and every
+
+
+def effect(found: Found) -> str:
+    """What the change does to it on that node, in words."""
+    place, after = found.place, found.after
+    if after.leaves:
+        return "its packets come to other nodes"
+    if place.going_on != after.going_on:
+        return "breaks" if place.real == after.real else "moves; one that began breaks"
+    if place.real != after.real:
+        return "a new one moves; one that began stays"
+    return "none"
+
+
+def stored(found: Found) -> str:
+    return (
+        ", ".join(
+            f"{e.real or '(of another time)'} {e.state}, silent {fmt.age(e.silent)}, CPU {e.cpu}"
+            for e in found.place.stored
+        )
+        or fmt.UNKNOWN
+    )
+
+
+def _goal(real: str) -> Cell:
+    return Cell(real) if real else Cell("-", "bad")
+
+
+def _slot(slot: int) -> Cell:
+    return Cell(str(slot) if slot >= 0 else fmt.UNKNOWN)
+
+
+def _effect(found: Found) -> Cell:
+    said = effect(found)
+    tone = "bad" if "breaks" in said else "dim" if said == "none" else "warn"
+    return Cell(said, tone)
+
+
+NOW: tuple[Column[Found], ...] = (
+    Column("NODE", 10, lambda f: Cell(f.node), lambda f: f.node),
+    Column("NEW FLOW", 15, lambda f: _goal(f.place.real), lambda f: f.place.real),
+    Column("SLOT", 6, lambda f: _slot(f.place.slot), lambda f: f.place.slot, 3, right=True),
+    Column("GOING ON", 15, lambda f: _goal(f.place.going_on), lambda f: f.place.going_on),
+    Column("FOUND", 26, lambda f: Cell(WORDS[f.place.by] if f.place.vip else fmt.UNKNOWN),
+           lambda f: f.place.by, 2),
+    Column("ENTRY", 30, lambda f: Cell(stored(f)), lambda f: len(f.place.stored), 4),
+)  # fmt: skip
+THEN: tuple[Column[Found], ...] = (
+    Column("NODE", 10, lambda f: Cell(f.node), lambda f: f.node),
+    Column("NEW FLOW", 15, lambda f: _goal(f.after.real), lambda f: f.after.real),
+    Column("SLOT", 6, lambda f: _slot(f.after.slot), lambda f: f.after.slot, 3, right=True),
+    Column("GOING ON", 15, lambda f: _goal(f.after.going_on), lambda f: f.after.going_on),
+    Column("FOUND", 26, lambda f: Cell(WORDS[f.after.by] if f.place.vip else fmt.UNKNOWN),
+           lambda f: f.after.by, 2),
+    Column("EFFECT", 37, _effect, effect),
+)  # fmt: skip

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A flood of dropped packets pushes nothing else out: neither at the agent nor at the console."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.wire.kept import DROPS_KEPT, Kept
+from console.model.eventlog import EVENTS_KEPT, EventLog
+from console.model.store import Agent
+from console.views.tail_rows import RARE, SHOWN, tail_rows
+from shared.messages import ChangeEvent, DropEvent, Event, EventBody, LostEvent
+from tests.tui.recorded import LB1, Fleet, dropped
+
+DONE = ChangeEvent("ak@jump01", "drain real/10.3.2.2@web", "applied", 7)
+
+
+def told(sequence: int, body: EventBody) -> Event:
+    return Fleet("lb1").event(sequence, 3 + sequence / 1000, body)
+
+
+def flooded(drops: int) -> Kept:
+    """An operator did something, then the flood came."""
+    kept = Kept()
+    kept.add(told(0, dropped()))
+    kept.add(told(1, DONE))
+    for number in range(2, drops + 2):
+        kept.add(told(number, dropped()))
+    return kept
+
+
+def answer(kept: Kept, sequence: int, upto: int) -> tuple[Event, ...]:
+    """As the agent puts it."""
+    found = kept.since(sequence, upto)
+    lost = LostEvent(found.missing, "older than what the agent keeps")
+    told_so = [told(found.newest_missing, lost)] if found.missing else []
+    return tuple(sorted([*found.events, *told_so], key=lambda event: event.sequence))
+
+
+def test_what_an_operator_did_outlives_a_flood_at_the_agent() -> None:
+    found = flooded(DROPS_KEPT + 10).since(0, DROPS_KEPT + 12)
+    assert found.events[0].body == DONE
+    assert (found.missing, found.newest_missing) == (11, 11)
+    assert flooded(5).since(0, 7).missing == 0
+
+
+@given(st.sets(st.integers(0, 30)), st.integers(0, 31))
+def test_every_event_is_kept_or_counted(changes: set[int], sequence: int) -> None:
+    kept = Kept()
+    for number in range(31):
+        kept.add(told(number, DONE if number in changes else dropped()))
+    found = kept.since(sequence, 31)
+    assert [e.sequence for e in found.events] == list(range(sequence, 31))
+    assert (found.missing, found.newest_missing) == (0, -1)
+
+
+def test_a_console_that_comes_later_learns_of_it_and_counts_no_loss_twice() -> None:
+    log = EventLog()
+    log.replay(answer(flooded(DROPS_KEPT + 10), 0, DROPS_KEPT + 12))
+    assert [event.body for event in log.changes] == [DONE]
+    log = EventLog()
+    log.publish(told(0, dropped()))
+    upto = DROPS_KEPT + 12
+    assert log.publish(told(upto, dropped())) == 1
+    log.replay(answer(flooded(DROPS_KEPT + 10), 1, upto))
+    assert log.lost == 10, "between the drain and what the agent still has"
+
+
+def test_the_tail_has_what_was_done_before_the_flood() -> None:
+    agent = Agent(LB1)
+    agent.log.publish(told(0, DONE))
+    for number in range(1, EVENTS_KEPT + 100):
+        agent.log.publish(told(number, dropped()))
+    found = tail_rows([agent])
+    assert found[0].body == DONE
+    assert len(found) == SHOWN + 1
+    assert len(found) <= SHOWN + RARE
+    assert all(isinstance(row.body, DropEvent) for row in found[1:])
