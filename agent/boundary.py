@@ -148,6 +148,10 @@ class Looked(Struct, frozen=True):
     """Why the last `Attach` did nothing; empty: it did, or there was none."""
 
 
+class Written(Struct, frozen=True):
+    """All that was to be done for commands is done, and answered."""
+
+
 class Tick(Struct, frozen=True):
     """Go on: with what is left of a large change, and with what failed."""
 
@@ -172,6 +176,7 @@ Fact = (
     | Counted
     | Looked
     | Held
+    | Written
     | Tick
     | Stopping
     | Failed
@@ -201,8 +206,8 @@ class FreeReal(Struct, frozen=True):
 
 
 class SetFlags(Struct, frozen=True):
-    real_num: int
-    flags: int
+    flags: Mapping[int, int]
+    """By real_num, of those whose flags are others now."""
 
 
 class SetRing(Struct, frozen=True):

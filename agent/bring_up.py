@@ -77,6 +77,7 @@ def _take_over(config: Config, path: netlink.WayOut, old: Path) -> loader.Loaded
         carried = carry.carry(node.state_dir, old, new)
         loaded = _loaded(config, attached=False)
         dataplane = DataPlane(new)
+        dataplane.know_flows_from(carry.warm_at(node.state_dir, old))
         dataplane.configure(control(config, path))
         dataplane.close()
     except (loader.LoadError, EffectError) as error:

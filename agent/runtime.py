@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop: one inbox, one consumer, and the life of an agent from load to SIGTERM.
-
-Nothing is decided here.  A fact goes into the inbox; the consumer takes all that is there, asks the
-director, and lets the shells perform the effects in order.
-"""
+"""The life of an agent, from load to SIGTERM.  What it does meanwhile is loop.py's."""
 
 from __future__ import annotations
 
@@ -12,12 +8,11 @@ import gc
 import logging
 import os
 import signal
-import time
 import uuid
 from pathlib import Path
 
 from agent import boundary as b
-from agent.boundary import Asked, Effect, EffectError, Fact
+from agent.boundary import Asked, EffectError, Fact
 from agent.bring_up import load, pins
 from agent.core.director import Director
 from agent.dataplane.maps import DataPlane
@@ -25,11 +20,11 @@ from agent.dataplane.ring_fill import or_here
 from agent.host import malloc, netlink
 from agent.host.one_agent import HAND_OVER, only_one
 from agent.host.supervisor import notify, watchdog
+from agent.loop import Loop
 from agent.records import generations
 from agent.records.generations import InForce
 from agent.records.journal import recall
 from agent.shells import NOBODY, Shells
-from agent.wire.questions import is_question
 from shared.messages import Command, Reload
 
 log = logging.getLogger("remora")
@@ -50,8 +45,9 @@ class Agent:
         )
         self.keeps_routes = False
         """At the end: the next agent adopts them."""
-        self.turns = 0
-        """Batches of facts that were dealt with."""
+        self.loop = Loop(
+            self.inbox, self.director, self.shells.perform, self.shells.questions.answer
+        )
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT."""
@@ -63,11 +59,11 @@ class Agent:
         loop.add_signal_handler(HAND_OVER, self._hand_over, stopped)
         self.inbox.put_nowait(self._adopted())  # before any command: nothing was awaited yet
         await self.shells.start()
-        await self._consume_once()
+        await self.loop.turn()
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(work())
-                for work in (self._consume, self._reassure, *self.shells.running)
+                for work in (*self.loop.running, self._reassure, *self.shells.running)
             ]
             # What there is now stays: looking through it for garbage stopped the loop for 40 ms.
             gc.freeze()
@@ -87,7 +83,8 @@ class Agent:
         """Withdraw first."""
         if not self.keeps_routes:
             self.inbox.put_nowait(b.Stopping())
-            await self._consume_once()
+            await self.loop.turn()
+        await self.loop.finish()
         await self.shells.close(keeps_routes=self.keeps_routes)
         routes = "left" if self.keeps_routes else "withdrawn"
         log.info("stopped: routes %s, data plane left in place", routes)
@@ -148,42 +145,14 @@ class Agent:
 
     # ---- the inbox
 
-    async def _consume(self) -> None:
-        while True:
-            await self._consume_once()
-
-    async def _consume_once(self) -> None:
-        batch = [await self.inbox.get()]
-        while not self.inbox.empty():
-            batch.append(self.inbox.get_nowait())
-        questions = [f for f in batch if isinstance(f, Asked) and is_question(f)]
-        facts = [f for f in batch if not (isinstance(f, Asked) and is_question(f))]
-        await self._perform(self.director.take(facts, time.monotonic()))
-        if self.director.unsettled:
-            self.inbox.put_nowait(b.Tick())
-            await asyncio.sleep(0)  # others first: checks, commands, telemetry
-        for question in questions:
-            await self.shells.questions.answer(question)
-        self.turns += 1
-
-    async def _perform(self, effects: list[Effect]) -> None:
-        for i, effect in enumerate(effects):
-            try:
-                await self.shells.perform(effect)
-            except EffectError as error:
-                log.error("effect=%s failed: %s", type(effect).__name__, error)  # noqa: TRY400
-                failed = b.Failed(effect, str(error), tuple(effects[i + 1 :]))
-                await self._perform(self.director.take([failed], time.monotonic()))
-                return
-
     async def _reassure(self) -> None:
         """Ping the watchdog while facts are dealt with: a loop that turns is not enough."""
         limit = watchdog(os.environ, os.getpid())
         seen = -1
         while limit is not None:
-            if self.turns != seen or self.inbox.empty():
+            if self.loop.turns != seen or self.inbox.empty():
                 notify("WATCHDOG=1")
-            seen = self.turns
+            seen = self.loop.turns
             await asyncio.sleep(limit / 3)
 
 

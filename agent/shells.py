@@ -31,9 +31,10 @@ from agent.nouns import Address, Route
 from agent.records import generations
 from agent.records.audit import Audit, audit_path
 from agent.records.journal import Journal, journal_path
-from agent.records.state_disk import StateDisk
+from agent.records.state_disk import READING, StateDisk
 from agent.wire.questions import Questions
 from agent.wire.server import Server
+from agent.wire.snapshot import DiskHealth
 from agent.wire.telemetry import Telemetry
 from shared.messages import Answer
 
@@ -62,6 +63,8 @@ class Shells:
         self.dataplane = dataplane
         self.surroundings = Surroundings(node, pins(node), path, dataplane.program_id, tell)
         self.disk = StateDisk(node.state_dir)
+        self.long_disk = StateDisk(node.state_dir, patience=READING)
+        """For what is long, and all that is read."""
         self.journal = Journal(journal_path(node.state_dir))
         self.audit = Audit(audit_path(node.state_dir), node.name, self.disk)
         self.server = Server(
@@ -77,9 +80,12 @@ class Shells:
             self.server,
             tunnel=self.tunnel,
             tell=tell,
-            disk_silent=lambda: self.disk.silent,
+            disk=self.long_disk,
+            disk_health=self._disk_health,
         )
-        self.questions = Questions(state, self.telemetry, self.server, self.audit, dataplane)
+        self.questions = Questions(
+            state, self.telemetry, self.server, self.audit, dataplane, disk=self.long_disk
+        )
         self._routes: Mapping[Address, Route] = {}
         self._hushed: frozenset[str] = frozenset()
         """As the director declared them last."""
@@ -105,11 +111,15 @@ class Shells:
         self.prober.close()
         await self.telemetry.close()
         await self.server.close()
-        await self.disk.close()
+        await asyncio.gather(self.disk.close(), self.long_disk.close())
         if not self.disk.silent:
             self.journal.close()
             self.audit.close()
         self.dataplane.close()
+
+    def _disk_health(self) -> DiskHealth:
+        lost = self.audit.failed + self.telemetry.history.failed
+        return DiskHealth(max(self.disk.silent, self.long_disk.silent), lost)
 
     async def _tidy(self) -> None:
         """Keep short what grows by itself."""

@@ -8,8 +8,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 
+from agent.checks.authorities import context
 from agent.checks.way import Said, Way, connect
 from agent.config.check_table import Check
 
@@ -31,7 +31,9 @@ async def encrypted(
     made = await connect(way, socket.SOCK_STREAM)
     try:
         reader, writer = await asyncio.open_connection(
-            sock=made, ssl=_context(check.ca_file, check.verify), server_hostname=_name(check, way)
+            sock=made,
+            ssl=context(check.ca_file, verify=check.verify),
+            server_hostname=_name(check, way),
         )
     except BaseException:
         made.close()
@@ -56,16 +58,3 @@ def _name(check: Check, way: Way) -> str:
     if named.startswith("["):
         return named[1:].partition("]")[0]
     return (named if named.count(":") > 1 else named.partition(":")[0]) or way.address
-
-
-@lru_cache(maxsize=64)
-def _context(ca_file: str, verify: bool) -> ssl.SSLContext:  # a cache's key
-    """Made once: to read the system's authorities takes 20 ms.
-
-    Raises OSError where `ca_file` cannot be read.
-    """
-    context = ssl.create_default_context(cafile=ca_file or None)
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

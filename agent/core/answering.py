@@ -48,7 +48,7 @@ _BRIEF = Trace | Untrace
 
 
 class Answering:
-    """Who asked for what, what was answered, and how the last batch is taken back."""
+    """Who asked for what, what was answered, and how what is not written yet is taken back."""
 
     def __init__(
         self,
@@ -64,15 +64,14 @@ class Answering:
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._once = Once()
         self._undo: list[tuple[str, overrides.Undo | reconfigure.Before]] = []
-        """By command id, should an effect of this batch fail."""
-        self._undo_last = self._undo
-        """Of the batch before: that one's failure is told in this one."""
+        """By command id, of those that are not written yet."""
 
     def adopted(self, keyed: Iterable[Keyed], now: float) -> None:
         self._once.adopted(keyed, now)
 
-    def begin_batch(self) -> None:
-        self._undo_last, self._undo = self._undo, []
+    def written(self) -> None:
+        """All that was answered so far is done."""
+        self._undo.clear()
 
     # ---- what is asked
 
@@ -254,7 +253,8 @@ class Answering:
     def take_back(self, replies: Iterable[Reply]) -> bool:
         """The state before the commands that these were to answer; whether there were any."""
         unanswered = {reply.answer.id for reply in replies}
-        taken_back = [undo for id_, undo in self._undo_last if id_ in unanswered]
+        taken_back = [undo for id_, undo in self._undo if id_ in unanswered]
+        self._undo = [(id_, undo) for id_, undo in self._undo if id_ not in unanswered]
         for undo in reversed(taken_back):
             if isinstance(undo, reconfigure.Before):
                 reconfigure.restore(self._state, undo)
@@ -266,7 +266,6 @@ class Answering:
         """What is said instead."""
         effects: list[Effect] = []
         for reply in replies:
-            self._answers.pop(reply.answer.id, None)
             self._once.forget(reply.answer.id)
             self._reading_back.forget(reply.answer.id)
             answer = Answer(
@@ -276,6 +275,7 @@ class Answering:
                 revision=self._state.revision,
                 error=f"{why}; nothing was changed",
             )
+            self.remember(answer)  # who sent it again meanwhile hears this, and it is not done
             effects += [
                 Emit(ChangeEvent("agent", "command", f"failed: {why}", answer.revision)),
                 Reply(reply.sender, answer),

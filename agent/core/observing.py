@@ -21,7 +21,7 @@ from agent.core.state import NodeState, RealState, VipState
 from agent.dataplane.abi import MAX_VIPS
 from agent.nouns import Address
 from shared.messages import ChangeEvent, HealthEvent, PeerEvent
-from shared.model import Health, Protocol
+from shared.model import Admin, Health, Protocol
 
 SILENT = 10.0
 """Seconds without a session after which a peer's silence is an error."""
@@ -29,9 +29,10 @@ NO_ANSWER = "no session: nobody answers at its address and port, or the TCP MD5 
 
 
 class Observing:
-    """Takes the facts that nobody waits for.  `touch(name)`: this VIP is to be settled."""
+    """Takes the facts that nobody waits for.  `touch(name, *reals)`: this VIP is to be settled,
+    and these of its reals were judged anew."""
 
-    def __init__(self, state: NodeState, touch: Callable[[str], None]) -> None:
+    def __init__(self, state: NodeState, touch: Callable[..., None]) -> None:
         self._state = state
         self._touch = touch
         self._counted: tuple[float, NDArray[np.uint64], NDArray[np.uint64] | None] | None = None
@@ -55,14 +56,36 @@ class Observing:
             vip.touched += 1
         if fact.ok:
             self._listen(vip, real, fact, now)
+        if vip.panicked:
+            self._await_others(vip, now)
         if real.verdict.health is was:
             return []
-        self._touch(vip.listed.name)
+        self._touch(vip.listed.name, real)
         real.changed = now
         self._start_ramp(vip, real, was, now)
         return [
             Emit(HealthEvent(vip.listed.name, real.name, was, real.verdict.health, fact.detail))
         ]
+
+    def _await_others(self, vip: VipState, now: float) -> None:
+        """A fail-open ends when enough are up, and the others had their chance: `rise` rounds."""
+        was, check = vip.awaits_others, vip.listed.check
+        if vip.listed.all_down != "fail-open" or vip.too_few:
+            vip.relieved, vip.awaits_others = None, False
+        else:
+            vip.relieved = now if vip.relieved is None else vip.relieved
+            longest = (check.rise + 1) * (check.interval + check.timeout)
+            vip.awaits_others = now - vip.relieved < longest and any(
+                policy.follows(
+                    up=real.serving,
+                    passed=real.verdict.against,
+                    asked=real.checked - vip.relieved,
+                )
+                for real in vip.reals.values()
+                if real.admin is Admin.ENABLED
+            )
+        if vip.awaits_others is not was:
+            self._touch(vip.listed.name)
 
     def _listen(self, vip: VipState, real: RealState, fact: Probed, now: float) -> None:
         """To the weight that the real asks for."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a VIP does when too few of its reals are up.  Pure.
 
-Three questions, one function each: is it a panic, is the address to be announced, and how much of
-the weight that a real asks for is heard.
+Four questions, one function each: is it a panic, does a fail-open wait for more reals, is the
+address to be announced, and how much of the weight that a real asks for is heard.
 """
 
 from __future__ import annotations
@@ -31,6 +31,18 @@ def panics(*, healthy: int, listed: int, threshold: int, panicking: bool) -> boo
         return True
     needed = min(100, threshold + RELIEF) if panicking and threshold else threshold
     return 100 * healthy < needed * listed
+
+
+def follows(*, up: bool, passed: int, asked: float) -> bool:
+    """Whether a real may still come up with those whose rise would end a fail-open.
+
+    passed: checks in a row that it passed.  asked: seconds between that rise and its last result; 0
+    or less: it was not asked since.
+
+    A check that was broken is mended for all reals alike, but they are asked one after the other:
+    without a round's patience the first one up would take the flows of all others.
+    """
+    return not up and (asked <= 0 or passed > 0)
 
 
 def attracts(

@@ -135,6 +135,10 @@ class VipState(Struct):
     pressure: Pressure = CALM
     panicked: bool = False
     """Whether `all_down` was in force when the ring was last looked at."""
+    relieved: float | None = None
+    """Since when enough reals are up to end a fail-open; None: they are not, or it is over."""
+    awaits_others: bool = False
+    """Whether it goes on nevertheless: more of them may come up with the first."""
 
     touched: int = 0
     """As the node's, of what only this VIP heard..."""
@@ -171,8 +175,18 @@ class VipState(Struct):
     @property
     def panicking(self) -> bool:
         """Whether `all_down` is in force.  Not before every real was judged."""
+        return self.warm and (self.too_few or self._stays_open)
+
+    @property
+    def _stays_open(self) -> bool:
+        enabled = any(real.admin is Admin.ENABLED for real in self.reals.values())
+        return self.awaits_others and enabled and self.listed.all_down == "fail-open"
+
+    @property
+    def too_few(self) -> bool:
+        """Whether fewer reals are up than `panic` allows."""
         enabled = [real for real in self.reals.values() if real.admin is Admin.ENABLED]
-        return self.warm and policy.panics(
+        return policy.panics(
             healthy=sum(real.weight for real in enabled if real.serving),
             listed=sum(real.weight for real in enabled),
             threshold=self.listed.panic,

@@ -13,11 +13,14 @@ import ctypes as c
 import hashlib
 import json
 import logging
+import mmap
 import os
 from pathlib import Path
 from typing import Any
 
-from agent.dataplane import abi, loader, pinned
+import numpy as np
+
+from agent.dataplane import abi, loader, mapped, pinned
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane.loader import LoadError
 
@@ -26,7 +29,8 @@ log = logging.getLogger("remora")
 PLACING = ("vips", "services", "reals", "rings", "flows", "addresses", "prefixes", "quic_ids")
 """All or none of these."""
 _TOTALS = ("totals", "vip_totals", "real_totals", "probe_totals")
-"""Those that are laid out alike count on; all else a program finds empty and is told anew."""
+"""Those that are laid out alike count on; all else a program finds empty and is told anew, but
+since when the flow table knows all (`warm_at`)."""
 _STRUCTS: dict[str, tuple[type[c.Structure], ...]] = {
     "vips": (abi.Vips,),
     "services": (abi.Services,),
@@ -40,11 +44,14 @@ _STRUCTS: dict[str, tuple[type[c.Structure], ...]] = {
     "vip_totals": (abi.Share,),
     "real_totals": (abi.Share,),
     "probe_totals": (abi.ProbeTotals,),
+    "control": (abi.Control,),
 }
 _MEANING = ("LB_MAX_", "LB_RING_", "LB_FLOW_", "LB_PLACES", "LB_SLOT_", "LB_ADDRESS_", "LB_VIP_",
             "LB_REAL_", "LB_ENCAP_")  # fmt: skip
 """Constants without which the words of PLACING say something else."""
 
+LONG_AGO = 1
+"""Jiffies."""
 Note = dict[str, Any]
 
 
@@ -101,6 +108,27 @@ def carry(state_dir: str, old: Path, new: Path) -> list[str]:
     for name in names:
         _also(old / name, new / name)
     return names
+
+
+def warm_at(state_dir: str, old: Path) -> int:
+    """Since when (jiffies) the flow table that came along knows every flow that lives.
+
+    A version that did not write down where it keeps that is taken to have run for long.  Raises
+    LoadError.
+    """
+    [(_, fields)] = _theirs(state_dir)["maps"].get("control", [(0, ())])
+    place = next((at for name, at, _ in fields if name == "warm_at"), None)
+    if place is None:
+        return LONG_AGO
+    try:
+        fd = bpf.obj_get(str(old / "control"))
+        try:
+            held = mapped.window(fd, place, 8, mmap.PROT_READ)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise LoadError(f"{old / 'control'} cannot be read: {error.strerror}") from error
+    return int(held.view(np.uint64)[0]) or LONG_AGO
 
 
 def carry_links(old: Path, new: Path) -> None:

@@ -110,8 +110,8 @@ class DataPlane:
                 self.put_real(real)
             case b.FreeReal(real_num):
                 self.free_real(real_num)
-            case b.SetFlags(real_num, flags):
-                self.set_flags(real_num, flags)
+            case b.SetFlags(flags):
+                self.set_flags(list(flags), list(flags.values()))
             case b.SetRing(vip_num):
                 self.rings.put(vip_num, effect.slots, effect.numbers)
             case b.ForgetPrevious(vip_num):
@@ -135,6 +135,11 @@ class DataPlane:
         words = self._control.view(np.uint64)
         for i in np.flatnonzero(words != fresh):
             words[i] = fresh[i]  # one store each: the gateway's MAC is never half of two
+
+    def know_flows_from(self, jiffies: int) -> None:
+        """The flow table is another data plane's: from then on it has seen every flow that lives.
+        Before `configure`, which takes it for new otherwise."""
+        self._control["warm_at"][0] = jiffies
 
     def _set_control_flag(self, flag: int, *, on: bool) -> None:
         flags = int(self._control["flags"][0])
@@ -236,9 +241,9 @@ class DataPlane:
         words[:2] = fresh[:2]
         words[2] = fresh[2]  # owner, flags and encap in one store, the address before them
 
-    def set_flags(self, real_num: int, flags: int) -> None:
-        """In force with the next packet."""
-        self._reals["flags"][real_num] = flags
+    def set_flags(self, real_nums: int | list[int], flags: int | list[int]) -> None:
+        """Of one or of many, in that order.  In force with the next packet."""
+        self._reals["flags"][real_nums] = flags
 
     def free_real(self, real_num: int) -> None:
         """Give the number back; the generation stays, so that the next owner's differs."""

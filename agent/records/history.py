@@ -85,6 +85,11 @@ class History:
         finally:
             self._writing = False
 
+    def let_go(self) -> None:
+        """What was taken will not be written: too much waits for the disk."""
+        self._writing = False
+        self._count_failure("the disk is too far behind")
+
     def _count_failure(self, why: object) -> None:
         self.failed += 1
         if self.failed & (self.failed - 1) == 0:

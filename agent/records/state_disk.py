@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state directory's disk: one thread writes there, in order, and nobody waits for it for ever.
+"""The state directory's disk: a thread works there, in order, and nobody waits for it for ever.
 
 A disk that hangs (a dead network mount, a controller that resets) holds whoever calls fsync,
 without a time-out and past every signal.  That is this thread, so health, BGP and telemetry go on;
 changes are refused until it answers again.  What was given up meanwhile is taken back when it does.
+
+There are two: records (journal, audit) are short and somebody waits for them; files that are long
+(the last hour, the event log) and all that is read have a thread of their own.  The loop's own
+threads, of which the rest of the agent lives, never touch this disk.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from agent.boundary import EffectError
 
@@ -22,8 +27,12 @@ log = logging.getLogger("remora")
 
 PATIENCE = 3.0
 """Seconds for one record; then the disk counts as silent.  Consoles wait 5 s for an answer."""
+READING = 10.0
+"""Seconds for what is long."""
 MOST = 1000
 """Pieces of work that wait for it."""
+
+T = TypeVar("T")
 
 Work = Callable[[], None]
 
@@ -38,7 +47,7 @@ class _Job:
 
 
 class StateDisk:
-    """Of one directory.  `close` ends it."""
+    """One thread for one directory.  `close` ends it."""
 
     def __init__(self, directory: str, *, patience: float = PATIENCE) -> None:
         self._directory = directory
@@ -64,6 +73,12 @@ class StateDisk:
             return False
         self._jobs.put(_Job(work))
         return True
+
+    async def ask(self, work: Callable[[], T]) -> T:
+        """What `work` finds, in its turn.  Raises as `write` does."""
+        found: list[T] = []
+        await self.write(lambda: found.append(work()))
+        return found[0]
 
     async def write(
         self, work: Work, take_back: Work | None = None, *, patience: float | None = None

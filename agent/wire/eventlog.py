@@ -11,9 +11,11 @@ import json
 import logging
 import logging.handlers
 import sys
+from functools import partial
 from pathlib import Path
 
 from agent.boundary import EffectError
+from agent.records.state_disk import StateDisk
 from shared import jsonl
 from shared.messages import Event
 
@@ -41,6 +43,11 @@ class EventLog:
                 raise EffectError(f"telemetry.event_log {to}: {error.strerror}") from error
         self._handler.handleError = self._failed  # type: ignore[method-assign]
 
+    def take(self, event: Event, disk: StateDisk) -> None:
+        """To be written by the disk's thread; too much that waits is lost."""
+        if not disk.later(partial(self.write, event)):
+            self._count("the disk is too far behind")
+
     def write(self, event: Event) -> None:
         line = json.dumps(jsonl.fields(event), separators=(",", ":"))
         self._handler.emit(logging.makeLogRecord({"msg": line}))
@@ -50,6 +57,9 @@ class EventLog:
 
     def _failed(self, record: logging.LogRecord) -> None:
         del record
+        self._count(sys.exc_info()[1])
+
+    def _count(self, why: object) -> None:
         self.lost += 1
         if self.lost & (self.lost - 1) == 0:
-            log.warning("event log: %s lost=%d", sys.exc_info()[1], self.lost)
+            log.warning("event log: %s lost=%d", why, self.lost)

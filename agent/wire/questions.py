@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import msgspec
 
-from agent.boundary import Asked
+from agent.boundary import Asked, EffectError
 from agent.config.listed import listed
 from agent.core import maglev
 from agent.core.state import NodeState
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.ring_fill import or_here
 from agent.records.audit import Audit
+from agent.records.state_disk import StateDisk
 from agent.wire.flow_questions import FlowQuestions
 from agent.wire.server import Server
 from agent.wire.telemetry import Telemetry
@@ -51,11 +53,14 @@ class Questions:
         server: Server,
         audit: Audit,
         dataplane: DataPlane,
+        *,
+        disk: StateDisk,
     ) -> None:
         self._state = state
         self._telemetry = telemetry
         self._server = server
         self._audit = audit
+        self._disk = disk
         self._fill = or_here(dataplane.fill)
         self._flows = FlowQuestions(state, dataplane, self._fill)
         self._reading: set[asyncio.Task[None]] = set()
@@ -100,6 +105,8 @@ class Questions:
         except OSError as error:  # a file that was renamed meanwhile, say: whoever asks asks again
             why = f"{error.filename or 'disk'}: {error.strerror}"
             answer = msgspec.structs.replace(answer, status="failed", error=why)
+        except EffectError as error:
+            answer = msgspec.structs.replace(answer, status="failed", error=str(error))
         await self._server.reply(question.sender, answer)
 
     async def _read(self, answer: Answer, action: InPassing) -> Answer:
@@ -107,14 +114,13 @@ class Questions:
             case FlowOf() | FlowsOf() | FlowAges():
                 return await self._flows.answer(answer, action)
             case ReadAudit(first, count):
-                part = await asyncio.to_thread(self._audit.part, first, count)
+                part = await self._disk.ask(partial(self._audit.part, first, count))
                 return msgspec.structs.replace(answer, audit=part)
             case ReadHistory(since, until):
                 kept = self._telemetry.history
-                blocks = await asyncio.to_thread(kept.blocks, since, until)
-                return msgspec.structs.replace(
-                    answer, history=blocks, kept_from=await asyncio.to_thread(kept.kept_from)
-                )
+                blocks = await self._disk.ask(partial(kept.blocks, since, until))
+                kept_from = await self._disk.ask(kept.kept_from)
+                return msgspec.structs.replace(answer, history=blocks, kept_from=kept_from)
 
     def _ring(self, wanted: RingOf) -> Ring | None:
         """Made again from its members, as it is not kept; None: there is no such VIP."""

@@ -19,7 +19,7 @@ from agent.dataplane.attach import how_attached
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.tunnel import Tunnel
 from agent.host.softirq import softirq
-from agent.wire.snapshot import FLOWS, PACKETS, Reading
+from agent.wire.snapshot import FLOWS, PACKETS, DiskHealth, Reading
 
 log = logging.getLogger("remora")
 
@@ -40,11 +40,11 @@ class Readings:
     """Raises OSError or EffectError where the first look fails."""
 
     def __init__(self, state: NodeState, dataplane: DataPlane, tunnel: Tunnel,
-                 disk_silent: Callable[[], float]) -> None:  # fmt: skip
+                 disk_health: Callable[[], DiskHealth]) -> None:  # fmt: skip
         self._state = state
         self._dataplane = dataplane
         self._tunnel = tunnel
-        self._disk_silent = disk_silent
+        self._disk_health = disk_health
         self._looked = self._look()
         self._blind = False
         """The last look failed."""
@@ -76,7 +76,7 @@ class Readings:
             queues=counters.by_queue(),
             probes=self._tunnel.counts()._asdict(),
             softirq=softirq(),
-            disk_silent=self._disk_silent(),
+            disk=self._disk_health(),
             **self._looked._asdict(),
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Container, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct, field
@@ -46,6 +46,13 @@ PACKETS, BYTES, FLOWS, DROPS = range(4)
 """Columns of the per-VIP and per-real totals."""
 
 
+class DiskHealth(NamedTuple):
+    """Of the state directory's disk, as NodeSnapshot has it."""
+
+    silent: float = 0.0
+    lost: int = 0
+
+
 class Reading(Struct, frozen=True):
     """Everything that was counted, read at one moment."""
 
@@ -71,8 +78,7 @@ class Reading(Struct, frozen=True):
     """As NodeSnapshot.xdp_attached."""
     softirq: tuple[int, ...] = ()
     """As CpuSnapshot.softirq."""
-    disk_silent: float = 0.0
-    """As NodeSnapshot.disk_silent."""
+    disk: DiskHealth = DiskHealth()
 
 
 class Origin(Struct, frozen=True):
@@ -225,7 +231,8 @@ def _node(
         xdp_attached=reading.attached,
         rollouts=tuple(rollouts.row(part) for part in state.rollouts),
         labels=labels,
-        disk_silent=reading.disk_silent,
+        disk_silent=reading.disk.silent,
+        disk_lost=reading.disk.lost,
         withdrawn=withdrawn(state.withdrawn),
         **_phase(state),
     )

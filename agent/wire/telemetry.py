@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +24,14 @@ from agent.dataplane.events import EVENT, EventRing
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.tunnel import Tunnel
 from agent.records.history import History, history_path
+from agent.records.state_disk import StateDisk
 from agent.wire import labelling
 from agent.wire.drop_feed import drop_events
 from agent.wire.kept import Kept
 from agent.wire.pace import EVERY, TOPICS, Pace
 from agent.wire.readings import Readings
 from agent.wire.server import Server
-from agent.wire.snapshot import Origin, Snapshots
+from agent.wire.snapshot import DiskHealth, Origin, Snapshots
 from agent.wire.trace_feed import Feed, Names, names_of
 from shared.codec import Encoded
 from shared.messages import Event, EventBody, LabelSnapshot, LostEvent
@@ -62,9 +64,10 @@ class Telemetry:
         *,
         tunnel: Tunnel,
         tell: Callable[[Counted], None],
-        disk_silent: Callable[[], float] = lambda: 0.0,
+        disk: StateDisk,
+        disk_health: Callable[[], DiskHealth],
     ) -> None:
-        """`disk_silent`: as NodeSnapshot.disk_silent."""
+        """`disk`: for the last hour and the event log."""
         self._state = state
         self._dataplane = dataplane
         self._ring = ring
@@ -77,7 +80,7 @@ class Telemetry:
         self._log = _log_to(settings.event_log)
         place = history_path(state.listed.node.state_dir)
         self.history = History(place, settings.history_mib << 20)
-        self._writing: set[asyncio.Task[None]] = set()
+        self._disk = disk
         self._kept = Kept()
         self._next_event = 0
         self._pace = Pace()
@@ -89,7 +92,7 @@ class Telemetry:
         )
         self._labelled = state.listed
         """The config whose labels were said last."""
-        self._readings = Readings(state, dataplane, tunnel, disk_silent)
+        self._readings = Readings(state, dataplane, tunnel, disk_health)
         self._look_at = 0.0
 
     async def configure(self, listed: Config) -> None:
@@ -97,8 +100,7 @@ class Telemetry:
         self.history.limit = listed.telemetry.history_mib << 20
         if listed.telemetry.event_log != self._event_log:
             fresh = _log_to(listed.telemetry.event_log)
-            if self._log:
-                self._log.close()
+            self._close_log()
             self._log, self._event_log = fresh, listed.telemetry.event_log
         if listed.metrics != self._metrics:
             old, self._exporter, self._metrics = self._exporter, None, None
@@ -114,10 +116,8 @@ class Telemetry:
         if self._exporter:
             await asyncio.to_thread(self._exporter.close)
         self._ring.close()
-        if self._log:
-            self._log.close()
-        await asyncio.gather(*self._writing)
-        await asyncio.to_thread(self.history.write, self.history.take())
+        self._close_log()
+        self._write_history()
 
     # ---- snapshots
 
@@ -206,7 +206,7 @@ class Telemetry:
         self._next_event += 1
         self._kept.add(event)
         if self._log:
-            self._log.write(event)
+            self._log.take(event, self._disk)
         self._keep(self._server.publish(event))
 
     def _keep(self, sent: list[list[bytes]]) -> None:
@@ -217,9 +217,16 @@ class Telemetry:
         for frames in sent if settings.history_mib else ():
             due = self.history.add(Record(now, name, tuple(frames))) or due
         if due:
-            task = asyncio.create_task(asyncio.to_thread(self.history.write, self.history.take()))
-            self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
+            self._write_history()
+
+    def _write_history(self) -> None:
+        if not self._disk.later(partial(self.history.write, self.history.take())):
+            self.history.let_go()
+
+    def _close_log(self) -> None:
+        """Behind what waits to be written."""
+        if self._log:
+            self._disk.later(self._log.close)
 
     def since(self, sequence: int) -> tuple[Event, ...]:
         """The events from a number on; of what is not kept any more one LostEvent says how many."""

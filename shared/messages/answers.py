@@ -150,7 +150,7 @@ class AgesRow(msgspec.Struct, frozen=True):
     silent: tuple[int, ...]
     """Live flows that have been silent for less than each of `bounds`, not counted before; the last
     number: for longer."""
-    longest: float
+    longest: Finite
     """Seconds for which the most silent live flow has been silent."""
 
 
@@ -158,7 +158,7 @@ class Ages(msgspec.Struct, frozen=True):
     """What the flow tables of a node hold.  They know a flow by a hash: neither its addresses, nor
     when it began, nor how many packets it had."""
 
-    bounds: tuple[float, ...]
+    bounds: tuple[Finite, ...]
     """Seconds, ascending."""
     rows: tuple[AgesRow, ...]
     """Of all reals, those without flows too."""

@@ -92,6 +92,9 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     disk_silent: Finite = 0.0
     """Seconds for which the disk of its state directory has not answered: so long it refuses all
     changes; 0: it answers."""
+    disk_lost: int = 0
+    """Records of the audit and blocks of the last hour that this disk did not take, since the agent
+    started."""
     withdrawn: Withdrawn | None = None
     """The node announces nothing."""
 

@@ -6,6 +6,7 @@ The next version is a copy of this one with a number raised and a counter added,
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.dataplane import abi, bpf_syscall, mapped
 from agent.dataplane.abi import ABI_VERSION
 from tests.fabric import bird, load
 from tests.fabric import topology as t
@@ -59,12 +61,23 @@ def drained(fabric: Fabric, real: str) -> Iterator[None]:
         assert fabric.cli("undrain", where, "--yes").returncode == 0
 
 
+def known_from(pins: Path) -> int:
+    """When (jiffies) the node's flow table will have seen every flow that lives."""
+    (control,) = pins.glob("v*/control")
+    fd = bpf_syscall.obj_get(str(control))
+    try:
+        return int(mapped.view(fd, abi.Control, 1)["warm_at"][0])
+    finally:
+        os.close(fd)
+
+
 def test_f5_f1_another_abi_takes_over_with_all_flows(fabric: Fabric, next_version: Path) -> None:
     """F5, F1: there and back under load: no request fails, no download moves, that of a drained
-    real neither, and the router hears nothing."""
+    real neither, and the router hears nothing; the flow table is no newer for it (C3)."""
     agent = fabric.agents[NODE]
     pins = fabric.place / "bpffs" / "remora" / NODE
-    told = bird.updates(fabric.place, NODE)
+    told, known = bird.updates(fabric.place, NODE), known_from(pins)
+    assert known
     with fabric.load(rate=50, downloads=3, datagrams=100) as running:
         more(running, 200)
         with drained(fabric, "r1"):
@@ -82,6 +95,7 @@ def test_f5_f1_another_abi_takes_over_with_all_flows(fabric: Fabric, next_versio
                 assert program_on(NODE) not in ("", before)
                 before = program_on(NODE)
                 assert fabric.look(NODE).reals["web", t.real("r1").address].admin == "draining"
+                assert known_from(pins) == known
                 more(running, 200)
         records = running.stop()
         assert load.failures(records) == []

@@ -23,6 +23,7 @@ from agent.core import maglev
 from agent.core.state import NodeState
 from agent.records import audit as module
 from agent.records.audit import Audit, Given
+from agent.records.state_disk import StateDisk
 from agent.wire.gate import Refusal
 from agent.wire.questions import Questions
 from shared import chain
@@ -196,12 +197,14 @@ def test_k1_an_audit_that_cannot_be_read_is_an_answer(
             answers.append(answer)
 
     async def ask(audit: Audit) -> None:
+        disk = StateDisk("/var/lib/remora")
         state = NodeState(parse(ONE_VIP, "test.toml"))
         dataplane = SimpleNamespace(fill=maglev.fill)
-        questions = Questions(state, *cast(Any, (None, Door(), audit, dataplane)))
+        questions = Questions(state, *cast(Any, (None, Door(), audit, dataplane)), disk=disk)
         command = Command(id="q", who="ann", action=ReadAudit())
         await questions.answer(Asked(command, b"L1"))
         await asyncio.gather(*questions._reading)
+        await disk.close()
 
     def gone(first: int, count: int) -> AuditPart:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "audit.jsonl.1")

@@ -223,8 +223,11 @@ def test_weights_in_words(text: str, expected: int | None) -> None:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def made_certificate(place: Path) -> Path:
     """Of web.test, by itself; the key is in the same file."""
-    place = tmp_path_factory.mktemp("tls")
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
     names = ["-subj", "/CN=web.test", "-addext", "subjectAltName=DNS:web.test"]
     files = ["-keyout", str(place / "key"), "-out", str(place / "pem")]
@@ -274,6 +277,31 @@ def test_https(certificate: Path, keys: dict[str, Any], *, ok: bool, detail: str
     said = run(check, saying(CHUNKED), server_side(certificate))
     assert said.ok is ok, said.detail
     assert said.detail.startswith(detail)
+
+
+def test_authorities_are_read_again_when_their_file_is_another(
+    certificate: Path, tmp_path: Path
+) -> None:
+    """And those of before stay while the file is half written, or gone: no real falls by that."""
+    listed = tmp_path / "ca.pem"
+    check = Check(kind="tls", sni="web.test", ca_file=str(listed))
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    def asked() -> tuple[bool, str]:
+        said = run(check, handle, server_side(certificate))
+        return said.ok, said.detail
+
+    (tmp_path / "other").mkdir()
+    listed.write_bytes(made_certificate(tmp_path / "other").read_bytes())
+    assert asked() == (False, "certificate: self-signed certificate")
+    listed.write_bytes(certificate.read_bytes())
+    assert asked() == (True, "tls 1.3")
+    listed.write_bytes(certificate.read_bytes()[:100])
+    assert asked() == (True, "tls 1.3")
+    listed.unlink()
+    assert asked() == (True, "tls 1.3")
 
 
 def test_tls_of_a_server_without_it() -> None:

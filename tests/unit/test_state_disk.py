@@ -9,6 +9,7 @@ import functools
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ import pytest
 
 from agent.boundary import EffectError, Remember
 from agent.records.audit import Audit
+from agent.records.history import History
 from agent.records.journal import Journal
 from agent.records.state_disk import StateDisk
 from shared.messages import Command, Drain
+from shared.recording import Record
 
 DRAIN = Drain(real="10.3.1.2", vip="web")
 
@@ -159,6 +162,48 @@ async def test_the_audit_waits_for_the_disk_and_keeps_no_answer_back(
         assert (audit.records, audit.failed) == (4, 0)
     audit.close()
     assert [json.loads(line)["n"] for line in audit.path.read_bytes().splitlines()] == [1, 2, 3, 4]
+
+
+@in_a_loop
+async def test_what_is_read_comes_in_its_turn_and_is_refused_by_a_disk_that_hangs() -> None:
+    hang = Hang()
+    async with opened() as disk:
+        assert await disk.ask(lambda: 7) == 7
+        with pytest.raises(FileNotFoundError):
+            await disk.ask(lambda: Path("/no/such/file").read_bytes())
+        assert disk.later(functools.partial(hang, 0))
+        with pytest.raises(EffectError, match="has not answered"):
+            await disk.ask(lambda: 8)
+        hang.open.set()
+
+
+@in_a_loop
+async def test_a_disk_that_hangs_takes_none_of_the_loop_s_threads(tmp_path: Path) -> None:
+    """Of which ring, read-back and config files live: however much is asked of it meanwhile."""
+    hang = Hang()
+    threads = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(threads)
+    async with opened() as disk:
+        history = History(tmp_path / "history", 1 << 20)
+        history.add(Record(1.79e9, "lb1", (b"node", bytes(100))))
+        assert disk.later(functools.partial(hang, 0))
+        assert disk.later(functools.partial(history.write, history.take()))
+        asked = [asyncio.create_task(disk.ask(history.kept_from)) for _ in range(20)]
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "ring"), 5) == "ring"
+        said = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(each) for each in said} == {EffectError}
+        hang.open.set()
+
+
+def test_history_goes_on_after_what_never_had_its_turn(tmp_path: Path) -> None:
+    history = History(tmp_path, 1 << 20)
+    for at in (0.0, 10.0):
+        history.add(Record(1.79e9 + at, "lb1", (b"node", bytes(100))))
+    history.take()
+    history.let_go()
+    history.add(Record(1.79e9 + 20, "lb1", (b"node", bytes(100))))
+    assert history.add(Record(1.79e9 + 30, "lb1", (b"node", bytes(100))))
+    assert history.failed == 1
 
 
 @in_a_loop

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from agent import boundary as b
+from agent.core.health import Verdict
 from agent.core.state import RealState
 from agent.dataplane.abi import REAL_DOWN
 from agent.nouns import Target
@@ -126,9 +127,79 @@ def test_h5_fail_open_sends_to_all_and_stays() -> None:
     assert [world.flags(real) for real in REALS[:2]] == [0, 0]
     assert ChangeEvent("agent", "web: fail-open", "in force, 0 of 3 reals up", 1) in world.events
     world.probe(REALS[1], ok=True, times=2)
+    assert world.share(REALS[0]) == pytest.approx(SLOTS / 2, abs=1), "it may be the next one"
+    world.now += 1
+    world.probe(REALS[0], ok=False)
     assert world.share(REALS[1]) == SLOTS
     assert world.flags(REALS[0]) == REAL_DOWN
     assert ChangeEvent("agent", "web: fail-open", "over, 1 of 3 reals up", 1) in world.events
+
+
+def test_h5_a_fail_open_that_ends_places_no_flow_anew() -> None:
+    """F4, H5: the check is mended for all reals, which are asked one after the other: none is down
+    to the data plane at any moment, and no ring is written but at the end, with all of them."""
+    world = world_of('all_down = "fail-open"')
+    fall(world, *REALS)
+    world.history.clear()
+    for times in range(2):
+        for real in REALS:
+            world.now += 0.5
+            world.probe(real, ok=True)
+            assert [world.flags(each) for each in REALS] == [0, 0, 0], (times, real)
+    assert "SetRing" not in world.history, "it is the same ring"
+    assert ChangeEvent("agent", "web: fail-open", "over, 3 of 3 reals up", 0) in world.events
+
+
+def test_h5_a_fail_open_waits_no_longer_than_some_rounds_for_a_real_that_comes_and_goes() -> None:
+    world = world_of('all_down = "fail-open"')
+    fall(world, *REALS)
+    world.now += 1
+    world.probe(REALS[0], ok=True, times=2)
+    check = world.config.vips[0].check
+    rounds = 0
+    while world.share(REALS[1]):
+        rounds += 1
+        world.now += check.interval
+        for real in REALS[1:]:
+            world.probe(real, ok=rounds % 2 == 1)
+        world.probe(REALS[0], ok=True)
+    assert rounds == 2, "once each was seen to fail"
+    assert world.share(REALS[0]) == SLOTS
+
+
+def test_h5_a_fail_open_ends_when_nobody_answers_for_others() -> None:
+    """Reals that are held down (they flap) may answer for minutes: `rise` rounds are enough."""
+    world = world_of('all_down = "fail-open"')
+    for _ in range(4):
+        fall(world, *REALS)
+        world.probe(*REALS, ok=True, times=2)
+        world.now += 1
+    fall(world, *REALS)
+    began = world.now
+    others = REALS[1:]
+    world.director.state.vips["web"].reals[IPv4Address(REALS[0])].verdict = Verdict(
+        Health.DOWN, since=world.now
+    )
+    world.probe(REALS[0], ok=True, times=2)
+    while world.share(others[0]):
+        world.now += 1
+        world.probe(*REALS, ok=True)
+        assert world.now - began < 20
+    check = world.config.vips[0].check
+    assert world.now - began >= (check.rise + 1) * (check.interval + check.timeout)
+
+
+def test_h5_who_drains_what_is_left_ends_it() -> None:
+    world = world_of('all_down = "fail-open"')
+    fall(world, *REALS)
+    world.now += 1
+    world.probe(REALS[0], ok=True, times=2)
+    for real in REALS[1:]:
+        world.ask(Drain(real=real), id=real)
+    world.now += 1
+    world.probe(REALS[0], ok=True)
+    assert world.share(REALS[0]) == SLOTS
+    assert not world.director.state.vips["web"].panicked
 
 
 def test_h5_fail_open_over_a_restart() -> None:
@@ -157,6 +228,8 @@ def test_h5_a_panic_begins_below_its_threshold_and_ends_above() -> None:
     fall(world, REALS[1])
     assert world.share(REALS[0]) > 0, "one of three: all serve"
     world.probe(REALS[1], ok=True, times=2)
+    world.now += 1
+    world.probe(REALS[0], ok=False)
     assert world.share(REALS[0]) > 0, "two of three are less than 60 + 10 percent"
     world.probe(REALS[0], ok=True, times=2)
     fall(world, REALS[0])

@@ -13,6 +13,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -88,14 +90,14 @@ def test_pings_while_facts_are_dealt_with_and_no_longer(
 
     async def story() -> None:
         agent = object.__new__(Agent)  # of a node only the inbox is needed
-        agent.inbox, agent.turns = asyncio.Queue(), 0
+        agent.inbox, agent.loop = asyncio.Queue(), cast(Any, SimpleNamespace(turns=0))
         task = asyncio.create_task(agent._reassure())
         await until_pings(5)  # nothing to do is well
         agent.inbox.put_nowait(b.Tick())  # and nobody takes it
         heard()
         await asyncio.sleep(0.1)
         assert heard() == 0
-        agent.turns += 1
+        agent.loop.turns += 1
         await until_pings(1)  # it goes on
         task.cancel()
 
