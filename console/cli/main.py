@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.set_threshold(IMPORTED)
     atexit.register(gc.freeze)
     _never_mind_the_locale()
-    given = _with_wait(argv or sys.argv[1:])
+    given = _with_values(argv or sys.argv[1:])
     if given[:1] == ["complete"]:
         return _complete(given[1:])
     arguments = _parsed(given)
@@ -98,10 +98,16 @@ def _ahead(unix: float) -> float:
     return float(time.localtime(unix).tm_gmtoff)
 
 
-def _with_wait(given: Sequence[str]) -> list[str]:
-    """A bare `--wait` must not take the object behind it for what to wait for."""
+def _with_values(given: Sequence[str]) -> list[str]:
+    """A bare `--wait` or `--dry-run` must not take the object behind it for its value."""
     pairs = itertools.zip_longest(given, given[1:], fillvalue="")
-    return ["--wait=verified" if a == "--wait" and not UNTIL.fullmatch(b) else a for a, b in pairs]
+    return [_with_value(word, behind) for word, behind in pairs]
+
+
+def _with_value(word: str, behind: str) -> str:
+    if word == "--wait" and not UNTIL.fullmatch(behind):
+        return "--wait=verified"
+    return "--dry-run=agent" if word == "--dry-run" else word
 
 
 def _complete(given: Sequence[str]) -> int:

@@ -164,7 +164,14 @@ def _add_conditions(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--allow", action="append", default=[], metavar="GUARD", help="pass it, with a --reason"
     )
-    verb.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
+    verb.add_argument(
+        "--dry-run",
+        nargs="?",
+        const="agent",
+        choices=("plan", "agent"),
+        help="change nothing: the nodes make their plans, with all checks and guards (agent; also "
+        "without a word), or no node is asked: what would be sent to which (plan)",
+    )
     verb.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
     verb.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
     verb.add_argument("--expect-revision", type=int, metavar="N", help="else exit 7")

@@ -82,8 +82,10 @@ def _add_tracing(verbs: Verbs) -> None:
         nargs="*",
         metavar="OBJECT",
         help="node/NAME, vip/NAME, real/ADDRESS@VIP, and src= dst= (address or network) sport= "
-        "dport= proto= (tcp, udp, icmp, icmpv6) ip= (4, 6): what all of these fit; else everything",
+        "dport= proto= (tcp, udp, icmp, icmpv6) ip= (4, 6): what all of these fit, else "
+        "everything; with -l: node, vip or real",
     )
+    add_labels(trace)
     trace.add_argument(
         "--for", dest="seconds", type=duration, default=30.0, metavar="TIME",
         help="30s, 5m; at most 10m (30s)",

@@ -67,6 +67,8 @@ def carry_out(
     permit(session, arguments)
     wanted = completed(wanted, session.agents, time.monotonic())
     how = part.how or rolling.how(arguments)
+    if arguments.dry_run == "plan":
+        return telling.unasked(session, wanted, arguments)
     planned = ask(session, wanted, arguments, part.name) if planned is None else planned
     telling.show(session, wanted, planned, arguments)
     _understood(arguments, planned)
