@@ -121,7 +121,7 @@ def test_an_older_agent_is_said_to_be_left_out(two: Pair, tmp_path: Path, capsys
         (("drain", "real", "-l", "rakc=r1", "--yes"), "has a label rakc; there is rack, tier"),
         (("drain", "node", "-l", "rack=r1", "--vip", "web"), "is of reals, not of a node"),
         (("drain", "real/10.3.1.2", "--vip", "web"), "goes with -l; else write real/ADDRESS@VIP"),
-        (("reload", "lb1", "-l", "rack=r1"), "names of nodes, or -l; not both"),
+        (("reload", "lb1", "-l", "rack=r1"), "names of nodes, -l or --all-nodes; one of these"),
     ],
 )
 def test_what_is_refused(two: Pair, capsys: Capture, words: tuple[str, ...], said: str) -> None:

@@ -32,9 +32,13 @@ def _add_watching(verbs: Verbs) -> None:
         verbs, "diff", "whether nodes place flows alike, are configured alike; exit 0 yes, 1 no, "
         "2 trouble"
     )  # fmt: skip
-    diff.add_argument("what", choices=("ring", "config"))
+    diff.add_argument("what", choices=("ring", "config"), metavar="ring|config")
     diff.add_argument(
-        "about", nargs="*", default=[], metavar="VIP|NODE", help="of ring a VIP, of config nodes"
+        "about",
+        nargs="*",
+        default=[],
+        metavar="VIP|NODE",
+        help="of ring VIPs and nodes, of config nodes",
     )
     diff.add_argument("--file", metavar="FILE", help="config: what runs, with this file")
     diff.add_argument("--disk", action="store_true", help="config: what runs, with the node's file")

@@ -71,6 +71,11 @@ def _one(word: str) -> str:
     return kind.removesuffix("s") + slash + name
 
 
+def _of_events(kind: str) -> str:
+    """What `get op` lists are the changes, seen together."""
+    return "changes" if kind in ("op", "ops") else kind
+
+
 def _add_names(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "names", nargs="*", default=[], metavar="NAME",
@@ -144,7 +149,9 @@ class _Test(argparse.Action):
 
 def _add_events(verbs: Verbs) -> None:
     events = add_verb(verbs, "events", "dropped packets, health, BGP, changes")
-    events.add_argument("kind", nargs="?", choices=("drops", "health", "bgp", "changes"))
+    events.add_argument(
+        "kind", nargs="?", type=_of_events, choices=("drops", "health", "bgp", "changes")
+    )
     add_at(events)
     add_labels(events)
     events.add_argument("-f", "--follow", action="store_true", help="go on as they happen")

@@ -67,7 +67,8 @@ def events(session: Session, arguments: Namespace) -> int:
 
 def _wanted(arguments: Namespace) -> Filter:
     now = time.time()
-    since, until = (moment(t, now) if t else None for t in (arguments.since, arguments.until))
+    given = ("--since", arguments.since), ("--until", arguments.until)
+    since, until = (moment(text, now, flag) if text else None for flag, text in given)
     return Filter(arguments.kind, checked([Test(*each) for each in arguments.tests]), since, until)
 
 
