@@ -109,6 +109,6 @@ def test_an_operation_that_is_resumed_ends_by_itself_on_every_node(fabric: Fabri
     assert admin(fabric, "lb2") is Admin.DRAINING
     (row,) = fabric.look("lb2").node.pending
     assert (row.kind, row.operation) == ("expire", operation)
-    for node in t.NODES:
-        until(lambda node=node: admin(fabric, node) is Admin.ENABLED, 20, f"back on {node}")
+    back = [Admin.ENABLED] * len(t.NODES)
+    until(lambda: [admin(fabric, node) for node in t.NODES] == back, 20, "back on every node")
     assert not fabric.look("lb2").node.pending
