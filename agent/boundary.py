@@ -206,8 +206,8 @@ class FreeReal(Struct, frozen=True):
 
 
 class SetFlags(Struct, frozen=True):
-    real_num: int
-    flags: int
+    flags: Mapping[int, int]
+    """By real_num, of those whose flags are others now."""
 
 
 class SetRing(Struct, frozen=True):

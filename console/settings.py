@@ -63,7 +63,7 @@ def load(
     """Raises SettingsError."""
     path = config_path(config, environment)
     wanted = context or environment.get("REMORA_CONTEXT", "")
-    file = _read(path, wanted) if config or wanted or _is_there(path) else Settings((), "")
+    file = read(path, wanted) if config or wanted or is_there(path) else Settings((), "")
     agents = tuple(given) or file.agents or tuple(environment.get("REMORA_AGENTS", "").split())
     if not agents:
         raise SettingsError(
@@ -91,18 +91,18 @@ def contexts(
     """All contexts of the config file, in its order; without any, what the file says outside of
     them.  Raises SettingsError."""
     path = config_path(config, environment)
-    table = _table(path) if _is_there(path) else {}
+    table = raw(path) if is_there(path) else {}
     chosen = context or environment.get("REMORA_CONTEXT", "") or table.get("context", "")
     known = table.get("contexts", {})
     names = list(known) if isinstance(known, dict) and known else [""]
-    there = _is_there(path)
+    there = is_there(path)
     return [
-        Context(name, name == chosen, _read(path, name) if there else Settings((), ""))
+        Context(name, name == chosen, read(path, name) if there else Settings((), ""))
         for name in names
     ]
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
     """One that may not be looked at is there: whoever reads it says so."""
     try:
         return path.is_file()
@@ -120,7 +120,8 @@ def _checked(agents: Sequence[str], trust: Trust) -> list[str]:
     return [f"ipc://{a}" if a.startswith("/") else a for a in agents]
 
 
-def _table(path: Path) -> dict[str, Any]:
+def raw(path: Path) -> dict[str, Any]:
+    """The file's own keys, none of them checked.  Raises SettingsError."""
     import tomllib  # 2 ms, for those who have a file
 
     try:
@@ -131,8 +132,9 @@ def _table(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: not TOML: {error}") from error
 
 
-def _read(path: Path, context: str) -> Settings:
-    table, context = _in_context(path, _table(path), context)
+def read(path: Path, context: str) -> Settings:
+    """What the file says for that context (empty: its own choice).  Raises SettingsError."""
+    table, context = _in_context(path, raw(path), context)
     unknown = sorted(set(table) - set(KEYS))
     if unknown:
         raise SettingsError(f"{path}: {unknown[0]}: unknown key; there are {', '.join(KEYS)}")

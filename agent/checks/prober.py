@@ -38,6 +38,8 @@ FIRST_ROUND = 0.2
 STARTS_PER_SECOND = 500
 """First checks of many targets."""
 PROGRAMS_AT_ONCE = 64
+SOONER = 0.1
+"""Seconds by which a check may be sooner to come together with others."""
 HEARTBEAT = 0.05
 """Seconds between two looks at our own clock."""
 STALL = 0.15
@@ -105,7 +107,7 @@ class Prober:
         """Then ask.  Counted from when it was due: what is late now is not late for ever."""
         now = time.monotonic()
         watch.due = max((watch.due or now) + seconds, now)
-        self._timetable.put(watch.due, watch)
+        self._timetable.put(watch.due, watch, sooner=sooner(seconds))
 
     def _start(self, watch: Watch) -> None:
         self._under_way += 1
@@ -175,6 +177,11 @@ class Prober:
                 log.warning("checks: %d results not counted: %s", times, why)
             self._untold.clear()
             self._complained = now
+
+
+def sooner(pause: float) -> float:
+    """Seconds by which the check after this pause may be sooner: well within the usual jitter."""
+    return min(SOONER, pause / 20)
 
 
 def _first(asking: Asking, window: float) -> float:

@@ -55,6 +55,14 @@ RINGS_AT_ONCE = 16
 RETRY = 1.0
 """Seconds until a failed effect is tried again."""
 
+_OF_SINGLE_VIPS = {Probed, Counted}
+"""Facts that touch no VIP but those that they are about."""
+_URGENT = {Asked, Proposed, Stopping}
+"""Nobody waits for a retry but the retry: a command is answered when it is written, a stop
+withdraws at once."""
+_WRITTEN_AT_ONCE = {Asked, Proposed, Adopted}
+"""A command's rings are all written before it is answered, and so are those of a start."""
+
 
 class Director:
     """The core.  `fill` builds a ring (maglev.fill, or the data plane's faster equal)."""
@@ -79,13 +87,12 @@ class Director:
 
     def take(self, facts: Sequence[Fact], now: float) -> list[Effect]:
         """Everything to do about a batch of facts.  Simultaneous changes are one ring rebuild."""
-        if not all(isinstance(fact, Probed | Counted) for fact in facts):  # those touch single VIPs
+        kinds = {type(fact) for fact in facts}
+        if not kinds <= _OF_SINGLE_VIPS:
             self.state.touched += 1
         ahead, after = self._on_all(facts, now)
         after += self._end_trace(now)
-        # Nobody waits for a retry but the retry: a command is answered when it is written, a stop
-        # withdraws at once.
-        urgent = any(isinstance(fact, Asked | Proposed | Stopping) for fact in facts)
+        urgent = bool(kinds & _URGENT)
         if not self._adopted or (now < self._retry_at and not urgent):
             return after
         if any(isinstance(fact, Counted) for fact in facts):  # of each second one
@@ -100,8 +107,7 @@ class Director:
             after += self._reading_back.looks(now)
             return [*ahead, *after]  # a thousand results a second say nothing new
         self.state.touched += 1
-        # A command's rings are all written before it is answered, and so are those of a start.
-        at_once = any(isinstance(fact, Asked | Proposed | Adopted) for fact in facts)
+        at_once = bool(kinds & _WRITTEN_AT_ONCE)
         if not (at_once or urgent) and (flags := self._settling.flags()):
             return [*ahead, *flags, *after]
         rings = len(self.state.vips) if at_once else RINGS_AT_ONCE

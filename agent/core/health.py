@@ -65,10 +65,12 @@ def _judge_up(verdict: Verdict, *, ok: bool, fall: int, now: float) -> Verdict:
     against = 0 if ok else verdict.against + 1
     if against >= fall:
         return Verdict(Health.DOWN, 0, verdict.falls + 1, now)
-    return verdict._replace(against=against)
+    return verdict if against == verdict.against else verdict._replace(against=against)
 
 
 def _forgiven(verdict: Verdict, now: float) -> Verdict:
+    if not verdict.falls:
+        return verdict  # nearly always
     times = min(verdict.falls, int((now - verdict.since) // FORGIVEN))
     return verdict._replace(falls=verdict.falls - times, since=verdict.since + times * FORGIVEN)
 

@@ -29,9 +29,10 @@ NO_ANSWER = "no session: nobody answers at its address and port, or the TCP MD5 
 
 
 class Observing:
-    """Takes the facts that nobody waits for.  `touch(name)`: this VIP is to be settled."""
+    """Takes the facts that nobody waits for.  `touch(name, *reals)`: this VIP is to be settled,
+    and these of its reals were judged anew."""
 
-    def __init__(self, state: NodeState, touch: Callable[[str], None]) -> None:
+    def __init__(self, state: NodeState, touch: Callable[..., None]) -> None:
         self._state = state
         self._touch = touch
         self._counted: tuple[float, NDArray[np.uint64], NDArray[np.uint64] | None] | None = None
@@ -59,7 +60,7 @@ class Observing:
             self._await_others(vip, now)
         if real.verdict.health is was:
             return []
-        self._touch(vip.listed.name)
+        self._touch(vip.listed.name, real)
         real.changed = now
         self._start_ramp(vip, real, was, now)
         return [

@@ -10,7 +10,7 @@ ring cannot place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import numpy as np
@@ -32,7 +32,7 @@ from agent.boundary import (
 from agent.config.tree import Config
 from agent.core import maglev
 from agent.core.announcing import Announcing
-from agent.core.state import NodeState, VipState
+from agent.core.state import NodeState, RealState, VipState
 from agent.nouns import Tracking
 from shared.messages import ChangeEvent
 
@@ -60,8 +60,8 @@ class Settling:
         self._fill = fill
         self._everything = True
         """All VIPs are to be compared with what was written..."""
-        self._touched: set[str] = set()
-        """...or these only."""
+        self._touched: dict[str, list[RealState]] = {}
+        """...or these only, and which of their reals were judged anew."""
         self._waiting: dict[str, None] = {}
         """All but their rings is written; who waits longest is first."""
         self._flags_alone = False
@@ -81,9 +81,9 @@ class Settling:
         """Whether something is left for the next pass."""
         return self._flags_alone or bool(self._waiting)
 
-    def touch(self, name: str) -> None:
-        """Compare this VIP."""
-        self._touched.add(name)
+    def touch(self, name: str, *judged: RealState) -> None:
+        """Compare this VIP; only of these reals the flags may be others."""
+        self._touched.setdefault(name, []).extend(judged)
 
     def touch_all(self) -> None:
         self._everything = True
@@ -104,15 +104,15 @@ class Settling:
 
         A ring takes milliseconds; a real that failed is avoided with the next packet.
         """
-        changed = [effect for vip in self._looked_at() for effect in _flags(vip)]
+        changed = self._flags()
         self._flags_alone = bool(changed)
         return changed
 
     def settle(self, budget: Budget, now: float) -> list[Effect]:
         """All that is to be written so that the world is as the state says."""
         state = self._state
+        effects = self._flags()
         vips = self._to_settle(budget.left)
-        effects: list[Effect] = [flags for vip in vips for flags in _flags(vip)]
         effects += self._announcing.withdraw(vips)
         told = self._told is state.listed
         if not told:
@@ -147,11 +147,17 @@ class Settling:
         self._touched.clear()
         return [vip for name, vip in vips.items() if name in names]
 
-    def _looked_at(self) -> list[VipState]:
-        vips = self._state.vips
+    def _flags(self) -> list[Effect]:
+        """Of all that changed at once: when a real fails behind 500 VIPs each step counts."""
+        vips, changed = self._state.vips, dict[int, int]()
         if self._everything:
-            return list(vips.values())
-        return [vips[name] for name in self._touched if name in vips]
+            for vip in vips.values():
+                _note_flags(vip, vip.reals.values(), changed)
+        else:
+            for name, judged in self._touched.items():
+                if name in vips:
+                    _note_flags(vips[name], judged, changed)
+        return [SetFlags(changed)] if changed else []
 
     # ---- a VIP
 
@@ -232,16 +238,13 @@ class Settling:
                 self._state.leftover_reals.add(effect.real_num)
 
 
-def _flags(vip: VipState) -> list[Effect]:
-    """Of the reals that the maps know."""
-    effects: list[Effect] = []
+def _note_flags(vip: VipState, judged: Iterable[RealState], changed: dict[int, int]) -> None:
+    """Of the reals that the maps know.  Failing open is all reals' or nobody's."""
     fails_open = vip.fails_open
-    for real in vip.reals.values():
+    for real in vip.reals.values() if vip.listed.all_down == "fail-open" else judged:
         flags = vip.flags_of(real, fails_open=True) if fails_open else real.flags
         if real.written != flags and real.written is not None:
-            effects.append(SetFlags(real.number.real_num, flags))
-            real.written = flags
-    return effects
+            changed[real.number.real_num] = real.written = flags
 
 
 def _new_reals(vip: VipState) -> list[Effect]:

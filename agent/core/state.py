@@ -21,7 +21,7 @@ from agent.core.numbers import RealNumbers, VipNumbers
 from agent.core.pending import Due
 from agent.core.pressure import Pressure
 from agent.core.shutdown import Shutdown
-from agent.dataplane.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
+from agent.dataplane.abi import MAX_REALS, MAX_VIPS, REAL_DISABLED, REAL_DOWN, REAL_DRAINING
 from agent.nouns import (
     Address,
     Asking,
@@ -92,14 +92,15 @@ class RealState(Struct):
     def flags(self) -> int:
         """What the data plane must know of it (enum lb_real_flag).
 
-        A disabled real is DOWN to the data plane: it gets no packet at all.  An unknown one is not
+        A disabled real gets no packet at all: DOWN alone would leave it its flows where the VIP
+        keeps those of reals that are down, and new ones where it fails open.  An unknown one is not
         DOWN: after a restart its flows go on until there is a verdict.
         """
         if self.admin is Admin.ENABLED:  # nearly all: 4,000 are asked when one fails that all share
             return REAL_DOWN if self.verdict.health is Health.DOWN else 0
-        down = self.verdict.health is Health.DOWN or self.admin is Admin.DISABLED
-        draining = self.admin is Admin.DRAINING
-        return (REAL_DOWN if down else 0) | (REAL_DRAINING if draining else 0)
+        if self.admin is Admin.DISABLED:
+            return REAL_DOWN | REAL_DISABLED
+        return REAL_DRAINING | (REAL_DOWN if self.verdict.health is Health.DOWN else 0)
 
     def __str__(self) -> str:
         return f"{self.admin}, weight {self.weight}"

@@ -58,9 +58,10 @@ class Counters:
         than the NIC has queues, or none online."""
         return int(np.count_nonzero(self._totals["rx_packets"])) or self._cpus
 
-    def received(self) -> list[int]:
-        """Packets by CPU; each is counted behind all else that it did."""
-        packets: list[int] = self._totals["rx_packets"].tolist()
+    def handled(self) -> list[int]:
+        """Packets by CPU that were a VIP's: sent on, answered or dropped; each is counted behind
+        all else that it did."""
+        packets: list[int] = (self._totals["tx_packets"] + self._totals["drop_packets"]).tolist()
         return packets
 
     def begin_vip(self, vip_num: int) -> None:

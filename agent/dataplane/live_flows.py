@@ -2,8 +2,8 @@
 """The flow tables in use: how many flows live, by real, and for how long they have been silent.
 
 A count looks at every entry (flowtable.py), so one serves all who ask within a moment.  Only what
-a CPU has is passed over if it was empty and no packet came since: a machine has more CPUs than its
-NIC has queues, mostly.
+a CPU has is passed over if it was empty and no packet of a VIP came since (what is passed to the
+host stores nothing): a machine has more CPUs than its NIC has queues, mostly.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LiveFlows:
         self._census: tuple[float, float, flowtable.Census] | None = None
         self._watched: frozenset[int] = frozenset()
         self._empty_at: dict[int, int] = {}
-        """CPUs that had no entry when counted last -> packets that they had received before."""
+        """CPUs that had no entry when counted last -> packets that they had handled before."""
 
     @property
     def entries(self) -> int:
@@ -93,9 +93,8 @@ class LiveFlows:
 
     def ages(self, idle: float) -> flowtable.Ages:
         """Of flows that are live as `live` has it, by `BOUNDS`.  Looks at every entry that a CPU
-        has which received packets: for a thread."""
-        received = enumerate(self._counters.received())
-        cpus = [cpu for cpu, packets in received if packets]
+        has which handled packets: for a thread."""
+        cpus = [cpu for cpu, packets in enumerate(self._counters.handled()) if packets]
         with refusals("flow table: cannot be mapped"):
             return flowtable.ages(
                 self._fd,
@@ -116,8 +115,8 @@ class LiveFlows:
         now = time.monotonic()
         if self._census and self._census[0] == idle and now - self._census[1] < _CENSUS_AGE:
             return self._census[2]
-        received = dict(enumerate(self._counters.received()))  # before: a packet is counted last
-        cpus = [cpu for cpu, packets in received.items() if self._empty_at.get(cpu) != packets]
+        handled = dict(enumerate(self._counters.handled()))  # before: a packet is counted last
+        cpus = [cpu for cpu, packets in handled.items() if self._empty_at.get(cpu) != packets]
         with refusals("flow table: cannot be mapped"):
             counted = flowtable.census(
                 self._fd,
@@ -128,6 +127,6 @@ class LiveFlows:
                 watched=self._watched,
             )
         for cpu, held in zip(cpus, counted.occupied, strict=True):
-            self._empty_at[cpu] = -1 if held else received[cpu]
+            self._empty_at[cpu] = -1 if held else handled[cpu]
         self._census = (idle, now, counted)
         return counted

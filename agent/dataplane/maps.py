@@ -110,8 +110,8 @@ class DataPlane:
                 self.put_real(real)
             case b.FreeReal(real_num):
                 self.free_real(real_num)
-            case b.SetFlags(real_num, flags):
-                self.set_flags(real_num, flags)
+            case b.SetFlags(flags):
+                self.set_flags(list(flags), list(flags.values()))
             case b.SetRing(vip_num):
                 self.rings.put(vip_num, effect.slots, effect.numbers)
             case b.ForgetPrevious(vip_num):
@@ -241,9 +241,9 @@ class DataPlane:
         words[:2] = fresh[:2]
         words[2] = fresh[2]  # owner, flags and encap in one store, the address before them
 
-    def set_flags(self, real_num: int, flags: int) -> None:
-        """In force with the next packet."""
-        self._reals["flags"][real_num] = flags
+    def set_flags(self, real_nums: int | list[int], flags: int | list[int]) -> None:
+        """Of one or of many, in that order.  In force with the next packet."""
+        self._reals["flags"][real_nums] = flags
 
     def free_real(self, real_num: int) -> None:
         """Give the number back; the generation stays, so that the next owner's differs."""

@@ -45,7 +45,8 @@ def _alone(arguments: Namespace) -> int | None:
     """The verbs that ask no agent; None: it is none of them."""
     match arguments.verb:
         case "version":
-            print(f"remora {VERSION}")
+            made = f'{{"apiVersion": "remora/1", "kind": "Version", "version": "{VERSION}"}}'
+            print(made if arguments.output == "json" else f"remora {VERSION}")
             return Exit.DONE
         case "completion":
             from console.cli.completion import SHELLS
@@ -68,6 +69,10 @@ def _alone(arguments: Namespace) -> int | None:
             if arguments.verb == "info":
                 return informing.info(arguments, VERSION)
             return informing.context(arguments)
+        case "config":
+            from console.cli.verbs import configuring
+
+            return configuring.config(arguments)
         case "reasons":
             from console.cli.verbs import explaining
 

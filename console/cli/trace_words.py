@@ -14,7 +14,10 @@ import msgspec
 
 from console.exits import VerbError
 from console.model import objects
+from console.model.objects import Kind
+from console.model.selectors import Selector
 from console.model.store import Agent
+from console.planning.chosen import chosen
 from shared.messages import Trace
 
 FIELDS: Mapping[str, str] = {
@@ -26,6 +29,7 @@ FIELDS: Mapping[str, str] = {
     "ip": "version",
 }
 """What stands before `=` -> field of Trace."""
+KINDS: tuple[Kind, ...] = ("node", "vip", "real")
 _NUMBERS = ("source_port", "destination_port", "version")
 
 
@@ -60,6 +64,16 @@ def parse(words: Sequence[str], agents: Sequence[Agent], **bounds: Any) -> Wante
     except msgspec.ValidationError as error:
         raise TraceWordsError(f"trace: {error}") from error
     return Wanted(tuple(dict.fromkeys(nodes)), action)
+
+
+def labelled(words: Sequence[str], wanted: Selector, agents: Sequence[Agent]) -> list[str]:
+    """With the names of what is labelled so: nodes, or the one VIP or real that is.  A word among
+    them may say of which kind, another of which VIP a real.  Raises VerbError."""
+    kinds = [kind for kind in KINDS if kind in words]
+    vips = [word.removeprefix("vip/") for word in words if word.startswith("vip/")]
+    of = objects.vip_named(vips[0], agents) if vips and kinds == ["real"] else ""
+    found = chosen(agents, wanted, kinds or KINDS, vip=of)
+    return [*(word for word in words if word not in kinds), *map(str, found)]
 
 
 def _put(given: dict[str, Any], field: str, value: object) -> None:

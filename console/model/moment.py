@@ -18,9 +18,9 @@ LAST_YEAR = 253402300800.0
 """The year 10000: there dates end."""
 
 
-def moment(text: str, now: float) -> float:
+def moment(text: str, now: float, flag: str = "--at") -> float:
     """A time of day is the last one that is over; in UTC (`--local`: the local zone), as all times
-    that are shown, unless an offset is given.  Raises VerbError."""
+    that are shown, unless an offset is given.  `flag`: where it was typed.  Raises VerbError."""
     try:
         if ago := _AGO.fullmatch(text):
             return _possible(now - float(ago[1]) * _SECONDS[ago[2]])
@@ -34,7 +34,7 @@ def moment(text: str, now: float) -> float:
         return _possible(known.timestamp())
     except (ValueError, OverflowError):
         raise VerbError(
-            f"--at {text}: must be a time such as 14:02:30, 2026-11-23T14:02:30 or 5m (ago)"
+            f"{flag} {text}: must be a time such as 14:02:30, 2026-11-23T14:02:30 or 5m (ago)"
         ) from None
 
 

@@ -122,13 +122,17 @@ class Sights:
     """Of one topic of one agent."""
 
     __slots__ = (
-        *("_address", "_before", "_count", "_made", "_named", "_names", "_newest", "_places"),
-        *("_places_before", "_recorded", "_seen", "_span", "_stepped", "_steps", "_tracks"),
+        *("_address", "_before", "_count", "_kind", "_made", "_named", "_names", "_newest"),
+        *("_places", "_places_before", "_recorded", "_rows", "_rows_before", "_seen", "_span"),
+        *("_stepped", "_steps", "_tracks"),
     )
 
     def __init__(self, address: str) -> None:
         self._address = address
+        self._kind = KINDS[NodeSnapshot]
         self._newest: Snapshot | None = None
+        self._rows: Sequence[Any] = ()
+        self._rows_before: Sequence[Any] = ()
         self._before: Snapshot | None = None
         """What rates are taken against, `_span` seconds older; None: there is nothing."""
         self._span = self._seen = 0.0
@@ -153,7 +157,7 @@ class Sights:
         if kind is None:
             return
         self._newest, self._before, self._span, self._seen = new, before, span, seen
-        self._made = {}
+        self._kind, self._rows, self._made = kind, kind.rows(new), {}
         names = kind.names(new)
         if names != self._names or new.at < self._named:
             self._names, self._named, self._places = names, new.at, _places(names)
@@ -161,6 +165,7 @@ class Sights:
         if before is None:
             self._places_before = NOWHERE
         else:
+            self._rows_before = kind.rows(before)
             same = before.at >= self._named
             self._places_before = self._places if same else _places(kind.names(before))
         if not 0 <= new.at - self._recorded < STEP:
@@ -188,13 +193,12 @@ class Sights:
         sight = self._made.get(name)
         if sight is not None:
             return sight
-        new, before = self._newest, self._before
+        new, row, was = self._newest, self._rows[self._places[name]], None
         assert new is not None
-        kind = KINDS[type(new)]
-        row, was = kind.rows(new)[self._places[name]], None
-        if name in self._places_before:
-            was = kind.counters(kind.rows(before)[self._places_before[name]])
-        told = rates(was, kind.counters(row), self._span)
+        counters, before = self._kind.counters, self._places_before.get(name)
+        if before is not None:
+            was = counters(self._rows_before[before])
+        told = rates(was, counters(row), self._span)
         sight = Sight(self._address, new.node, row, new.at, self._seen, told)
         self._made[name] = sight
         return sight

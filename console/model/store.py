@@ -18,6 +18,7 @@ from console.model.sights import Sights
 from console.model.tracks import Track
 from shared.codec import WireError, WireVersionError
 from shared.messages import (
+    Ages,
     Answer,
     CpuSnapshot,
     DropSnapshot,
@@ -122,6 +123,8 @@ class Agent:
         self.labels: LabelSnapshot | None = None
         """As it told them last; they hold as long as `label_table` is there."""
         self._label_table: Table | None = None
+        self.ages: Ages | None = None
+        """Of its flows, when it was asked last."""
         self._max_age = max_age
         self.log = EventLog()
         self.wire_errors = 0
@@ -235,6 +238,7 @@ class Store:
         agent = self.agents.get(reply.address)
         if agent is None or reply.answer is None:
             return
+        agent.ages = reply.answer.ages or agent.ages
         for snapshot in reply.answer.snapshots:
             agent.file(Arrived(reply.address, snapshot, reply.at))
         if reply.answer.labels is not None:

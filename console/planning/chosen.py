@@ -28,13 +28,7 @@ def chosen(
 ) -> list[Object]:
     """The objects of one kind of which the selector holds, as `agents` (those that are meant) have
     them.  `absent`: addresses of those that do not answer.  Raises VerbError."""
-    there = [agent for agent in agents if agent.address not in absent]
-    silent = [agent.name for agent in silent_of_labels(there)]
-    if silent:
-        raise VerbError(
-            f"-l '{wanted}': {unlabelled(silent)}, so that what it means there is not known: "
-            "choose other nodes with --node, or name the objects"
-        )
+    there = _telling(agents, wanted, absent)
     found = {kind: _of_kind(there, wanted, kind, vip) for kind in kinds}
     some = [kind for kind in kinds if found[kind]]
     if not some:
@@ -45,6 +39,37 @@ def chosen(
     if some == ["node"]:
         _all_answer(agents, absent, wanted)
     return found[some[0]]
+
+
+def kept(
+    target: Object,
+    agents: Sequence[Agent],
+    wanted: Selector,
+    *,
+    vip: str = "",
+    absent: Sequence[str] = (),
+) -> list[Object]:
+    """What of an object by name is meant: of a real in every VIP those VIPs in which the selector
+    holds; of VIPs and reals what is of `vip`.  Raises VerbError as `chosen`."""
+    of = target.name if target.kind == "vip" else target.vip
+    if vip and (target.kind == "node" or of not in ("", vip)):
+        return []
+    if not wanted:
+        return [target._replace(vip=vip)] if vip and target.kind == "real" else [target]
+    found = _of_kind(_telling(agents, wanted, absent), wanted, target.kind, vip)
+    return [each for each in found if each.name == target.name and target.vip in ("", each.vip)]
+
+
+def _telling(agents: Sequence[Agent], wanted: Selector, absent: Sequence[str]) -> list[Agent]:
+    """Those that answer.  Raises VerbError where one of them says no labels."""
+    there = [agent for agent in agents if agent.address not in absent]
+    silent = [agent.name for agent in silent_of_labels(there)]
+    if silent:
+        raise VerbError(
+            f"-l '{wanted}': {unlabelled(silent)}, so that what it means there is not known: "
+            "choose other nodes with --node, or name the objects"
+        )
+    return there
 
 
 def _of_kind(agents: Sequence[Agent], wanted: Selector, kind: Kind, vip: str) -> list[Object]:

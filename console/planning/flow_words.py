@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Protocol as Protocol_
 
 from console.exits import VerbError
 from console.model import objects
 from console.model.store import Agent
 from shared.flows import Address, Flow
-from shared.messages import VipRow
+from shared.messages import FlowOf, VipRow
 from shared.model import Protocol, host_port
 
 
@@ -43,6 +44,46 @@ def vip_of(agents: Sequence[Agent], name: str) -> tuple[VipRow, int]:
         known = ", ".join(sorted({r.name for a in agents if a.vips for r in a.vips.vips}))
         raise VerbError(f"vip/{name}: there is none; there is {known}")
     return rows[0], int(port) if port.isdecimal() and port.isascii() else rows[0].port
+
+
+class Chance(Protocol_):
+    """As random.Random has it."""
+
+    def randrange(self, start: int, stop: int | None = None) -> int:
+        """Below `start`, or from it on and below `stop`."""
+
+
+def by_chance(row: VipRow, port: int, count: int, chance: Chance) -> list[Flow]:
+    """From anywhere to the VIP (port 0: to any port)."""
+    network = ip_network(row.address)
+    return [
+        Flow(
+            _source(network.version, chance),
+            chance.randrange(1024, 65536),
+            network.network_address + chance.randrange(network.num_addresses),
+            port or chance.randrange(1, 65536),
+            row.protocol,
+        )
+        for _ in range(count)
+    ]
+
+
+def _source(version: int, chance: Chance) -> Address:
+    """Of a client: unicast (of IPv6 2000::/3)."""
+    if version == 4:
+        return IPv4Address(chance.randrange(1 << 24, 224 << 24))
+    return IPv6Address(0x2 << 124 | chance.randrange(1 << 124))
+
+
+def asked_as(flow_: Flow) -> FlowOf:
+    """The question of it."""
+    return FlowOf(
+        str(flow_.source),
+        flow_.source_port,
+        str(flow_.destination),
+        flow_.destination_port,
+        "udp" if flow_.protocol is Protocol.UDP else "tcp",
+    )
 
 
 def _end(text: str) -> tuple[Address, int]:

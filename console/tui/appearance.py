@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from console.exits import VerbError
-from console.tui.keys import KEYS, Key, remapped
+
+if TYPE_CHECKING:
+    from console.tui.keys import Key
 
 THEMES = ("dark", "light", "safe", "ansi", "ansi-light")
 COLOURS = ("", "red", "orange", "yellow", "green", "blue", "purple", "grey")
@@ -24,9 +26,12 @@ class Appearance(NamedTuple):
     """auto: not over ssh, where every movement is sent."""
     ascii: str = "auto"
     """auto: where TERM or the locale cannot do better."""
-    keys: tuple[Key, ...] = KEYS
     moved: Mapping[str, str] = {}
     """Id -> keys, of those that were moved."""
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        return _remapped(self.moved)
 
     def with_mouse(self, environment: Mapping[str, str]) -> bool:
         remote = bool(environment.get("SSH_CONNECTION") or environment.get("SSH_TTY"))
@@ -61,4 +66,13 @@ def read(table: Mapping[str, Any]) -> Appearance:
     moved = table.get("keys", {})
     if not isinstance(moved, dict) or not all(isinstance(v, str) for v in moved.values()):
         raise AppearanceError(f'keys: must be a table of id = "key", got {moved!r}')
-    return Appearance(**found, keys=remapped(moved), moved=moved)
+    if moved:
+        _remapped(moved)  # what is wrong is told before there is a screen
+    return Appearance(**found, moved=moved)
+
+
+def _remapped(moved: Mapping[str, str]) -> tuple[Key, ...]:
+    """Raises KeymapError."""
+    from console.tui.keys import remapped  # every verb reads the config, hardly one has keys
+
+    return remapped(moved)

@@ -26,8 +26,8 @@ from console.tui.keys import PLACES
 VERBS: tuple[Verb, ...] = ("drain", "undrain", "maint", "weight")
 NAMED: Mapping[str, Kind] = {"node": "node", "vip": "vip", "real": "real", "ring": "vip"}
 OTHER = (
-    "node", "vip", "real", "ring", "mark", "op", "undo", "at", "now", "arm", "disarm", "theme",
-    "help", "quit",
+    "node", "vip", "real", "ring", "flow", "mark", "op", "undo", "at", "now", "arm", "disarm",
+    "theme", "help", "quit",
 )  # fmt: skip
 ORDERS = ("hold", "resume", "revert")
 FLAGS = ("--reason", "--canary", "--soak", "--batch", "--stop-on")
@@ -85,6 +85,8 @@ class At(NamedTuple):
 
 def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Mark | Arm | Operate | At:
     """Raises ObjectError or ArmingError, whose text says what would do."""
+    if (about := _flow(text)) is not None:
+        return about
     words, flags = _words(text)
     reason = flags.get("--reason", "")
     verb = words[0] if words else ""
@@ -118,6 +120,16 @@ def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Mark | Arm | Operat
     if len(words) > 1:
         raise ObjectError(f"{words[1]}: {verb} takes nothing more")
     return Go(verb)
+
+
+def _flow(text: str) -> Go | None:
+    """`flow 198.51.100.7:40000 vip/web --if 'drain ...'`, as the CLI has it: asked on `7`."""
+    words = text.split()
+    words = words[1:] if words[:1] == ["remora"] else words
+    if words[:1] != ["flow"]:
+        return None
+    said = " ".join(words).replace(" --if ", " if ").replace("--sample ", "")
+    return Go("what-if", said.replace("'", "").replace('"', ""))
 
 
 def _operate(verb: str, words: list[str]) -> Operate:
@@ -224,6 +236,8 @@ def _candidates(given: Sequence[str], agents: Sequence[Agent]) -> list[str]:
             return [name.partition("/")[2] for name in objects.names(NAMED[verb], agents)]
         case ["what-if", *rest]:
             return [word for word in _candidates(rest, agents) if rest or word in VERBS]
+        case ["flow", _]:
+            return objects.names("vip", agents)
         case ["theme"]:
             return list(THEMES)
         case ["op"]:

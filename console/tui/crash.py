@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from console.exits import Exit
@@ -68,6 +67,8 @@ def _circumstances(environment: Mapping[str, str]) -> str:
 
 
 def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # 8 ms that a start has not
+
     try:
         return version(package)
     except PackageNotFoundError:

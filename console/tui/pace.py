@@ -11,6 +11,8 @@ SLOW_FRAME = 2.0
 """The same on a slow link."""
 MOST_OF_A_CORE = 0.02
 """Share of a core that frames may take: where one is dear (500 nodes), they become rarer."""
+EARLY = FRAME / 5
+"""Seconds: the clock that asks is not exact, a tick that comes a little early is taken."""
 WINDOW = 10.0
 """Seconds over which what is written is averaged."""
 MOST = 20_000
@@ -52,9 +54,8 @@ class Pace:
 
     def due(self, now: float) -> bool:
         """True once per frame."""
-        # The clock that asks is not exact: a tick that comes a little early is taken.
         dear = min(SLOW_FRAME, self._took / MOST_OF_A_CORE)
-        if now - self._drawn < (SLOW_FRAME if self.slow else dear) - FRAME / 2:
+        if now - self._drawn < (SLOW_FRAME if self.slow else dear) - EARLY:
             return False
         self._drawn = now
         return True

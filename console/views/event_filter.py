@@ -80,12 +80,20 @@ def _holds(test: Test, line: Line) -> bool:
 
 def _vips_of(body: object) -> set[str]:
     """Of a drop or a probe its one; of a change those of everything that it names."""
-    named = {
-        word.strip(",").partition("@")[2] or word.strip(",").removeprefix("vip/")
-        for word in str(getattr(body, "what", "")).split()
-        if word.startswith(("real/", "vip/"))
-    }
-    return named | {str(getattr(body, "vip", ""))}
+    return {vip for vip, _ in named_in(body)} | {str(getattr(body, "vip", ""))}
+
+
+def named_in(body: object) -> list[tuple[str, str]]:
+    """(VIP, real or empty) of everything that a change names; of a real in every VIP no VIP."""
+    found = []
+    for word in str(getattr(body, "what", "")).replace(",", " ").split():
+        kind, _, name = word.partition("/")
+        if kind == "vip":
+            found.append((name, ""))
+        elif kind == "real":
+            real, _, vip = name.partition("@")
+            found.append((vip, real))
+    return found
 
 
 def _address(place: str) -> str:

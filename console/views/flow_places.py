@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from console import format as fmt
-from console.views.cells import Cell
+from console.views.cells import Cell, TextLine, line
 from console.views.columns import Column
 from console.views.items import Item
 from shared.messages import FlowPlaces
@@ -232,3 +232,43 @@ def items(found: Summary, *, supposed: bool) -> list[Item]:
             }
         )
     return made
+
+
+# ---- as lines
+
+
+def lines(found: Summary, *, supposed: bool, room: int) -> list[TextLine]:
+    """What there is to say, in so many lines at most: totals first."""
+    said = [_total(count, supposed=supposed) for count in _worst(found.counts)]
+    shares = [_share_line(share, supposed=supposed) for share in found.shares]
+    every = [*said[:2], *shares]
+    if len(every) <= room:
+        return every
+    return [*every[: room - 1], line(f" and {len(every) - room + 1} more: remora flow", "dim")]
+
+
+def _worst(counts: Sequence[Count]) -> list[Count]:
+    """One of each kind, what is wrong first."""
+    alike = {(c.moved, c.broken, c.dropped_then, c.unlike, c.leaving): c for c in counts}
+    return sorted(alike.values(), key=lambda c: (c.broken, c.unlike, c.moved), reverse=True)
+
+
+def _total(count: Count, *, supposed: bool) -> TextLine:
+    words = [f"{fmt.count(count.flows)} flows"]
+    if supposed:
+        share = fmt.percent(count.moved / count.flows if count.flows else None)
+        words.append(f"{share} of new ones move")
+        words.append(f"{fmt.count(count.broken)} that began break")
+    words += [f"{fmt.count(count.dropped_then)} dropped"] if count.dropped_then else []
+    words += [f"{fmt.count(count.unlike)} placed otherwise than elsewhere"] if count.unlike else []
+    words += [f"route of {', '.join(count.leaving)} leaves"] if count.leaving else []
+    tone = "bad" if count.broken or not count.good else ""
+    return (Cell(f" {count.node:<9}", "dim"), Cell(", ".join(words), tone))
+
+
+def _share_line(share: Share, *, supposed: bool) -> TextLine:
+    now = fmt.percent(share.flows / share.of if share.of else None)
+    then = fmt.percent(share.then / share.of if share.of else None)
+    change = f" -> {then:>6}" if supposed else ""
+    name = f"{share.real or 'no_real'}@{share.vip}"
+    return (Cell(f" {name:<22}"), Cell(f"{now:>6}{change}"), Cell(f"  on {_nodes(share)}", "dim"))

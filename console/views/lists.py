@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from console.model import rows
 from console.model.store import Agent
-from console.views import bgp, cpus, everywhere, items, operations, placing, tables
+from console.views import bgp, cpus, everywhere, flow_ages, items, operations, placing, tables
 from console.views.columns import Column
 from console.views.items import Item
 
@@ -54,6 +54,14 @@ KINDS: Mapping[str, Kind] = {
     ),
     "drop": Kind("DropList", rows.drops, tables.DROPS, items.drop, _key, "DROP/S"),
     "cpu": Kind("CpuList", cpus.every, cpus.CPUS, cpus.item, _key, "PPS"),
+    "flow": Kind(
+        "FlowAgesList",
+        flow_ages.every,
+        flow_ages.FLOWS,
+        flow_ages.item,
+        lambda row: f"{row.on.real.key}/{row.on.node}",
+        "FLOWS",
+    ),
     "peer": Kind(
         "PeerList",
         bgp.sessions,

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from console import format as fmt
-from console.views.cells import Cell
+from console.views.cells import Cell, TextLine
 from console.views.columns import Column
 from shared.messages import FlowAfter, FlowPlace
 
@@ -99,3 +99,52 @@ THEN: tuple[Column[Found], ...] = (
            lambda f: f.after.by, 2),
     Column("EFFECT", 37, _effect, effect),
 )  # fmt: skip
+
+
+# ---- as lines, nodes that say the same together
+
+
+def lines(found: Sequence[Found], *, changed: bool) -> list[TextLine]:
+    """Where a new one and one that began go, now and after the change if there is one."""
+    now = _together(found, _in_words)
+    then = _together(found, _after_in_words) if changed else []
+    return [
+        *(_line("now" if n == 0 else "", *each) for n, each in enumerate(now)),
+        *(_line("after" if n == 0 else "", *each) for n, each in enumerate(then)),
+    ]
+
+
+def _together(
+    found: Sequence[Found], words: Callable[[Found], tuple[str, str]]
+) -> list[tuple[str, str, list[str]]]:
+    """(words, tone, nodes), the most nodes first."""
+    by_words: dict[tuple[str, str], list[str]] = {}
+    for each in found:
+        by_words.setdefault(words(each), []).append(each.node)
+    groups = sorted(by_words.items(), key=lambda group: len(group[1]), reverse=True)
+    return [(said, tone, nodes) for (said, tone), nodes in groups]
+
+
+def _line(label: str, said: str, tone: str, nodes: Sequence[str]) -> TextLine:
+    on = f"{', '.join(nodes[:3])}{f' and {len(nodes) - 3} more' if len(nodes) > 3 else ''}"
+    return (Cell(f" {label:<6}", "dim"), Cell(f"{on}: "), Cell(said, tone))
+
+
+def _in_words(found: Found) -> tuple[str, str]:
+    place = found.place
+    if not place.vip:
+        return "no VIP's: passed to the host", "warn"
+    if not place.real:
+        return "dropped: no_real", "bad"
+    if place.going_on == place.real:
+        known = f", {stored(found)}" if place.stored else ""
+        return f"{place.real}, slot {place.slot}{known}", ""
+    return f"a new one {place.real}, one that began {place.going_on} ({WORDS[place.by]})", "warn"
+
+
+def _after_in_words(found: Found) -> tuple[str, str]:
+    after = found.after
+    cell = _effect(found)
+    if cell.text == "none":
+        return "as now", "dim"
+    return f"{after.real or 'dropped'}: {cell.text}", cell.tone

@@ -92,14 +92,13 @@ def labelled(agents: Sequence[Agent], wanted: Selector) -> list[Agent]:
 
 
 def all_labelled(agents: Sequence[Agent], wanted: Selector, absent: Sequence[str]) -> list[Agent]:
-    """As `labelled`, where every node must say whether it is meant.  Raises VerbError."""
-    gone = [agent.name for agent in agents if agent.address in absent]
-    silent = [a.name for a in silent_of_labels(a for a in agents if a.address not in absent)]
-    if gone or silent:
-        why = unlabelled(silent) if silent else f"no answer from {', '.join(gone)}"
-        raise VerbError(f"-l '{wanted}': {why}: whether it is meant is not known; name nodes "
-                        "with --node instead")  # fmt: skip
-    return labelled(agents, wanted)
+    """As `labelled`, with those that are absent: they may be meant.  Raises VerbError, too, where
+    a node that answers does not say whether it is."""
+    there = [agent for agent in agents if agent.address not in absent]
+    if silent := [agent.name for agent in silent_of_labels(there)]:
+        raise VerbError(f"-l '{wanted}': {unlabelled(silent)}, so that whether it is meant is not "
+                        "known: choose nodes with --node")  # fmt: skip
+    return [*labelled(there, wanted), *(agent for agent in agents if agent.address in absent)]
 
 
 def select(found: Rows, kind: Kind, selection: Selection) -> Rows:

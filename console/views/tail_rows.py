@@ -48,6 +48,13 @@ class TailRow(msgspec.Struct, frozen=True):
         return self.line.event.body if self.line.event else None
 
 
+def flow_of(body: EventBody | None) -> str:
+    """`192.0.2.1:53 10.200.0.1:80/udp`: the flow of a dropped packet; empty: it is of none."""
+    if not isinstance(body, DropEvent) or body.protocol not in ("tcp", "udp"):
+        return ""
+    return f"{body.source} {body.destination}/{body.protocol}"
+
+
 def tail_rows(agents: Sequence[Agent]) -> list[TailRow]:
     """Oldest first; gaps are rows too."""
     newest = [_row(agent.address, line) for agent in agents for line in agent.log.lines(SHOWN)]

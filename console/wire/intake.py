@@ -9,11 +9,9 @@ and what was decoded is filed while the processor still has it at hand.
 from __future__ import annotations
 
 import os
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import NamedTuple
 
 from console.model.recording import inbox
@@ -117,10 +115,10 @@ class Wanted:
     def __init__(self, topics: Iterable[str]) -> None:
         self.topics = frozenset(topics)
         self.woken, self._wake = os.pipe()
-        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._orders: deque[Order | None] = deque()  # both its ends are any thread's
 
     def send(self, order: Order) -> None:
-        self._orders.put(order)
+        self._orders.append(order)
         self._nudge()
 
     def follow(self, topics: Iterable[str]) -> None:
@@ -128,18 +126,17 @@ class Wanted:
         self._nudge()
 
     def end(self) -> None:
-        self._orders.put(None)
+        self._orders.append(None)
         self._nudge()
 
     def orders(self) -> tuple[list[Order], bool]:
         """Those that are new, and whether it is all over."""
         found: list[Order] = []
-        with suppress(queue.Empty):
-            while True:
-                order = self._orders.get_nowait()
-                if order is None:
-                    return found, True
-                found.append(order)
+        while self._orders:
+            order = self._orders.popleft()
+            if order is None:
+                return found, True
+            found.append(order)
         return found, False
 
     def close(self) -> None:

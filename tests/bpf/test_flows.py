@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from agent.dataplane import abi
+from agent.dataplane import abi, flowtable, mapped
 from agent.nouns import PLAIN
 from tests.bpf import frames, oracle
 from tests.bpf.conftest import FLOWS_PER_CPU
@@ -322,6 +322,26 @@ def test_the_tag_is_exact_for_one_vip(rig: Rig) -> None:
         for port in range(50000)
     }
     assert len(tags) == 200000
+
+
+def test_a_count_looks_at_no_empty_table_for_packets_that_store_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F9 the cheap way: the checks' own answers are packets too, and the host's."""
+    looked_at: list[int] = []
+
+    def window(fd: int, offset: int, size: int) -> object:
+        looked_at.append(offset)
+        return mapped.window(fd, offset, size)
+
+    monkeypatch.setattr(flowtable, "window", window)
+    service, flows = rig.serve(WEB, REALS), rig.dataplane.flows
+    assert flows.occupancy(60.0)[1] == 0
+    looked_at.clear()
+    assert "pass_packets" in rig.run(frames.tcp(to="203.0.113.9")).counted
+    assert (flows.occupancy(61.0)[1], looked_at) == (0, [])
+    connect(rig, service, 3000)
+    assert (flows.occupancy(62.0)[1], bool(looked_at)) == (1, True)
 
 
 def test_live_flows_and_occupancy(rig: Rig) -> None:

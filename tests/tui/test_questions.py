@@ -6,16 +6,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from textual.widgets import Input
 
 from console.model.store import Arrived, Inbox
+from console.tui.screens import asks as asks_
 from console.tui.screens.plan import PlanDialog
-from shared.messages import ChangeEvent, RingOf, Undrain
+from shared.messages import (
+    ChangeEvent,
+    Drain,
+    FlowAfter,
+    FlowOf,
+    FlowPlace,
+    FlowsOf,
+    RingOf,
+    Undrain,
+)
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.playback import SECONDS
 from tests.tui.recorded import LB1, LB2, Fleet
 from tests.tui.test_plan import confirm, console, sees, to_reals, until
 from tests.tui.test_screens import keys, mixed, painted, plain, ready, settle
+from tests.unit.test_console_flow import places
 
 
 async def test_what_if_asks_every_node_and_sends_nothing(tmp_path: Path) -> None:
@@ -46,6 +58,69 @@ async def test_what_if_asks_every_node_and_sends_nothing(tmp_path: Path) -> None
             await until(pilot, lambda: isinstance(app.screen, PlanDialog), "the same as a plan")
             assert app.screen.query_one("#weight", Input).value == "50"
         assert all(c.dry_run for c in [*one.changes, *other.changes])
+
+
+async def test_where_a_flow_goes_now_and_after_a_change(tmp_path: Path) -> None:
+    """7: one flow, then many by chance; the nodes are asked, nothing is sent."""
+    now = FlowPlace("web", "flow", "track", 7, "10.3.1.2", "10.3.1.2", "ring")
+    after = FlowAfter(9, "10.3.2.2", "10.3.1.2", "slot")
+    agents = [FakeAgent(tmp_path / name, Fleet(name)) for name in ("lb1", "lb2")]
+    for agent in agents:
+        agent.flow, agent.flows = now, places
+    with agents[0] as one, agents[1] as other:
+        async with console(*agents) as (app, pilot):
+
+            async def asks(flow: str, *says: str) -> None:
+                app.screen.query_one("#flow", Input).value = flow
+                app.screen.query_one("#flow", Input).focus()
+                await pilot.press("enter")
+                await sees(pilot, *says)
+
+            await to_reals(pilot)
+            await pilot.press("7")
+            await sees(pilot, "if: drain real/10.3.1.2@web", "● would do it")
+            one.flow = other.flow = msgspec.structs.replace(now, after=after)
+            await asks(
+                "198.51.100.7:40000 vip/web",
+                "198.51.100.7:40000 -> 10.200.0.1:80/tcp",
+                "lb1, lb2: 10.3.1.2, slot 7",
+                "10.3.2.2: a new one moves; one that began stays",
+                "would do it",
+            )
+            await asks(
+                "999 vip/web",
+                "999 flows by chance to vip/web",
+                "66.7% of new ones move",
+                "66.7% ->   0.0%",
+                "on lb1, lb2",
+            )
+            await asks("5000 vip/web", "remora flow --sample takes more")
+            await asks("x vip/web", "must be ADDRESS:PORT")
+            one.flows = lambda asked: None
+            await asks("10 vip/web", "lb1: too old to say")
+        flows = [c.action for c in one.received if isinstance(c.action, FlowOf | FlowsOf)]
+        assert flows[0].change == Drain("10.3.1.2", "web")
+        assert all(c.dry_run for c in [*one.changes, *other.changes] if isinstance(c.action, Drain))
+
+
+async def test_the_flow_of_a_dropped_packet_is_asked_about() -> None:
+    """7 on it begins with its addresses; `:flow` asks as the CLI does."""
+    app = plain()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await settle(pilot)
+        app._open(asks_.Opened("packet", f"{LB1} 0 3"))
+        await settle(pilot)
+        await keys("7")(pilot)
+        flow = app.screen.query_one("#flow", Input).value
+        assert flow.endswith(("/tcp", "/udp"))
+        assert " 10.200.0." in flow
+        await keys("colon")(pilot)
+        app.screen.query_one(
+            "#command", Input
+        ).value = "remora flow 198.51.100.7:40000 vip/web --if 'drain real/10.3.1.2@web'"
+        await keys("enter")(pilot)
+        assert app.screen.query_one("#flow", Input).value == "198.51.100.7:40000 vip/web"
+        assert app.screen.query_one("#if", Input).value == "drain real/10.3.1.2@web"
 
 
 async def test_rings_that_differ_are_compared_slot_by_slot() -> None:

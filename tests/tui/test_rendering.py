@@ -333,7 +333,9 @@ async def test_frames_are_passed_over_while_nobody_reads_and_made_up_for() -> No
 # ---- how often
 
 
-@pytest.mark.parametrize(("took", "every"), [(0.01, 0.5), (0.02, 1.0), (0.032, 1.5), (5.0, 2.0)])
+@pytest.mark.parametrize(
+    ("took", "every"), [(0.01, 0.5), (0.014, 1.0), (0.02, 1.0), (0.032, 1.5), (5.0, 2.0)]
+)
 def test_frames_that_are_dear_are_rarer(took: float, every: float) -> None:
     """A fiftieth of a core and no more; but never so rare that the screen seems to stand."""
     pace = Pace()

@@ -194,6 +194,43 @@ def test_dry_run_sends_nothing_else(two: Pair) -> None:
     assert two[0].changes[-1].action == Undrain(real="10.3.1.2", vip="web")
 
 
+def test_a_dry_run_without_the_nodes_asks_none(two: Pair, capsys: Capture) -> None:
+    """Nor does it need a key that may more than look."""
+    two[0].only_looks = True
+    words = ("drain", TARGET, "real/10.3.2.2@web", "--dry-run=plan")
+    assert remora(*words, agents=two) == Exit.DONE
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        f"would be sent: drain {TARGET} real/10.3.2.2@web",
+        "  lb1: 2 changes as one",
+        "  lb2: 2 changes as one",
+    ]
+    assert "no node was asked" in said.err
+    assert remora(*words, "-o", "json", agents=two) == Exit.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert found["items"][0]["action"]["actions"][0] == {
+        "type": "drain", "real": "10.3.1.2", "vip": "web", "node": False, "deadline": 0.0,
+        "then": "wait",
+    }  # fmt: skip
+    assert not two[0].received
+    assert not two[1].received
+    two[1].deaf = True
+    assert remora(*words, agents=two) == Exit.PARTIAL
+    assert "  lb2: no answer: left out" in capsys.readouterr().out
+
+
+def test_a_dry_run_of_the_nodes_is_all_that_they_check(two: Pair, capsys: Capture) -> None:
+    """The revision and the guards; `agent` is what --dry-run alone is."""
+    assert remora("drain", "--dry-run=agent", TARGET, agents=two) == Exit.DONE
+    assert remora("drain", "--dry-run", TARGET, "--expect-revision", "99", agents=two) == 7
+    two[1].guard = "last-healthy"
+    assert remora("drain", "--dry-run", TARGET, agents=two) == Exit.REFUSED
+    assert "last-healthy" in capsys.readouterr().err
+    assert all(c.dry_run for agent in two for c in agent.received)
+    with pytest.raises(SystemExit):
+        remora("drain", "--dry-run=client", TARGET, agents=two)
+
+
 def test_nobody_to_ask(two: Pair, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert remora("drain", TARGET, agents=two) == Exit.USAGE

@@ -128,3 +128,74 @@ def test_json_says_the_same(two: Pair, capsys: Capture, monkeypatch: pytest.Monk
 def test_the_sample_is_one() -> None:
     sample = ROOT / "configs" / "state.toml"
     assert len(desired.read(sample.read_text(), "state.toml")) == 3
+
+
+# ---- restricted by selectors
+
+MANY = (
+    table("real/10.3.1.2", "weight = 50")
+    + table("real/10.3.2.2@web", "weight = 60")
+    + table("vip/dns", 'admin = "draining"')
+    + table("node/lb1", 'admin = "draining"')
+)
+
+
+@pytest.fixture
+def racks(two: Pair) -> Pair:
+    for agent in two:
+        agent.fleet.labels = {"rack": agent.fleet.name}
+        agent.fleet.vip_labels = {"web": {"tier": "web"}, "dns": {"tier": "dns"}}
+        agent.fleet.real_labels = {"10.3.1.2": {"rack": "r1"}, "10.3.2.2": {"rack": "r2"}}
+    return two
+
+
+REAL2 = ("Weight", "10.3.2.2", "web")
+REAL1 = [("Weight", "10.3.1.2", "web"), ("Weight", "10.3.1.2", "dns")]
+
+
+@pytest.mark.parametrize(
+    ("flags", "lb1", "lb2"),
+    [
+        (("-l", "rack=r1"), REAL1, REAL1),
+        (("-l", "rack=r1", "--vip", "web"), REAL1[:1], REAL1[:1]),
+        (("-l", "rack=r2", "--node", "lb2"), [], [REAL2]),
+        (("--vip", "dns"), [REAL1[1], ("Drain", "", "dns")], [REAL1[1], ("Drain", "", "dns")]),
+        (("--vip", "10.200.0.1:80/tcp", "--node", "lb1"), [REAL1[0], REAL2], []),
+        (("-l", "rack=lb1"), [("Drain", "", "")], []),
+        (("-l", "tier=dns"), [("Drain", "", "dns")], [("Drain", "", "dns")]),
+    ],
+)
+def test_only_what_is_selected(
+    racks: Pair, tmp_path: Path, flags: tuple[str, ...], lb1: object, lb2: object
+) -> None:
+    """A file of the whole fleet, and of that only one rack, one VIP, one node."""
+    apply(racks, tmp_path, MANY, "--dry-run", *flags)
+    found = []
+    for agent in racks:
+        actions = [command.action for command in agent.changes]
+        parts = [p for a in actions for p in (a.actions if isinstance(a, Batch) else [a])]
+        found.append([(type(p).__name__, p.real, p.vip) for p in parts])  # type: ignore[union-attr]  # of these kinds
+    assert found == [lb1, lb2]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-l", "rack=r9"),
+        ("--node", "lb2", "-l", "rack=lb1"),
+        ("--vip", "web", "-l", "rack=r9"),
+    ],
+)
+def test_nothing_selected_is_not_everything(
+    racks: Pair, tmp_path: Path, capsys: Capture, flags: tuple[str, ...]
+) -> None:
+    assert apply(racks, tmp_path, MANY, "--yes", *flags) == Exit.USAGE
+    assert "nothing in it is meant by" in capsys.readouterr().err
+    assert not any(agent.changes for agent in racks)
+
+
+def test_a_node_that_says_no_labels_is_not_guessed_at(
+    two: Pair, tmp_path: Path, capsys: Capture
+) -> None:
+    assert apply(two, tmp_path, MANY, "--yes", "-l", "rack=r1") == Exit.USAGE
+    assert "do not say their labels" in capsys.readouterr().err

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,9 @@ import pytest
 from console.cli import completion
 from console.cli import main as cli
 from console.cli.grammar import top, words
+from console.cli.verbs import past
 from console.exits import Exit
+from console.wire import hour
 from shared.model import Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import Fleet
@@ -192,16 +197,16 @@ def test_a_change_takes_a_vip_by_its_address(two: Pair, capsys: Capture) -> None
     assert remora("status", f"vip/{HTTP}", agents=two) == Exit.DONE
 
 
-@pytest.mark.parametrize("past", [("--at", "5s"), ("--from", "f.rec")])
+@pytest.mark.parametrize("then", [("--at", "5s"), ("--from", "f.rec")])
 @pytest.mark.parametrize(
     "verb",
     [("get", "node", "--watch"), ("top", "--watch"), ("events", "-f"),
      ("status", "--wait-for", "healthy")],
 )  # fmt: skip
 def test_the_past_does_not_go_on(
-    two: Pair, capsys: Capture, verb: tuple[str, ...], past: tuple[str, str]
+    two: Pair, capsys: Capture, verb: tuple[str, ...], then: tuple[str, str]
 ) -> None:
-    assert remora(*verb, *past, agents=two) == Exit.USAGE
+    assert remora(*verb, *then, agents=two) == Exit.USAGE
     assert "is about what is now: not with --at or --from" in capsys.readouterr().err
 
 
@@ -260,3 +265,117 @@ def test_gone_is_drained(two: Pair, capsys: Capture) -> None:
     for agent in two:
         agent.fleet.flows["web", "10.3.1.2"] = 0
     assert remora(*given, agents=two) == Exit.DONE
+
+
+# ---- what is said of what was typed
+
+
+@pytest.mark.parametrize("flag", ["--since", "--until", "--at"])
+def test_a_time_that_is_none_is_said_with_its_flag(two: Pair, capsys: Capture, flag: str) -> None:
+    assert remora("events", flag, "5x", agents=two) == Exit.USAGE
+    assert capsys.readouterr().err.startswith(f"remora: {flag} 5x: must be a time")
+
+
+def test_a_recording_that_is_not_there(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "x.rec"
+    assert cli.main(["get", "node", "--from", str(file)]) == Exit.FAILED
+    assert capsys.readouterr().err == f"remora: {file}: No such file or directory\n"
+
+
+def test_nobody_who_could_tell_of_the_past(
+    two: Pair, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not: nobody has kept it."""
+    monkeypatch.setattr(past, "recalled", partial(hour.recalled, patience=0.2))
+    for agent in two:
+        agent.deaf = True
+    assert remora("get", "node", "--at", "5s", agents=two) == Exit.NO_AGENT
+    assert "tells of its past: is it running" in capsys.readouterr().err
+
+
+def test_who_waits_for_health_waits_for_the_agents_too(tmp_path: Path, capsys: Capture) -> None:
+    """After a reboot of all nodes, say: it is no error that they are not there yet."""
+    late = FakeAgent(tmp_path / "lb1", Fleet("lb1"))
+    wait = ["-a", late.address, "--connect-timeout", "200ms", "status", "--short"]
+    wait += ["--wait-for", "healthy", "--timeout"]
+    assert cli.main([*wait, "0"]) == Exit.NO_AGENT
+    assert cli.main([*wait, "500ms"]) == Exit.NO_AGENT
+    assert "no agent answers" in capsys.readouterr().err
+    timer = threading.Timer(0.7, late.__enter__)
+    timer.start()
+    try:
+        assert cli.main([*wait, "15s"]) == Exit.DONE
+    finally:
+        timer.join()
+        late.__exit__(None, None, None)
+
+
+# ---- nodes and formats
+
+
+def test_all_nodes_is_said_or_not(two: Pair, capsys: Capture) -> None:
+    """`reload` never means all of them by itself; where that is the default it may be said."""
+    assert remora("reload", "--yes", agents=two) == Exit.USAGE
+    assert "or --all-nodes" in capsys.readouterr().err
+    assert remora("reload", "lb1", "-A", "--yes", agents=two) == Exit.USAGE
+    assert [agent.changes for agent in two] == [[], []]
+    assert remora("reload", "-A", "--yes", agents=two) == Exit.DONE
+    assert [len(agent.changes) for agent in two] == [1, 1], "nothing to reload"
+    assert remora("drain", TARGET, "-A", "--dry-run", agents=two) == Exit.DONE
+    with pytest.raises(SystemExit) as left:
+        remora("drain", TARGET, "-A", "--node", "lb1", agents=two)
+    assert left.value.code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("about", "vips", "code"),
+    [
+        ((), ["web", "dns"], Exit.FAILED),
+        (("web",), ["web"], Exit.FAILED),
+        (("vip/dns",), ["dns"], Exit.DONE),
+        ((HTTP, "node/lb1", "lb2"), ["web"], Exit.FAILED),
+        (("lb1",), [], Exit.USAGE),
+        (("cheese",), [], Exit.USAGE),
+    ],
+)
+def test_rings_of_these_vips_on_these_nodes(
+    two: Pair, capsys: Capture, about: tuple[str, ...], vips: list[str], code: Exit
+) -> None:
+    two[1].fleet.health["web", "10.3.1.2"] = Health.DOWN
+    assert remora("diff", "ring", *about, "-o", "json", agents=two) == code
+    out = capsys.readouterr().out
+    found = json.loads(out)["items"] if out else []
+    assert list(dict.fromkeys(item["vip"] for item in found)) == vips
+
+
+def test_an_absent_node_matters_only_where_it_is_meant(two: Pair, tmp_path: Path) -> None:
+    more = ("-a", str(tmp_path / "dead"), "--connect-timeout", "200ms", "diff", "ring")
+    assert remora(*more, agents=two) == 2, "trouble, as diff has it"
+    assert remora(*more, "lb1", "lb2", agents=two) == Exit.DONE
+
+
+def test_the_version_for_a_script(capsys: Capture) -> None:
+    assert cli.main(["version", "-o", "json"]) == Exit.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], f"remora {found['version']}\n") == ("Version", _version(capsys))
+
+
+def _version(capsys: Capture) -> str:
+    cli.main(["version"])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["op", "ops", "changes"])
+def test_operations_are_changes(word: str) -> None:
+    """`get op` lists them, `events changes` tells them one by one."""
+    given = ["events", word]
+    assert top.parser(given).parse_args(given).kind == "changes"
+
+
+def test_an_audit_as_one_object(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "audit.jsonl"
+    file.write_text('{"n": 1, "at": 5.0, "what": "drain"}\n{"n": 2, "at": 6.0}\n')
+    assert cli.main(["audit", "--file", str(file), "-o", "json", "--last", "1"]) == Exit.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], [item["n"] for item in found["items"]]) == ("AuditList", [2])
+    assert cli.main(["audit", "--file", str(file), "-o", "json", "--verify"]) == Exit.USAGE

@@ -11,8 +11,25 @@ from pathlib import Path
 import pytest
 
 from console.cli import main as cli
-from console.exits import Exit
-from shared.messages import Batch, Drain, Reload, Undrain, Weight
+from console.cli import trace_words
+from console.exits import Exit, VerbError
+from console.model.selectors import selector
+from console.model.store import Arrived, Inbox, Store
+from shared.messages import (
+    Batch,
+    ChangeEvent,
+    Drain,
+    DropEvent,
+    Event,
+    EventBody,
+    FlowOf,
+    FlowPlace,
+    HealthEvent,
+    PeerEvent,
+    Reload,
+    Undrain,
+    Weight,
+)
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import REALS, Fleet
@@ -104,7 +121,7 @@ def test_an_older_agent_is_said_to_be_left_out(two: Pair, tmp_path: Path, capsys
         (("drain", "real", "-l", "rakc=r1", "--yes"), "has a label rakc; there is rack, tier"),
         (("drain", "node", "-l", "rack=r1", "--vip", "web"), "is of reals, not of a node"),
         (("drain", "real/10.3.1.2", "--vip", "web"), "goes with -l; else write real/ADDRESS@VIP"),
-        (("reload", "lb1", "-l", "rack=r1"), "names of nodes, or -l; not both"),
+        (("reload", "lb1", "-l", "rack=r1"), "names of nodes, -l or --all-nodes; one of these"),
     ],
 )
 def test_what_is_refused(two: Pair, capsys: Capture, words: tuple[str, ...], said: str) -> None:
@@ -216,3 +233,88 @@ def test_nodes_that_disagree_about_a_real_are_not_overruled(two: Pair, capsys: C
     assert remora("drain", "real", "-l", "rack=r2", "--yes", agents=two) == Exit.USAGE
     assert "disagree about the labels of real/10.3.1.2@web: rack=r2|r9" in capsys.readouterr().err
     assert not any(agent.changes for agent in two)
+
+
+# ---- events, traces, flows
+
+
+def _events(agent: FakeAgent) -> None:
+    named = f"drain real/{REALS[1]}@web, weight real/{REALS[1]}@web 5"
+    drop = DropEvent(1, "fragment", "web", "1.2.3.4:5", "10.200.0.1:80", "tcp", 60, 0, 0, b"")
+    bodies: list[EventBody] = [
+        HealthEvent("web", REALS[0], Health.UP, Health.DOWN, "refused"),
+        HealthEvent("dns", REALS[1], Health.UP, Health.DOWN, "timeout"),
+        drop,
+        ChangeEvent("ann@jump", named, "ok", 1),
+        PeerEvent("10.2.1.1", "up", "established"),
+    ]
+    agent.events = [
+        Event(node=agent.fleet.name, boot="b", at=1.0, sequence=n, wall=1e9 + n, body=body)
+        for n, body in enumerate(bodies)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lines"),
+    [
+        ("rack=r2", ["lb1 health 10.3.1.2@web", *(f"lb2 {w}" for w in (
+            "health 10.3.1.2@web", "health 10.3.2.2@dns", "drop fragment", "change ann@jump:",
+            "peer 10.2.1.1"))]),
+        ("tier=web", [f"{node} {w}" for node in ("lb1", "lb2") for w in (
+            "health 10.3.1.2@web", "drop fragment", "change ann@jump:")]),
+        ("tier=web,rack=r1", ["lb1 health 10.3.1.2@web", "lb1 drop fragment",
+                              "lb1 change ann@jump:", "lb2 change ann@jump:"]),
+        ("rack!=r2", ["lb1 health 10.3.2.2@dns", "lb1 drop fragment", "lb1 change ann@jump:",
+                      "lb1 peer 10.2.1.1"]),
+        ("!tier", ["lb1 peer 10.2.1.1", "lb2 peer 10.2.1.1"]),
+    ],
+)  # fmt: skip
+def test_events_about_what_is_labelled_so(
+    two: Pair, capsys: Capture, wanted: str, lines: list[str]
+) -> None:
+    for agent in two:
+        _events(agent)
+    assert remora("events", "-l", wanted, agents=two) == Exit.DONE
+    said = [" ".join(ln.split()[1:4]) for ln in capsys.readouterr().out.splitlines()]
+    assert sorted(said) == sorted(lines)
+
+
+def test_events_of_an_agent_without_labels(tmp_path: Path, capsys: Capture) -> None:
+    with FakeAgent(tmp_path / "lb1", Fleet("lb1")) as old:
+        _events(old)
+        assert remora("events", "-l", "rack=r2", agents=(old,)) == Exit.PARTIAL
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "lb1 does not say its labels (an older agent): not judged by -l" in said.err
+
+
+def test_what_to_trace(two: Pair) -> None:
+    store = Store([agent.address for agent in two])
+    for agent in two:
+        for message in agent.fleet.at(1.0):
+            store.take(Inbox([Arrived(agent.address, message, 1.0)], []))
+        labels = agent.fleet.labelled(1.0)
+        assert labels is not None
+        store.take(Inbox([Arrived(agent.address, labels, 1.0)], []))
+    agents = list(store.agents.values())
+
+    def words(*given: str, labels: str) -> list[str]:
+        return trace_words.labelled(given, selector(labels), agents)
+
+    assert words("node", "src=192.0.2.1", labels="rack=r2") == ["src=192.0.2.1", "node/lb2"]
+    assert words(labels="tier=infra") == ["vip/dns"]
+    assert words("vip", labels="tier") == ["vip/web", "vip/dns"]
+    assert words("real", "vip/web", labels="rack=r1") == ["vip/web", f"real/{REALS[1]}@web"]
+    with pytest.raises(VerbError, match="ambiguous"):
+        words(labels="rack=r2")
+    with pytest.raises(VerbError, match="one vip at a time"):
+        trace_words.parse(words("vip", labels="tier"), agents, one_in=1, rate=1, seconds=1.0)
+
+
+def test_flows_are_asked_of_the_nodes_that_are_labelled_so(two: Pair) -> None:
+    place = FlowPlace("web", "flow", "track", 7, "10.3.1.2", "10.3.1.2", "ring")
+    for agent in two:
+        agent.flow = place
+    assert remora("flow", "1.2.3.4:5", "vip/web", "-l", "rack=r2", agents=two) == Exit.DONE
+    assert not two[0].received
+    assert [type(c.action) for c in two[1].received] == [FlowOf]

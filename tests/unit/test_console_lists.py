@@ -227,7 +227,7 @@ def test_following_for_days_takes_no_memory(tmp_path: Path) -> None:
     fleet, out = Fleet("lb1"), io.StringIO()
     session: Any = SimpleNamespace(store=Store([LB1]), write=out.write, paint=lambda text, _: text)
     arguments: Any = SimpleNamespace(output="table")
-    printer = _Printer(session, arguments, Filter(None, (), None, None), None)
+    printer = _Printer(session, arguments, Filter(None, (), None, None).passes, None)
     for number in range(3 * EVENTS_KEPT):
         session.store.take(Inbox([Arrived(LB1, fleet.event(number, number, dropped()), 0.0)]))
         if not number % 500:

@@ -304,7 +304,7 @@ def test_verbs_import_no_textual_and_those_without_agents_no_zmq(words: list[str
 
 HEAVY = {
     "asyncio", "bz2", "dataclasses", "difflib", "email", "http", "inspect", "logging", "lzma",
-    "rich", "shutil", "ssl", "statistics", "subprocess", "tempfile", "textual", "tomllib",
+    "queue", "rich", "shutil", "ssl", "statistics", "subprocess", "tempfile", "textual", "tomllib",
     "typing_extensions",
 }  # fmt: skip
 """Each takes milliseconds; who asks agents and writes a table needs none (the file of a config is

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from agent import boundary as b
 from agent.core import emptying
 from agent.core.rib import GRACEFUL_SHUTDOWN
-from agent.dataplane.abi import REAL_DOWN, REAL_DRAINING
+from agent.dataplane.abi import REAL_DISABLED, REAL_DOWN, REAL_DRAINING
 from agent.nouns import Override, Pending
 from agent.records import journal, recollection
 from agent.records.journal import Journal
@@ -277,6 +277,22 @@ def test_k2_a_real_whose_flows_are_not_all_stored_is_drained_before_it_is_cut() 
     assert world.ask(Disable(real=REALS[0], vip="web"), id="c").status == "applied"
 
 
+@pytest.mark.parametrize("options", ['real_down = "keep"', 'all_down = "fail-open"'])
+def test_f4_a_disabled_real_gets_no_packet_whatever_the_vip_does_with_those_that_are_down(
+    options: str,
+) -> None:
+    """The flag DOWN alone would leave it its flows there (bpf/place.h, bars_known)."""
+    world = World(ONE_VIP.replace("port = 80\n", f"port = 80\n{options}\n"))
+    world.all_up()
+    assert world.ask(Disable(real=REALS[0], vip="web")).status == "applied"
+    number = world.director.state.vips["web"].reals[ip_address(REALS[0])].number.real_num
+    assert world.reals[number].flags & REAL_DISABLED
+    world.restart()
+    assert world.reals[number].flags & REAL_DISABLED
+    world.ask(Undrain(real=REALS[0], vip="web"), id="2")
+    assert not world.reals[number].flags & REAL_DISABLED
+
+
 def test_k2_a_vip_without_stored_flows_that_is_busy_does_not_go_unnoticed() -> None:
     dns = vip("dns", "10.200.0.2", 53, REALS).replace(
         "port = 53", 'port = 53\nflow_table = "compute"'
@@ -299,7 +315,9 @@ def test_a_drain_that_grows_again_is_not_empty() -> None:
     assert emptying.counted(watched, 1, 2.0).empty_at == 0.0
 
 
-@pytest.mark.parametrize(("then", "flags"), [("wait", REAL_DRAINING), ("kill", REAL_DOWN)])
+@pytest.mark.parametrize(
+    ("then", "flags"), [("wait", REAL_DRAINING), ("kill", REAL_DOWN | REAL_DISABLED)]
+)
 def test_a_deadline_waits_or_kills(world: World, then: str, flags: int) -> None:
     world.count(flows={REALS[0]: 7})
     world.ask(Drain(real=REALS[0], vip="web", deadline=10, then=then))  # type: ignore[arg-type]
@@ -344,7 +362,7 @@ def test_a_real_that_drains_already_can_be_given_a_deadline(world: World) -> Non
     assert world.flags(REALS[0]) == REAL_DRAINING
     for _ in range(10):
         world.count(flows={REALS[0]: 7})
-    assert world.flags(REALS[0]) == REAL_DOWN
+    assert world.flags(REALS[0]) == REAL_DOWN | REAL_DISABLED
 
 
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 1e9])
@@ -372,7 +390,7 @@ def test_k2_disable_needs_no_live_flows_or_a_reason(world: World) -> None:
         Disable(real=REALS[0], vip="web"), id="b", allow=["live-flows"], why="it is on fire"
     )
     assert done.status == "applied"
-    assert world.flags(REALS[0]) == REAL_DOWN
+    assert world.flags(REALS[0]) == REAL_DOWN | REAL_DISABLED
 
 
 # ---- what ends by itself

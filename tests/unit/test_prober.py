@@ -19,8 +19,8 @@ import pytest
 
 from agent.boundary import Probed
 from agent.checks.probe import probe
-from agent.checks.prober import Prober, Watch
-from agent.checks.timetable import Timetable
+from agent.checks.prober import SOONER, Prober, Watch, sooner
+from agent.checks.timetable import AT_ONCE, Timetable
 from agent.config.check_table import Check
 from agent.nouns import Asking, Target, VipKey
 from shared.model import Protocol
@@ -317,3 +317,36 @@ def test_a_timetable_calls_in_order_of_time_and_forgets_what_is_not_wanted() -> 
         return called
 
     assert asyncio.run(story()) == ["first", "second", "last"]
+
+
+def test_what_may_be_sooner_is_called_together_with_what_is_due_but_not_all_of_it() -> None:
+    async def story() -> list[str]:
+        turn: list[str] = []
+        called = asyncio.Event()
+
+        def call(what: str) -> None:
+            turn.append(what)
+            called.set()
+
+        timetable, now = Timetable(call), asyncio.get_running_loop().time()
+        timetable.put(now, "due")
+        for n in range(AT_ONCE):
+            timetable.put(now + 600 + n, f"soon {n}", sooner=3600)
+        timetable.put(now + 599, "by itself", sooner=1)
+        await asyncio.wait_for(called.wait(), 10)
+        first = list(turn)
+        timetable.keep(lambda what: what != "by itself")
+        timetable.put(now, "due again")
+        called.clear()
+        await asyncio.wait_for(called.wait(), 10)
+        return [*first, "|", *turn[len(first) :]]
+
+    soon = [f"soon {n}" for n in range(AT_ONCE)]
+    assert asyncio.run(story()) == ["due", "|", "due again", *soon[: AT_ONCE - 1]]
+
+
+def test_a_check_comes_sooner_by_less_than_its_jitter() -> None:
+    """What is watched closely is not watched much closer; the next is counted from when it was due,
+    so a real is asked no more often than the config says."""
+    assert all(sooner(pause) <= pause * Check().jitter / 2 for pause in (0.1, 2.0, 60.0))
+    assert sooner(60.0) == SOONER

@@ -11,7 +11,7 @@ import pytest
 from agent.core import supposing
 from agent.core.overrides import Refused
 from agent.core.supposing import Thought
-from agent.dataplane.abi import REAL_DOWN, REAL_DRAINING
+from agent.dataplane.abi import REAL_DISABLED, REAL_DOWN, REAL_DRAINING
 from shared.messages import Batch, Disable, Drain, Supposed, Weight
 from tests.unit.world import ONE_VIP, REALS, World
 
@@ -53,7 +53,7 @@ def test_flags(world: World) -> None:
     web = world.director.state.vips["web"]
     number = web.reals[ip_address(ONE)].number.real_num
     assert thought(world, Drain(ONE, "web")).flags[number] == REAL_DRAINING
-    assert thought(world, Disable(ONE, "web")).flags[number] & REAL_DOWN
+    assert thought(world, Disable(ONE, "web")).flags[number] == REAL_DOWN | REAL_DISABLED
 
 
 def test_nothing_moves(world: World) -> None:

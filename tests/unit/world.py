@@ -243,8 +243,9 @@ class World:
                 assert not any((row == real_num).any() for row in rows), "freed, still in a ring"
                 if real_num in self.reals:
                     self.reals[real_num] = self.reals[real_num]._replace(vip_num=0)
-            case b.SetFlags(real_num, flags):
-                self.reals[real_num] = self.reals[real_num]._replace(flags=flags)
+            case b.SetFlags(flags):
+                for real_num, word in flags.items():
+                    self.reals[real_num] = self.reals[real_num]._replace(flags=word)
             case b.SetRing(vip_num):
                 real_nums = effect.real_nums
                 assert len(real_nums) == SLOTS

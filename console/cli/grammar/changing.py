@@ -32,6 +32,9 @@ def add(verbs: Verbs) -> None:
         metavar="FILE",
         help="of plan -o json, or desired states (configs/state.toml is a sample); - is the input",
     )
+    add_labels(apply)
+    apply.add_argument("--vip", default="", metavar="NAME", help="of states: of this VIP only")
+    _add_nodes(apply)
     _add_staging(apply)
     _add_wait(apply)
     _add_conditions(apply)
@@ -99,12 +102,20 @@ def _add_changing(verbs: Verbs, name: str, text: str) -> None:
         metavar="TIME",
         help="back by itself unless `remora confirm` comes in time",
     )
-    verb.add_argument(
-        "--node", action="append", default=[], metavar="NAME", help="lb1, 'lb*' or @r2; repeatable"
-    )
+    _add_nodes(verb)
     _add_staging(verb)
     _add_wait(verb)
     _add_conditions(verb)
+
+
+def _add_nodes(verb: argparse.ArgumentParser) -> None:
+    which = verb.add_mutually_exclusive_group()
+    which.add_argument(
+        "-A", "--all-nodes", action="store_true", help="all that carry it, as without --node"
+    )
+    which.add_argument(
+        "--node", action="append", default=[], metavar="NAME", help="lb1, 'lb*' or @r2; repeatable"
+    )
 
 
 def _add_staging(verb: argparse.ArgumentParser) -> None:
@@ -150,7 +161,14 @@ def _add_conditions(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--allow", action="append", default=[], metavar="GUARD", help="pass it, with a --reason"
     )
-    verb.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
+    verb.add_argument(
+        "--dry-run",
+        nargs="?",
+        const="agent",
+        choices=("plan", "agent"),
+        help="change nothing: the nodes make their plans, with all checks and guards (agent; also "
+        "without a word), or no node is asked: what would be sent to which (plan)",
+    )
     verb.add_argument("-y", "--yes", action="store_true", help="do not ask; guards still refuse")
     verb.add_argument("--reason", default="", metavar="TEXT", help="for the nodes' journals")
     verb.add_argument("--expect-revision", type=int, metavar="N", help="else exit 7")
@@ -169,7 +187,8 @@ def _add_output(verb: argparse.ArgumentParser) -> None:
 
 def _add_enforcing(verbs: Verbs) -> None:
     reload = add_verb(verbs, "reload", "nodes take their config files, each all of it or nothing")
-    reload.add_argument("object", nargs="*", metavar="NODE")
+    reload.add_argument("object", nargs="*", default=[], metavar="NODE")
+    reload.add_argument("-A", "--all-nodes", action="store_true", help="each node of the cluster")
     add_labels(reload)
     _add_conditions(reload)
     rollback = add_verb(verbs, "rollback", "a node takes an earlier config of its own")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs about records and this console itself: audit, record, keys, context, info, doctor."""
+"""The verbs about records and this console itself: audit, record, keys, config, info, doctor."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from shared.model import Role
 def add(verbs: Verbs) -> None:
     _add_keys(verbs)
     _add_past(verbs)
+    _add_config(verbs)
     for name, text in (
         ("context", "the clusters of the config file, * before the one in force"),
         ("info", "every path and limit in force; no agent is asked"),
@@ -18,6 +19,20 @@ def add(verbs: Verbs) -> None:
     ):
         verb = add_verb(verbs, name, text)
         verb.add_argument("-o", "--output", choices=("table", "json"), default="table")
+
+
+def _add_config(verbs: Verbs) -> None:
+    config = add_verb(verbs, "config", "the console's own settings, and where each comes from")
+    config.add_argument(
+        "order",
+        nargs="?",
+        choices=("view", "check", "path", "sample"),
+        default="view",
+        help="view: those in force; check: is a file right, exit 1 if not; path: of the config "
+        "file; sample: one with all keys",
+    )
+    config.add_argument("file", nargs="?", metavar="FILE", help="of check; else the config file")
+    config.add_argument("-o", "--output", choices=("table", "json"), default="table")
 
 
 def _add_keys(verbs: Verbs) -> None:
@@ -33,7 +48,7 @@ def _add_past(verbs: Verbs) -> None:
     audit.add_argument("--last", type=int, default=20, metavar="N", help="records (20)")
     audit.add_argument("--verify", action="store_true", help="check all hashes; exit 1 if broken")
     audit.add_argument("--file", metavar="FILE", help="a copy of audit.jsonl, not the agents")
-    audit.add_argument("-o", "--output", choices=("table", "jsonl"), default="table")
+    audit.add_argument("-o", "--output", choices=("table", "json", "jsonl"), default="table")
     record = add_verb(verbs, "record", "store the agents' telemetry in a file, until Ctrl-C")
     record.add_argument("file", metavar="FILE")
     record.add_argument("--seconds", type=duration, metavar="TIME", help="and then end: 90, 10m")

@@ -32,9 +32,13 @@ def _add_watching(verbs: Verbs) -> None:
         verbs, "diff", "whether nodes place flows alike, are configured alike; exit 0 yes, 1 no, "
         "2 trouble"
     )  # fmt: skip
-    diff.add_argument("what", choices=("ring", "config"))
+    diff.add_argument("what", choices=("ring", "config"), metavar="ring|config")
     diff.add_argument(
-        "about", nargs="*", default=[], metavar="VIP|NODE", help="of ring a VIP, of config nodes"
+        "about",
+        nargs="*",
+        default=[],
+        metavar="VIP|NODE",
+        help="of ring VIPs and nodes, of config nodes",
     )
     diff.add_argument("--file", metavar="FILE", help="config: what runs, with this file")
     diff.add_argument("--disk", action="store_true", help="config: what runs, with the node's file")
@@ -82,8 +86,10 @@ def _add_tracing(verbs: Verbs) -> None:
         nargs="*",
         metavar="OBJECT",
         help="node/NAME, vip/NAME, real/ADDRESS@VIP, and src= dst= (address or network) sport= "
-        "dport= proto= (tcp, udp, icmp, icmpv6) ip= (4, 6): what all of these fit; else everything",
+        "dport= proto= (tcp, udp, icmp, icmpv6) ip= (4, 6): what all of these fit, else "
+        "everything; with -l: node, vip or real",
     )
+    add_labels(trace)
     trace.add_argument(
         "--for", dest="seconds", type=duration, default=30.0, metavar="TIME",
         help="30s, 5m; at most 10m (30s)",

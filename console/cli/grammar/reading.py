@@ -20,8 +20,8 @@ class _Kinds(tuple[str, ...]):
 
 
 TABLES = ("table", "wide", "json", "jsonl", "csv", "yaml", "name")
-LISTED = _Kinds(("node", "vip", "real", "each", "drop", "cpu", "peer", "check", "op"))
-RATED = _Kinds(("node", "vip", "real", "each", "drop", "cpu"))
+LISTED = _Kinds(("node", "vip", "real", "each", "drop", "cpu", "flow", "peer", "check", "op"))
+RATED = _Kinds(("node", "vip", "real", "each", "drop", "cpu", "flow"))
 
 
 def add(verbs: Verbs) -> None:
@@ -54,7 +54,9 @@ def _add_get(verbs: Verbs) -> None:
     get = add_verb(verbs, "get", "lists: nodes, VIPs, reals, drops, CPUs, BGP peers, operations")
     get.add_argument(
         "kind", type=_one, choices=LISTED, metavar="KIND",
-        help=f"{', '.join(LISTED)} (each: every real on every node), or an object: node/lb1",
+        help=f"{', '.join(LISTED)} (each: every real on every node; flow: what flow "
+        "tables hold of each, which know neither addresses nor beginning of a flow), or an object: "
+        "node/lb1",
     )  # fmt: skip
     _add_names(get)
     get.add_argument("-o", "--output", choices=TABLES, help="table; wide adds columns and rates")
@@ -67,6 +69,11 @@ def _one(word: str) -> str:
     """`reals` is what many tools call it."""
     kind, slash, name = word.partition("/")
     return kind.removesuffix("s") + slash + name
+
+
+def _of_events(kind: str) -> str:
+    """What `get op` lists are the changes, seen together."""
+    return "changes" if kind in ("op", "ops") else kind
 
 
 def _add_names(verb: argparse.ArgumentParser) -> None:
@@ -85,7 +92,9 @@ def _add_top(verbs: Verbs) -> None:
         choices=RATED,
         default="node",
         metavar="KIND",
-        help=f"{', '.join(RATED)} (each: every real on every node), or an object: node/lb1",
+        help=f"{', '.join(RATED)} (each: every real on every node; flow: what flow "
+        "tables hold of each, which know neither addresses nor beginning of a flow), or an object: "
+        "node/lb1",
     )
     _add_names(top)
     top.add_argument("-o", "--output", choices=TABLES, default="table")
@@ -140,8 +149,11 @@ class _Test(argparse.Action):
 
 def _add_events(verbs: Verbs) -> None:
     events = add_verb(verbs, "events", "dropped packets, health, BGP, changes")
-    events.add_argument("kind", nargs="?", choices=("drops", "health", "bgp", "changes"))
+    events.add_argument(
+        "kind", nargs="?", type=_of_events, choices=("drops", "health", "bgp", "changes")
+    )
     add_at(events)
+    add_labels(events)
     events.add_argument("-f", "--follow", action="store_true", help="go on as they happen")
     events.add_argument(
         "--last", type=positive, metavar="N", help="of the past (20; of a span of time: all)"

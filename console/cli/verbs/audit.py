@@ -12,6 +12,8 @@ from typing import Any
 from console import format as fmt
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
+from console.views.items import listing
+from console.views.written import now_text
 from shared import chain
 from shared.messages import AuditPart, ReadAudit
 
@@ -23,6 +25,7 @@ LAST_YEAR = 253402300800.0
 
 def audit(session: Session, arguments: Namespace) -> int:
     """Exit 0; 1 when a chain does not hold, 3 when some agent did not answer.  Raises VerbError."""
+    _check(arguments)
     addresses = list(session.store.agents)
     first = 1 if arguments.verify else -max(1, arguments.last)
     found = {address: _records(session, address, first) for address in addresses}
@@ -37,14 +40,23 @@ def audit(session: Session, arguments: Namespace) -> int:
             broken = not verified(session.write, address, part.records, part) or broken
     else:
         lines = [line for part in there.values() for line in part.records]
-        _show(session.write, lines, arguments)
+        silent = [address for address in addresses if address not in there]
+        _show(session.write, lines, arguments, silent)
     if broken:
         return Exit.FAILED
     return Exit.DONE if len(there) == len(addresses) else Exit.PARTIAL
 
 
+def _check(arguments: Namespace) -> None:
+    if arguments.verify and arguments.output != "table":
+        raise VerbError(
+            f"--verify says in words how the chains are, not with -o {arguments.output}"
+        )
+
+
 def of_file(arguments: Namespace) -> int:
     """The same of a copy of audit.jsonl.  Raises VerbError."""
+    _check(arguments)
     path = Path(arguments.file)
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -58,7 +70,7 @@ def of_file(arguments: Namespace) -> int:
 
 
 def _print(text: str) -> None:
-    print(fmt.shown(text))
+    print(*map(fmt.shown, text.split("\n")), sep="\n")
 
 
 def _records(session: Session, address: str, first: int) -> AuditPart | None:
@@ -105,9 +117,18 @@ def verified(
     return not breaks
 
 
-def _show(write: Callable[[str], None], lines: Sequence[str], arguments: Namespace) -> None:
-    records = sorted(map(_parsed, lines), key=_at)
-    for record in records[-max(1, arguments.last) :]:
+def _show(
+    write: Callable[[str], None],
+    lines: Sequence[str],
+    arguments: Namespace,
+    silent: Sequence[str] = (),
+) -> None:
+    records = sorted(map(_parsed, lines), key=_at)[-max(1, arguments.last) :]
+    if arguments.output == "json":
+        made = listing("AuditList", records, at=now_text(), missing=silent)
+        write(json.dumps(made, indent=2))
+        return
+    for record in records:
         as_json = arguments.output == "jsonl"
         write(json.dumps(record) if as_json else _in_words(record))
 

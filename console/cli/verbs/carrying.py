@@ -64,6 +64,8 @@ def carry_out(
     if that was asked for.  `part`: of which operation it is.  Raises VerbError."""
     permit(session, arguments)
     how = part.how or rolling.how(arguments)
+    if arguments.dry_run == "plan":
+        return telling.unasked(session, wanted, arguments)
     planned = ask(session, wanted, arguments, part.name) if planned is None else planned
     telling.show(session, wanted, planned, arguments)
     _understood(arguments, planned)

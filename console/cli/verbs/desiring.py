@@ -8,18 +8,23 @@ somebody was faster); a second run says that nothing is to do.
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 
 from console.cli.verbs import carrying, telling
 from console.cli.verbs.session import Session
-from console.exits import Exit
+from console.exits import Exit, VerbError
 from console.model import objects
 from console.model.objects import Object
+from console.model.selectors import selector
+from console.model.store import Agent
 from console.planning import desired
+from console.planning.chosen import kept
 from console.planning.desired import Desired, DesiredError, Step
 from console.planning.wish import Order, Wish, together
 from console.views import selecting
 from shared.model import Admin
 
+Pair = tuple[Desired, Object]
 Steps = dict[str, list[Step]]
 """Address -> what is left to do there."""
 
@@ -28,12 +33,10 @@ def apply(session: Session, text: str, name: str, arguments: Namespace) -> int:
     """Exit 0 when all is as the file says, or has become so.  Raises VerbError."""
     wanted = desired.read(text, name)
     session.look()
-    targets = [
-        objects.parse(each.object, session.agents, kinds=("real", "vip", "node")) for each in wanted
-    ]
-    found, named = _left(session, wanted, targets)
+    pairs = _meant(session, wanted, name, arguments)
+    found, named = _left(session, pairs, arguments.node)
     if not any(found.values()):
-        return _nothing(session, name, wanted, arguments)
+        return _nothing(session, name, len(pairs), arguments)
     silent = [agent for agent in session.agents if agent.address in session.absent()]
     orders = [
         Order(address, session.store.agents[address].name, together([s.action for s in steps]))
@@ -44,24 +47,49 @@ def apply(session: Session, text: str, name: str, arguments: Namespace) -> int:
     orders += [Order(agent.address, agent.name, some) for agent in silent]  # said, never sent
     lines = dict.fromkeys(step.line for steps in found.values() for step in steps)
     wish = Wish("apply", f"apply {name}", tuple(named), tuple(orders), tuple(lines))
-    draining = [
-        target for each, target in zip(wanted, targets, strict=True) if each.admin is Admin.DRAINING
-    ]
+    draining = [target for each, target in pairs if each.admin is Admin.DRAINING]
     return carrying.carry_out(session, wish, arguments, draining)
 
 
-def _left(
-    session: Session, wanted: tuple[Desired, ...], targets: list[Object]
-) -> tuple[Steps, list[str]]:
+def _meant(
+    session: Session, wanted: tuple[Desired, ...], name: str, arguments: Namespace
+) -> list[Pair]:
+    """What of the file -l, --vip and --node leave.  Raises VerbError when nothing is left."""
+    agents = selecting.nodes(session.agents, arguments.node)
+    by, vip = selector(arguments.labels), objects.vip_named(arguments.vip, session.agents)
+    found = [
+        (each, part)
+        for each in wanted
+        for part in kept(_target(session, each), agents, by, vip=vip, absent=session.absent())
+        if _carried(session, each, part, agents)
+    ]
+    if not found and (by or vip or arguments.node):
+        flags = [*(f"-l '{by}'" for _ in arguments.labels[:1]), *(f"--vip {vip}" for _ in vip[:1])]
+        flags += [f"--node {node}" for node in arguments.node]
+        raise VerbError(f"{name}: nothing in it is meant by {' '.join(flags)}")
+    return found or [(each, _target(session, each)) for each in wanted]
+
+
+def _target(session: Session, each: Desired) -> Object:
+    return objects.parse(each.object, session.agents, kinds=("real", "vip", "node"))
+
+
+def _carried(session: Session, each: Desired, part: Object, agents: list[Agent]) -> bool:
+    """Whether one of the nodes that are meant has it."""
+    own = selecting.nodes(session.agents, each.nodes)
+    return any(agent in own for agent in objects.carriers(part, agents))
+
+
+def _left(session: Session, pairs: list[Pair], nodes: Sequence[str]) -> tuple[Steps, list[str]]:
     """(what is to do on each live node, the objects that it is about).  Raises DesiredError for
     two tables that want the same object otherwise."""
-    absent = session.absent()
+    absent, meant = session.absent(), selecting.nodes(session.agents, nodes)
     found: Steps = {}
     named: list[str] = []
     lines: dict[tuple[str, str], str] = {}
-    for each, target in zip(wanted, targets, strict=True):
+    for each, target in pairs:
         chosen = selecting.nodes(session.agents, each.nodes)
-        for agent in objects.carriers(target, session.agents):
+        for agent in objects.carriers(target, meant):
             if agent not in chosen or agent.address in absent:
                 continue
             steps = desired.left(each, target, agent)
@@ -74,10 +102,11 @@ def _left(
     return found, named
 
 
-def _nothing(session: Session, name: str, wanted: tuple[Desired, ...], arguments: Namespace) -> int:
+def _nothing(session: Session, name: str, count: int, arguments: Namespace) -> int:
     silent = session.absent()
     telling.as_json(session, [], arguments)
-    session.tell(f"{name}: nothing to do, {len(wanted)} objects are as it says")
+    so = "1 object is" if count == 1 else f"{count} objects are"
+    session.tell(f"{name}: nothing to do, {so} as it says")
     if silent:
         session.say(f"remora: no answer from {', '.join(silent)}: not compared")
     return Exit.PARTIAL if silent else Exit.DONE

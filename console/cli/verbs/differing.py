@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
+from console.model import objects
+from console.model.store import Agent
 from console.views import rings
 from console.views.items import Item, listing
 from console.views.written import now_text
@@ -23,29 +26,44 @@ def diff(session: Session, arguments: Namespace) -> int:
         from console.cli.verbs import config_diff
 
         return config_diff.diff(session, arguments)
-    if len(arguments.about) > 1 or arguments.file is not None or arguments.disk or arguments.all:
-        raise VerbError("diff ring takes one VIP, or none for all; the flags are of diff config")
-    vip = arguments.about[0].removeprefix("vip/") if arguments.about else ""
+    if arguments.file is not None or arguments.disk or arguments.all:
+        raise VerbError("diff ring compares nodes; --file, --disk and --all are of diff config")
     session.look()
     now = time.monotonic()
-    names = dict.fromkeys(row.name for a in session.agents if a.vips for row in a.vips.vips)
-    if vip and vip not in names:
-        raise VerbError(f"{vip}: no such VIP; there is {', '.join(names)}", Exit.USAGE)
+    vips, agents = _about(session, arguments.about)
     ask_for_rings(session, now)
     found = [
         (name, row)
-        for name in ([vip] if vip else names)
-        for row in rings.node_rings(name, session.agents, now, session.store.rings)
+        for name in vips
+        for row in rings.node_rings(name, agents, now, session.store.rings)
     ]
     if arguments.output == "json":
         items = [_item(name, row) for name, row in found]
-        wrapped = listing("RingDiff", items, at=now_text(), missing=session.absent())
+        wrapped = listing("RingDiff", items, at=now_text(), missing=_absent(session, agents))
         session.write(json.dumps(wrapped, indent=2))
     else:
         for each in dict.fromkeys(name for name, _ in found):
             session.write(each)
             session.write(session.table([row for name, row in found if name == each], rings.RINGS))
-    return _code(session, [row for _, row in found])
+    return _code(session, [row for _, row in found], agents)
+
+
+def _about(session: Session, words: Sequence[str]) -> tuple[list[str], list[Agent]]:
+    """(names of VIPs, agents) that are meant; without any of a kind all of it."""
+    all_ = session.agents
+    named = [objects.parse(word, all_, kinds=("vip", "node")) for word in words]
+    known = dict.fromkeys(row.name for a in all_ if a.vips for row in a.vips.vips)
+    vips = [target.name for target in named if target.kind == "vip"]
+    nodes = {target.name for target in named if target.kind == "node"}
+    agents = [agent for agent in all_ if not nodes or agent.name in nodes]
+    if nodes and len(agents) < 2:
+        raise VerbError(f"{agents[0].name}: one node has none to differ from; name another")
+    return vips or list(known), agents
+
+
+def _absent(session: Session, agents: Sequence[Agent]) -> list[str]:
+    absent = session.absent()
+    return [agent.address for agent in agents if agent.address in absent]
 
 
 def ask_for_rings(session: Session, now: float) -> None:
@@ -57,8 +75,8 @@ def ask_for_rings(session: Session, now: float) -> None:
         session.ask(actions, timeout=session.connect_timeout)
 
 
-def _code(session: Session, found: list[rings.NodeRing]) -> int:
-    absent = session.absent()
+def _code(session: Session, found: list[rings.NodeRing], agents: Sequence[Agent]) -> int:
+    absent = _absent(session, agents)
     if absent:
         session.say(f"remora: no answer from {', '.join(absent)}: not compared")
         return TROUBLE

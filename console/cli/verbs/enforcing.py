@@ -30,14 +30,18 @@ def wished(session: Session, arguments: Namespace) -> Wish:
     action: Action = Rollback(arguments.generation) if rollback else Reload()
     names = arguments.object if isinstance(arguments.object, list) else [arguments.object]
     labels = getattr(arguments, "labels", [])
-    if labels and names:
-        raise VerbError(f"{names[0]}: names of nodes, or -l; not both")
+    everywhere = getattr(arguments, "all_nodes", False)
+    if bool(labels) + bool(names) + everywhere > 1:
+        raise VerbError(f"{arguments.verb}: names of nodes, -l or --all-nodes; one of these")
+    if everywhere:
+        targets = [Object("node", agent.name) for agent in session.agents]
+        return _wish_of(session, arguments.verb, targets, action)
     if labels:
         absent = session.absent()
         targets = chosen(session.agents, selector(labels), ("node",), absent=absent)
         return _wish_of(session, arguments.verb, targets, action)
     if not names:
-        raise VerbError(f"{arguments.verb}: of which nodes? NODE..., or -l SELECTOR")
+        raise VerbError(f"{arguments.verb}: of which nodes? NODE..., -l SELECTOR, or --all-nodes")
     return _wish(session, arguments.verb, names, action)
 
 

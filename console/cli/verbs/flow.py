@@ -23,7 +23,7 @@ from console.views import one_flow, selecting
 from console.views.items import listing
 from console.views.one_flow import Found
 from console.views.written import now_text
-from shared.messages import Answer, FlowOf
+from shared.messages import Answer
 
 
 def flow(session: Session, arguments: Namespace) -> int:
@@ -63,10 +63,7 @@ def _chosen(session: Session, arguments: Namespace) -> list[Agent]:
 def _of_one(session: Session, arguments: Namespace, chosen: Sequence[Agent]) -> int:
     wanted = flow_words.flow(session.agents, *arguments.flow)
     change = supposed.change(session, arguments.supposed) if arguments.supposed else None
-    question = FlowOf(
-        str(wanted.source), wanted.source_port, str(wanted.destination), wanted.destination_port,
-        "udp" if wanted.protocol == "udp" else "tcp",
-    )  # fmt: skip
+    question = flow_words.asked_as(wanted)
     there = [agent.address for agent in chosen if agent.address not in session.absent()]
     actions = change.actions if change else {}
     answers = session.ask(

@@ -7,7 +7,6 @@ import json
 import random
 from argparse import Namespace
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from console.exits import Exit, VerbError
 from console.model.capture_file import CaptureError, frames
 from console.model.captured_flows import captured
 from console.model.store import Agent
-from console.planning.flow_words import vip_of
+from console.planning import flow_words
 from console.views import flow_places
 from console.views.flow_places import CHANGED, COUNTS, SHARES, THEN, Summary, Told
 from console.views.items import listing
@@ -115,26 +114,9 @@ def _show(
 
 def by_chance(agents: Sequence[Agent], name: str, count: int) -> Asked:
     """From anywhere to the VIP.  Raises VerbError."""
-    row, port = vip_of(agents, name)
-    network = ip_network(row.address)
-    flows = [
-        Flow(
-            _source(network.version),
-            random.randint(1024, 65535),
-            network.network_address + random.randrange(network.num_addresses),
-            port or random.randint(1, 65535),
-            row.protocol,
-        )
-        for _ in range(count)
-    ]
-    return Asked(f"{fmt.count(count)} flows by chance to vip/{row.name}", flows)
-
-
-def _source(version: int) -> IPv4Address | IPv6Address:
-    """Of a client: unicast."""
-    if version == 4:
-        return IPv4Address(random.randrange(1 << 24, 224 << 24))
-    return IPv6Address(0x2 << 124 | random.getrandbits(124))
+    row, port = flow_words.vip_of(agents, name)
+    found = flow_words.by_chance(row, port, count, random.Random())
+    return Asked(f"{fmt.count(count)} flows by chance to vip/{row.name}", found)
 
 
 def of_capture(file: str) -> Asked:

@@ -7,16 +7,19 @@ import json
 import os
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
 
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model.eventlog import Line
+from console.model.labels import silent_of_labels, unlabelled
 from console.model.moment import moment
+from console.model.selectors import selector
 from console.views import pcapng
 from console.views.event_filter import Filter, Test, checked
+from console.views.event_labels import EventLabels
 from console.views.items import Item, listing
 from console.views.tail import tone, written
 from console.views.written import now_text
@@ -37,8 +40,11 @@ def events(session: Session, arguments: Namespace) -> int:
     # A span of time is all that was in it, unless --last says how much of it.
     last = arguments.last or (None if arguments.since or arguments.until else LAST)
     addresses = list(session.store.agents)
+    labels = selector(arguments.labels)
     if arguments.follow:
-        session.client.follow({"event"})
+        session.client.follow({"event", "node", "label"} if labels else {"event"})
+    if labels:
+        session.look()
     answers = session.ask(dict.fromkeys(addresses, Replay(0)), timeout=session.connect_timeout)
     absent = [address for address, answer in answers.items() if answer is None]
     if len(absent) == len(addresses) and not arguments.follow:
@@ -46,18 +52,23 @@ def events(session: Session, arguments: Namespace) -> int:
     for address in absent:
         session.say(f"remora: no answer from {address}: its events are missing")
     with _file(arguments.pcap) as file:
-        printer = _Printer(session, arguments, wanted, file)
+        about = EventLabels(labels, session.agents)
+        printer = _Printer(session, arguments, lambda e: wanted.passes(e) and about.hold(e), file)
         printer.print_new(last=last)
         while arguments.follow:
             session.take(session.client.wait(1.0))
             printer.print_new(last=None)
         printer.finish(absent)
-    return Exit.PARTIAL if absent else Exit.DONE
+    silent = [agent.name for agent in silent_of_labels(session.agents)] if labels else []
+    if silent:
+        session.say(f"remora: {unlabelled(silent)}: not judged by -l")
+    return Exit.PARTIAL if absent or silent else Exit.DONE
 
 
 def _wanted(arguments: Namespace) -> Filter:
     now = time.time()
-    since, until = (moment(t, now) if t else None for t in (arguments.since, arguments.until))
+    given = ("--since", arguments.since), ("--until", arguments.until)
+    since, until = (moment(text, now, flag) if text else None for flag, text in given)
     return Filter(arguments.kind, checked([Test(*each) for each in arguments.tests]), since, until)
 
 
@@ -81,7 +92,11 @@ class _Printer:
     """Writes every line once."""
 
     def __init__(
-        self, session: Session, arguments: Namespace, wanted: Filter, file: BinaryIO | None
+        self,
+        session: Session,
+        arguments: Namespace,
+        wanted: Callable[[Line], bool],
+        file: BinaryIO | None,
     ) -> None:
         self._session = session
         self._arguments = arguments
@@ -107,7 +122,7 @@ class _Printer:
             if (line.node, line.place) not in self._written and self._settled(line)
         ]
         self._written.update((line.node, line.place) for line in lines)
-        shown = [line for line in lines if self._wanted.passes(line)]
+        shown = [line for line in lines if self._wanted(line)]
         for line in shown if last is None else shown[len(shown) - min(last, len(shown)) :]:
             self._print(line)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from console import format as fmt
 from console.cli.verbs.session import Session
@@ -18,11 +18,14 @@ from console.views.columns import Column
 from console.views.lists import KINDS, Kind
 from console.views.selecting import NothingError, Selection
 from console.views.written import HOME, items_as, now_text
-from shared.messages import Replay
+from shared.messages import Action, FlowAges, Replay
 
 FOLLOWED = frozenset({"node", "vip", "real", "drop", "cpu", "event", "label"})
 OF_NODES = ("drop", "cpu", "peer")
 """Lists of things that have no labels: those of their nodes count."""
+BESIDES: Mapping[str, Action] = {"op": Replay(0), "flow": FlowAges()}
+PATIENCE = 5.0
+"""Seconds: a flow table of millions of entries takes a tenth of one to go through."""
 WITHOUT = ("60s",)
 """A history needs a minute of watching, and says nothing to a screen reader or a log."""
 
@@ -50,9 +53,14 @@ def top(session: Session, arguments: Namespace) -> int:
 
 def _look(session: Session, arguments: Namespace, *, rates: bool) -> None:
     session.look(rates=rates)
-    if arguments.kind == "op":
+    _ask_besides(session, arguments.kind)
+
+
+def _ask_besides(session: Session, kind: str) -> None:
+    """What telemetry does not say."""
+    if kind in BESIDES:
         there = [a for a in session.store.agents if a not in session.absent()]
-        session.ask(dict.fromkeys(there, Replay(0)), timeout=session.connect_timeout)
+        session.ask(dict.fromkeys(there, BESIDES[kind]), timeout=PATIENCE)
 
 
 def _repeated(session: Session, arguments: Namespace, *, wide: bool) -> None:
@@ -78,6 +86,8 @@ def _repeated(session: Session, arguments: Namespace, *, wide: bool) -> None:
         if every is None or shown == arguments.count:
             return
         session.pause(every)
+        if arguments.kind == "flow":
+            _ask_besides(session, arguments.kind)
 
 
 def _text(session: Session, arguments: Namespace, *, wide: bool) -> str:
@@ -150,7 +160,16 @@ def _code(session: Session, arguments: Namespace) -> int:
     silent = [agent.name for agent in _silent(session, arguments)]
     if silent:
         session.say(f"remora: {labels.unlabelled(silent)}: not judged by -l")
-    return Exit.PARTIAL if absent or silent else Exit.DONE
+    mute = _mute(session, arguments, absent)
+    if mute:
+        session.say(f"remora: {', '.join(mute)}: does not say (an older agent): not in this list")
+    return Exit.PARTIAL if absent or silent or mute else Exit.DONE
+
+
+def _mute(session: Session, arguments: Namespace, absent: Sequence[str]) -> list[str]:
+    """Who answers, but does not say how old its flows are."""
+    there = session.agents if arguments.kind == "flow" else []
+    return [a.name for a in there if a.ages is None and a.address not in absent]
 
 
 def _silent(session: Session, arguments: Namespace) -> list[Agent]:

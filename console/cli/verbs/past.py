@@ -28,7 +28,9 @@ def from_file(path: Path, at: str | None) -> Archive:
             then = last if at is None else moment(at, last)
             records = list(recording.read(file, then - BEFORE, then))
             addresses = recording.addresses(file, places[:LOOKED_AT])
-    except (OSError, RecordingError) as error:
+    except OSError as error:
+        raise VerbError(f"{path}: {error.strerror}", Exit.FAILED) from error
+    except RecordingError as error:
         raise VerbError(f"{path}: {error}", Exit.FAILED) from error
     if not first <= then <= last + 1:
         raise VerbError(
@@ -47,6 +49,12 @@ def from_agents(settings: Settings, who: str, arguments: Namespace) -> Archive:
         past = recalled(client, then - BEFORE, then)
     finally:
         client.close()
+    if len(past.silent) == len(client.addresses):
+        raise VerbError(
+            f"no agent at {', '.join(client.addresses)} tells of its past: is it running, may you "
+            "read its sockets?",
+            Exit.NO_AGENT,
+        )
     if not past.records:
         raise VerbError(
             f"no agent has kept {fmt.dated(then)}: they keep an hour (telemetry.history_mib)",

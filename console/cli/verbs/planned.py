@@ -74,7 +74,7 @@ def apply(session: Session, arguments: Namespace) -> int:
     text = _text(arguments.file)
     if not _is_plan(text):
         return desiring.apply(session, text, arguments.file, arguments)
-    if arguments.allow or arguments.canary:
+    if arguments.allow or arguments.canary or arguments.labels or arguments.vip or arguments.node:
         raise VerbError(
             f"{arguments.file}: a plan is carried out as it was made; plan anew with that"
         )

@@ -26,11 +26,7 @@ AGAIN = 1.0
 def status(session: Session, arguments: Namespace) -> int:
     """Exit 0 only when nothing is wrong with the object (default: with anything), 5 when that was
     waited for and did not come."""
-    found = _look(session, arguments)
-    deadline = time.monotonic() + arguments.timeout
-    while arguments.wait_for and found and time.monotonic() < deadline:
-        session.pause(AGAIN)
-        found = _look(session, arguments)
+    found = _waited(session, arguments) if arguments.wait_for else _look(session, arguments)
     if arguments.output == "json":
         session.write(_json(session, found))
     elif arguments.short:
@@ -44,6 +40,22 @@ def status(session: Session, arguments: Namespace) -> int:
         session.say(f"remora: not {arguments.wait_for} after {arguments.timeout:.0f} s")
         return Exit.TIMED_OUT
     return Exit.FAILED if found else Exit.DONE
+
+
+def _waited(session: Session, arguments: Namespace) -> list[Problem]:
+    """Agents that are not there yet are waited for, too.  Raises VerbError as `_look`."""
+    deadline = time.monotonic() + arguments.timeout
+    while True:
+        over = time.monotonic() >= deadline
+        try:
+            found = _look(session, arguments)
+        except VerbError as error:
+            if over or error.code != Exit.NO_AGENT:
+                raise
+        else:
+            if over or not found:
+                return found
+        session.pause(min(AGAIN, max(0.0, deadline - time.monotonic())))
 
 
 def _look(session: Session, arguments: Namespace) -> list[Problem]:

@@ -6,13 +6,16 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
+import msgspec
+
 from console.cli.verbs.session import Session
+from console.exits import Exit
 from console.planning import plan
 from console.planning.plan import Answered
 from console.planning.wish import Wish
 from console.views.items import Item, listing
 from console.views.written import now_text
-from shared.messages import Answer
+from shared.messages import Action, Answer, Batch
 
 
 def show(session: Session, wanted: Wish, planned: list[Answered], arguments: Namespace) -> None:
@@ -28,6 +31,32 @@ def show(session: Session, wanted: Wish, planned: list[Answered], arguments: Nam
         session.tell(text)
     else:
         session.write(text)
+
+
+def unasked(session: Session, wanted: Wish, arguments: Namespace) -> int:
+    """What would be sent to which node, of what is known here: none was asked.  Exit 3 when some of
+    them do not answer."""
+    absent = session.absent()
+    silent = [order.address for order in wanted.orders if order.address in absent]
+    if arguments.output == "json":
+        made = [
+            {"node": o.node, "address": o.address, "result": "no answer" if o.address in silent else
+             "not asked", "action": msgspec.to_builtins(o.action)} for o in wanted.orders
+        ]  # fmt: skip
+        session.write(json.dumps(listing("OrderList", made, at=now_text(), missing=silent),
+                                 indent=2))  # fmt: skip
+    else:
+        session.write("\n".join(f"would be sent: {line}" for line in wanted.lines))
+        for order in wanted.orders:
+            left_out = "no answer: left out" if order.address in silent else ""
+            session.write(f"  {order.node}: {left_out or _counted(order.action)}")
+        session.tell("no node was asked; --dry-run shows their plans, and what guards say")
+    return Exit.PARTIAL if silent else Exit.DONE
+
+
+def _counted(action: Action) -> str:
+    several = len(action.actions) if isinstance(action, Batch) else 1
+    return "1 change" if several == 1 else f"{several} changes as one"
 
 
 def report(

@@ -21,6 +21,7 @@ from console.cli import trace_words
 from console.cli.verbs.ending import ended_as_by_ctrl_c
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
+from console.model.selectors import selector
 from console.model.store import Agent, Arrived
 from console.planning import plan
 from console.planning.plan import Answered
@@ -39,20 +40,27 @@ def trace(session: Session, arguments: Namespace) -> int:
     """Exit 0; 3 when some nodes did not take part to the end.  Raises VerbError, ObjectError."""
     session.client.follow({"trace"})  # before any look: the answer comes behind the subscription
     session.look()
+    words = arguments.filter
+    if arguments.labels:
+        there = [a for a in session.agents if a.address not in session.absent()]
+        words = trace_words.labelled(words, selector(arguments.labels), there)
     wanted = trace_words.parse(
-        arguments.filter,
+        words,
         session.agents,
         one_in=arguments.one_in,
         rate=arguments.rate,
         seconds=float(arguments.seconds),
     )
     absent = session.absent()
+    if arguments.labels and absent:
+        session.say(f"remora: no answer from {', '.join(absent)}: not judged by -l")
     chosen = [a for a in session.agents if not wanted.nodes or a.name in wanted.nodes]
     if arguments.stop:
         return _stop(session, chosen)
     with _file(arguments.write) as file, ended_as_by_ctrl_c():
         code = _Tracing(session, chosen, arguments, file).run(wanted.action)
-    return code or (Exit.PARTIAL if any(a.address in absent for a in chosen) else Exit.DONE)
+    missing = absent if arguments.labels else [a for a in chosen if a.address in absent]
+    return code or (Exit.PARTIAL if missing else Exit.DONE)
 
 
 def _stop(session: Session, agents: Sequence[Agent]) -> int:

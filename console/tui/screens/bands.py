@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 from textual import on
 from textual.app import ComposeResult
 from textual.events import Resize
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -73,6 +74,7 @@ class BandedScreen(Screen[None]):
     # ---- bands
 
     def compose(self) -> ComposeResult:
+        self._shape(self.app.size)  # once its parts are there that would style all of them anew
         yield Painted(id="tiny")
         yield Painted(id="header")
         yield Painted(id="crumb")
@@ -182,10 +184,12 @@ class BandedScreen(Screen[None]):
             cells += [Cell(key, "strong"), Cell(f" {label}  ")]
         self.query_one("#keys", Painted).paint([tuple(cells)])
 
+    def _shape(self, size: Size) -> None:
+        self.set_class(size.width >= LARGE, "large")
+        self.set_class(size.width < SMALLEST[0] or size.height < SMALLEST[1], "too-small")
+
     def on_resize(self, event: Resize) -> None:
-        self.set_class(event.size.width >= LARGE, "large")
-        small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
-        self.set_class(small, "too-small")
+        self._shape(event.size)
         self._draw_keys()
         # The new sizes hold after the layout, not yet now.
         self.call_after_refresh(self._redraw)

@@ -15,7 +15,7 @@ from console.views import tables
 from console.views.blank import why_empty
 from console.views.cells import rule
 from console.views.details import reason_lines
-from console.views.tail_rows import TAIL, TailRow, opens, tail_rows
+from console.views.tail_rows import TAIL, TailRow, flow_of, opens, tail_rows
 from console.views.view import View
 
 
@@ -58,6 +58,12 @@ class DropsScreen(LiveScreen):
 
     def action_follow(self) -> None:
         self.query_one("#tail", LineTable).follow()
+
+    def question(self) -> str:
+        """Where the flow of the packet under the cursor goes."""
+        row = self.table.current
+        flow = flow_of(row.body) if isinstance(row, TailRow) else ""
+        return f"flow {flow}" if flow else ""
 
     def open(self) -> asks.Opened | None:
         row = self.table.current

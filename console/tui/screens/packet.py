@@ -9,14 +9,14 @@ from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views.cells import line
-from console.views.tail_rows import EventPlace, packet_lines
+from console.views.tail_rows import EventPlace, flow_of, packet_lines
 from console.views.view import View
 from shared.messages import Event
 
 
 class PacketScreen(LiveScreen):
     AUTO_FOCUS = ""
-    FOOTER = ("up", "fleet", "vips", "drops", "freeze")
+    FOOTER = ("up", "fleet", "vips", "drops", "what-if", "freeze")
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -37,6 +37,11 @@ class PacketScreen(LiveScreen):
         self._event = found or self._event
         lines = packet_lines(self._event, self.size.width) if self._event else []
         self.pane("packet", lines or [line(" it is not kept any more", "dim")])
+
+    def question(self) -> str:
+        """Where its flow goes."""
+        flow = flow_of(self._event.body) if self._event else ""
+        return f"flow {flow}" if flow else ""
 
     def node(self) -> str:
         return self._where.address

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""7: what would happen if; every node's own plan, and nothing is done."""
+"""7: what would happen if; every node's own plan, and nothing is done.
+
+And where a flow goes, or many by chance: now, and after that change.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,20 +18,26 @@ from console.exits import VerbError
 from console.model.objects import Verb
 from console.model.store import Reply
 from console.planning.asking import Asking, Sender
+from console.planning.flow_asking import Question, question
 from console.planning.plan import Answered, refused, to_do
-from console.planning.wish import Target, wish
+from console.planning.wish import Order, Target, wish
 from console.tui import command
 from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
+from console.views import flow_places, one_flow
 from console.views.cells import Cell, line, rule
+from console.views.one_flow import Found
 from console.views.plan_lines import plan_lines, verdict_lines
 from console.views.targets import named_target
 from console.views.view import View
 from console.views.what_if import PLANS, NodePlan, node_plans
+from shared.messages import Supposed
 
 ASK = "Enter, a change, Enter: the nodes say what it does"
+FLOW_LINES, MORE_FLOW_LINES = 5, 12
+"""Of the answer about flows, on small screens and on large ones."""
 
 
 class WhatIfScreen(LiveScreen):
@@ -33,12 +45,19 @@ class WhatIfScreen(LiveScreen):
     FOOTER = ("enter", "up", "fleet", "vips", "filter", "sort")
 
     def __init__(self, sender: Sender, text: str = "") -> None:
-        """`text`: what to begin with, `drain real/10.3.1.2@web`."""
+        """`text`: what to begin with, `drain real/10.3.1.2@web`, or of a flow
+        `flow 198.51.100.7:40000 vip/web if drain ...`."""
         super().__init__()
         self._asking = Asking(sender)
-        self._text = text
+        self._flow_asking = Asking(sender)
+        self._change, self._flow = _parts(text)
+        self._given = bool(text)
+        """To be asked as soon as there is a view."""
         self._asked = ""
         self._planned: list[Answered] = []
+        self._question: Question | None = None
+        self._told: list[Answered] = []
+        """What the nodes say of the flow."""
 
     def crumb(self) -> str:
         return "What if: nothing is done"
@@ -46,20 +65,23 @@ class WhatIfScreen(LiveScreen):
     def body(self) -> ComposeResult:
         with Horizontal(classes="field", id="question"):
             yield Label(" if ")
-            field = Input(self._text, id="if", placeholder="drain real/10.3.1.2@web   Enter asks")
-            field.cursor_blink = False
-            yield field
+            yield _field(self._change, "if", "drain real/10.3.1.2@web   Enter asks")
+            yield Label(" flow ")
+            yield _field(self._flow, "flow", "198.51.100.7:40000 vip/web")
+        yield Painted(id="flow_rule", classes="section")
+        yield Painted(id="places")
         yield Painted(id="answer_rule", classes="section")
         yield LineTable[NodePlan](PLANS, empty=ASK)
         yield Painted(id="plan_rule", classes="section")
         yield Painted(id="plan")
 
     def draw(self, view: View) -> None:
-        if self._text:
-            self._ask(view, self._text)
-            self._text = ""
-        elif not self._asked and not self.query_one("#if", Input).value:
+        if self._given:
+            self._given = False
+            self._ask(view, self._change, self._flow)
+        elif not self._asked and not self._question and not self.query_one("#if", Input).value:
             self.query_one("#if", Input).focus()
+        self._draw_flow()
         self.pane(
             "answer_rule", [rule(f"if: {self._asked}" if self._asked else "", self.size.width)]
         )
@@ -74,44 +96,91 @@ class WhatIfScreen(LiveScreen):
         else:
             self.pane("plan", [line(" asking the nodes …", "dim")] if self._asked else [])
 
+    def _draw_flow(self) -> None:
+        """Only where one was asked about."""
+        asked = self._question
+        self.set_class(asked is not None, "-flow")
+        if asked is None:
+            return
+        self.pane("flow_rule", [rule(asked.said, self.size.width)])
+        answers = [(each.node, each.answer) for each in self._told if each.answer]
+        room = MORE_FLOW_LINES if self.has_class("large") else FLOW_LINES
+        changed = bool(self._asked)
+        if not self._told:
+            lines = [line(" asking the nodes …", "dim")]
+        elif wrong := [f"{node}: {a.error or 'too old to say'}" for node, a in answers
+                       if not (a.flow or a.flows)]:  # fmt: skip
+            lines = [line(f" {wrong[0]}", "bad")]
+        elif asked.many:
+            told = [flow_places.told(node, [a.flows]) for node, a in answers if a.flows]
+            lines = (
+                flow_places.lines(flow_places.summary(told), supposed=changed, room=room)
+                if told
+                else []
+            )
+        else:
+            found = [Found(node, a.flow) for node, a in answers if a.flow]
+            lines = one_flow.lines(found, changed=changed)[:room]
+        silent = [each.node for each in self._told if each.answer is None]
+        if silent:
+            lines = [*lines[: room - 1], line(f" no answer from {', '.join(silent)}", "stale")]
+        self.pane("places", lines)
+
     @on(Input.Submitted, "#if")
-    def _given(self, event: Input.Submitted) -> None:
-        if self.view is not None and self._ask(self.view, event.value):
+    @on(Input.Submitted, "#flow")
+    def _submitted(self) -> None:
+        change, flow = (self.query_one(name, Input).value for name in ("#if", "#flow"))
+        if self.view is not None and self._ask(self.view, change.strip(), flow.strip()):
             self.table.focus()
 
-    def _ask(self, view: View, text: str) -> bool:
+    def _ask(self, view: View, change: str, flow: str) -> bool:
         """Asks the nodes, or says why that is no question."""
         if view.past is not None:
             self.say("this is the past: nobody can be asked what if; t is now")
             return False
+        if not change and not flow:
+            self.say("a change, such as drain real/10.3.1.2@web; a flow; or both")
+            return False
         try:
-            order = command.parse(text, view.agents)
-            if not isinstance(order, command.Plan):
-                self.say(f"{text}: no change; drain, undrain or weight would be one", "bad")
-                return False
-            found = [named_target(view, target) for target in order.targets]
-            targets = [target for target in found if isinstance(target, Target)]
-            if len(targets) < len(found):
-                self.say(next(each for each in found if isinstance(each, str)), "bad")
-                return False
-            orders = wish(order.verb, targets, order.weight or 0).orders
+            orders = self._orders(view, change) if change else ()
+            asked = question(flow, view.agents, Random()) if flow else None
         except VerbError as error:
             self.say(str(error), "bad")
             return False
         self.say("")
-        self._asked, self._planned = text, []
-        self._asking.dry_run(orders)
+        self._asked, self._planned, self._question, self._told = change, [], asked, []
+        if orders:
+            self._asking.dry_run(orders)
+        if asked:
+            actions = {o.address: o.action for o in orders if isinstance(o.action, Supposed)}
+            live = [agent for agent in view.agents if agent.fresh(view.now, "node")]
+            self._flow_asking.question(asked.orders(live, actions))
         return True
+
+    @staticmethod
+    def _orders(view: View, text: str) -> Sequence[Order]:
+        """Raises VerbError for what is no change."""
+        order = command.parse(text, view.agents)
+        if not isinstance(order, command.Plan):
+            raise VerbError(f"{text}: no change; drain, undrain or weight would be one")
+        found = [named_target(view, target) for target in order.targets]
+        targets = [target for target in found if isinstance(target, Target)]
+        if len(targets) < len(found):
+            raise VerbError(next(each for each in found if isinstance(each, str)))
+        return wish(order.verb, targets, order.weight or 0).orders
 
     def take(self, reply: Reply) -> None:
         if self._asking.take(reply):
             self._planned = self._asking.answered()
+        if self._flow_asking.take(reply):
+            self._told = self._flow_asking.answered()
 
     def action_enter(self) -> None:
         self.query_one("#if", Input).focus()
 
     def action_up(self) -> None:
-        if self.focused is self.query_one("#if", Input) and self._asked:
+        asked = self._asked or self._question
+        if isinstance(self.focused, Input) and asked:
             self.table.focus()
         else:
             super().action_up()
@@ -125,3 +194,18 @@ class WhatIfScreen(LiveScreen):
             self.say(f"what was asked is {asked}, not {verb}: its own key plans it")
         else:
             self.post_message(asks.Commanded(self._asked))
+
+
+def _field(value: str, name: str, placeholder: str) -> Input:
+    field = Input(value, id=name, placeholder=placeholder)
+    field.cursor_blink = False
+    return field
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """(change, flow) of `flow A:P VIP if CHANGE`, or of a change alone."""
+    first, _, rest = text.partition(" ")
+    if first != "flow":
+        return text, ""
+    flow, _, change = rest.partition(" if ")
+    return change.strip(), flow.strip()
