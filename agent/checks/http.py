@@ -8,11 +8,9 @@ redirects, would cost ten times as much for each check.  It is imported with the
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from agent.checks.tls import encrypted, refused
 from agent.checks.way import MOST, Said, Way, connect, pattern, percent, receive, send, unexpected
 from agent.config.check_table import Check
 
@@ -35,13 +33,17 @@ async def ask(check: Check, way: Way) -> Said:
 
 
 async def _ask_encrypted(check: Check, way: Way) -> Said:
+    import ssl  # noqa: PLC0415  # with the first such check (agent/host/lean.py)
+
+    from agent.checks import tls  # noqa: PLC0415
+
     try:
-        async with encrypted(check, way) as (reader, writer):
+        with await tls.encrypted(check, way) as made:
             speaker, request = _request(check, way)
-            writer.write(request)
-            return await _read(check, speaker, lambda: reader.read(MOST))
+            await tls.send(made, request)
+            return await _read(check, speaker, lambda: tls.receive(made))
     except ssl.SSLError as error:
-        return refused(error)
+        return tls.refused(error)
 
 
 def _request(check: Check, way: Way) -> tuple[h11.Connection, bytes]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from agent.boundary import Probed
-from agent.checks import dns, file, http, program, tcp, tls, udp
+from agent.checks import dns, file, http, program, tcp, udp
 from agent.checks.way import Said, Way
 from agent.config.check_table import Check, Kind
 from agent.dataplane import abi
@@ -28,11 +28,19 @@ SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN)
 """What this machine, or this process, has no more of; EAGAIN: processes."""
 
 Ask = Callable[[Check, Way], Awaitable[Said]]
+
+
+async def _tls(check: Check, way: Way) -> Said:
+    from agent.checks import tls  # noqa: PLC0415  # with the first such check, for its memory
+
+    return await tls.ask(check, way)
+
+
 KINDS: Mapping[Kind, Ask] = {
     "tcp": tcp.ask,
     "http": http.ask,
     "https": http.ask,
-    "tls": tls.ask,
+    "tls": _tls,
     "dns": dns.ask,
     "udp": udp.ask,
     "exec": program.ask,

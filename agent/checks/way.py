@@ -83,6 +83,26 @@ def _prepare(made: socket.socket, way: Way, kind: socket.SocketKind) -> None:
         made.bind((way.source, 0))
 
 
+async def readable(at: socket.socket) -> None:
+    """Until something has come, or the other side has closed."""
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(at, there.set)
+    try:
+        await there.wait()
+    finally:
+        loop.remove_reader(at)
+
+
+async def writable(at: socket.socket) -> None:
+    """Until it takes more."""
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_writer(at, there.set)
+    try:
+        await there.wait()
+    finally:
+        loop.remove_writer(at)
+
+
 async def send(to: socket.socket, what: bytes) -> None:
     await asyncio.get_running_loop().sock_sendall(to, what)
 

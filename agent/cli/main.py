@@ -15,6 +15,7 @@ from pathlib import Path
 from agent.cli import change, conformance, ending, fleet, preflight, simulate, verb
 from agent.config import file as config
 from agent.config.tree import Config
+from agent.host import lean
 from shared.usage import Parser
 from shared.version import VERSION
 
@@ -93,6 +94,7 @@ def _labels(listed: Config) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
+    lean.load("asyncio", without="ssl")
     import asyncio
     import logging
 

@@ -36,16 +36,14 @@ class Passed(NamedTuple):
 def counted(state: NodeState, fact: Counted, now: float) -> list[Effect]:
     """New figures: live flows, packet rates, and what they say about drains."""
     effects: list[Effect] = []
+    state.live_flows[:] = fact.live_flows
     live = fact.live_flows.tolist()  # one step from numpy to Python for all
     for vip in state.vips.values():
         for real in vip.reals.values():
-            flows = live[real.number.real_num]
-            if flows != real.live_flows:
-                real.live_flows = flows
-                vip.numbers_touched += 1
+            real.live_flows = live[real.number.real_num]
             if real.emptying is not None:
                 effects += _watch(state, vip, real, fact, now)
-                vip.touched += 1
+                state.touch(vip)
     if fact.packets is not None:
         _note_rates(state, fact, now)
     return effects

@@ -50,10 +50,9 @@ class Observing:
             return []
         was, before = real.verdict.health, (real.verdict, real.check)
         _judge(vip, real, fact, now)
-        if (real.verdict, real.check) == before:
-            vip.numbers_touched += 1  # nearly always
-        else:
-            vip.touched += 1
+        self._state.check_ms[real.number.real_num] = fact.ms
+        if (real.verdict, real.check) != before:  # seldom
+            self._state.touch(vip)
         if fact.ok:
             self._listen(vip, real, fact, now)
         if vip.panicked:
@@ -170,7 +169,7 @@ class Observing:
                 passed=passed,
             )
             if was or vip.pressure.on:
-                vip.touched += 1
+                self._state.touch(vip)
             if vip.pressure.on is not was:
                 known = float(packets[vip.vip_num]) - rate
                 vip.pressure = vip.pressure._replace(known=max(0.0, known))

@@ -121,6 +121,7 @@ def _put(state: NodeState, fields: Before) -> None:
     # In place: what snapshots are made from holds on to the dictionary's owner, the state.
     state.listed, state.generation, state.revision = fields[:3]
     state.vips, state.numbers, state.vip_numbers, state.peers = fields[3:]
+    state.number_anew()
 
 
 def _peers(state: NodeState, listed: Config, now: float) -> dict[str, PeerState]:

@@ -139,9 +139,7 @@ class VipState(Struct):
     """Whether it goes on nevertheless: more of them may come up with the first."""
 
     touched: int = 0
-    """As the node's, of what only this VIP heard..."""
-    numbers_touched: int = 0
-    """...and of its reals' live flows and how long their checks took alone."""
+    """As the node's, of what only this VIP heard; by NodeState.touch()."""
     _slots: tuple[object, list[Address], list[int]] | None = None
     """(`shares` and reals that it was made of, slots of each real)."""
 
@@ -268,7 +266,13 @@ class NodeState(Struct):
     listed: tree.Config
     touched: int = 0
     """Goes up whenever something about VIPs and reals may have changed: what others keep of it must
-    be looked at again."""
+    be looked at again..."""
+    heard: int = 0
+    """...and this when something of a single VIP did; neither for the numbers below."""
+    live_flows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(MAX_REALS, np.int64))
+    """By real_num, as the reals have it: for whoever shows all of them ten times a second."""
+    check_ms: NDArray[np.float64] = field(default_factory=lambda: np.zeros(MAX_REALS))
+    """So, too."""
     vips: dict[str, VipState] = field(default_factory=dict)
     peers: dict[str, PeerState] = field(default_factory=dict)
     admin: Admin = Admin.ENABLED
@@ -297,6 +301,18 @@ class NodeState(Struct):
     """In the maps, as far as is known, but not in the config any more."""
     leftover_reals: set[int] = field(default_factory=set)
     """Numbers whose owners are not in the config any more."""
+
+    def touch(self, vip: VipState) -> None:
+        """Something of this VIP, and of it alone, may have changed."""
+        vip.touched += 1
+        self.heard += 1
+
+    def number_anew(self) -> None:
+        """Reals came or went: a number may have another owner."""
+        for vip in self.vips.values():
+            for real in vip.reals.values():
+                self.live_flows[real.number.real_num] = real.live_flows
+                self.check_ms[real.number.real_num] = real.check_ms
 
     def emptying(self) -> list[int]:
         """Numbers of the reals that drain."""

@@ -7,30 +7,32 @@ XDP in a driver runs there, so does all that the node receives besides.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import re
 
-STAT = Path("/proc/stat")
-_SOFTIRQ = 7
-"""Word of a `cpuN` line, after its name: user nice system idle iowait irq softirq."""
+STAT = "/proc/stat"
+_CPU = re.compile(rb"^cpu(\d+)(?: \d+){6} (\d+)", re.MULTILINE)
+"""A CPU's line: user nice system idle iowait irq softirq, in ticks."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def softirq() -> tuple[int, ...]:
-    """Hundredths of a second by CPU number; empty where the kernel does not say."""
-    try:
-        return by_cpu(STAT.read_text())
-    except OSError:
-        return ()
+class SoftIrq:
+    """The file stays open: it is read with every snapshot, and to open it takes as long again."""
+
+    def __init__(self) -> None:
+        try:
+            self._fd = os.open(STAT, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+
+    def read(self) -> tuple[int, ...]:
+        """Hundredths of a second by CPU number; empty where the kernel does not say."""
+        try:
+            return by_cpu(os.pread(self._fd, 1 << 16, 0))
+        except OSError:
+            return ()
 
 
-def by_cpu(text: str, ticks: int = _TICKS) -> tuple[int, ...]:
+def by_cpu(text: bytes, ticks: int = _TICKS) -> tuple[int, ...]:
     """A CPU that is off line has no line: its time is 0."""
-    found: dict[int, int] = {}
-    for line in text.splitlines():
-        name, *words = line.split()
-        if name == "intr":
-            break  # the CPUs stand first
-        number = name.removeprefix("cpu")
-        if name.startswith("cpu") and number.isdecimal() and len(words) >= _SOFTIRQ:
-            found[int(number)] = int(words[_SOFTIRQ - 1]) * 100 // ticks
+    found = {int(number): int(spent) * 100 // ticks for number, spent in _CPU.findall(text)}
     return tuple(found.get(number, 0) for number in range(max(found, default=-1) + 1))

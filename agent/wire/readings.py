@@ -18,7 +18,7 @@ from agent.core.state import NodeState
 from agent.dataplane.attach import how_attached
 from agent.dataplane.maps import DataPlane
 from agent.dataplane.tunnel import Tunnel
-from agent.host.softirq import softirq
+from agent.host.softirq import SoftIrq
 from agent.wire.snapshot import FLOWS, PACKETS, DiskHealth, Reading
 
 log = logging.getLogger("remora")
@@ -45,6 +45,7 @@ class Readings:
         self._dataplane = dataplane
         self._tunnel = tunnel
         self._disk_health = disk_health
+        self._softirq = SoftIrq()
         self._looked = self._look()
         self._blind = False
         """The last look failed."""
@@ -75,7 +76,7 @@ class Readings:
             cpu_seconds=time.process_time(),
             queues=counters.by_queue(),
             probes=self._tunnel.counts()._asdict(),
-            softirq=softirq(),
+            softirq=self._softirq.read(),
             disk=self._disk_health(),
             **self._looked._asdict(),
         )

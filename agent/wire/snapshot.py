@@ -114,7 +114,7 @@ class Snapshots:
                 self._node(state, standings, reading, total, head)
             ),
             "vip": lambda head: self._vips.frames(standings, reading.vips, head),
-            "real": lambda head: self._reals.frames(standings, reading.reals, head),
+            "real": lambda head: self._reals.frames(standings, reading.reals, state, head),
             "cpu": lambda head: telemetry_frames(_cpu(reading, head)),
             "flowtable": lambda head: telemetry_frames(_flowtable(reading, total, head)),
             "drop": lambda head: telemetry_frames(_drop(reading, total, head)),

@@ -2,16 +2,16 @@
 """What of a VIP and its reals is not counted, and the bytes of topics `vip` and `real` on top
 of it.  Pure.
 
-Only a VIP that the director touched is looked at; what is said about it and its reals is compared
-with what was said before, worked out and encoded anew only where it differs; and what is encoded
-has blanks for what is counted (agent/wire/form.py).
+Only a VIP that the director touched is looked at, none while it touched none; what is said about it
+and its reals is compared with what was said before, worked out and encoded anew only where it
+differs; and what is encoded has blanks for what is counted (agent/wire/form.py).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import chain, zip_longest
+from itertools import chain
 from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
@@ -42,8 +42,8 @@ _FLOWS, _MS = 3, 4
 class Standing(NamedTuple):
     """A VIP and its reals, apart from what the data plane counts."""
 
-    touched: tuple[int, int, int]
-    """The node's, the VIP's and its numbers' when they were looked at last."""
+    touched: tuple[int, int]
+    """The node's and the VIP's when they were looked at last."""
     said: tuple[object, ...]
     """Everything that the rest follows from: of the reals..."""
     said_of_vip: tuple[object, ...]
@@ -56,8 +56,6 @@ class Standing(NamedTuple):
     real_nums: NDArray[np.intp]
     rows: bytes
     """Of each a RealRow, encoded with blanks."""
-    live_flows: list[int]
-    check_ms: list[float]
 
 
 class Standings:
@@ -66,13 +64,18 @@ class Standings:
     def __init__(self) -> None:
         self._of: dict[str, Standing] = {}
         self._all: tuple[Standing, ...] = ()
+        self._touched = (-1, -1)
+        """The node's, and what single VIPs had heard."""
 
     def of(self, state: NodeState) -> tuple[Standing, ...]:
         """By VIP, in the state's order; the same tuple as long as nothing is said anew."""
+        if self._touched == (state.touched, state.heard):
+            return self._all
+        self._touched = state.touched, state.heard
         deadlines = _deadlines(state)
         before, self._of = self._of, {}
         for name, vip in state.vips.items():
-            touched = state.touched, vip.touched, vip.numbers_touched
+            touched = state.touched, vip.touched
             kept = before.get(name)
             if kept is None or kept.touched != touched:
                 announced = vip.listed.address in state.announced
@@ -121,7 +124,11 @@ class RealForm:
         self._nums: NDArray[np.intp]
 
     def frames(
-        self, standings: tuple[Standing, ...], counted: NDArray[np.uint64], head: Head
+        self,
+        standings: tuple[Standing, ...],
+        counted: NDArray[np.uint64],
+        state: NodeState,
+        head: Head,
     ) -> list[bytes]:
         """A RealSnapshot as it is published.  `counted`: [real_num, column]."""
         named = head["node"], head["boot"]
@@ -132,21 +139,13 @@ class RealForm:
             self._form = Form(message, _REAL_BLANKS)
             nums = [one.real_nums for one in standings]
             self._nums = np.concatenate(nums) if nums else np.empty(0, np.intp)
-            self._named, self._formed = named, ()
-        if standings is not self._formed:
-            self._note_numbers(standings)
-            self._formed = standings
-        self._form.numbers[:_FLOWS] = counted[self._nums, :_FLOWS].T
+            self._named = named
+        self._formed = standings
+        numbers = self._form.numbers
+        numbers[:_FLOWS] = counted[self._nums, :_FLOWS].T
+        numbers[_FLOWS] = state.live_flows[self._nums]
+        numbers[_MS].view(">f8")[:] = state.check_ms[self._nums]
         return self._form.frames(head)
-
-    def _note_numbers(self, standings: tuple[Standing, ...]) -> None:
-        """Those that do not move with every packet, of VIPs that were looked at since."""
-        flows, ms = self._form.numbers[_FLOWS], self._form.numbers[_MS].view(">f8")
-        end = 0
-        for one, before in zip_longest(standings, self._formed):
-            start, end = end, end + len(one.real_nums)
-            if one is not before:
-                flows[start:end], ms[start:end] = one.live_flows, one.check_ms
 
 
 def _alike(
@@ -159,16 +158,11 @@ def _alike(
 def _looked_at(
     kept: Standing | None,
     vip: VipState,
-    touched: tuple[int, int, int],
+    touched: tuple[int, int],
     deadlines: dict[tuple[str, str], Deadline],
     *,
     announced: bool,
 ) -> Standing:
-    reals = vip.reals.values()
-    live_flows = [real.live_flows for real in reals]
-    check_ms = [real.check_ms for real in reals]
-    if kept is not None and kept.touched[:2] == touched[:2]:
-        return kept._replace(touched=touched, live_flows=live_flows, check_ms=check_ms)
     said, said_of_vip = _said(vip, deadlines), (announced, *_OF_VIP(vip))
     if kept is None or kept.said != said:
         kept = _stand(vip, said, said_of_vip, deadlines, announced=announced)
@@ -178,7 +172,7 @@ def _looked_at(
             announced=announced,
             row=encoded([_vip_row(vip, kept.reals_up, announced=announced)]),
         )
-    return kept._replace(touched=touched, live_flows=live_flows, check_ms=check_ms)
+    return kept._replace(touched=touched)
 
 
 def _said(vip: VipState, deadlines: dict[tuple[str, str], Deadline]) -> tuple[object, ...]:
@@ -197,7 +191,7 @@ def _stand(
 ) -> Standing:
     reals, name, up = vip.reals.values(), vip.listed.name, vip.serving
     return Standing(
-        touched=(0, 0, 0),
+        touched=(0, 0),
         said=said,
         said_of_vip=said_of_vip,
         vip_num=vip.vip_num,
@@ -205,8 +199,6 @@ def _stand(
         reals_up=up,
         row=encoded([_vip_row(vip, up, announced=announced)]),
         real_nums=np.array([real.number.real_num for real in reals], np.intp),
-        live_flows=[],
-        check_ms=[],
         rows=encoded(
             _row(name, real, slots, deadlines.get((name, real.name), (0.0, "")))
             for real, slots in zip(reals, vip.slots, strict=True)

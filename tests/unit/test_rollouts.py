@@ -166,7 +166,7 @@ def test_a_dry_run_tells_nothing_and_a_reload_changes_nothing_of_it(world: World
     assert len(world.director.state.rollouts) == 1
 
 
-STAT = """\
+STAT = b"""\
 cpu  10 0 10 10 0 0 242 0 0 0
 cpu0 29332 0 5111 65635 298 0 81 873 0 0
 cpu2 38014 0 5924 54966 1443 0 161 852 0 0
@@ -177,4 +177,4 @@ intr 661100 0
 def test_softirq_by_cpu_in_hundredths_of_a_second() -> None:
     assert by_cpu(STAT, ticks=100) == (81, 0, 161)
     assert by_cpu(STAT, ticks=1000) == (8, 0, 16)
-    assert by_cpu("", ticks=100) == ()
+    assert by_cpu(b"", ticks=100) == ()

@@ -137,6 +137,10 @@ class Kept:
         numbers = dict.fromkeys(EVERY, self.sequence)
         made = self.kept.published(state, counted, numbers, EVERY)
         assert made == Snapshots(ORIGIN).published(state, counted, numbers, EVERY)
+        for real in (real for web in state.vips.values() for real in web.reals.values()):
+            number = real.number.real_num
+            assert state.live_flows[number] == real.live_flows
+            assert state.check_ms[number] == real.check_ms
         return tuple(telemetry_of(frames) for frames in made)  # type: ignore[misc]
 
 
@@ -153,6 +157,11 @@ CHANGES: dict[str, Callable[[World], object]] = {
     "weight": lambda world: world.ask(m.Weight(REALS[2], 7), id=str(world.now)),
     "flows": lambda world: world.tell(Counted(np.arange(abi.MAX_REALS, dtype=np.int64))),
     "no flows": lambda world: world.tell(Counted(np.zeros(abi.MAX_REALS, np.int64))),
+    "a real more": lambda world: world.reload(
+        TOML
+        + vip("dns", "10.200.0.2", 53, [*REALS, "10.3.9.9"])
+        + vip("web", "10.200.0.1", 80, REALS)
+    ),
     "a real less": lambda world: world.reload(
         TOML + vip("dns", "10.200.0.2", 53, REALS[1:]) + vip("web", "10.200.0.1", 80, REALS)
     ),
