@@ -8,7 +8,6 @@ spike.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
@@ -85,7 +84,7 @@ class Samples(Generic[S]):
     __slots__ = ("_kept",)
 
     def __init__(self) -> None:
-        self._kept: deque[S] = deque()
+        self._kept: list[S] = []
 
     @property
     def latest(self) -> S | None:
@@ -112,5 +111,5 @@ class Samples(Generic[S]):
                 self._kept.clear()
         self._kept.append(sample)
         while len(self._kept) > 2 and sample.at - self._kept[1].at >= SHORTEST_SPAN:
-            self._kept.popleft()
+            self._kept.pop(0)
         return True

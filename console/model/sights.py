@@ -112,7 +112,8 @@ class Step(NamedTuple):
     span: float
 
     def rate(self, name: Hashable) -> float | None:
-        at, was = self.places.get(name), self.places_before.get(name)
+        at = self.places.get(name)
+        was = at if self.places_before is self.places else self.places_before.get(name)
         if at is None or was is None:
             return None
         return rate(self.before[was], self.after[at], self.span)
@@ -193,12 +194,12 @@ class Sights:
         sight = self._made.get(name)
         if sight is not None:
             return sight
-        new, row, was = self._newest, self._rows[self._places[name]], None
+        new, counters = self._newest, self._kind.counters
         assert new is not None
-        counters, before = self._kind.counters, self._places_before.get(name)
-        if before is not None:
-            was = counters(self._rows_before[before])
-        told = rates(was, counters(row), self._span)
+        at = self._places[name]
+        was = at if self._places_before is self._places else self._places_before.get(name)
+        row, before = self._rows[at], None if was is None else counters(self._rows_before[was])
+        told = rates(before, counters(row), self._span)
         sight = Sight(self._address, new.node, row, new.at, self._seen, told)
         self._made[name] = sight
         return sight

@@ -189,7 +189,7 @@ def undoable(operation: Operation) -> str:
     """`yes`, the keys that it takes, or why not."""
     if operation.underway:
         return "R K" if operation.underway.held else "K"
-    if not operation.undo:
+    if not operation.undo or any(step.result in BACK for step in operation.steps):
         return "-"
     return f"no: {operation.overtaken}" if operation.overtaken else "yes"
 

@@ -201,6 +201,7 @@ def many(render: Render = "diff") -> dict[str, object]:
         addresses = [f"ipc://{place}/sim-{number:03}" for number in range(FLEET)]
         file = Path(place) / "config.toml"
         file.write_text(f"cluster = 'bench'\nagents = {json.dumps(addresses)}\n")
+        _there(agents, Path(place) / f"sim-{FLEET - 1:03}")
         terminal = Terminal("console", "--config", str(file), "console", "--render", render)
         try:
             terminal.read(30, until=b"NODE")
@@ -221,6 +222,15 @@ def many(render: Render = "diff") -> dict[str, object]:
             terminal.close()
             agents.terminate()
             agents.wait()
+
+
+def _there(agents: subprocess.Popen[bytes], last: Path) -> None:
+    """Their own start is over: it is no console's."""
+    deadline = time.monotonic() + 30
+    while not (last / "command.sock").exists():
+        if agents.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit("the simulated agents did not start")
+        time.sleep(0.1)
 
 
 def latency(terminal: Terminal) -> dict[str, float]:

@@ -224,34 +224,10 @@ class World:
     def _do(self, effect: b.Effect) -> None:  # noqa: PLR0912  # one branch per effect
         if not isinstance(effect, UNTOLD):
             self.history.append(type(effect).__name__)
+        if isinstance(effect, b.MapEffect):
+            self._write(effect)
+            return
         match effect:
-            case b.PutVip(key, vip_num, placing):
-                assert vip_num in self.rings, "a VIP before its ring"
-                self.vips[key] = vip_num
-                self.placings[key] = placing
-            case b.ForgetPrevious(vip_num):
-                self.forgotten.append(vip_num)
-            case b.PutQuicIds(vip_num, ids):
-                assert all(self.reals[n].vip_num == vip_num for n in ids.values())
-                self.quic_ids[vip_num] = dict(ids)
-            case b.RemoveVip(key):
-                self.vips.pop(key, None)
-            case b.PutReal(real):
-                self.reals[real.real_num] = real
-            case b.FreeReal(real_num):
-                rows = [self.rings[vip_num] for vip_num in self.vips.values()]
-                assert not any((row == real_num).any() for row in rows), "freed, still in a ring"
-                if real_num in self.reals:
-                    self.reals[real_num] = self.reals[real_num]._replace(vip_num=0)
-            case b.SetFlags(flags):
-                for real_num, word in flags.items():
-                    self.reals[real_num] = self.reals[real_num]._replace(flags=word)
-            case b.SetRing(vip_num):
-                real_nums = effect.real_nums
-                assert len(real_nums) == SLOTS
-                for number in set(np.unique(real_nums).tolist()) - {0}:
-                    assert self.reals[number].vip_num == vip_num, "another VIP's real"
-                self.rings[vip_num] = real_nums
             case b.Attach():
                 self.attached += 1
             case b.Follow():
@@ -281,6 +257,36 @@ class World:
             case b.Reply(sender, answer):
                 self.answers.append(answer)
                 self.answered.append((sender, answer.status))
+
+    def _write(self, effect: b.MapEffect) -> None:
+        match effect:
+            case b.PutVip(key, vip_num, placing):
+                assert vip_num in self.rings, "a VIP before its ring"
+                self.vips[key] = vip_num
+                self.placings[key] = placing
+            case b.ForgetPrevious(vip_num):
+                self.forgotten.append(vip_num)
+            case b.PutQuicIds(vip_num, ids):
+                assert all(self.reals[n].vip_num == vip_num for n in ids.values())
+                self.quic_ids[vip_num] = dict(ids)
+            case b.RemoveVip(key):
+                self.vips.pop(key, None)
+            case b.PutReal(real):
+                self.reals[real.real_num] = real
+            case b.FreeReal(real_num):
+                rows = [self.rings[vip_num] for vip_num in self.vips.values()]
+                assert not any((row == real_num).any() for row in rows), "freed, still in a ring"
+                if real_num in self.reals:
+                    self.reals[real_num] = self.reals[real_num]._replace(vip_num=0)
+            case b.SetFlags(flags):
+                for real_num, word in flags.items():
+                    self.reals[real_num] = self.reals[real_num]._replace(flags=word)
+            case b.SetRing(vip_num):
+                real_nums = effect.real_nums
+                assert len(real_nums) == SLOTS
+                for number in set(np.unique(real_nums).tolist()) - {0}:
+                    assert self.reals[number].vip_num == vip_num, "another VIP's real"
+                self.rings[vip_num] = real_nums
 
     def _advertise(self, addresses: frozenset[Address]) -> None:
         for address in addresses - self.announced:

@@ -67,7 +67,7 @@ class WhatIfScreen(LiveScreen):
             yield Label(" if ")
             yield _field(self._change, "if", "drain real/10.3.1.2@web   Enter asks")
             yield Label(" flow ")
-            yield _field(self._flow, "flow", "198.51.100.7:40000 vip/web")
+            yield _field(self._flow, "flow", "Tab: 198.51.100.7:40000 vip/web")
         yield Painted(id="flow_rule", classes="section")
         yield Painted(id="places")
         yield Painted(id="answer_rule", classes="section")
@@ -177,6 +177,11 @@ class WhatIfScreen(LiveScreen):
 
     def action_enter(self) -> None:
         self.query_one("#if", Input).focus()
+
+    def action_pane(self) -> None:
+        """The other field."""
+        there = self.focused is self.query_one("#if", Input)
+        self.query_one("#flow" if there else "#if", Input).focus()
 
     def action_up(self) -> None:
         asked = self._asked or self._question
