@@ -16,7 +16,7 @@ import numpy as np
 
 from agent.boundary import EffectError
 from agent.core import flow_hash, maglev, supposing, whereabouts
-from agent.core.overrides import Refused
+from agent.core.refused import Refused
 from agent.core.state import NodeState, VipState
 from agent.core.supposing import Thought
 from agent.core.whereabouts import Entry, Rules, Slot, Verdict

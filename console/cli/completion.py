@@ -20,6 +20,7 @@ WORDS: Mapping[str, Sequence[str]] = {
 """Metavar or flag -> words that go there, beside names."""
 OBJECTS: Mapping[str, Sequence[str]] = {
     "OBJECT": ("real", "node", "vip"),
+    "ROUTED": ("vip", "node", "peer"),
     "--vip": ("vip",),
     "--node": ("node",),
     "--canary": ("node",),
@@ -133,7 +134,7 @@ def _positionals(
         if action.metavar in ("KIND", "NAME"):
             yield from _of_a_kind(after, last, names)
         if "-l" in after or "--selector" in after:
-            yield from KINDS
+            yield from (k for k in OBJECTS.get(str(action.metavar), KINDS) if k != "peer")
         for kind in OBJECTS.get(str(action.metavar or ""), ()):
             yield from names.get(kind, ())
 

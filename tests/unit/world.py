@@ -85,6 +85,8 @@ class World:
         """vip_nums whose rings forgot the one before."""
         self.announced: frozenset[Address] = frozenset()
         self.routes: dict[Address, Route] = {}
+        self.hushed: frozenset[str] = frozenset()
+        """Peers that are told none of them."""
         self.attached = 0
         """How often the programs were to be put back."""
         self.followed: b.Follow | None = None
@@ -232,8 +234,8 @@ class World:
                 self.attached += 1
             case b.Follow():
                 self.followed = effect
-            case b.Advertise(routes):
-                self.routes = dict(routes)
+            case b.Advertise(routes, hushed):
+                self.routes, self.hushed = dict(routes), hushed
                 self._advertise(frozenset(routes))
             case b.Probe(checks):
                 self.asked = checks
