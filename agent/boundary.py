@@ -254,6 +254,8 @@ class Advertise(Struct, frozen=True):
     """The whole set of VIP addresses to announce; the shell computes the difference."""
 
     routes: Mapping[Address, Route]
+    hushed: frozenset[str] = frozenset()
+    """Addresses of the peers that are told none of them."""
 
 
 class Probe(Struct, frozen=True):

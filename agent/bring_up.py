@@ -51,19 +51,22 @@ def load(config: Config, path: netlink.WayOut) -> None:
     the child, after a trial where one runs.  Raises LoadError."""
     node = config.node
     how = "loaded"
-    if old := carry.other(pins(node)):
-        loaded = _take_over(config, path, old)
-    elif there := inherited.inherited(node):
-        how, loaded = "kept", _attached(config, there)
-    else:
-        proof.prove(config)
-        loaded = _loaded(config, attached=True)
+    with loader.Compiler() as compiler:
+        if old := carry.other(pins(node)):
+            loaded = _take_over(config, path, old, compiler)
+        elif there := inherited.inherited(node):
+            how, loaded = "kept", _attached(config, there)
+        else:
+            proof.prove(config, compiler)
+            loaded = compiler.load(_request(config, attached=True))
     inherited.remember(node, loaded)
     carry.remember(node.state_dir)
     _say(config, loaded, how)
 
 
-def _take_over(config: Config, path: netlink.WayOut, old: Path) -> loader.Loaded:
+def _take_over(
+    config: Config, path: netlink.WayOut, old: Path, compiler: loader.Compiler
+) -> loader.Loaded:
     """From a version with another ABI: with its maps, and in one step on the interface.
 
     The program is attached last, when every setting is where it looks for it.  Until then the old
@@ -72,10 +75,10 @@ def _take_over(config: Config, path: netlink.WayOut, old: Path) -> loader.Loaded
     node, new = config.node, pins(config.node)
     if wrong := carry.differing(node.state_dir, old):
         raise carry.refused(old, wrong)
-    proof.prove(config, always=True)
+    proof.prove(config, compiler, always=True)
     try:
         carried = carry.carry(node.state_dir, old, new)
-        loaded = _loaded(config, attached=False)
+        loaded = compiler.load(_request(config, attached=False))
         dataplane = DataPlane(new)
         dataplane.know_flows_from(carry.warm_at(node.state_dir, old))
         dataplane.configure(control(config, path))
@@ -103,15 +106,13 @@ def _attached(config: Config, loaded: loader.Loaded) -> loader.Loaded:
     return replace(loaded, mode=mode, no_egress=no_egress)
 
 
-def _loaded(config: Config, *, attached: bool) -> loader.Loaded:
+def _request(config: Config, *, attached: bool) -> loader.Request:
     node = config.node
-    return loader.load(
-        loader.Request(
-            pins=pins(node),
-            sources=(*loader.BALANCER, "probe.c"),
-            flows_per_cpu=node.flows_per_cpu,
-            attach=loader.Attach(node.interface, node.xdp_mode) if attached else None,
-        )
+    return loader.Request(
+        pins=pins(node),
+        sources=(*loader.BALANCER, "probe.c"),
+        flows_per_cpu=node.flows_per_cpu,
+        attach=loader.Attach(node.interface, node.xdp_mode) if attached else None,
     )
 
 

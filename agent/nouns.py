@@ -110,14 +110,48 @@ class OwnedReal(NamedTuple):
     encap: Encap
 
 
+class Withdrawal(NamedTuple):
+    """An operator's word that a route must not stand."""
+
+    who: str
+    at: float
+    """Unix time, by the operator's clock."""
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"withdrawn by {self.who}" + (f": {self.why}" if self.why else "")
+
+
+ROUTES = "*"
+"""In place of a peer's address: all of them."""
+
+
 class Override(NamedTuple):
-    """What an operator changed of a real (without `real` of the VIP, without both of the node)."""
+    """What an operator changed of a real (without `real` of the VIP, without both of the node), or
+    of the routes of a VIP or of the node."""
 
     vip: str
     real: str
     admin: Admin
     weight: int | None
     """None: as configured."""
+    route: str = ""
+    """ROUTES or the address of the only peer that is meant: about routes, not state or weight."""
+    withdrawn: Withdrawal | None = None
+
+    @property
+    def object(self) -> tuple[str, str, str]:
+        """(VIP name, real's address, route): a later override of the same one replaces it."""
+        return self.vip, self.real, self.route
+
+    @property
+    def plain(self) -> bool:
+        """It says that nothing is overridden."""
+        return (self.admin, self.weight, self.withdrawn) == (Admin.ENABLED, None, None)
+
+
+def of_route(vip: str, withdrawn: Withdrawal | None, route: str = ROUTES) -> Override:
+    return Override(vip, "", Admin.ENABLED, None, route, withdrawn)
 
 
 class Pending(NamedTuple):

@@ -87,6 +87,7 @@ class Shells:
             state, self.telemetry, self.server, self.audit, dataplane, disk=self.long_disk
         )
         self._routes: Mapping[Address, Route] = {}
+        self._hushed: frozenset[str] = frozenset()
         """As the director declared them last."""
         self._reading: set[asyncio.Task[None]] = set()
         """Of configs and maps: a large one takes a tenth of a second, so not in the loop."""
@@ -145,8 +146,8 @@ class Shells:
             case b.Follow():
                 if self.surroundings.follow(effect):
                     self._configure(self._state.listed)
-            case b.Advertise(routes):
-                self._advertise(routes)
+            case b.Advertise(routes, hushed):
+                self._advertise(routes, hushed)
             case b.Probe(checks):
                 self.prober.declare(checks)
             case b.ReadConfig():
@@ -176,12 +177,12 @@ class Shells:
             case _:
                 assert_never(effect)
 
-    def _advertise(self, routes: Mapping[Address, Route]) -> None:
+    def _advertise(self, routes: Mapping[Address, Route], hushed: frozenset[str]) -> None:
         if self._state.listed.node.answer_ping == "announced":
             self.dataplane.answer_pings_for(routes)
-        self._routes = routes
+        self._routes, self._hushed = routes, hushed
         if self.speaker:
-            self.speaker.advertise(routes)
+            self.speaker.advertise(routes, hushed)
 
     def _verify(self, effect: b.Verify) -> None:
         owned = self.dataplane.owned()
@@ -260,4 +261,4 @@ class Shells:
             speaker = Speaker(listed.bgp, Path(listed.node.run_dir), self._tell)
             await speaker.start()
             self.speaker = speaker
-            speaker.advertise(self._routes)
+            speaker.advertise(self._routes, self._hushed)

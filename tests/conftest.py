@@ -30,14 +30,13 @@ LONG = (
     "test_console.py",
     "test_restarts.py",
     "test_tunnel.py",
+    "test_operations.py",
     "test_drain.py",
     "test_announce.py",
     "test_placing.py",
     "test_conformance_run.py",
-    "test_loader.py",
     "test_screens.py",
     "test_sequences.py",
-    "test_simulation.py",
     "test_server.py",
 )
 """Half a minute and more, the longest first (`--durations=0` says)."""

@@ -31,7 +31,7 @@ SNAPSHOTS = (
     "DropSnapshot", "LabelSnapshot",
 )  # fmt: skip
 ROWS = (
-    "Peer", "PendingRow", "RolloutRow", "VipRow", "Ailing", "RealRow", "Emptying",
+    "Peer", "Withdrawn", "PendingRow", "RolloutRow", "VipRow", "Ailing", "RealRow", "Emptying",
     "ProgramTotals", "DropRow",
 )  # fmt: skip
 EVENTS = (

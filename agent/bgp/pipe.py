@@ -3,9 +3,9 @@
 
 ExaBGP speaks only to processes that it forks, and it must outlive the agent: a crashed agent that
 returns in time costs no route.  So this small process sits between: it reconnects to every new
-agent and tells it, in a first line, which routes stand and which peers are up (ExaBGP replays
-nothing).  When no agent has been there for `dead_man` seconds it ends ExaBGP, which withdraws
-everything.
+agent and tells it, in a first line, which routes stand, which peers are up and which of them are
+told no route (ExaBGP replays nothing).  When no agent has been there for `dead_man` seconds it ends
+ExaBGP, which withdraws everything.
 
 It must always read its stdin: an ExaBGP whose pipe is full misses its keepalives.
 Standard library only, run with `python -I`: `pipe.py SOCKET DEAD_MAN`.
@@ -33,6 +33,8 @@ class Bridge:
         self.routes: dict[str, str] = {}
         """Prefix -> the attributes that it stands with, as they were commanded."""
         self.peers: dict[str, str] = {}
+        self.hushed: list[str] = []
+        """Addresses of the peers that are told none of the routes."""
         self.agent: socket.socket | None = None
         self.left_at = time.monotonic()
         self.from_agent = b""
@@ -63,7 +65,12 @@ class Bridge:
             agent.close()
             return
         self.agent, self.from_agent = agent, b""
-        hello = {"bridge": os.getppid(), "routes": self.routes, "peers": self.peers}
+        hello = {
+            "bridge": os.getppid(),
+            "routes": self.routes,
+            "peers": self.peers,
+            "hushed": self.hushed,
+        }
         self.tell_agent(json.dumps(hello).encode() + b"\n")
 
     def disconnect(self) -> None:
@@ -113,13 +120,28 @@ class Bridge:
             if line.startswith(b"dead_man "):  # for us
                 self.dead_man = float(line.split()[1])
                 continue
-            verb, _, rest = line.decode("ascii", "replace").partition(" route ")
-            prefix, _, attributes = rest.partition(" ")
-            if verb == "announce":
-                self.routes[prefix] = attributes
-            elif verb == "withdraw":
-                self.routes.pop(prefix, None)
+            word, *rest = line.decode("ascii", "replace").split() or [""]
+            if word in ("hushed", "gone"):  # so are these
+                self.note_word(word, rest)
+                continue
+            self.note_route(line.decode("ascii", "replace"))
             _write(TO_EXABGP, line + b"\n")
+
+    def note_word(self, word: str, rest: list[str]) -> None:
+        if word == "hushed":
+            self.hushed = rest
+        for prefix in rest if word == "gone" else ():
+            self.routes.pop(prefix, None)
+
+    def note_route(self, line: str) -> None:
+        """A route stands when it is announced, be it to some peers only; of one that is withdrawn
+        from some, the agent says whether it is gone or stands for the others."""
+        before, _, rest = line.partition(" route ")
+        prefix, _, attributes = rest.partition(" ")
+        if before.endswith("announce"):
+            self.routes[prefix] = attributes
+        elif before == "withdraw":
+            self.routes.pop(prefix, None)
 
 
 def _write(stream: int, content: bytes) -> None:

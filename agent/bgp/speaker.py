@@ -4,7 +4,7 @@
 The set of routes is declared; this side knows what ExaBGP holds (the bridge tells it on every
 connection) and sends the difference, so nothing is announced twice and nothing is forgotten after a
 restart of either side.  So are the peers: a changed config is reloaded, and only the sessions that
-it changes begin anew.
+it changes begin anew.  Peers may be hushed: saying.py.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agent.bgp import pipe as bgp_pipe
+from agent.bgp import saying
 from agent.bgp import text as bgp_text
 from agent.bgp.exabgp_child import RESPAWN, Child
+from agent.bgp.saying import Held, Said
 from agent.boundary import EffectError, PeerChanged
 from agent.config.bgp_table import Bgp, BgpPeer
 from agent.host.logline import quoted
@@ -53,6 +54,12 @@ class Speaker:
         """Prefix -> attributes, as ExaBGP's commands have them."""
         self._standing: dict[str, str] | None = None
         """What ExaBGP holds; None: no bridge is connected."""
+        self._hushed: frozenset[str] = frozenset()
+        """Addresses of the peers that are to be told nothing..."""
+        self._standing_hushed: frozenset[str] = frozenset()
+        """...and of those that are."""
+        self._knows_hushed = False
+        """The bridge remembers them; one of an agent of 0.1.0 does not."""
         self._bridge: asyncio.StreamWriter | None = None
         self._unanswered: deque[OnAnswer] = deque()
         self._all_answered = asyncio.Event()
@@ -71,9 +78,11 @@ class Speaker:
         )
         await self._child.start(self._config())
 
-    def advertise(self, routes: Mapping[Address, Route]) -> None:
-        """From now on these, and no others."""
-        self._routes = routes
+    def advertise(
+        self, routes: Mapping[Address, Route], hushed: frozenset[str] = frozenset()
+    ) -> None:
+        """From now on these, and no others; to these peers none."""
+        self._routes, self._hushed = routes, hushed
         self._wanted = {
             bgp_text.prefix(address, route.length): bgp_text.attributes(
                 self._listed, route, address.version
@@ -89,6 +98,9 @@ class Speaker:
         if self._standing != self._wanted:
             prefixes = {p for p, _ in self._standing.items() ^ self._wanted.items()}
             return f"routes: ExaBGP did not take {', '.join(sorted(prefixes))}"
+        if self._standing_hushed != self._hushed:
+            peers = ", ".join(sorted(self._standing_hushed ^ self._hushed))
+            return f"routes: ExaBGP was not told of {peers}"
         return "" if self._all_answered.is_set() else "routes: ExaBGP has not answered yet"
 
     async def stop(self) -> None:
@@ -136,7 +148,7 @@ class Speaker:
                     f"see {self._child.log}"
                 ) from None
         log.info("exabgp reconfigured peers=%d", len(listed.peers))
-        self.advertise(self._routes)  # by the next hops of now
+        self.advertise(self._routes, self._hushed)  # by the next hops of now
         for peer in listed.peers:
             if bgp_text.session(listed, peer) not in _sessions(before):
                 self._acquaint(peer)
@@ -166,13 +178,10 @@ class Speaker:
 
     def _acquaint(self, peer: BgpPeer) -> None:
         """ExaBGP tells a new session nothing of what was announced before it was there."""
-        if self._bridge is None:
+        if self._bridge is None or str(peer.address) in self._hushed:
             return
-        whom = bgp_text.session(self._listed, peer).selector
-        for prefix, attributes in (self._standing or {}).items():
-            line = f"{whom} announce route {prefix} {attributes}"
-            self._say(line, partial(_complain, line))
-        log.info("all routes told to peer=%s", peer.address)
+        for said in saying.to_some(self._listed, "announce", [peer], self._standing or {}):
+            self._send(said)
 
     def _config(self) -> str:
         bridge = f"{sys.executable} -I {bgp_pipe.__file__} {self._socket} {self._listed.dead_man:g}"
@@ -233,6 +242,9 @@ class Speaker:
             raise TypeError("hello")
         # The bridge of an older agent tells prefixes only: their attributes are declared anew.
         self._standing = dict(routes) if isinstance(routes, dict) else dict.fromkeys(routes, "")
+        hushed = hello.get("hushed")
+        self._knows_hushed = isinstance(hushed, list)
+        self._standing_hushed = frozenset(hushed if isinstance(hushed, list) else ())
         for peer, state in peers.items():
             self._on_peer(peer, state, {})
         self._send_difference()
@@ -245,21 +257,28 @@ class Speaker:
     def _send_difference(self) -> None:
         if self._bridge is None or self._standing is None:
             return
-        # Withdrawals first, sorted, so that logs and tests read alike.
-        for prefix in self._standing:
-            if prefix not in self._wanted:
-                self._send("withdraw", prefix, self._standing[prefix])
-        for prefix, attributes in self._wanted.items():
-            if self._standing.get(prefix) != attributes:
-                self._send("announce", prefix, attributes)  # in place of what stands
+        held = Held(self._standing, self._standing_hushed)
+        self._note_hushed()
+        for said in saying.difference(self._listed, held, Held(self._wanted, self._hushed)):
+            self._send(said)
         self._standing = dict(self._wanted)
 
-    def _send(self, verb: str, prefix: str, attributes: str) -> None:
-        self._say(
-            f"{verb} route {prefix} {attributes}".rstrip(),
-            lambda ok: None if ok else self._on_refused(verb, prefix),
-        )
-        log.info("%s route=%s attributes=%s", verb, prefix, quoted(attributes))
+    def _note_hushed(self) -> None:
+        """For the bridge to remember."""
+        if self._hushed != self._standing_hushed:
+            self._tell_bridge(f"hushed {' '.join(sorted(self._hushed))}".rstrip())
+        self._standing_hushed = self._hushed
+
+    def _tell_bridge(self, line: str) -> None:
+        """To the bridge itself, which does not pass it on."""
+        if self._bridge is not None and self._knows_hushed:
+            self._bridge.write(f"{line}\n".encode("ascii"))
+
+    def _send(self, said: Said) -> None:
+        if said.of_route and said.whom and said.verb == "withdraw":
+            self._tell_bridge(f"gone {said.prefix}")
+        self._say(said.line, lambda ok: None if ok else self._on_refused(said))
+        log.info("%s route=%s attributes=%s", said.verb, said.prefix, quoted(said.attributes))
 
     def _say(self, line: str, told: OnAnswer) -> None:
         assert self._bridge is not None
@@ -275,18 +294,15 @@ class Speaker:
             self._all_answered.set()
         told(ok)
 
-    def _on_refused(self, verb: str, prefix: str) -> None:
-        log.error("exabgp refused to %s %s; see %s", verb, prefix, self._child.log)
-        if self._standing is not None and verb == "announce":
-            self._standing.pop(prefix, None)
-        elif self._standing is not None:
-            self._standing[prefix] = ""
+    def _on_refused(self, said: Said) -> None:
+        log.error("exabgp refused %r; see %s", said.line, self._child.log)
+        if not said.of_route or self._standing is None:
+            return
+        if said.verb == "announce":
+            self._standing.pop(said.prefix, None)
+        else:
+            self._standing[said.prefix] = ""
         asyncio.get_running_loop().call_later(RESPAWN, self._send_difference)
-
-
-def _complain(line: str, ok: bool) -> None:  # an OnAnswer
-    if not ok:
-        log.error("exabgp refused %r", line)
 
 
 def _sessions(listed: Bgp) -> set[bgp_text.Session]:

@@ -22,7 +22,7 @@ from agent.config.tree import Config, Vip
 from agent.conformance import judge, simulation
 from agent.conformance.simulation import Scratch
 from agent.conformance.vectors import GATEWAY_MAC, OWN_MAC, Expect, Vector, vectors
-from agent.dataplane import abi
+from agent.dataplane import abi, loader
 from agent.dataplane import bpf_syscall as bpf
 from agent.nouns import Address
 from shared.reasons import name_of
@@ -80,14 +80,16 @@ def verify(config: Config, where: Scratch) -> list[Result]:
     return [*results, _result("", _SUMS, _sums(where))]
 
 
-def check(config: Config) -> tuple[list[Result], Mapping[str, str]]:
+def check(
+    config: Config, compiler: loader.Compiler | None = None
+) -> tuple[list[Result], Mapping[str, str]]:
     """(results, program -> tag) of this version's code, compiled for this node.
 
     Raises LoadError or EffectError.
     """
     node = config.node
     place = (Path(node.bpffs), node.name, len(config.vips), node.flows_per_cpu)
-    with simulation.scratch(*place) as where:
+    with simulation.scratch(*place, compiler=compiler) as where:
         return verify(config, where), where.tags
 
 

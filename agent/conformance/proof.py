@@ -15,7 +15,7 @@ from agent.dataplane import inherited, loader
 log = logging.getLogger("remora")
 
 
-def prove(config: Config, *, always: bool = False) -> None:
+def prove(config: Config, compiler: loader.Compiler, *, always: bool = False) -> None:
     """Before other code takes over from the program that runs: it must pass.
 
     Nothing happens where none runs, or this very code does, unless `always`.  Raises LoadError: the
@@ -26,7 +26,7 @@ def prove(config: Config, *, always: bool = False) -> None:
     from agent.conformance.check import check  # noqa: PLC0415  # 2 MB that few starts need
 
     try:
-        results, _ = check(config)
+        results, _ = check(config, compiler)
     except EffectError as error:
         raise loader.LoadError(f"the program cannot be tried first: {error}") from error
     wrong = [result for result in results if result.problem]

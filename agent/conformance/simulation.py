@@ -84,7 +84,14 @@ class Simulated:
 
 
 @contextlib.contextmanager
-def scratch(bpffs: Path, node: str, vips: int, flows_per_cpu: int = _FLOWS) -> Iterator[Scratch]:
+def scratch(
+    bpffs: Path,
+    node: str,
+    vips: int,
+    flows_per_cpu: int = _FLOWS,
+    *,
+    compiler: loader.Compiler | None = None,
+) -> Iterator[Scratch]:
     """A data plane for so many VIPs.  Raises LoadError or EffectError."""
     place = bpffs / "remora" / node
     _sweep(place)
@@ -94,7 +101,7 @@ def scratch(bpffs: Path, node: str, vips: int, flows_per_cpu: int = _FLOWS) -> I
         request = loader.Request(
             pins=pins, sources=loader.BALANCER, flows_per_cpu=flows_per_cpu, ring_rows=vips + 2
         )
-        loaded = loader.load(request)
+        loaded = compiler.load(request) if compiler else loader.load(request)
         dataplane = DataPlane(pins)
         undo.callback(dataplane.close)
         events = EventRing(pins)

@@ -27,7 +27,7 @@ class Announcing:
         self.stopping = False
         """Nothing is to be announced any more."""
         self._state = state
-        self._sent = [state.announced]
+        self._sent = [Advertise(state.announced, state.hushed)]
         """What was announced before the last batch, then each Advertise of it."""
         self._told: frozenset[str] = frozenset()
         """Announced addresses, as events said."""
@@ -43,20 +43,22 @@ class Announcing:
         """What is not to stand any more; `vips`: those of which something may be new."""
         state = self._state
         still = self._routes(vips)
-        self._sent = [state.announced]
-        if still is state.announced:
+        self._sent = [Advertise(state.announced, state.hushed)]
+        hushed = state.hushed | state.peers_withdrawn
+        if still is state.announced and hushed == state.hushed:
             return []
-        return self._send({a: route for a, route in state.announced.items() if a in still})
+        left = {a: route for a, route in state.announced.items() if a in still}
+        return self._send(left, hushed)
 
     def announce(self, vips: Sequence[VipState]) -> list[Effect]:
         """All that is to stand, now that the rings are there."""
         state = self._state
-        wanted = self._routes(vips)
-        if wanted is state.announced:
+        wanted, hushed = self._routes(vips), state.peers_withdrawn
+        if wanted is state.announced and hushed == state.hushed:
             return []
-        effects = [*self._send(wanted), *self._events(wanted)]
+        effects = [*self._send(wanted, hushed), *self._events(wanted)]
         flipped = wanted.keys() ^ state.announced.keys()
-        state.announced = wanted
+        state.announced, state.hushed = wanted, hushed
         differs = flipped and self._review(
             vip for vip in state.vips.values() if vip.listed.address in flipped
         )
@@ -73,21 +75,23 @@ class Announcing:
         """These were not performed, or failed."""
         self._settled = False
         unsent = sum(isinstance(effect, Advertise) for effect in undone)
-        self._state.announced = self._sent[-1 - unsent]
+        was = self._sent[-1 - unsent]
+        self._state.announced, self._state.hushed = dict(was.routes), was.hushed
         for effect in undone:
             if isinstance(effect, Emit) and isinstance(effect.body, RouteEvent):
                 self._told ^= {effect.body.address}
 
-    def _send(self, routes: Routes) -> list[Effect]:
-        if routes == self._sent[-1]:
-            return []
-        self._sent.append(routes)
-        return [Advertise(routes)]
+    def _send(self, routes: Routes, hushed: frozenset[str]) -> list[Effect]:
+        told = Advertise(routes, hushed)
+        if told == self._sent[-1] or not (routes or self._sent[-1].routes):
+            return []  # while there is no route, nothing is to be said to anybody
+        self._sent.append(told)
+        return [told]
 
     def _routes(self, vips: Sequence[VipState]) -> Routes:
         state = self._state
         leaving = state.shutdown
-        if self.stopping or not state.attached or (leaving and leaving.phase is not Phase.SHUTTING):
+        if self.stopping or whole_node(state):
             return {}
         self._settled &= not self._review(vips) and not leaving
         if self._settled:
@@ -102,12 +106,12 @@ class Announcing:
 
         Whether any route differs.
         """
-        state, bgp = self._state, self._state.listed.bgp
-        default = bgp.announce if bgp else Announce()
+        state = self._state
+        default = defaults(state)
         addresses = {}
         for vip in vips:
             address, name = vip.listed.address, vip.listed.name
-            service = _service(vip, state, default, announced=address in state.announced)
+            service = service_of(vip, state, default, announced=address in state.announced)
             addresses[address] = self._services.setdefault(address, {})
             addresses[address][name] = service
         differs = False
@@ -130,15 +134,44 @@ class Announcing:
         state = self._state
         if self.stopping:
             return "agent stops"
-        if not state.attached:
-            return "no program on the interface"
-        if state.shutdown:
-            return "node draining"
+        if why := whole_node(state):
+            return why
         vips = [vip for vip in state.vips.values() if str(vip.listed.address) == address]
-        if not vips:
-            return "no VIP has it any more"
-        leaving = any(vip.shutdown and vip.shutdown.phase is not Phase.SHUTTING for vip in vips)
-        return "VIP draining" if leaving else "quorum lost"
+        return why_none(vips, state) if vips else "no VIP has it any more"
+
+
+def why_none(vips: Iterable[VipState], state: NodeState) -> str:
+    """Why the VIPs of one address do not have it announced, as far as it is their doing."""
+    default = defaults(state)
+    services = [(vip, service_of(vip, state, default, announced=False)) for vip in vips]
+    whose = [reason(vip) or "quorum lost" for vip, service in services if not service.wants]
+    return "; ".join(dict.fromkeys(whose)) or "checks or rings are not done yet"
+
+
+def whole_node(state: NodeState) -> str:
+    """Why the node announces nothing, whatever its VIPs want; empty: it may announce."""
+    if not state.attached:
+        return "no program on the interface"
+    if state.shutdown and state.shutdown.phase is not Phase.SHUTTING:
+        return "node draining"
+    if state.withdrawn:
+        return f"node {state.withdrawn}"
+    if state.peers and len(state.peers_withdrawn) == len(state.peers):
+        return "every peer of it is withdrawn"
+    return ""
+
+
+def reason(vip: VipState) -> str:
+    """Which operator's word keeps a VIP's route away; empty: none."""
+    if vip.withdrawn:
+        return str(vip.withdrawn)
+    leaving = vip.shutdown and vip.shutdown.phase is not Phase.SHUTTING
+    return "VIP draining" if leaving else ""
+
+
+def defaults(state: NodeState) -> Announce:
+    """The attributes of routes of which a VIP says nothing."""
+    return state.listed.bgp.announce if state.listed.bgp else Announce()
 
 
 def attracts(vip: VipState, *, announced: bool) -> bool:
@@ -156,15 +189,17 @@ def attracts(vip: VipState, *, announced: bool) -> bool:
     )
 
 
-def _service(vip: VipState, state: NodeState, default: Announce, *, announced: bool) -> rib.Service:
+def service_of(
+    vip: VipState, state: NodeState, default: Announce, *, announced: bool
+) -> rib.Service:
+    """What the decision needs to know of it."""
     listed, leaving = vip.listed, vip.shutdown
-    stays = leaving is None or leaving.phase is Phase.SHUTTING
     route = rib.route(listed.address, default, listed.announce)._replace(length=listed.length)
     if leaving and not state.shutdown:
         route = shutdown.shut(route, state.listed.drain)
     return rib.Service(
         address=listed.address,
-        wants=stays and attracts(vip, announced=announced),
+        wants=attracts(vip, announced=announced) and not reason(vip),
         ready=vip.warm and vip.placed is not None and bool(vip.shares),
         route=route,
         leaving=leaving is not None,

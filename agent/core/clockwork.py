@@ -161,7 +161,7 @@ def _closed(
     state: NodeState, due: Due, result: str, ending: tuple[Override, ...] = ()
 ) -> list[Effect]:
     node = state.listed.node.name
-    objects = ", ".join(wording.named(o.vip, o.real, node) for o in due.pending.back)
+    objects = ", ".join(wording.object_of(o, node) for o in due.pending.back)
     what = f"{due.pending.kind} {objects}"
     command = Command(id=due.pending.id, who=AGENT, action=Look(), operation=due.pending.operation)
     entry = Remember(command, result, state.revision, ending, settled=(due.pending.id,), what=what)
@@ -187,7 +187,7 @@ def _reals(state: NodeState, due: Due) -> list[tuple[VipState, RealState]]:
         (vip, real)
         for name, vip in state.vips.items()
         for real in vip.reals.values()
-        if (name, real.name) in wanted
+        if (name, real.name, "") in wanted
     ]
 
 

@@ -6,6 +6,7 @@ What an action asks for and the change itself are in overrides.py; answering.py 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -14,8 +15,19 @@ from agent.bgp import text as bgp_text
 from agent.boundary import Proposed
 from agent.config import difference
 from agent.config.tree import Config
-from agent.core import forecast, guard, maglev, pending, reconfigure, rollouts, wording
-from agent.core.overrides import Refused, differs, wanted
+from agent.core import (
+    forecast,
+    guard,
+    maglev,
+    pending,
+    reconfigure,
+    rollouts,
+    route_forecast,
+    withdrawal,
+    wording,
+)
+from agent.core.overrides import differs, wanted
+from agent.core.refused import Refused
 from agent.core.state import NodeState
 from agent.nouns import Override, Part
 from shared.messages import Answer, Command, Rollout
@@ -35,17 +47,36 @@ def decide(state: NodeState, command: Command, fill: maglev.Fill, now: float) ->
     if no is not None:
         return Outcome(no)
     try:
-        overrides = tuple(
-            override
-            for override in wanted(state, command.action)
-            if differs(state, override) or pending.has_deadline(command, override)
-        )
+        asked = wanted(state, command.action, withdrawal.said(command))
     except Refused as error:
         return Outcome(refused(blank, str(error)))
+    overrides = tuple(
+        override
+        for override in asked
+        if differs(state, override) or pending.has_deadline(command, override)
+    )
     if not overrides:
-        return Outcome(blank)
-    answer = _judged(state, blank, command, forecast.of_overrides(state, overrides, fill), now)
+        return Outcome(msgspec.structs.replace(blank, note=_already(state, asked)))
+    elsewhere = withdrawal.elsewhere(command.action)
+    would = forecast.of_overrides(state, overrides, fill, elsewhere)
+    answer = _judged(state, blank, command, would, now)
     return Outcome(answer, overrides if answer.status == "applied" else ())
+
+
+def _already(state: NodeState, asked: Iterable[Override]) -> str:
+    """What there is to say of routes that were so already; of all else nothing."""
+    notes = []
+    routes = [override for override in asked if override.route]
+    for override in routes:
+        found = withdrawal.holder(state, override)
+        name = wording.object_of(override, state.listed.node.name)
+        if found is not None and found.withdrawn:
+            notes.append(f"{name} is already {found.withdrawn}")
+    back = [override for override in routes if override.withdrawn is None]
+    if back:
+        why = route_forecast.why_not(state, back)
+        notes.append(f"no operator's withdrawal is in force; {why or 'announced'}")
+    return "; ".join(notes)
 
 
 def decide_config(state: NodeState, fact: Proposed, fill: maglev.Fill, now: float) -> Outcome:
@@ -98,7 +129,8 @@ def decide_rollout(
     found = state.rollouts
     wrong = rollouts.wrong(command, action, found)
     try:
-        touched = wanted(state, action.action) if action.action else []
+        by = withdrawal.said(command)
+        touched = wanted(state, action.action, by) if action.action else []
     except Refused as error:
         wrong = wrong or str(error)
     if wrong:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from agent.config.tree import Real
 from agent.core import maglev, reconfigure
 from agent.core.guard import Impact
 from agent.core.reconfigure import Next
+from agent.core.route_forecast import of_routes
 from agent.core.state import NodeState, RealState, VipState
 from agent.core.supposing import supposed
 from agent.nouns import Address, Override, Tracking
@@ -27,6 +29,7 @@ from shared.model import RING_SLOTS, Admin, Health
 RINGS = 16
 """VIPs whose rings are built for one plan: the checks that wait meanwhile must not time out."""
 ABSENT = "absent"
+NOWHERE: Mapping[str, int] = MappingProxyType({})
 
 Members = Mapping[Address, int]
 
@@ -37,16 +40,22 @@ class Forecast(NamedTuple):
 
 
 def of_overrides(
-    state: NodeState, overrides: tuple[Override, ...], fill: maglev.Fill | None
+    state: NodeState,
+    overrides: tuple[Override, ...],
+    fill: maglev.Fill | None,
+    elsewhere: Mapping[str, int] = NOWHERE,
 ) -> Forecast:
-    """What becomes of each real, VIP, and the node."""
-    whole = tuple(_of_whole(state, override) for override in overrides if not override.real)
+    """What becomes of each real, VIP, the node, and of routes; `elsewhere`: as Withdraw has it."""
+    routes = [override for override in overrides if override.route]
+    routed, lost = of_routes(state, routes, elsewhere) if routes else ([], [])
+    whole = tuple(_of_whole(state, o) for o in overrides if not (o.real or o.route))
     by_vip: dict[str, list[Override]] = {}
     for override in filter(lambda each: each.real, overrides):
         by_vip.setdefault(override.vip, []).append(override)
     made = [_of_vip_overrides(state, state.vips[name], of, fill) for name, of in by_vip.items()]
     changes = tuple(change for found, _ in made for change in found)
-    return Forecast(whole + changes, tuple(impact for _, impact in made))
+    impacts = (*(impact for _, impact in made), *lost)
+    return Forecast((*whole, *changes, *routed), impacts)
 
 
 def _of_whole(state: NodeState, override: Override) -> Change:

@@ -19,7 +19,11 @@ STEERED = "steered"
 """Of no change: two consoles must not steer one operation."""
 OTHER_OP = "other-op"
 LIVE_FLOWS = "live-flows"
-NAMES = (LAST_HEALTHY, MIN_HEALTHY, BLAST_RADIUS, CAPACITY, FRESH, OTHER_OP, LIVE_FLOWS)
+LAST_ANNOUNCER = "last-announcer"
+NAMES = (
+    *(LAST_HEALTHY, MIN_HEALTHY, BLAST_RADIUS, CAPACITY, FRESH, OTHER_OP, LIVE_FLOWS),
+    LAST_ANNOUNCER,
+)
 """What `--allow` takes."""
 
 
@@ -28,6 +32,7 @@ class Limits(Table, frozen=True, kw_only=True):
 
     blast_radius: Annotated[int, Meta(ge=0, le=100)] = 60
     fresh: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    announcers: Annotated[int, Meta(ge=0, le=1000)] = 1
 
 
 class Refusal(NamedTuple):
@@ -58,6 +63,9 @@ class Impact(NamedTuple):
     """Those of them that were not checked for too long."""
     others: tuple[str, ...] = ()
     """Changes of somebody else that are still pending on it, in words."""
+    elsewhere: int | None = None
+    """Its route is withdrawn here: other nodes that announce it, as the sender knows; None: the
+    route is not what changes."""
 
 
 def check(impact: Impact, limits: Limits) -> Iterator[Refusal]:
@@ -65,6 +73,8 @@ def check(impact: Impact, limits: Limits) -> Iterator[Refusal]:
 
     A change that makes nothing worse is always allowed: an operator must be able to repair.
     """
+    if impact.elsewhere is not None and impact.elsewhere < limits.announcers:
+        yield _last(impact, impact.elsewhere, limits)
     if impact.cut_flows:
         yield Refusal(
             LIVE_FLOWS,
@@ -101,6 +111,15 @@ def check(impact: Impact, limits: Limits) -> Iterator[Refusal]:
                 f"at most {limits.blast_radius} % may; do it in several steps",
             )
     yield from _doubts(impact)
+
+
+def _last(impact: Impact, elsewhere: int, limits: Limits) -> Refusal:
+    if not elsewhere:
+        why = "no other node is known to announce it: nobody would reach it"
+    else:
+        some = "one other node announces" if elsewhere == 1 else f"{elsewhere} other nodes announce"
+        why = f"{some} it, guards.announcers wants {limits.announcers}"
+    return Refusal(LAST_ANNOUNCER, f"{impact.vip}: {why}; announce it elsewhere first")
 
 
 def _doubts(impact: Impact) -> Iterator[Refusal]:

@@ -12,13 +12,15 @@ from ipaddress import ip_address
 from typing import NamedTuple, assert_never
 
 from agent.config.drain_table import DrainTable
-from agent.core import emptying, shutdown, wording
+from agent.core import emptying, shutdown, withdrawal, wording
 from agent.core.pending import Due
+from agent.core.refused import Refused
 from agent.core.shutdown import Shutdown
 from agent.core.state import NodeState, RealState
-from agent.nouns import Override, Part
+from agent.nouns import Override, Part, Withdrawal
 from shared.messages import (
     Action,
+    Announce,
     Batch,
     ConfigOf,
     Confirm,
@@ -39,14 +41,11 @@ from shared.messages import (
     Undrain,
     Untrace,
     Weight,
+    Withdraw,
 )
 from shared.model import Admin
 
 MAX_WEIGHT = 1000
-
-
-class Refused(Exception):
-    """A command that cannot be taken; the text says why and what would do."""
 
 
 class Undo(NamedTuple):
@@ -65,9 +64,12 @@ class Undo(NamedTuple):
 _ADMIN = {Drain: Admin.DRAINING, Undrain: Admin.ENABLED, Disable: Admin.DISABLED}
 
 
-def wanted(state: NodeState, action: Action) -> list[Override]:
-    """The overrides that an action asks for.  Raises Refused."""
+def wanted(state: NodeState, action: Action, by: Withdrawal) -> list[Override]:
+    """The overrides that an action asks for; `by`: what a withdrawal keeps of who gave it.  Raises
+    Refused."""
     match action:
+        case Withdraw() | Announce():
+            return [withdrawal.wanted(state, action, by)]
         case Drain(node=True):
             return [Override("", "", Admin.DRAINING, None)]
         case Undrain(node=True):
@@ -92,7 +94,7 @@ def wanted(state: NodeState, action: Action) -> list[Override]:
                 for name, real in reals_named(state, action.real, action.vip)
             ]
         case Batch(actions):
-            return _wanted_together(state, actions)
+            return _wanted_together(state, actions, by)
         case Confirm() | Rollout() | Reload() | Rollback() | Trace() | Untrace():
             raise Refused("not a change of state or weight")
         case (
@@ -110,17 +112,19 @@ def wanted(state: NodeState, action: Action) -> list[Override]:
 
 
 def _wanted_together(
-    state: NodeState, actions: Iterable[Drain | Undrain | Disable | Weight]
+    state: NodeState,
+    actions: Iterable[Drain | Undrain | Disable | Weight | Withdraw | Announce],
+    by: Withdrawal,
 ) -> list[Override]:
     """A real may be named twice: once for its state and once for its weight.  Raises Refused."""
-    states: dict[tuple[str, str], Override] = {}
-    weights: dict[tuple[str, str], Override] = {}
+    states: dict[tuple[str, str, str], Override] = {}
+    weights: dict[tuple[str, str, str], Override] = {}
     for action in actions:
         found = weights if isinstance(action, Weight) else states
-        for override in wanted(state, action):
-            key = override.vip, override.real
+        for override in wanted(state, action, by):
+            key = override.object
             if key in found:
-                name = wording.named(override.vip, override.real, state.listed.node.name)
+                name = wording.object_of(override, state.listed.node.name)
                 raise Refused(f"{name} is named twice; once will do")
             found[key] = override
     both = {
@@ -156,6 +160,8 @@ def reals_named(state: NodeState, real: str, vip: str) -> list[tuple[str, RealSt
 
 def differs(state: NodeState, override: Override) -> bool:
     """Whether it would change anything; what is not there any more cannot be changed."""
+    if override.route:
+        return withdrawal.differs(state, override)
     if not override.vip:
         return state.admin is not override.admin
     vip = state.vips.get(override.vip)
@@ -190,6 +196,8 @@ def apply(
 
 def _apply(state: NodeState, override: Override, now: float) -> Override | None:
     """Returns how it was; None: there is no such thing any more."""
+    if override.route:
+        return withdrawal.put(state, override)
     if not override.vip:
         was, state.admin = state.admin, override.admin
         state.shutdown = _shutdown(state.shutdown, override.admin, state.listed.drain, now)

@@ -24,8 +24,8 @@ class Due(NamedTuple):
     """Seconds, monotonic."""
 
 
-Object = tuple[str, str]
-"""(VIP name, real's address); the node: both empty."""
+Object = tuple[str, str, str]
+"""As Override.object: a drain of a VIP and a withdrawal of its route are of two."""
 
 
 def armed(command: Command, before: Iterable[Override], now: float) -> tuple[Due, ...]:
@@ -76,7 +76,7 @@ def without(pending: Iterable[Due], objects: Iterable[Object]) -> tuple[list[Due
     taken = set(objects)
     left, settled = [], []
     for due in pending:
-        back = tuple(o for o in due.pending.back if (o.vip, o.real) not in taken)
+        back = tuple(o for o in due.pending.back if o.object not in taken)
         if back:
             left.append(due._replace(pending=due.pending._replace(back=back)))
         else:
@@ -96,7 +96,7 @@ def confirmed(pending: Iterable[Due], command: Command, action: Confirm) -> list
 
 
 def objects(overrides: Iterable[Override]) -> frozenset[Object]:
-    return frozenset((override.vip, override.real) for override in overrides)
+    return frozenset(override.object for override in overrides)
 
 
 def wrong(command: Command) -> str:

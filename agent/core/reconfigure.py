@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from agent.config.tree import Config, Real, Vip
 from agent.core.numbers import RealNumbers, VipNumbers
 from agent.core.state import NodeState, PeerState, RealState, VipState
-from agent.nouns import Override, VipKey
+from agent.nouns import Override, VipKey, of_route
 from shared.labels import NO_LABELS
 from shared.model import Admin
 
@@ -72,7 +72,8 @@ def prepare(state: NodeState, listed: Config, now: float) -> Next:
         numbers.give_back(number)
     for key in gone_vips:
         vip_numbers.give_back(present[key].vip_num)
-    overrides = _overrides(state.vips, vips)
+    peers = _peers(state, listed, now)
+    overrides = _overrides(_overridden(state.vips, state.peers), _overridden(vips, peers))
     generation = state.newest_generation + 1
     return Next(
         listed=listed,
@@ -80,7 +81,7 @@ def prepare(state: NodeState, listed: Config, now: float) -> Next:
         vips=vips,
         numbers=numbers,
         vip_numbers=vip_numbers,
-        peers=_peers(state, listed, now),
+        peers=peers,
         gone_vips=frozenset(gone_vips),
         gone_reals=gone_reals,
         overrides=overrides,
@@ -125,13 +126,15 @@ def _put(state: NodeState, fields: Before) -> None:
 
 
 def _peers(state: NodeState, listed: Config, now: float) -> dict[str, PeerState]:
-    """Those who stay with what is known of them."""
-    return {
-        str(peer.address): found
-        if (found := state.peers.get(str(peer.address))) and found.asn == peer.asn
-        else PeerState(peer.asn, since=now)
-        for peer in (listed.bgp.peers if listed.bgp else ())
-    }
+    """Those who stay with what is known of them; in another AS one is withdrawn as before."""
+    peers: dict[str, PeerState] = {}
+    for peer in listed.bgp.peers if listed.bgp else ():
+        found = state.peers.get(str(peer.address))
+        withdrawn = found.withdrawn if found else None
+        stays = found if found and found.asn == peer.asn else None
+        anew = PeerState(peer.asn, since=now, withdrawn=withdrawn)
+        peers[str(peer.address)] = stays or anew
+    return peers
 
 
 def _relist(old: VipState, vip: Vip, numbers: RealNumbers, now: float) -> VipState:
@@ -170,25 +173,29 @@ def _unlabelled(listed: Vip | Real) -> Vip | Real:
     return replace(listed, labels=NO_LABELS, **reals)
 
 
-_AS_LISTED = (Admin.ENABLED, None)
+Overridden = dict[tuple[str, str, str], Override]
+"""By what each is about."""
 
 
-def _overrides(old: dict[str, VipState], new: dict[str, VipState]) -> tuple[Override, ...]:
-    """What the journal must learn, so that a restart finds what is in force now: a real that is
-    gone is forgotten, one whose VIP has another name goes on under that."""
-    before, after = _overridden(old), _overridden(new)
+def _overrides(before: Overridden, after: Overridden) -> tuple[Override, ...]:
+    """What the journal must learn, so that a restart finds what is in force now: a real or peer
+    that is gone is forgotten, one whose VIP has another name goes on under that."""
     return tuple(
-        Override(*whose, *after.get(whose, _AS_LISTED))
+        after.get(whose) or Override(whose[0], whose[1], Admin.ENABLED, None, whose[2])
         for whose in [*before, *(whose for whose in after if whose not in before)]
         if before.get(whose) != after.get(whose)
     )
 
 
-def _overridden(vips: dict[str, VipState]) -> dict[tuple[str, str], tuple[Admin, int | None]]:
-    reals = {
-        (name, real.name): (real.admin, real.override)
-        for name, vip in vips.items()
-        for real in vip.reals.values()
-    }
-    whole = {(name, ""): (vip.admin, None) for name, vip in vips.items()}
-    return {whose: said for whose, said in (reals | whole).items() if said != _AS_LISTED}
+def _overridden(vips: dict[str, VipState], peers: dict[str, PeerState]) -> Overridden:
+    found = [
+        *(
+            Override(name, real.name, real.admin, real.override)
+            for name, vip in vips.items()
+            for real in vip.reals.values()
+        ),
+        *(Override(name, "", vip.admin, None) for name, vip in vips.items()),
+        *(of_route(name, vip.withdrawn) for name, vip in vips.items()),
+        *(of_route("", peer.withdrawn, address) for address, peer in peers.items()),
+    ]
+    return {override.object: override for override in found if not override.plain}

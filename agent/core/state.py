@@ -33,6 +33,7 @@ from agent.nouns import (
     Traced,
     Tracking,
     VipKey,
+    Withdrawal,
 )
 from shared.model import Admin, Health, Protocol
 
@@ -124,6 +125,8 @@ class VipState(Struct):
     admin: Admin = Admin.ENABLED
     shutdown: Shutdown | None = None
     """While it drains."""
+    withdrawn: Withdrawal | None = None
+    """Its route is not wanted."""
     written: Placing | None = None
     """How the data plane places it, under this number; None: not known."""
     quic_ids_written: dict[int, int] | None = None
@@ -245,6 +248,8 @@ class PeerState(Struct):
     """Why it went down last, or could not come up."""
     failed: float = 0.0
     """When."""
+    withdrawn: Withdrawal | None = None
+    """No route is announced to it."""
 
 
 class Running(NamedTuple):
@@ -278,6 +283,8 @@ class NodeState(Struct):
     admin: Admin = Admin.ENABLED
     shutdown: Shutdown | None = None
     """While it drains."""
+    withdrawn: Withdrawal | None = None
+    """Nothing is announced."""
     pending: list[Due] = field(default_factory=list)
     """Changes that end by themselves."""
     rollouts: tuple[Part, ...] = ()
@@ -294,6 +301,8 @@ class NodeState(Struct):
     attached: bool = True
     """Our program is on the interface: else nothing is announced."""
     announced: dict[Address, Route] = field(default_factory=dict)
+    hushed: frozenset[str] = frozenset()
+    """Addresses of the peers to which, as BGP was told, nothing is announced."""
     numbers: RealNumbers = field(default_factory=lambda: RealNumbers((), MAX_REALS))
     vip_numbers: VipNumbers = field(default_factory=lambda: VipNumbers((), MAX_VIPS))
     trace: Running | None = None
@@ -301,6 +310,11 @@ class NodeState(Struct):
     """In the maps, as far as is known, but not in the config any more."""
     leftover_reals: set[int] = field(default_factory=set)
     """Numbers whose owners are not in the config any more."""
+
+    @property
+    def peers_withdrawn(self) -> frozenset[str]:
+        """Addresses of the peers to which nothing is to be announced."""
+        return frozenset(address for address, peer in self.peers.items() if peer.withdrawn)
 
     def touch(self, vip: VipState) -> None:
         """Something of this VIP, and of it alone, may have changed."""

@@ -14,9 +14,12 @@ from typing import NamedTuple
 
 from agent.core import announcing, overrides
 from agent.core.state import NodeState, VipState
-from agent.nouns import Address, Override
+from agent.nouns import ROUTES, Address, Override, Withdrawal
 from shared.messages import Supposed
 from shared.model import Admin
+
+NOBODY = Withdrawal("", 0.0)
+"""Who withdraws a route in thought."""
 
 
 class Thought(NamedTuple):
@@ -46,7 +49,7 @@ def supposed(state: NodeState, changed: Sequence[Override]) -> Iterator[None]:
 
 def thoughts(state: NodeState, action: Supposed, vips: Sequence[VipState]) -> dict[str, Thought]:
     """By name of the VIP, of these.  Raises Refused when the action makes no sense here."""
-    changed = overrides.wanted(state, action)
+    changed = overrides.wanted(state, action, NOBODY)
     before = {vip.listed.name: _attracts(vip) for vip in vips}
     with supposed(state, changed):
         return {
@@ -57,7 +60,10 @@ def thoughts(state: NodeState, action: Supposed, vips: Sequence[VipState]) -> di
 
 def _thought(vip: VipState, changed: Sequence[Override], *, attracted: bool) -> Thought:
     name, fails_open = vip.listed.name, vip.fails_open
-    shut = any(not o.real and o.vip in ("", name) and o.admin is not Admin.ENABLED for o in changed)
+    shut = any(
+        not o.real and o.vip in ("", name) and (o.admin is not Admin.ENABLED or _away(o))
+        for o in changed
+    )
     members = vip.members
     flags = {
         real.number.real_num: vip.flags_of(real, fails_open=fails_open)
@@ -66,6 +72,11 @@ def _thought(vip: VipState, changed: Sequence[Override], *, attracted: bool) -> 
     same = members == vip.placed or not vip.warm
     leaves = shut or (attracted and not _attracts(vip))
     return Thought(None if same else members, flags, leaves)
+
+
+def _away(override: Override) -> bool:
+    """Of one peer alone it is not: the others still send."""
+    return override.route == ROUTES and override.withdrawn is not None
 
 
 def _attracts(vip: VipState) -> bool:

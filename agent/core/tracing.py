@@ -14,7 +14,8 @@ import msgspec
 
 from agent.boundary import Effect, StartTrace, StopTrace
 from agent.core.commands import blank_answer, refused
-from agent.core.overrides import Refused, reals_named
+from agent.core.overrides import reals_named
+from agent.core.refused import Refused
 from agent.core.state import NodeState, Running
 from agent.nouns import Traced
 from shared.messages import Answer, Command, Trace, Untrace

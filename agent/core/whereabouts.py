@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Literal, NamedTuple
 
 from agent.core import flow_hash
-from agent.core.overrides import Refused
+from agent.core.refused import Refused
 from agent.core.state import NodeState, VipState
 from agent.dataplane.abi import REAL_DISABLED, REAL_DOWN
 from agent.nouns import Address, Placing, Tracking, WhenDown

@@ -10,9 +10,10 @@ from typing import assert_never
 import msgspec
 
 from agent.core.state import NodeState
-from agent.nouns import Override
+from agent.nouns import ROUTES, Override
 from shared.messages import (
     Action,
+    Announce,
     Batch,
     ConfigOf,
     Confirm,
@@ -33,6 +34,7 @@ from shared.messages import (
     Undrain,
     Untrace,
     Weight,
+    Withdraw,
 )
 from shared.model import Admin
 
@@ -42,9 +44,8 @@ _VERBS = {Admin.ENABLED: "undrain", Admin.DRAINING: "drain", Admin.DISABLED: "ma
 def in_words(action: Action) -> str:  # one line per action
     """`drain real/10.3.1.2@web`: the action as the CLI writes it."""
     match action:
-        case Drain(real=real, vip=vip) | Undrain(real=real, vip=vip):
-            verb = "drain" if isinstance(action, Drain) else "undrain"
-            return f"{verb} {'node' if action.node else _object(real, vip)}"
+        case Drain() | Undrain() | Withdraw() | Announce():
+            return f"{_tag(action)} {_whole_or_part(action)}"
         case Disable(real=real, vip=vip):
             return f"maint {_object(real, vip)}"
         case Confirm(operation):
@@ -64,7 +65,7 @@ def in_words(action: Action) -> str:  # one line per action
             Untrace() | ConfigOf() | FlowOf() | FlowsOf() | FlowAges() | ReadAudit()
             | ReadHistory() | Look() | Reload()
         ):  # fmt: skip
-            return str(type(action).__struct_config__.tag)
+            return _tag(action)
         case RingOf(vip):
             return f"ring of {vip}"
         case Replay(sequence):
@@ -78,6 +79,8 @@ def lines(action: Action, node: str) -> tuple[str, ...]:
     if isinstance(action, Batch):
         return tuple(line for each in action.actions for line in lines(each, node))
     words = in_words(action)
+    if isinstance(action, Withdraw | Announce):
+        return (f"{_tag(action)} {_routes_of(action.vip, action.peer, node)}",)
     if isinstance(action, Drain) and action.real and action.deadline:
         return (f"{words} --deadline {action.deadline:.12g}s --then {action.then}",)
     return (f"{words}/{node}" if isinstance(action, Drain | Undrain) and action.node else words,)
@@ -87,6 +90,30 @@ def _object(real: str, vip: str) -> str:
     if not real:
         return f"vip/{vip}"
     return f"real/{real}@{vip}" if vip else f"real/{real}"
+
+
+def _whole_or_part(action: Drain | Undrain | Withdraw | Announce) -> str:
+    if isinstance(action, Withdraw | Announce):
+        return _routes_of(action.vip, action.peer, "")
+    return "node" if action.node else _object(action.real, action.vip)
+
+
+def _tag(action: Action) -> str:
+    return str(type(action).__struct_config__.tag)
+
+
+def _routes_of(vip: str, peer: str, node: str) -> str:
+    """`vip/web`, `peer/lb1/10.2.1.1`, `node/lb1`; without its name `peer/10.2.1.1`, `node`."""
+    if peer:
+        return "/".join(part for part in ("peer", node, peer) if part)
+    return f"vip/{vip}" if vip else f"node/{node}" if node else "node"
+
+
+def object_of(override: Override, node: str) -> str:
+    """What an override is about, as the CLI names it."""
+    if override.route:
+        return _routes_of(override.vip, override.route.strip(ROUTES), node)
+    return named(override.vip, override.real, node)
 
 
 def named(vip: str, real: str, node: str) -> str:
@@ -100,7 +127,9 @@ def inverse(state: NodeState, were: Iterable[Override], are: Iterable[Override])
     """Lines of the CLI that take a change back; none where a line could not."""
     lines: list[str] = []
     for before, after in zip(were, are, strict=True):
-        name = named(before.vip, before.real, state.listed.node.name)
+        name = object_of(before, state.listed.node.name)
+        if bool(before.withdrawn) is not bool(after.withdrawn):
+            lines.append(f"{'withdraw' if before.withdrawn else 'announce'} {name}")
         if before.admin is not after.admin:
             lines.append(f"{_VERBS[before.admin]} {name}")
         if before.weight != after.weight:

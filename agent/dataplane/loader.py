@@ -2,16 +2,23 @@
 """Compile, load, pin and attach programs, in a child (loader_child.py) that alone imports bcc.
 
 BCC brings LLVM: 125 MB that it never gives back.  So `load()` starts Debian's python3 (whose bcc is
-not on PyPI), which does all of it in a few seconds, prints JSON and exits; the pins stay.
+not on PyPI), which does all of it in a few seconds, prints JSON and exits; the pins stay.  A start
+that tries a program before it loads it keeps the child for both (`Compiler`): what takes seconds is
+the compiler, and what was tried is what is loaded.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import select
 import subprocess
+import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from msgspec import Struct
 
@@ -22,6 +29,7 @@ from agent.dataplane.pinned import LoadError
 
 __all__ = [
     "Attach",
+    "Compiler",
     "LoadError",
     "Loaded",
     "Program",
@@ -136,22 +144,71 @@ def load(request: Request) -> Loaded:
 
     Raises LoadError with the compiler's or the verifier's own words.
     """
-    path = f"import sys; sys.path.append({str(_HERE.parent)!r})"
-    code = f"{path}; from agent.dataplane.loader_child import main; main()"
-    try:
-        done = subprocess.run(
-            [PYTHON, "-I", "-c", code],
-            input=json.dumps(_encode(request)),
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise LoadError(f"{PYTHON} is missing: apt-get install python3 python3-bpfcc") from error
-    except subprocess.TimeoutExpired as error:
-        raise LoadError(f"the loader did not finish within {_TIMEOUT:.0f} s") from error
-    return _decode(done)
+    with Compiler() as compiler:
+        return compiler.load(request)
+
+
+class Compiler:
+    """A child for several requests, which compiles a source for the same sizes once.
+
+    The first request starts it; the end of the block ends it.
+    """
+
+    def __init__(self) -> None:
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115  # a pipe that nobody reads fills up
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._child is not None:
+            self._child.kill()  # it has answered, or is not waited for
+            self._child.communicate()
+        self._words.close()
+
+    def load(self, request: Request) -> Loaded:
+        """As `load` does."""
+        self._words.truncate(0)
+        child = self._started()
+        assert child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended: its words say why
+            child.stdin.write(json.dumps(_encode(request)).encode() + b"\n")
+            child.stdin.flush()
+        answer = self._answer(child)
+        self._words.seek(0)
+        return _decode(answer, self._words.read().decode(errors="replace"), child)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._child.poll() is not None:
+            path = f"import sys; sys.path.append({str(_HERE.parent)!r})"
+            code = f"{path}; from agent.dataplane.loader_child import main; main()"
+            try:
+                self._child = subprocess.Popen(
+                    [PYTHON, "-I", "-c", code],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._words,
+                )
+            except FileNotFoundError as error:
+                raise LoadError(
+                    f"{PYTHON} is missing: apt-get install python3 python3-bpfcc"
+                ) from error
+        return self._child
+
+    def _answer(self, child: subprocess.Popen[bytes]) -> bytes:
+        """A line; less than one where it ended before."""
+        assert child.stdout is not None
+        deadline, answer = time.monotonic() + _TIMEOUT, b""
+        while not answer.endswith(b"\n"):
+            if not select.select([child.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise LoadError(f"the loader did not finish within {_TIMEOUT:.0f} s")
+            piece = os.read(child.stdout.fileno(), 1 << 16)
+            if not piece:
+                child.wait()
+                break
+            answer += piece
+        return answer
 
 
 def _encode(request: Request) -> dict[str, Any]:
@@ -165,12 +222,12 @@ def _encode(request: Request) -> dict[str, Any]:
     }
 
 
-def _decode(done: subprocess.CompletedProcess[str]) -> Loaded:
-    words = done.stderr.strip()[-_WORDS:]
+def _decode(line: bytes, said: str, child: subprocess.Popen[bytes]) -> Loaded:
+    words = said.strip()[-_WORDS:]
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(line)
     except ValueError:
-        raise LoadError(f"the loader failed (exit {done.returncode}): {words}") from None
+        raise LoadError(f"the loader failed (exit {child.returncode}): {words}") from None
     if "error" in answer:
         raise LoadError("\n".join(filter(None, (answer["error"], words))))
     programs = {

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The child of loader.py: compiles, loads, pins and attaches; the only process to import bcc.
 
-Run by Debian's python3, without the project's packages: standard library only.  BCC compiles and
-no more: maps, attachment and everything at run time are bpf(2), see pinned.py.
+A line of JSON on stdin is a request, one on stdout its answer; what was compiled is not compiled
+again.  Run by Debian's python3, without the project's packages: standard library only.  BCC
+compiles and no more: maps, attachment and everything at run time are bpf(2), see pinned.py.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import os
 import struct
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane import egress, pinned
@@ -39,29 +41,71 @@ class _Code(NamedTuple):
     instructions: bytearray
 
 
+_Compiled = dict[tuple[object, ...], list[_Code]]
+"""By source and constants."""
+
+
 def main() -> None:
-    """Serve the one request on stdin."""
+    """Serve the requests on stdin."""
+    done: _Compiled = {}
+    for line in sys.stdin:
+        request, started = json.loads(line), time.monotonic()
+        try:
+            pinned.prepare(Path(request["pins"]))
+            codes = _codes(request, done)
+        except LoadError as error:
+            _say({"error": str(error)})
+            continue
+        compile_ms = 1e3 * (time.monotonic() - started)
+        child = os.fork()
+        if child == 0:
+            _end(request, codes, compile_ms)
+        if os.waitpid(child, 0)[1]:
+            sys.exit(1)  # its words are on stderr
+
+
+def _end(request: dict[str, Any], codes: list[_Code], compile_ms: float) -> NoReturn:
+    """In a process of its own: with it is closed whatever it opened, maps and programs alike."""
+    code = 1
     try:
-        answer = _serve(json.load(sys.stdin))
+        _say(_serve(request, codes) | {"compile_ms": compile_ms})
+        code = 0
     except LoadError as error:
-        answer = {"error": str(error)}
-    json.dump(answer, sys.stdout)
+        _say({"error": str(error)})
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
-def _serve(request: dict[str, Any]) -> dict[str, Any]:
-    started = time.monotonic()
-    directory, sizes = Path(request["pins"]), Sizes(*request["sizes"])
-    sources = [Path(source) for source in request["sources"]]
-    include = Path(request["include"])
-    pinned.prepare(directory)
+def _say(answer: dict[str, Any]) -> None:
+    sys.stderr.flush()
+    print(json.dumps(answer), flush=True)
+
+
+def _codes(request: dict[str, Any], done: _Compiled) -> list[_Code]:
+    """What was not compiled yet is."""
+    sizes, include = Sizes(*request["sizes"]), Path(request["include"])
     constants = {
         "LB_CPUS": sizes.cpus,
         "LB_FLOW_SETS": sizes.flow_sets,
         "LB_GUE_PORT": request["gue_port"],
         "LB_HZ": HZ,
     }
-    codes = [code for source in sources for code in _compile(source, include, constants)]
-    compiled = time.monotonic()
+    codes: list[_Code] = []
+    for source in map(Path, request["sources"]):
+        key = source, include, *constants.items()
+        if key not in done:
+            done[key] = _compile(source, include, constants)
+        codes += done[key]
+    return codes
+
+
+def _serve(request: dict[str, Any], codes: list[_Code]) -> dict[str, Any]:
+    started = time.monotonic()
+    directory, sizes = Path(request["pins"]), Sizes(*request["sizes"])
     fds, created, adopted = _open_maps(directory, map_specs(sizes), codes)
     programs = {code.name: _load(code, fds) for code in codes}
     if "rare" in programs:  # before lb, which jumps to it
@@ -71,7 +115,7 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
     mode, no_egress = None, ""
     if request["attach"]:
         interface, wanted = request["attach"]
-        mode = attach(directory, interface, wanted, programs[sources[0].stem])
+        mode = attach(directory, interface, wanted, programs[Path(request["sources"][0]).stem])
         if "probe" in programs:
             no_egress = egress.attach(directory, interface, programs["probe"])
     return {
@@ -80,8 +124,7 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
         "adopted": adopted,
         "mode": mode,
         "no_egress": no_egress,
-        "compile_ms": 1e3 * (compiled - started),
-        "load_ms": 1e3 * (time.monotonic() - compiled),
+        "load_ms": 1e3 * (time.monotonic() - started),
     }
 
 

@@ -134,7 +134,7 @@ def line_of(entry: Remember, wall: float) -> bytes:
     more = {
         "generation": entry.generation,
         "instead_of": entry.instead_of,
-        "pending": msgspec.to_builtins(entry.pending),
+        "pending": [recollection.plainly_pending(each) for each in entry.pending],
         "settled": entry.settled,
         "phase": entry.phase,
         "operation": command.operation,
@@ -150,7 +150,7 @@ def line_of(entry: Remember, wall: float) -> bytes:
             "why": command.why,
             "result": entry.result,
             "revision": entry.revision,
-            "overrides": msgspec.to_builtins(entry.overrides),
+            "overrides": recollection.plainly(entry.overrides),
             **{name: value for name, value in more.items() if value},
             **({} if entry.rollouts is None else {"rollouts": msgspec.to_builtins(entry.rollouts)}),
         }

@@ -60,7 +60,7 @@ class Recalled(NamedTuple):
 
 def recall(lines: Iterable[bytes], wall: float) -> Recalled:
     """`wall`: Unix seconds now."""
-    last: dict[tuple[str, str], Override] = {}
+    last: dict[tuple[str, str, str], Override] = {}
     pending: dict[str, Pending] = {}
     phases: dict[str, str] = {}
     rollouts: tuple[Part, ...] = ()
@@ -78,8 +78,8 @@ def recall(lines: Iterable[bytes], wall: float) -> Recalled:
         if entry.generation:
             generation, instead_of = entry.generation, entry.instead_of
         for override in entry.overrides:
-            last[override.vip, override.real] = override
-            if not override.real and override.admin is Admin.ENABLED:
+            last[override.object] = override
+            if not (override.real or override.route) and override.admin is Admin.ENABLED:
                 phases.pop(override.vip, None)
         phases.update(entry.phases)
         phases.update([entry.phase] if entry.phase else [])
@@ -104,11 +104,16 @@ def recall(lines: Iterable[bytes], wall: float) -> Recalled:
 
 
 def carried_over(recalled: Recalled, wall: float) -> bytes:
-    """One line that says all of it: the first of a new file."""
-    plain = (Admin.ENABLED, None)
+    """What a new file begins with: one line that says all of it; withdrawals, which an agent of
+    0.1.0 cannot read, in another before it."""
+    kept = tuple(o for o in recalled.overrides if not o.plain)
+    routes = tuple(o for o in kept if o.route)
+    before = b""
+    if routes:
+        before = _carried(Entry(recalled.revision, routes, at=wall))
     entry = Entry(
         revision=recalled.revision,
-        overrides=tuple(o for o in recalled.overrides if (o.admin, o.weight) != plain),
+        overrides=tuple(o for o in kept if not o.route),
         at=wall,
         generation=recalled.generation,
         instead_of=recalled.instead_of,
@@ -117,8 +122,27 @@ def carried_over(recalled: Recalled, wall: float) -> bytes:
         rollouts=recalled.rollouts,
         keyed=recalled.keyed,
     )
+    return before + _carried(entry)
+
+
+def _carried(entry: Entry) -> bytes:
     people = {"who": "agent", "what": "journal", "result": "carried over from the older file"}
-    return line(people | msgspec.to_builtins(entry))
+    kept = {"overrides": plainly(entry.overrides)}
+    pending = {"pending": [plainly_pending(each) for each in entry.pending]}
+    return line(people | msgspec.to_builtins(entry) | kept | pending)
+
+
+def plainly(overrides: Iterable[Override]) -> list[Any]:
+    """As they are written: of those that an agent of 0.1.0 can read what it would write."""
+    return [msgspec.to_builtins(o if o.route else tuple(o)[:_OF_STATE]) for o in overrides]
+
+
+def plainly_pending(each: Pending) -> list[Any]:
+    return [plainly(each.back) if name == "back" else of for name, of in each._asdict().items()]
+
+
+_OF_STATE = 4
+"""Fields of an Override about state and weight."""
 
 
 def line(fields: Mapping[str, Any]) -> bytes:

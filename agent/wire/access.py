@@ -21,6 +21,8 @@ _NEEDED = {
     "disable": Role.OPERATOR,
     "confirm": Role.OPERATOR,
     "weight": Role.OPERATOR,
+    "withdraw": Role.OPERATOR,
+    "announce": Role.OPERATOR,
     "batch": Role.OPERATOR,
     "rollout": Role.OPERATOR,
     "trace": Role.OPERATOR,

@@ -176,6 +176,9 @@ _NODE = (
     Family("remora_node_drain_phase_timestamp_seconds", "gauge",
            "Unix time when it came to that phase; not there while the node is not drained.", (),
            lambda s: [((), _wall(s, s.node.phase_since))] if s.node.phase else []),
+    Family("remora_node_withdrawn_timestamp_seconds", "gauge",
+           "Unix time when an operator withdrew all routes of the node; not there otherwise.", (),
+           lambda s: [((), s.node.withdrawn.at)] if s.node.withdrawn else []),
     Family("remora_pending_changes", "gauge",
            "Changes that end by themselves: expire or confirm (they go back), wait or kill (the "
            "deadline of a drain).", ("kind",),
@@ -331,6 +334,9 @@ _VIPS = (
            ("vip", "phase"),
            lambda s: [((v.name, phase), float(v.phase == phase)) for v in s.vip.vips
                       for phase in Phase]),
+    Family("remora_vip_withdrawn_timestamp_seconds", "gauge",
+           "Unix time when an operator withdrew the VIP's route; not there otherwise.", ("vip",),
+           lambda s: [((v.name,), v.withdrawn.at) for v in s.vip.vips if v.withdrawn]),
     Family("remora_vip_flow_table_info", "gauge",
            "Which flows of the VIP are stored, always 1: track (all), changed, compute (none).",
            ("vip", "mode"), lambda s: [((v.name, v.flow_table), 1) for v in s.vip.vips]),
@@ -440,6 +446,10 @@ _BGP = (
            "Unix time when the session failed last; not there when it never did.", _PEER,
            lambda s: [((p.address, str(p.asn)), _wall(s, p.failed))
                       for p in s.node.peers if p.failed]),
+    Family("remora_bgp_peer_withdrawn_timestamp_seconds", "gauge",
+           "Unix time when an operator withdrew all routes from the peer; not there otherwise.",
+           _PEER, lambda s: [((p.address, str(p.asn)), p.withdrawn.at)
+                             for p in s.node.peers if p.withdrawn]),
 )  # fmt: skip
 
 FAMILIES: tuple[Family, ...] = (

@@ -15,14 +15,14 @@ from msgspec import Struct, field
 from numpy.typing import NDArray
 
 from agent.config.tree import Wire
-from agent.core import rollouts
+from agent.core import rollouts, wording
 from agent.core.pending import Due
 from agent.core.state import NodeState
 from agent.dataplane import abi
 from agent.wire import labelling
 from agent.wire.form import Head
 from agent.wire.pace import EVERY
-from agent.wire.standing import RealForm, Standing, Standings, VipForm
+from agent.wire.standing import RealForm, Standing, Standings, VipForm, withdrawn
 from shared.codec import telemetry_frames, telemetry_of
 from shared.messages import (
     Counters,
@@ -211,7 +211,16 @@ def _node(
         reals_up=sum([one.reals_up for one in standings]),
         live_flows=reading.live,
         peers=tuple(
-            Peer(address, peer.asn, peer.state, peer.since, peer.detail, peer.error, peer.failed)
+            Peer(
+                address,
+                peer.asn,
+                peer.state,
+                peer.since,
+                peer.detail,
+                peer.error,
+                peer.failed,
+                withdrawn(peer.withdrawn),
+            )
             for address, peer in state.peers.items()
         ),
         cpu_seconds=reading.cpu_seconds,
@@ -224,6 +233,7 @@ def _node(
         labels=labels,
         disk_silent=reading.disk.silent,
         disk_lost=reading.disk.lost,
+        withdrawn=withdrawn(state.withdrawn),
         **_phase(state),
     )
 
@@ -236,7 +246,7 @@ def _phase(state: NodeState) -> Head:
 def _pending(due: Due) -> PendingRow:
     pending = due.pending
     what = ", ".join(
-        (f"real/{o.real}@{o.vip}" if o.real else f"vip/{o.vip}") if o.vip else "node"
+        f"routes of {wording.object_of(o, '')}" if o.route else wording.object_of(o, "").rstrip("/")
         for o in pending.back
     )
     return PendingRow(pending.kind, what, pending.who, due.at, pending.operation)

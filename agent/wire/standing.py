@@ -20,9 +20,18 @@ from numpy.typing import NDArray
 
 from agent.core import emptying
 from agent.core.state import NodeState, RealState, VipState
+from agent.nouns import Withdrawal
 from agent.wire.form import Form, Head, blank_head
 from shared.codec import BLANK, BLANK_FLOAT, encoded, listed
-from shared.messages import Ailing, Emptying, RealRow, RealSnapshot, VipRow, VipSnapshot
+from shared.messages import (
+    Ailing,
+    Emptying,
+    RealRow,
+    RealSnapshot,
+    VipRow,
+    VipSnapshot,
+    Withdrawn,
+)
 from shared.model import Admin, Health
 
 Deadline = tuple[float, str]
@@ -31,7 +40,7 @@ _SAID = attrgetter(
     *("listed", "number", "verdict", "admin", "override", "step", "percent"),
     *("changed", "check", "emptying"),
 )
-_OF_VIP = attrgetter("listed", "ring_digest", "ring_changes", "pressure", "shutdown")
+_OF_VIP = attrgetter("listed", "ring_digest", "ring_changes", "pressure", "shutdown", "withdrawn")
 _VIP_BLANKS = 4
 """Of a row: packets, bytes, new flows, drops."""
 _REAL_BLANKS = 5
@@ -233,7 +242,12 @@ def _vip_row(vip: VipState, reals_up: int, *, announced: bool) -> VipRow:
         ),
         drained=tuple(real.name for real in reals if real.admin is Admin.DRAINING),
         phase=vip.shutdown.phase.value if vip.shutdown else "",
+        withdrawn=withdrawn(vip.withdrawn),
     )
+
+
+def withdrawn(of: Withdrawal | None) -> Withdrawn | None:
+    return Withdrawn(*of) if of else None
 
 
 def _row(vip: str, real: RealState, slots: int, deadline: Deadline) -> RealRow:

@@ -34,6 +34,8 @@ VERBS = {
     "undrain": "changing.change",
     "maint": "changing.change",
     "weight": "changing.change",
+    "withdraw": "changing.change",
+    "announce": "changing.change",
     "reload": "enforcing.enforce",
     "rollback": "enforcing.enforce",
     "confirm": "enforcing.confirm",
@@ -85,7 +87,7 @@ def ask(arguments: Namespace, settings: Settings, verb: str) -> int:
         from console.cli import names
         from console.model import labels, objects
 
-        kinds: tuple[objects.Kind, ...] = ("node", "vip", "real")
+        kinds: tuple[objects.Kind, ...] = ("node", "vip", "real", "peer")
         known = {str(kind): objects.names(kind, session.agents) for kind in kinds}
         if known["vip"]:
             nodes = [agent.node for agent in session.agents if agent.node]

@@ -12,12 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from console.cli.grammar.looking import VIEWS
 
-WORDS: Mapping[str, Sequence[str]] = {"VIEW": VIEWS}
-"""Metavar -> words that go there, beside names."""
+WORDS: Mapping[str, Sequence[str]] = {
+    "VIEW": VIEWS,
+    "--wait": ("applied", "verified", "drained", "quiet:"),
+    "--stop-on": ("drops=", "hc", "ack="),
+}
+"""Metavar or flag -> words that go there, beside names."""
 OBJECTS: Mapping[str, Sequence[str]] = {
     "OBJECT": ("real", "node", "vip"),
+    "ROUTED": ("vip", "node", "peer"),
     "--vip": ("vip",),
     "--node": ("node",),
+    "--canary": ("node",),
     "NODE": ("node",),
     "VIP|NODE": ("vip", "node"),
     "VIP": ("vip",),
@@ -84,6 +90,8 @@ def _values(
         if flag and flag in action.option_strings and action.nargs != 0:
             if action.choices:
                 yield from map(str, action.choices)
+            else:
+                yield from WORDS.get(flag, ())
             for kind in OBJECTS.get(flag, ()):
                 yield from (name.partition("/")[2] for name in names.get(kind, ()))
 
@@ -126,7 +134,7 @@ def _positionals(
         if action.metavar in ("KIND", "NAME"):
             yield from _of_a_kind(after, last, names)
         if "-l" in after or "--selector" in after:
-            yield from KINDS
+            yield from (k for k in OBJECTS.get(str(action.metavar), KINDS) if k != "peer")
         for kind in OBJECTS.get(str(action.metavar or ""), ()):
             yield from names.get(kind, ())
 

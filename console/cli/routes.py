@@ -25,7 +25,7 @@ def run(arguments: Namespace) -> int:
         return asking.ask(arguments, Settings((), "recording"), arguments.verb)
     settings = load(arguments.agents, arguments.config, context=arguments.context)
     match arguments.verb:
-        case None | "console":
+        case None | "console" | "replay":
             from console.cli import screens
 
             return screens.console(settings, arguments)
@@ -78,7 +78,7 @@ def _alone(arguments: Namespace) -> int | None:
 
             print(explaining.reasons(arguments.output))
             return Exit.DONE
-        case "replay":
+        case "replay" if arguments.file:
             from console.cli import screens
 
             return screens.replay(arguments)

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 
 from console.cli.who import who
 from console.exits import Exit, VerbError
+from console.model.moment import moment
 from console.settings import Settings
 
 
@@ -18,12 +20,24 @@ def console(settings: Settings, arguments: Namespace) -> int:
     from console.tui.app import run  # textual: 200 ms
 
     render = getattr(arguments, "render_after", None) or arguments.render
-    return run(_looking(settings, arguments), who(), render)
+    return run(_looking(settings, arguments), who(), render, _moment(arguments))
+
+
+def _moment(arguments: Namespace) -> float | None:
+    """Of `replay --at`, which asks the agents.  Raises VerbError."""
+    text = getattr(arguments, "at", None)
+    if arguments.verb != "replay":
+        return None
+    if not text:
+        raise VerbError("replay: of what? a recording, FILE, or --at TIME of the agents' last hour")
+    if arguments.speed != 1.0:
+        raise VerbError("--speed is of a recording; the agents' last hour is walked with , . < >")
+    return moment(text, time.time())
 
 
 def replay(arguments: Namespace) -> int:
+    """Of a recording."""
     _terminal(arguments, "remora status --from FILE, remora get KIND --from FILE")
-    from console.model.moment import moment
     from console.tui import replaying
     from console.wire.playback import opened
 

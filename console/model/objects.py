@@ -9,11 +9,32 @@ from typing import Literal, NamedTuple
 
 from console.exits import VerbError
 from console.model.store import Agent
-from shared.messages import Disable, Drain, Undrain, VipRow, Weight
+from shared.messages import Announce, Disable, Drain, Undrain, VipRow, Weight, Withdraw
 from shared.model import host_port
 
-Kind = Literal["node", "vip", "real"]
-Verb = Literal["drain", "undrain", "maint", "weight"]
+Kind = Literal["node", "vip", "real", "peer"]
+Verb = Literal["drain", "undrain", "maint", "weight", "announce", "withdraw"]
+Part = Drain | Undrain | Disable | Weight | Announce | Withdraw
+"""What is done to one object."""
+PLACED: tuple[Kind, ...] = ("real", "vip", "node")
+"""What takes packets, or does not."""
+ROUTED: tuple[Kind, ...] = ("vip", "node", "peer")
+"""What has routes."""
+
+
+def labelled_kinds(verb: str) -> tuple[Kind, ...]:
+    """Those of them that have labels."""
+    return tuple(kind for kind in kinds_of(verb) if kind != "peer")
+
+
+def either(kinds: Sequence[Kind]) -> str:
+    """`real, vip or node`"""
+    return f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+
+
+def kinds_of(verb: str) -> tuple[Kind, ...]:
+    """That a verb may be of."""
+    return ROUTED if verb in ("announce", "withdraw") else PLACED
 
 
 class ObjectError(VerbError):
@@ -23,7 +44,7 @@ class ObjectError(VerbError):
 class Object(NamedTuple):
     kind: Kind
     name: str
-    """Node or VIP name, or a real's address."""
+    """Node or VIP name, a real's address; of a peer: `lb1/10.2.1.1`."""
     vip: str = ""
     """Of a real: its VIP; empty means all of them."""
 
@@ -34,7 +55,7 @@ class Object(NamedTuple):
 def parse(text: str, agents: Sequence[Agent], *, kinds: Sequence[Kind]) -> Object:
     """Raises ObjectError.  Without a prefix the name must mean one thing only."""
     prefix, slash, name = text.partition("/")
-    if slash and prefix in ("node", "vip", "real"):
+    if slash and prefix in ("node", "vip", "real", "peer"):
         kind: Kind = prefix  # type: ignore[assignment]
         if kind not in kinds:
             raise ObjectError(f"{text}: this verb takes {_words(kinds)}")
@@ -56,8 +77,15 @@ def carriers(target: Object, agents: Sequence[Agent]) -> list[Agent]:
     return [agent for agent in agents if _has(agent, target)]
 
 
-def action(verb: Verb, target: Object, weight: int = 0) -> Drain | Undrain | Disable | Weight:
+def action(verb: Verb, target: Object, weight: int = 0) -> Part:
     """What to send.  Raises ObjectError when the verb makes no sense for the object."""
+    if target.kind not in kinds_of(verb):
+        what = "has no route" if target.kind == "real" else "takes no flows"
+        raise ObjectError(
+            f"{target}: a {target.kind} {what}; {verb} is of {_words(kinds_of(verb))}"
+        )
+    if verb in ("announce", "withdraw"):
+        return _of_route(verb, target)
     if target.kind != "real" and verb in ("weight", "maint"):
         what = "has no weight" if verb == "weight" else "cannot be disabled"
         raise ObjectError(f"{target}: a {_KINDS[target.kind]} {what}; name a real")
@@ -73,6 +101,15 @@ def action(verb: Verb, target: Object, weight: int = 0) -> Drain | Undrain | Dis
     return made(real=target.name, vip=target.vip)
 
 
+def _of_route(verb: Verb, target: Object) -> Announce | Withdraw:
+    made = Announce if verb == "announce" else Withdraw
+    if target.kind == "node":
+        return made(node=True)
+    if target.kind == "vip":
+        return made(vip=target.name)
+    return made(peer=target.name.partition("/")[2])
+
+
 _KINDS = {"node": "node", "vip": "VIP", "real": "real"}
 
 
@@ -82,6 +119,9 @@ def _object(kind: Kind, name: str, agents: Sequence[Agent]) -> Object:
             return Object(kind, name)
         case "vip":
             return Object(kind, vip_named(name, agents))
+        case "peer":
+            node, _, address = name.partition("/")
+            return Object(kind, f"{node}/{canonical(address)}")
     address, _, vip = name.partition("@")
     return Object("real", canonical(address), vip_named(vip, agents))
 
@@ -139,6 +179,8 @@ def _has(agent: Agent, target: Object) -> bool:
             return agent.name == target.name
         case "vip":
             return any(row.name == target.name for row in _vips(agent))
+        case "peer":
+            return any(target.name == f"{agent.name}/{address}" for address in _peers(agent))
         case "real":
             return any(
                 row.address == target.name and target.vip in ("", row.vip)
@@ -150,6 +192,10 @@ def _vips(agent: Agent) -> Sequence[VipRow]:
     return agent.vips.vips if agent.vips else ()
 
 
+def _peers(agent: Agent) -> Sequence[str]:
+    return [peer.address for peer in agent.node.peers] if agent.node else ()
+
+
 def names(kind: Kind, agents: Sequence[Agent]) -> list[str]:
     """All objects of a kind that the agents told of, as an operator writes them."""
     match kind:
@@ -157,6 +203,10 @@ def names(kind: Kind, agents: Sequence[Agent]) -> list[str]:
             found = {f"node/{agent.name}" for agent in agents}
         case "vip":
             found = {f"vip/{row.name}" for agent in agents for row in _vips(agent)}
+        case "peer":
+            found = {
+                f"peer/{agent.name}/{address}" for agent in agents for address in _peers(agent)
+            }
         case "real":
             found = {f"real/{r.address}@{r.vip}" for a in agents if a.reals for r in a.reals.reals}
     return sorted(found)
@@ -171,4 +221,4 @@ def _known(kind: Kind, agents: Sequence[Agent]) -> str:
 
 
 def _words(kinds: Sequence[Kind]) -> str:
-    return " or ".join(f"{kind}/NAME" for kind in kinds)
+    return " or ".join("peer/NODE/ADDRESS" if k == "peer" else f"{k}/NAME" for k in kinds)

@@ -14,7 +14,7 @@ from console.model.labels import UNKNOWN, Said
 from console.model.rates import Sum
 from console.model.sights import Minute
 from console.model.store import Liveness
-from shared.messages import NodeSnapshot
+from shared.messages import NodeSnapshot, Withdrawn
 
 
 class State(msgspec.Struct, frozen=True):
@@ -89,6 +89,8 @@ class Vip(NamedTuple):
     minute: Minute
     """Packets of the last minute, of each node."""
     labels: Said = UNKNOWN
+    withdrawn: tuple[tuple[str, Withdrawn], ...] = ()
+    """By node: where an operator withdrew its route."""
 
 
 class Emptied(msgspec.Struct, frozen=True):

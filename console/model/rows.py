@@ -132,6 +132,7 @@ def _vip(name: str, seen: Seen, now: float, labels: Said, *, canary: bool) -> Vi
         digests=tuple(sorted({row.ring_digest for row in shown})),
         minute=seen.minute,
         labels=labels,
+        withdrawn=tuple([(s.node, s.row.withdrawn) for s in fresh if s.row.withdrawn]),
     )
 
 

@@ -20,6 +20,8 @@ OF_NODES = {
 }
 
 
+WITHDRAWN = State("○ withdrawn", "warn", 2)
+"""By an operator: its routes are away."""
 DRAINED = State("○ drained", "dim", 1)
 
 
@@ -32,6 +34,8 @@ def node_state(liveness: Liveness, snapshot: NodeSnapshot | None) -> State:
         return SILENT
     if liveness is Liveness.STALE:
         return STALE
+    if snapshot.withdrawn and snapshot.admin is Admin.ENABLED:
+        return WITHDRAWN
     return DRAINED if snapshot.phase == "drained" else OF_NODES[snapshot.admin]
 
 
@@ -43,6 +47,9 @@ def vip_state(shown: Sequence[VipRow], *, canary: bool) -> State:
         return State("✕ no quorum", "bad", 8)
     if any(row.phase for row in shown):
         return _leaving(shown)
+    if away := sum(row.withdrawn is not None for row in shown):
+        few = State(f"◐ wd {away}/{len(shown)}", "warn", 2)
+        return WITHDRAWN if away == len(shown) else few
     if len({row.ring_digest for row in shown}) > 1:
         return State("◐ canary", "warn", 2) if canary else State("▲ rings differ", "warn", 5)
     if fewest.reals_up == fewest.quorum < fewest.reals:

@@ -15,7 +15,7 @@ from console.model.objects import Kind, Object, ObjectError
 from console.model.selectors import Selector
 from console.model.store import Agent
 
-WORDS = {"real": "reals", "vip": "VIPs", "node": "nodes"}
+WORDS = {"real": "reals", "vip": "VIPs", "node": "nodes", "peer": "peers"}
 
 
 def chosen(

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from console.exits import VerbError
-from console.model.objects import Object
+from console.model.objects import Object, Part
 from console.model.store import Agent
-from console.planning.wish import Part
 from shared.messages import Disable, Drain, RealRow, Undrain, Weight
 from shared.model import Admin
 

@@ -19,6 +19,12 @@ ASK_NAME_ABOVE = 0.02
 """Share of a VIP's ring above which the CLI wants the name typed, not just `y`."""
 
 
+ROUTE = "route"
+"""Change.what of a line about routes."""
+_NAMED = 4
+"""So many nodes are counted, not named."""
+
+
 class Answered(NamedTuple):
     """One node's answer, or None when it gave none in time."""
 
@@ -105,7 +111,7 @@ def revisions(answers: Sequence[Answered]) -> Mapping[str, int]:
 
 def lines(answers: Sequence[Answered]) -> list[tuple[str, str]]:
     """(label, text) of the plan."""
-    written: list[tuple[str, str]] = []
+    written = _of_routes(answers)
     by_vip: dict[tuple[str, bool], list[Effect]] = {}
     every = effects(answers)
     for effect in every:
@@ -176,11 +182,33 @@ def _of_config(answers: Sequence[Answered]) -> list[tuple[str, str]]:
     nodes: dict[tuple[str, str], int] = {}
     for answered in answers:
         for change in answered.answer.changes if answered.answer else ():
-            if change.what:
+            if change.what not in ("", ROUTE):
                 key = "" if change.what == "vips" else f"{change.what}: "
                 line = change.vip or "config", f"{key}{change.was} -> {change.now}"
                 nodes[line] = nodes.get(line, 0) + 1
     return [(label, f"{text}, on {_nodes(count)}") for (label, text), count in nodes.items()]
+
+
+def _of_routes(answers: Sequence[Answered]) -> list[tuple[str, str]]:
+    """What becomes of routes, node by node where the nodes differ."""
+    nodes: dict[tuple[str, str], list[Answered]] = {}
+    live = 0
+    for answered in answers:
+        for change in answered.answer.changes if answered.answer else ():
+            if change.what == ROUTE:
+                said = change.vip or "routes", f"{change.was} -> {change.now}"
+                nodes.setdefault(said, []).append(answered)
+                live += change.live_flows
+    lines = [
+        (
+            label,
+            f"{text}, on {', '.join(a.node for a in on) if len(on) < _NAMED else _nodes(len(on))}",
+        )
+        for (label, text), on in nodes.items()
+    ]
+    if live:
+        lines.append(("flows now", f"{fmt.count(live)} live come by these routes"))
+    return lines
 
 
 def _of_node(effect: Effect) -> list[tuple[str, str]]:
@@ -212,7 +240,7 @@ def largest_move(answers: Sequence[Answered]) -> float:
 def wants_typing(wish: Wish, answers: Sequence[Answered]) -> bool:
     """Whether `y` or a button is too little: the name has to be typed, of several their number."""
     node = any(name.startswith("node/") for name in wish.objects)
-    return node or len(wish.objects) > 1 or largest_move(answers) > ASK_NAME_ABOVE
+    return node or wish.withdraws or len(wish.objects) > 1 or largest_move(answers) > ASK_NAME_ABOVE
 
 
 def in_force(answer: Answer | None) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from console.exits import VerbError
+from console.model.objects import Verb
 from console.planning.desired import API_VERSION
 from console.planning.plan import Answered
 from console.planning.wish import Order, Wish
@@ -56,7 +57,7 @@ class Item(msgspec.Struct, frozen=True):
 
 class PlanFile(msgspec.Struct, frozen=True, rename="camel"):
     expires_at: Annotated[datetime, Meta(tz=True)]
-    verb: Literal["drain", "undrain", "maint", "weight", "reload", "rollback"]
+    verb: Literal[Verb, "reload", "rollback"]
     objects: Some
     as_cli: Some
     items: Annotated[list[Item], Meta(min_length=1)]

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from console.model.objects import Part
 from console.model.store import Reply
 from console.planning import plan, stopping
 from console.planning.asking import NO_TERMS, Sender, Terms
 from console.planning.staging import Staging, batches, terms_of
 from console.planning.stopping import Agents, Course, Seen
 from console.planning.wish import Order
-from shared.messages import Action, Answer, Batch, Disable, Drain, Undrain, Weight
+from shared.messages import Action, Answer, Batch
 from shared.messages import Rollout as Told
 
 SETTLE = 3.0
@@ -326,6 +327,6 @@ def _wrong(order: Order, answer: Answer | None) -> str:
     return f"{order.node}: {answer.guard or answer.status}: {answer.error}"
 
 
-def _change(action: Action) -> Drain | Undrain | Disable | Weight | Batch:
-    assert isinstance(action, Drain | Undrain | Disable | Weight | Batch)
+def _change(action: Action) -> Part | Batch:
+    assert isinstance(action, Part | Batch)
     return action

@@ -13,17 +13,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from console.model import objects
-from console.model.objects import Kind, Object, ObjectError, Verb
-from shared.messages import Action, Batch, Disable, Drain, Undrain, Weight
-
-Part = Drain | Undrain | Disable | Weight
+from console.model.objects import Kind, Object, ObjectError, Part, Verb
+from shared.messages import Action, Batch, Drain, Withdraw
 
 
 class Target(NamedTuple):
     """What a plan is about, as it was when the key was pressed."""
 
     kind: str
-    """`real`, `vip` or `node`"""
+    """`real`, `vip`, `node` or `peer`"""
     name: str
     vip: str
     agents: tuple[tuple[str, str], ...]
@@ -37,7 +35,7 @@ class Target(NamedTuple):
 
     @property
     def object(self) -> Object:
-        kinds: dict[str, Kind] = {"node": "node", "vip": "vip"}
+        kinds: dict[str, Kind] = {"node": "node", "vip": "vip", "peer": "peer"}
         return Object(kinds.get(self.kind, "real"), self.name, self.vip)
 
 
@@ -60,6 +58,13 @@ class Wish(NamedTuple):
     """Nodes that are meant, where others carry the objects too."""
     left_out: tuple[str, ...] = ()
     """Nodes that should be meant and are not asked: they are not live."""
+    known: tuple[tuple[str, str], ...] = ()
+    """(label, text): what of its consequences no agent knows, for the head of the plan."""
+
+    @property
+    def withdraws(self) -> bool:
+        """Whether any route is to go."""
+        return any(isinstance(p, Withdraw) for o in self.orders for p in parts_of(o.action))
 
     @property
     def confirm(self) -> str:
@@ -122,11 +127,14 @@ def as_told(
     return Wish(verb, title, names, _orders(parts), lines)
 
 
+_VERBS = ("drain", "undrain", "maint", "weight", "announce", "withdraw")
+
+
 def _part(text: str) -> Part:
     verb, name, *more = [*text.split(), "", ""] if len(text.split()) < 2 else text.split()
     kind, _, rest = name.partition("/")
     name, _, vip = rest.partition("@")
-    if verb not in ("drain", "undrain", "maint", "weight") or kind not in ("real", "vip", "node"):
+    if verb not in _VERBS or kind not in ("real", "vip", "node", "peer"):
         raise ObjectError(f"{text}: this console cannot do that; upgrade it")
     weight = int(more[0]) if more and more[0].isdecimal() else 0
     action = objects.action(verb, Object(kind, name, vip), weight)  # type: ignore[arg-type]
@@ -145,6 +153,11 @@ def _by(drain: Drain, flags: Sequence[str], text: str) -> Drain:
     if given or len(flags) % 2 or not 0 < left < float("inf"):
         raise ObjectError(f"{text}: this console cannot do that; upgrade it")
     return timed
+
+
+def parts_of(action: Action) -> tuple[Action, ...]:
+    """What `together` made one of."""
+    return action.actions if isinstance(action, Batch) else (action,)
 
 
 def together(actions: Sequence[Part]) -> Action:

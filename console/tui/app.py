@@ -164,8 +164,9 @@ class RemoraApp(RecordingApp):
         self.freeze()
 
 
-def run(settings: Settings, who: str, render: Render = "diff") -> int:
-    """The console on a terminal until the operator leaves; returns the exit code."""
+def run(settings: Settings, who: str, render: Render = "diff", at: float | None = None) -> int:
+    """The console on a terminal until the operator leaves; returns the exit code.  `at`: Unix time
+    of the moment that is shown at first; None: now."""
     # Five hundred agents' sockets take a second: the screen is there before them.
     client = Client(settings.agents, who, trust=settings.trust, relay=settings.relay, at_once=False)
     app = RemoraApp(client, settings.cluster, render=render)
@@ -173,6 +174,8 @@ def run(settings: Settings, who: str, render: Render = "diff") -> int:
     app.store = Store(client.addresses, settings.max_age)
     app.appearance = settings.appearance
     app.painted = lambda: _shown(client)
+    if at is not None:
+        app.scrub.to(at)
     # What start-up makes stays: looking through it for rubbish, again and again, finds nothing.
     gc.disable()
     try:

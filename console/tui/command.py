@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`:` the command bar: the words of the CLI, what they mean here, and how they go on.  Pure.
 
-A place, `node NAME` or `vip NAME` goes there; `drain`, `undrain` and `weight` open the plan that
-the upper-case keys open, and send nothing.
+A place, `node NAME` or `vip NAME` goes there; `drain`, `weight`, `withdraw` and the like open the
+plan that the upper-case keys open, and send nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from console.planning.staging import Staging, staging
 from console.tui.appearance import THEMES
 from console.tui.keys import PLACES
 
-VERBS: tuple[Verb, ...] = ("drain", "undrain", "maint", "weight")
+VERBS: tuple[Verb, ...] = ("drain", "undrain", "maint", "weight", "withdraw", "announce")
 NAMED: Mapping[str, Kind] = {"node": "node", "vip": "vip", "real": "real", "ring": "vip"}
 OTHER = (
     "node", "vip", "real", "ring", "flow", "mark", "op", "undo", "at", "now", "arm", "disarm",
@@ -32,7 +32,6 @@ OTHER = (
 ORDERS = ("hold", "resume", "revert")
 FLAGS = ("--reason", "--canary", "--soak", "--batch", "--stop-on")
 BY_LABELS = ("-l", "--selector")
-KINDS: tuple[Kind, ...] = ("real", "vip", "node")
 LINES_KEPT = 50
 
 
@@ -186,19 +185,23 @@ def _plan(verb: Verb, words: list[str], flags: Mapping[str, str], agents: Sequen
             raise ObjectError("weight: takes a real and a number from 1 to 1000")
         weight = int(text)
     if labels:
-        targets = _chosen(words, selector(labels), agents)
+        targets = _chosen(verb, words, selector(labels), agents)
     else:
-        targets = (objects.parse(_one(verb, words), agents, kinds=KINDS),)
+        targets = (objects.parse(_one(verb, words), agents, kinds=objects.kinds_of(verb)),)
     for target in targets:
         objects.action(verb, target, weight or 0)
     how = staging(*(flags.get(name, "") for name in FLAGS[1:]))
     return Plan(verb, targets, weight, flags.get("--reason", ""), how)
 
 
-def _chosen(words: Sequence[str], wanted: Selector, agents: Sequence[Agent]) -> tuple[Object, ...]:
-    kinds = tuple(kind for kind in KINDS if not words or kind == words[0])
+def _chosen(
+    verb: Verb, words: Sequence[str], wanted: Selector, agents: Sequence[Agent]
+) -> tuple[Object, ...]:
+    labelled = objects.labelled_kinds(verb)
+    kinds = tuple(kind for kind in labelled if not words or kind == words[0])
     if len(words) > 1 or not kinds:
-        raise ObjectError(f"{words[-1]}: with -l comes real, vip or node, or nothing; no names")
+        said = objects.either(labelled)
+        raise ObjectError(f"{words[-1]}: with -l comes {said}, or nothing; no names")
     never = [agent.address for agent in agents if agent.node is None]
     return tuple(chosen(agents, wanted, kinds, absent=never))
 
@@ -223,15 +226,13 @@ def completions(text: str, agents: Sequence[Agent]) -> list[str]:
 
 
 def _candidates(given: Sequence[str], agents: Sequence[Agent]) -> list[str]:
+    if given and given[0] in VERBS:
+        return _of_verb(given[0], given[1:], agents)
     match given:
-        case ["mark"] | ["drain" | "undrain" | "maint" | "weight", "real" | "vip" | "node"]:
+        case ["mark"]:
             return ["-l"]
         case []:
             return list(dict.fromkeys((*PLACES, *VERBS, *OTHER)))
-        case ["drain" | "undrain"]:
-            return [*(n for kind in KINDS for n in objects.names(kind, agents)), "-l"]
-        case ["weight" | "maint"]:
-            return [*objects.names("real", agents), "-l"]
         case ["node" | "vip" | "real" | "ring" as verb]:
             return [name.partition("/")[2] for name in objects.names(NAMED[verb], agents)]
         case ["what-if", *rest]:
@@ -246,9 +247,19 @@ def _candidates(given: Sequence[str], agents: Sequence[Agent]) -> list[str]:
             return [each.operation for each in underway(agents, 0.0)]
         case ["arm"]:
             return ["15m", "30m", "1h"]
-        case ["arm", _] | ["drain" | "undrain" | "maint", _] | ["weight", _, _]:
+        case ["arm", _]:
             return list(FLAGS)
     return []
+
+
+def _of_verb(verb: str, words: Sequence[str], agents: Sequence[Agent]) -> list[str]:
+    """How a change goes on: what it is of, a weight, flags."""
+    if not words:
+        kinds = ("real",) if verb in ("weight", "maint") else objects.kinds_of(verb)
+        return [*(name for kind in kinds for name in objects.names(kind, agents)), "-l"]
+    if len(words) == 1 and words[0] in objects.PLACED:
+        return ["-l"]
+    return list(FLAGS) if len(words) == (2 if verb == "weight" else 1) else []
 
 
 class History:

@@ -123,7 +123,7 @@ KEYS = (
         PLAN,
     ),
     Key("weight", "plan('weight')", "W", "W", "weight…", "another share of new flows", PLAN),
-    Key("route", "route", "B", "B", "route…", "announce or withdraw a VIP, or a node", PLAN),
+    Key("route", "route", "B", "B", "route…", "withdraw or announce: VIP, node, peer", PLAN),
     Key("undo", "undo", "Z", "Z", "undo…", "operations: take the one under the cursor back", PLAN),
     Key("resume", "resume", "R", "R", "go on…", "operations: go on with one that is held", PLAN),
     Key(

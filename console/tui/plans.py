@@ -12,6 +12,7 @@ from console.model.underway import Underway
 from console.planning.operating import going_on, taking_back
 from console.planning.proposal import Opening
 from console.planning.rollout import Start
+from console.planning.spread import completed
 from console.planning.staging import Staging, expires_of, of_terms
 from console.planning.wish import Target, Wish, as_told, wish
 from console.tui import command
@@ -61,9 +62,13 @@ class PlansApp(PlacesApp):
         self._open_plan(Opening(lambda _: made))
 
     def _open_plan(self, opening: Opening) -> None:
+        def make(weight: int) -> Wish:
+            agents = list(self.store.agents.values())
+            return completed(opening.make(weight), agents, self._clock())
+
         dialog = PlanDialog(
             self.source,
-            opening._replace(why=opening.why or self.arming.reason),
+            opening._replace(make=make, why=opening.why or self.arming.reason),
             armed=lambda: self.arming.armed(self._clock()),
             begin=self._begin,
         )

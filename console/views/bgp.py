@@ -15,8 +15,8 @@ from console.model.store import Agent
 from console.views.blank import NO_VIP, why_empty
 from console.views.cells import Cell, TextLine, line
 from console.views.columns import Column
-from console.views.items import Item, rounded, word
-from shared.messages import Peer, RealRow
+from console.views.items import Item, rounded, withdrawal, word
+from shared.messages import Peer, RealRow, Withdrawn
 from shared.model import Health
 
 ESTABLISHED = State("● up", "ok", 0)
@@ -39,9 +39,11 @@ class Session(msgspec.Struct, frozen=True):
     """Seconds since it last went up or down."""
     detail: str
     announced: str
-    """`2/2`: VIPs that the node announces, to all its neighbours."""
+    """`2/2`: VIPs that the node announces to it."""
     age: float | None
     fresh: bool
+    withdrawn: Withdrawn | None = None
+    """Of the peer, or of the whole node."""
 
 
 def sessions(agents: Sequence[Agent], now: float) -> list[Session]:
@@ -57,6 +59,7 @@ def _session(agent: Agent, node: Node, peer: Peer, now: float) -> Session:
     assert snapshot is not None
     fresh, age = agent.fresh(now, "node"), agent.age(now, "node")
     state = ESTABLISHED if peer.state == "up" else DOWN
+    away = peer.withdrawn or snapshot.withdrawn
     return Session(
         key=f"{agent.address} {peer.address}",
         node=node.name,
@@ -66,9 +69,10 @@ def _session(agent: Agent, node: Node, peer: Peer, now: float) -> Session:
         state=state if fresh else STALE,
         since=max(0.0, snapshot.at - peer.since + (age or 0.0)),
         detail=peer.detail,
-        announced=f"{snapshot.vips_announced}/{snapshot.vips}",
+        announced=f"{0 if away else snapshot.vips_announced}/{snapshot.vips}",
         age=age,
         fresh=fresh,
+        withdrawn=away,
     )
 
 
@@ -83,11 +87,15 @@ def session_item(row: Session) -> Item:
         "since_s": rounded(row.since),
         "vips_announced": row.announced,
         "detail": row.detail,
+        "withdrawn": withdrawal(row.withdrawn),
     }
 
 
-def _words(row: Session) -> Cell:
-    return Cell(row.detail, "dim")
+def _last_words(row: Session) -> Cell:
+    if row.withdrawn is None or row.state is DOWN:
+        return Cell(row.detail, "dim")
+    said = row.withdrawn
+    return Cell(f"wd {fmt.clock(said.at)} {said.who}: {said.why}".rstrip(": "), "warn")
 
 
 SESSIONS: tuple[Column[Session], ...] = (
@@ -97,7 +105,7 @@ SESSIONS: tuple[Column[Session], ...] = (
     Column("STATE", 8, lambda r: Cell(r.state.text, r.state.tone), lambda r: r.state.urgency),
     Column("SINCE", 5, lambda r: _then(r, fmt.age(r.since)), lambda r: r.since, 1, right=True),
     Column("ANN", 6, lambda r: _then(r, r.announced), lambda r: r.announced, 2, right=True),
-    Column("LAST WORDS", 24, _words, lambda r: r.detail, 4, grows="prose"),
+    Column("LAST WORDS", 24, _last_words, lambda r: r.detail, 4, grows="prose"),
     Column("AGE", 4, lambda r: _age(r.age, r.fresh), lambda r: r.age, 1, right=True),
 )
 
@@ -115,7 +123,8 @@ def _age(age: float | None, fresh: bool) -> Cell:
 
 
 def announced_lines(agents: Sequence[Agent], now: float, width: int, room: int) -> list[TextLine]:
-    """A line per VIP, a column per node: ● announced, · not, ? not known now."""
+    """A line per VIP, a column per node: ● announced, w withdrawn by an operator, · not, ? not
+    known now."""
     vips = rows.vips(agents, now)
     if not vips:
         none = why_empty(agents, now, lambda agent: agent.vips, NO_VIP[0])
@@ -155,7 +164,10 @@ def _mark(agent: Agent, vip: str, now: float) -> Cell:
     found = next((row for row in agent.vips.vips if row.name == vip), None)
     if found is None:
         return Cell(" ")
-    return Cell("●", "ok") if found.announced else Cell("·", "warn")
+    if found.announced:
+        return Cell("●", "ok")
+    away = found.withdrawn or (agent.node and agent.node.withdrawn)
+    return Cell("w" if away else "·", "warn")
 
 
 # ---- checks

@@ -12,6 +12,8 @@ from console.model.records import Emptied, Real, Vip
 from console.views.blank import NO_VIP, why_empty
 from console.views.cells import Cell, TextLine, line
 from console.views.view import View
+from console.views.withdrawals import words
+from shared.messages import NodeSnapshot
 from shared.reasons import BY_NUMBER
 
 
@@ -36,16 +38,23 @@ def vip_lines(view: View, vip: Vip, room: int) -> list[TextLine]:
                     Cell(fmt.fit(one.state.text, 14), one.state.tone),
                     Cell(f" {fmt.si(one.pps.value):>6} pps {fmt.percent(part):>6} "),
                     Cell(fmt.bar(part, 20), "hot"),
-                    Cell(f"  {_announced(one)}", "stale" if one.stale else "dim"),
+                    _announced(one, agent.node),
                 )
             )
     return lines
 
 
-def _announced(one: Vip) -> str:
+def _announced(one: Vip, node: NodeSnapshot | None) -> Cell:
+    """On one node, with whose word keeps the route away."""
     if one.stale:
-        return "announced?"
-    return "announced" if one.announced else "not announced"
+        return Cell("  announced?", "stale")
+    text = "announced" if one.announced else "not announced"
+    if one.withdrawn:
+        still = "announced for another VIP of its address, " if one.announced else ""
+        return Cell(f"  {still}withdrawn {words(one.withdrawn[0][1])}", "warn")
+    if node is not None and node.withdrawn:
+        return Cell(f"  {text}: node withdrawn {words(node.withdrawn)}", "warn")
+    return Cell(f"  {text}", "dim")
 
 
 def _rest(nodes: int, where: str) -> TextLine:

@@ -165,9 +165,13 @@ def _number(value: int, tone: str = "") -> Cell:
 
 
 def _nodes(share: Share) -> str:
-    if len(share.nodes) <= 3:
-        return ", ".join(share.nodes)
-    return f"{', '.join(share.nodes[:2])} and {len(share.nodes) - 2} more"
+    return _named(share.nodes)
+
+
+def _named(nodes: Sequence[str]) -> str:
+    if len(nodes) <= 3:
+        return ", ".join(nodes)
+    return f"{', '.join(nodes[:2])} and {len(nodes) - 2} more"
 
 
 SHARES: tuple[Column[Share], ...] = (
@@ -239,7 +243,7 @@ def items(found: Summary, *, supposed: bool) -> list[Item]:
 
 def lines(found: Summary, *, supposed: bool, room: int) -> list[TextLine]:
     """What there is to say, in so many lines at most: totals first."""
-    said = [_total(count, supposed=supposed) for count in _worst(found.counts)]
+    said = [_total(alike, supposed=supposed) for alike in _worst(found.counts)]
     shares = [_share_line(share, supposed=supposed) for share in found.shares]
     every = [*said[:2], *shares]
     if len(every) <= room:
@@ -247,13 +251,18 @@ def lines(found: Summary, *, supposed: bool, room: int) -> list[TextLine]:
     return [*every[: room - 1], line(f" and {len(every) - room + 1} more: remora flow", "dim")]
 
 
-def _worst(counts: Sequence[Count]) -> list[Count]:
-    """One of each kind, what is wrong first."""
-    alike = {(c.moved, c.broken, c.dropped_then, c.unlike, c.leaving): c for c in counts}
-    return sorted(alike.values(), key=lambda c: (c.broken, c.unlike, c.moved), reverse=True)
+def _worst(counts: Sequence[Count]) -> list[list[Count]]:
+    """Nodes that say the same together, what is wrong first."""
+    alike: dict[tuple[object, ...], list[Count]] = {}
+    for c in counts:
+        alike.setdefault((c.moved, c.broken, c.dropped_then, c.unlike, c.leaving), []).append(c)
+    return sorted(
+        alike.values(), key=lambda g: (g[0].broken, g[0].unlike, g[0].moved), reverse=True
+    )
 
 
-def _total(count: Count, *, supposed: bool) -> TextLine:
+def _total(alike: Sequence[Count], *, supposed: bool) -> TextLine:
+    count = alike[0]
     words = [f"{fmt.count(count.flows)} flows"]
     if supposed:
         share = fmt.percent(count.moved / count.flows if count.flows else None)
@@ -263,7 +272,8 @@ def _total(count: Count, *, supposed: bool) -> TextLine:
     words += [f"{fmt.count(count.unlike)} placed otherwise than elsewhere"] if count.unlike else []
     words += [f"route of {', '.join(count.leaving)} leaves"] if count.leaving else []
     tone = "bad" if count.broken or not count.good else ""
-    return (Cell(f" {count.node:<9}", "dim"), Cell(", ".join(words), tone))
+    on = _named([each.node for each in alike])
+    return (Cell(f" {on}: ", "dim"), Cell(", ".join(words), tone))
 
 
 def _share_line(share: Share, *, supposed: bool) -> TextLine:

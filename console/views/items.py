@@ -13,6 +13,7 @@ from typing import Any
 from console.model.labels import Said, common, differing
 from console.model.rates import Sum
 from console.model.records import Drop, Emptied, Node, Real, State, Vip
+from shared.messages import Withdrawn
 from shared.reasons import BY_NUMBER
 
 API_VERSION = "remora/1"
@@ -68,9 +69,16 @@ def node(row: Node) -> Item:
         "reals": snapshot.reals if snapshot else None,
         "reals_up": snapshot.reals_up if snapshot else None,
         "peers": [
-            {"address": p.address, "asn": p.asn, "state": p.state, "detail": p.detail}
+            {
+                "address": p.address,
+                "asn": p.asn,
+                "state": p.state,
+                "detail": p.detail,
+                "withdrawn": withdrawal(p.withdrawn),
+            }
             for p in (snapshot.peers if snapshot else ())
         ],
+        "withdrawn": withdrawal(snapshot.withdrawn if snapshot else None),
         "cpu_s": snapshot.cpu_seconds if snapshot else None,
         "rss_bytes": snapshot.rss_bytes if snapshot else None,
         "rx_packets_per_s": rounded(row.pps),
@@ -92,10 +100,19 @@ def vip(row: Vip) -> Item:
         "quorum": row.quorum,
         "nodes": row.nodes,
         "nodes_announcing": row.announced,
+        "withdrawn": [{"node": node, **said_by(said)} for node, said in row.withdrawn],
         "ring_digests": list(row.digests),
         **_rates(row.pps, row.bytes_per_second, row.new_flows_per_second),
         "drop_packets_per_s": rounded(row.drop_pps.value),
     }
+
+
+def withdrawal(said: Withdrawn | None) -> Item | None:
+    return said_by(said) if said else None
+
+
+def said_by(said: Withdrawn) -> Item:
+    return {"who": said.who, "at": round(said.at, 3), "why": said.why}
 
 
 def real(row: Real) -> Item:

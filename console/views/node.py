@@ -11,6 +11,7 @@ from console.model.records import Node
 from console.model.tracks import added
 from console.views.cells import Cell, TextLine, line
 from console.views.details import labels_line
+from console.views.withdrawals import words
 from shared.messages import NodeSnapshot, PendingRow
 
 APART = 0.5
@@ -44,6 +45,7 @@ def lines(node: Node, wall: float, width: int) -> list[TextLine]:
         _agent(node, snapshot, wall),
         _ring(node, snapshot),
         _peers(node, snapshot),
+        *_away(snapshot),
         *labels_line("labels   ", node.labels),
         *_drain(snapshot),
         *(
@@ -104,8 +106,16 @@ def _peers(node: Node, snapshot: NodeSnapshot) -> TextLine:
     for peer in snapshot.peers:
         since = fmt.age(snapshot.at - peer.since)
         tone = "bad" if peer.state == "down" and node.live else ""
-        cells.append(Cell(f"{peer.address} AS{peer.asn} {peer.state}{old} {since}{old}  ", tone))
+        away = " withdrawn" if peer.withdrawn else ""
+        tone = tone or ("warn" if away else "")
+        said = f"{peer.address} AS{peer.asn} {peer.state}{old} {since}{old}{away}  "
+        cells.append(Cell(said, tone))
     return (Cell(" BGP      "), *(cells or [Cell("no peers")]))
+
+
+def _away(snapshot: NodeSnapshot) -> list[TextLine]:
+    said = snapshot.withdrawn
+    return [line(f" routes   withdrawn {words(said)}", "warn")] if said else []
 
 
 def _drain(snapshot: NodeSnapshot) -> list[TextLine]:

@@ -155,9 +155,14 @@ def _overtaken(made: Operation, by: str) -> Operation:
 
 
 def _touched(operation: Operation) -> set[str]:
-    """Objects that it really changed, as the lines that take it back name them, per node."""
+    """Objects that it really changed, as the lines that take it back name them, per node: a VIP,
+    and its route, are two."""
     lines = ((s.address, text.split()) for s in operation.steps for text in s.undo)
-    return {f"{address} {words[1]}" for address, words in lines if len(words) > 1}
+    return {
+        f"{address} {words[1]} {words[0] in ('announce', 'withdraw')}"
+        for address, words in lines
+        if len(words) > 1
+    }
 
 
 def _state(all_steps: Sequence[Step]) -> State:
@@ -189,7 +194,7 @@ def undoable(operation: Operation) -> str:
     """`yes`, the keys that it takes, or why not."""
     if operation.underway:
         return "R K" if operation.underway.held else "K"
-    if not operation.undo:
+    if not operation.undo or any(step.result in BACK for step in operation.steps):
         return "-"
     return f"no: {operation.overtaken}" if operation.overtaken else "yes"
 

@@ -21,11 +21,14 @@ NAMED = 5
 
 
 def plan_lines(
-    answered: Sequence[Answered], width: int, left_out: Sequence[str] = ()
+    answered: Sequence[Answered],
+    width: int,
+    left_out: Sequence[str] = (),
+    known: Sequence[tuple[str, str]] = (),
 ) -> list[TextLine]:
-    """`left_out`: nodes that were not asked, as they are not live."""
+    """`left_out`: nodes that were not asked, as they are not live; `known`: as Wish.known."""
     lines: list[TextLine] = []
-    said = plan.lines(answered)
+    said = [*known, *plan.lines(answered)]
     if left_out:
         more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
         text = f"{', '.join(left_out[:NAMED])}{more}: left out, nothing changes there"

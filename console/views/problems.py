@@ -15,7 +15,7 @@ from console.model import rows
 from console.model.store import Agent, Liveness
 from console.model.underway import EXPECTED, as_expected, explained, underway
 from console.views.rings import first_difference
-from shared.messages import NodeSnapshot, Ring, VipRow
+from shared.messages import NodeSnapshot, Ring, VipRow, Withdrawn
 from shared.model import Admin
 
 Kind = Literal[
@@ -156,6 +156,10 @@ class _Seen:
         self.reals_up = row.reals_up
         self.silent: list[str] = []
         """Nodes that should announce it and do not."""
+        self.announced = 0
+        """Nodes that do."""
+        self.away: dict[str, Withdrawn] = {}
+        """Nodes on which an operator withdrew it, or all routes."""
         self.ailing: dict[str, list[tuple[str, float]]] = {}
         """Address -> (last words, seconds since its last change) of each node."""
         self.drained: dict[str, int] = {}
@@ -191,13 +195,19 @@ def _of_vips(agents: Sequence[Agent], now: float, known: frozenset[str]) -> Iter
         if agent.vips is None or not agent.fresh(now, "vip"):
             continue
         since = agent.vips.at + (agent.age(now, "vip") or 0.0)
-        speaks = bool(agent.node and agent.node.peers and agent.node.admin is Admin.ENABLED)
+        node = agent.node
+        speaks = bool(node and node.peers and node.admin is Admin.ENABLED)
+        whole = _withdrawn(node) if node else None
         for row in agent.vips.vips:
             vip = seen.get(row.name)
             if vip is None:
                 vip = seen[row.name] = _Seen(row)
             vip.take(row, since)
-            if speaks and not row.announced:
+            vip.announced += row.announced
+            away = row.withdrawn or whole
+            if away:
+                vip.away[agent.name] = away
+            elif speaks and not row.announced:
                 vip.silent.append(agent.name)
     for name, vip in seen.items():
         yield from _of_vip(name, vip)
@@ -205,10 +215,21 @@ def _of_vips(agents: Sequence[Agent], now: float, known: frozenset[str]) -> Iter
         yield from _of_one(name, vip, canary=name in known)
 
 
+def _withdrawn(node: NodeSnapshot) -> Withdrawn | None:
+    """By whom all of its routes are away."""
+    peers = [peer.withdrawn for peer in node.peers]
+    return node.withdrawn or (peers[0] if peers and all(peers) else None)
+
+
 def _of_vip(name: str, vip: _Seen) -> Iterator[Problem]:
     if vip.reals_up < max(1, vip.quorum):
         text = f"{vip.reals_up} of {vip.reals} reals take new flows, its quorum is {vip.quorum}"
         yield Problem(True, f"vip/{name}", text, "quorum")
+    elif vip.away and not vip.announced:
+        said = min(vip.away.values(), key=lambda said: said.at)
+        by = f"{said.who}" + (f": {said.why}" if said.why else "")
+        text = f"announced by no node: withdrawn on {', '.join(vip.away)} by {by}"
+        yield Problem(False, f"vip/{name}", text, "announce")
     elif vip.silent:
         yield Problem(False, f"vip/{name}", f"not announced by {', '.join(vip.silent)}", "announce")
 

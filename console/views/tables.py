@@ -62,8 +62,11 @@ def _told(row: Vip) -> Cell:
 
 
 def _announced(row: Vip) -> Cell:
-    """Of the nodes that are live: of the others nobody knows."""
-    return Cell("?", "stale") if row.stale else _ratio(row.announced, row.nodes)
+    """Of the nodes that are live: of the others nobody knows.  `wd`: an operator's withdrawal."""
+    if row.stale:
+        return Cell("?", "stale")
+    there = _ratio(row.announced, row.nodes)
+    return Cell(f"{there.text} wd", "warn") if row.withdrawn else there
 
 
 def _where(row: Drop) -> Cell:

@@ -64,9 +64,13 @@ def vip_target(view: View, vip: Vip) -> Target | str:
 
 def named_target(view: View, wanted: Object) -> Target | str:
     """As node_target and real_target, for a name; a real without a VIP is that of all VIPs."""
-    if wanted.kind == "node":
-        address = next((a.address for a in view.agents if a.name == wanted.name), "")
-        return node_target_of(view, address) if address else f"{wanted}: there is none"
+    if wanted.kind in ("node", "peer"):
+        name = wanted.name.partition("/")[0]
+        address = next((a.address for a in view.agents if a.name == name), "")
+        found_node = node_target_of(view, address) if address else f"{wanted}: there is none"
+        if isinstance(found_node, str):
+            return found_node
+        return found_node._replace(kind=wanted.kind, name=wanted.name)
     if wanted.kind == "vip":
         vips = rows.vips(view.agents, view.now, name=wanted.name)
         return vip_target(view, vips[0]) if vips else f"{wanted}: there is none"

@@ -24,6 +24,7 @@ from shared.messages.answers import (
 )
 from shared.messages.commands import (
     Action,
+    Announce,
     Batch,
     Command,
     ConfigOf,
@@ -47,6 +48,7 @@ from shared.messages.commands import (
     Undrain,
     Untrace,
     Weight,
+    Withdraw,
 )
 from shared.messages.counters import (
     Counters,
@@ -72,6 +74,7 @@ from shared.messages.rows import (
     RealRow,
     RolloutRow,
     VipRow,
+    Withdrawn,
 )
 from shared.messages.snapshots import (
     CpuSnapshot,
@@ -102,6 +105,7 @@ __all__ = [
     "Ages",
     "AgesRow",
     "Ailing",
+    "Announce",
     "Answer",
     "AuditPart",
     "Batch",
@@ -163,4 +167,6 @@ __all__ = [
     "VipRow",
     "VipSnapshot",
     "Weight",
+    "Withdraw",
+    "Withdrawn",
 ]

@@ -52,6 +52,30 @@ class Weight(msgspec.Struct, frozen=True, tag="weight"):
     vip: str = ""
 
 
+class Withdraw(msgspec.Struct, frozen=True, tag="withdraw", omit_defaults=True):
+    """The VIP's route is away at once (of the node: all routes; of a peer: all routes to it) until
+    further notice; packets that still come are served.  One of the three is named."""
+
+    vip: str = ""
+    """A name; empty: another of the three is named."""
+    node: bool = False
+    peer: str = ""
+    """Its address."""
+    elsewhere: dict[str, int] = {}
+    """VIP name -> other nodes that announce it and go on doing so, as the sender sees it now; a VIP
+    that is not in it: none is known."""
+
+
+class Announce(msgspec.Struct, frozen=True, tag="announce", omit_defaults=True):
+    """Takes back a Withdraw, and no more than that: what health, policy or a drain keep away stays
+    away.  One of the three is named."""
+
+    vip: str = ""
+    """A name; empty: another of the three is named."""
+    node: bool = False
+    peer: str = ""
+
+
 class Reload(msgspec.Struct, frozen=True, tag="reload"):
     """Brings the node's config file into force, all of it or nothing."""
 
@@ -80,7 +104,7 @@ class Batch(msgspec.Struct, frozen=True, tag="batch"):
     """Several changes as one: planned, guarded and applied together, or not at all.  A real
     may be in it twice, for its state and for its weight."""
 
-    actions: tuple[Drain | Undrain | Disable | Weight, ...]
+    actions: tuple[Drain | Undrain | Disable | Weight | Withdraw | Announce, ...]
 
 
 class Rollout(msgspec.Struct, frozen=True, tag="rollout", omit_defaults=True):
@@ -93,7 +117,7 @@ class Rollout(msgspec.Struct, frozen=True, tag="rollout", omit_defaults=True):
 
     state: Literal["running", "held", "over"]
     """Of the whole operation."""
-    action: Drain | Undrain | Disable | Weight | Batch | None = None
+    action: Drain | Undrain | Disable | Weight | Withdraw | Announce | Batch | None = None
     """What it does on this node; none: as told before."""
     terms: str = ""
     """How it goes on, as flags of the CLI."""
@@ -116,7 +140,7 @@ class ConfigOf(msgspec.Struct, frozen=True, tag="config"):
     """Asks for the config in force, key by key; changes nothing."""
 
 
-Supposed = Drain | Undrain | Disable | Weight | Batch
+Supposed = Drain | Undrain | Disable | Weight | Withdraw | Announce | Batch
 """A change that is thought through and not done."""
 
 
@@ -205,6 +229,7 @@ Question = Look | Replay | RingOf | ConfigOf | FlowOf | FlowsOf | FlowAges | Rea
 
 Action = (
     Drain | Undrain | Disable | Weight | Batch | Confirm | Rollout  # state and weight
+    | Withdraw | Announce  # routes
     | Reload | Rollback | Trace | Untrace | Question
 )  # fmt: skip
 

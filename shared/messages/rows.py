@@ -11,6 +11,15 @@ from shared.messages.numbers import Finite
 from shared.model import Admin, Health, Protocol
 
 
+class Withdrawn(msgspec.Struct, frozen=True):
+    """An operator's withdrawal of a route that is in force."""
+
+    who: str
+    at: Finite
+    """Unix time, by the operator's clock."""
+    why: str = ""
+
+
 class Peer(msgspec.Struct, frozen=True):
     """A BGP neighbour of the node."""
 
@@ -24,6 +33,8 @@ class Peer(msgspec.Struct, frozen=True):
     """Why it went down last, or could not come up; kept while it is up again."""
     failed: Finite = 0.0
     """Agent-monotonic seconds of that."""
+    withdrawn: Withdrawn | None = None
+    """No route is announced to it."""
 
 
 class Ailing(msgspec.Struct, frozen=True):
@@ -64,6 +75,8 @@ class VipRow(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """More new flows than the flow table should take: they are placed by the ring alone."""
     pressure_seconds: Finite = 0.0
     """For which that was so, in all."""
+    withdrawn: Withdrawn | None = None
+    """Its route does not stand on its account; another VIP of its address may want it."""
 
 
 class Emptying(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from shared.messages.rows import (
     RealRow,
     RolloutRow,
     VipRow,
+    Withdrawn,
 )
 from shared.model import Admin
 
@@ -94,6 +95,8 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     disk_lost: int = 0
     """Records of the audit and blocks of the last hour that this disk did not take, since the agent
     started."""
+    withdrawn: Withdrawn | None = None
+    """The node announces nothing."""
 
 
 class VipSnapshot(Message, frozen=True, kw_only=True, tag="vip"):

@@ -30,6 +30,15 @@ def bpffs() -> Path:
     return mount
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_compiler() -> Iterator[None]:
+    """Two or three seconds of a processor for each load, unless those of one source and size share
+    its work; all that follows, each load does by itself."""
+    with pytest.MonkeyPatch.context() as patch, loader.Compiler() as compiler:
+        patch.setattr(loader, "load", compiler.load)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _one_cpu() -> Iterator[None]:
     """The flow table is per CPU: a test that is moved would miss its own flows.  Workers take

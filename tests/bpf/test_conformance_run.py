@@ -12,7 +12,6 @@ import pytest
 from agent import bring_up
 from agent.cli.main import main
 from agent.config import file as config
-from agent.config import tree
 from agent.conformance import check as conformance
 from agent.conformance import proof
 from agent.conformance.check import Result
@@ -132,18 +131,37 @@ def test_f5_a_successor_that_fails_does_not_take_over(
     """The program that runs stays: nothing is loaded over it, and the error says why."""
     listed = config.read(file)
     loads: list[loader.Request] = []
-    load = loader.load
+    load = loader.Compiler.load
 
-    def recorded(request: loader.Request) -> loader.Loaded:
+    def recorded(compiler: loader.Compiler, request: loader.Request) -> loader.Loaded:
         loads.append(request)
-        return load(request)
+        return load(compiler, request)
 
-    monkeypatch.setattr(loader, "load", recorded)
+    monkeypatch.setattr(loader.Compiler, "load", recorded)
     monkeypatch.setattr(proof, "attached_tags", lambda _: {"lb": "0" * 16})
     patch(broken / "encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63")
     with pytest.raises(LoadError, match=r"left in place.*'a new flow'.*outer IPv4 header"):
         bring_up.load(listed, WayOut(1, 1500, bytes(6), "", bytes(6)))
     assert [request.attach for request in loads] == [None], "only the trial's"
+
+
+def test_what_was_tried_is_what_is_loaded(file: Path, broken: Path, bpffs: Path) -> None:
+    """Compiled once: a source that changes between trial and start does not change the program, and
+    a start with a trial takes no longer than one without."""
+    listed = config.read(file)
+    with loader.Compiler() as compiler:
+        _, tried = conformance.check(listed, compiler)
+        for source in loader.BALANCER:
+            (broken / source).write_text("this does not compile")
+        pins = loader.pins(bpffs, "tried")
+        flows = listed.node.flows_per_cpu
+        loaded = compiler.load(loader.Request(pins, loader.BALANCER, flows_per_cpu=flows))
+        try:
+            assert {name: program.tag for name, program in loaded.programs.items()} == tried
+            with pytest.raises(LoadError, match="does not compile"):
+                compiler.load(loader.Request(pins, loader.BALANCER, flows_per_cpu=flows * 2))
+        finally:
+            loader.detach(pins)
 
 
 def test_the_code_that_runs_already_is_not_tried(
@@ -153,17 +171,20 @@ def test_the_code_that_runs_already_is_not_tried(
     listed = config.read(file)
     tried = []
 
-    def passes(_: tree.Config) -> tuple[list[Result], dict[str, str]]:
+    def passes(*_: object) -> tuple[list[Result], dict[str, str]]:
         tried.append(1)
         return [Result("web", "a new flow", "P1", "", "")], {}
 
     monkeypatch.setattr(conformance, "check", passes)
-    proof.prove(listed)
-    assert not tried, "nothing runs that could be lost"
+
+    def trials() -> int:
+        with loader.Compiler() as compiler:
+            proof.prove(listed, compiler)
+        return len(tried)
+
+    assert trials() == 0, "nothing runs that could be lost"
     monkeypatch.setattr(proof, "attached_tags", lambda _: {"lb": "0" * 16})
     inherited.remember(listed.node, loader.Loaded({}, (), (), None, "", 0.0, 0.0))
-    proof.prove(listed)
-    assert not tried
+    assert trials() == 0
     patch(broken / "encap.h", "#define OUTER_TTL 64", "#define OUTER_TTL 63")
-    proof.prove(listed)
-    assert len(tried) == 1
+    assert trials() == 1

@@ -10,7 +10,7 @@ import json
 import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -178,3 +178,53 @@ def test_what_takes_the_route_away(fabric: Fabric) -> None:
     assert found["lb1"]["effect"] == "its packets come to other nodes"
     assert found["lb2"]["effect"] == "none"
     assert of_port(fabric, 21401, "--if", "drain vip/web")["lb2"]["after"]["leaves"]
+
+
+def test_what_the_flow_tables_hold(fabric: Fabric) -> None:
+    """F9: twelve open connections through one node are its live flows, by real, and no more."""
+    ports = range(21501, 21513)
+    with fabric.only_via("lb1"), ExitStack() as stack:
+        before = _held(fabric)
+        connections = [stack.enter_context(Connection(port)) for port in ports]
+        until(lambda: sum(_held(fabric).values()) >= sum(before.values()) + 12, 5, "all are there")
+        held = _held(fabric)
+        answered = Counter(t.real(connection.ask()).address for connection in connections)
+        assert {real: held[real] - before[real] for real in held} == dict(answered)
+
+
+def _held(fabric: Fabric) -> dict[str, int]:
+    answer = fabric.cli("top", "flow", "--vip", "web", "--node", "lb1", "-o", "json")
+    assert answer.returncode == 0, answer.stderr
+    items = json.loads(answer.stdout)["items"]
+    assert all(sum(each["flows"] for each in i["silent"]) == i["live_flows"] for i in items)
+    return {item["address"]: item["live_flows"] for item in items}
+
+
+def test_labels_choose_what_is_traced_and_told(fabric: Fabric) -> None:
+    """`-l` of trace and events, on what the nodes say of themselves."""
+    rack = t.rack("lb2")
+    with fabric.only_via("lb2"):
+        tracing = fabric.cli("trace", "node", "-l", f"rack={rack}", "--for", "1s", "-o", "jsonl")
+    assert tracing.returncode == 0, tracing.stderr
+    assert "tracing on lb2 for 1 s" in tracing.stderr
+    told = fabric.cli("events", "-l", f"rack!={rack}", "--last", "50")
+    assert told.returncode == 0, told.stderr
+    lines = told.stdout.splitlines()
+    assert lines
+    assert not [line for line in lines if line.split()[1] == "lb2"]
+
+
+def test_a_dry_run_is_all_that_a_node_checks(fabric: Fabric) -> None:
+    """Exit codes as of the change itself; nothing is changed by any of them."""
+    before = [fabric.look(node).node.revision for node in t.NODES]
+    assert fabric.cli("drain", REAL, "--dry-run").returncode == 0
+    assert (
+        fabric.cli("drain", REAL, "--dry-run=agent", "--expect-revision", "99999").returncode == 7
+    )
+    every = [f"real/{t.real(name).address}@web" for name in t.REALS]
+    refused = fabric.cli("drain", *every, "--dry-run")
+    assert refused.returncode == 4, refused.stderr
+    planned = fabric.cli("drain", *every, "--dry-run=plan")
+    assert planned.returncode == 0
+    assert "lb1: 3 changes as one" in planned.stdout
+    assert [fabric.look(node).node.revision for node in t.NODES] == before

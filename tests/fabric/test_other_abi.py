@@ -87,7 +87,7 @@ def test_f5_f1_another_abi_takes_over_with_all_flows(fabric: Fabric, next_versio
                 assert stopped.returncode == 0, stopped.stderr
                 assert agent.wait() == 0, agent.last_words()
                 agent.launch("env", "-C", str(directory))
-                agent.await_ready(90)  # it compiles twice: one to be tried, one to serve
+                agent.await_ready(90)
                 assert [path.name for path in pins.glob("v*")] == [f"v{version}"]
                 gone = ABI_VERSION + NEXT - version
                 assert f'"taken over" from=v{gone} maps=vips' in agent.last_words(60)

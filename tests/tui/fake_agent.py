@@ -23,6 +23,7 @@ from shared.codec import answer_of, command_frames, command_of, telemetry_frames
 from shared.messages import (
     Action,
     Ages,
+    Announce,
     Answer,
     Batch,
     Change,
@@ -48,6 +49,7 @@ from shared.messages import (
     Snapshot,
     Undrain,
     Weight,
+    Withdraw,
 )
 from shared.model import RING_SLOTS, Admin, endpoints
 from tests.tui.recorded import REALS, WEIGHTS, Fleet
@@ -273,6 +275,7 @@ class FakeAgent:
         found = (self._change(a, v, before) for a in _parts(command.action) for v in before)
         changes = [change for change in found if change is not None]
         changes += self._node_change(command)
+        changes += self._route_change(command)
         if not changes:
             return self._made(command, "unchanged")
         if self.guard and self.guard not in command.allow:
@@ -289,6 +292,19 @@ class FakeAgent:
         if wanted is None or wanted is self.fleet.node_admin:
             return []
         return [Change("", "", self.fleet.node_admin, wanted, 0, 0, 0, 384, 0)]
+
+    def _route_change(self, command: Command) -> list[Change]:
+        if not isinstance(command.action, Withdraw | Announce):
+            return []
+        whose, away = self._routed(command.action)
+        if (whose in self.fleet.away) is away:
+            return []
+        said = ["announced", "withdrawn"]
+        was, now = said if away else said[::-1]
+        return [Change(command.action.vip, "", was, now, 0, 0, 0, 384, 0, what="route")]
+
+    def _routed(self, action: Withdraw | Announce) -> tuple[str, bool]:
+        return action.vip or ("peer" if action.peer else "node"), isinstance(action, Withdraw)
 
     def _wanted_node(self, command: Command) -> Admin | None:
         match command.action:
@@ -333,6 +349,9 @@ class FakeAgent:
         node = self._wanted_node(command)
         if node is not None:
             self.fleet.node_admin = node
+        if isinstance(command.action, Withdraw | Announce):
+            whose, away = self._routed(command.action)
+            self.fleet.away = self.fleet.away - {whose} | ({whose} if away else frozenset())
         for action in _parts(command.action):
             for vip in ("web", "dns"):
                 if action.vip in ("", vip):
@@ -367,6 +386,5 @@ class FakeAgent:
 
 
 def _parts(action: Action) -> tuple[Drain | Undrain | Disable | Weight, ...]:
-    if isinstance(action, Batch):
-        return action.actions
-    return (action,) if isinstance(action, Drain | Undrain | Disable | Weight) else ()
+    all_ = action.actions if isinstance(action, Batch) else (action,)
+    return tuple(each for each in all_ if isinstance(each, Drain | Undrain | Disable | Weight))

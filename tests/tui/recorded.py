@@ -38,6 +38,7 @@ from shared.messages import (
     Snapshot,
     VipRow,
     VipSnapshot,
+    Withdrawn,
 )
 from shared.model import RING_SLOTS, Admin, Health, Protocol
 from shared.recording import Record
@@ -72,6 +73,8 @@ class Fleet:
     """Parts of the packets that each CPU takes; 0: none ever."""
     empty: bool = False
     rollouts: tuple[RolloutRow, ...] = ()
+    away: frozenset[str] = frozenset()
+    """What an operator withdrew: `node`, `peer`, names of VIPs."""
     pending: tuple[PendingRow, ...] = ()
     labels: dict[str, str] | None = None
     """None: an older agent, which does not say any."""
@@ -153,13 +156,21 @@ class Fleet:
             flow_misses=packets // 100,
             new_flows=packets // 100,
             vips=len(self._vip_names()),
-            vips_announced=len(self._vip_names()) if self.node_admin is Admin.ENABLED else 0,
+            vips_announced=sum(self._announced(name) for name in self._vip_names()),
             reals=3 * len(self._vip_names()),
             reals_up=sum(len(self._serving(v)) for v in self._vip_names()),
             live_flows=sum(self._flows(v, r) for v in self._vip_names() for r in REALS),
             peers=(
-                Peer("10.2.1.1", 65000, "up" if self.peers_up else "down", 4001.0, "hold timer"),
+                Peer(
+                    "10.2.1.1",
+                    65000,
+                    "up" if self.peers_up else "down",
+                    4001.0,
+                    "hold timer",
+                    withdrawn=self._withdrawn("peer"),
+                ),
             ),
+            withdrawn=self._withdrawn("node"),
             cpu_seconds=12.0 + second * 0.01,
             rss_bytes=48_000_000,
             rollouts=self.rollouts,
@@ -167,6 +178,12 @@ class Fleet:
             phase=self.phase,
             labels=self._said().digest if self.labels is not None else "",
         )
+
+    def _withdrawn(self, what: str) -> Withdrawn | None:
+        return Withdrawn("ak@jump01", WALL, "INC-7") if what in self.away else None
+
+    def _announced(self, vip: str) -> bool:
+        return self.node_admin is Admin.ENABLED and not self.away & {"node", "peer", vip}
 
     def _vip_names(self) -> tuple[str, ...]:
         return () if self.empty else (WEB, DNS)
@@ -187,10 +204,11 @@ class Fleet:
                     reals=3,
                     reals_up=len(self._serving(name)),
                     quorum=1,
-                    announced=self.node_admin is Admin.ENABLED,
+                    announced=self._announced(name),
                     ring_digest=self.digest(name),
                     ring_changes=self.revision,
                     phase=self.phase,
+                    withdrawn=self._withdrawn(name),
                     ailing=tuple(
                         Ailing(real, health, "connection refused", 4100.0)
                         for (vip, real), health in self.health.items()

@@ -20,7 +20,7 @@ from console.tui.screens.arm import ArmDialog
 from console.tui.screens.choose import ColumnsDialog, ExportDialog
 from console.tui.screens.help import HelpScreen
 from console.tui.screens.plan import PlanDialog
-from shared.messages import Disable, Drain, Undrain
+from shared.messages import Disable, Drain, Undrain, Withdraw
 from tests.tui.test_screens import canary, held, keys, mixed, painted, plain, ready, settle, skewed
 
 Sees = Callable[[RemoraApp], bool]
@@ -77,6 +77,8 @@ def typing(field: str) -> Sees:
 
 REALS = ("3", "enter")
 WEB1 = "10.3.1.2"
+AWAY = Withdraw(vip="web", elsewhere={"web": 1})
+"""On lb1: lb2 goes on."""
 STORIES: dict[str, Story] = {
     "enter": Story(("3",), crumb("web › reals")),
     "up": Story(("3", "enter"), lambda app: painted(app, "#crumb").startswith(" VIPs  ")),
@@ -127,7 +129,7 @@ STORIES: dict[str, Story] = {
     "undrain": Story(REALS, plans(Undrain(real=WEB1, vip="web")), ready),
     "maint": Story(REALS, plans(Disable(real=WEB1, vip="web")), ready),
     "weight": Story(REALS, text("#cli", f"weight real/{WEB1}@web"), ready),
-    "route": Story(("2",), plans(Drain(vip="web"), title="withdraw web on lb1"), ready),
+    "route": Story(("2",), plans(AWAY, title="withdraw vip/web on lb1"), ready),
     "undo": Story(("9",), message("it is not over"), canary),
     "resume": Story(("9",), plans(Drain(real=WEB1, vip="web"), title="go on"), held),
     "abort": Story(("9",), plans(Undrain(real=WEB1, vip="web"), title="take back"), held),

@@ -96,6 +96,11 @@ async def test_where_a_flow_goes_now_and_after_a_change(tmp_path: Path) -> None:
             )
             await asks("5000 vip/web", "remora flow --sample takes more")
             await asks("x vip/web", "must be ADDRESS:PORT")
+            fields: list[Any] = [app.screen.query_one(name, Input) for name in ("#if", "#flow")]
+            await pilot.press("tab")
+            await until(pilot, lambda: app.focused is fields[0], "Tab: the other field")
+            await pilot.press("tab")
+            await until(pilot, lambda: app.focused is fields[1], "and back")
             one.flows = lambda asked: None
             await asks("10 vip/web", "lb1: too old to say")
         flows = [c.action for c in one.received if isinstance(c.action, FlowOf | FlowsOf)]

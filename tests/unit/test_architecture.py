@@ -53,6 +53,7 @@ CORE = {
         "capture",
         "chain",
         "codec",
+        "flows",
         "grants",
         "jsonl",
         "messages/__init__",

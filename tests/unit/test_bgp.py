@@ -142,6 +142,27 @@ def test_dead_man_can_be_changed(both: Both) -> None:
     assert both.exabgp_hears() == "shutdown\n"
 
 
+def test_h4_what_some_are_told_is_remembered(both: Both) -> None:
+    """H4: which peers are hushed, and that a route stands although it was withdrawn from one."""
+    with both.listen() as agent:
+        assert _line(agent)["hushed"] == []
+        for words, more in (
+            ("announce route 10.200.0.1/32 next-hop self", ""),
+            ("announce route 10.200.0.2/32 next-hop self", "hushed 10.2.1.9"),
+            ("neighbor 10.2.1.9 withdraw route 10.200.0.1/32 next-hop self", ""),
+            ("neighbor 10.2.1.1 announce route 10.200.0.3/32 next-hop self", "gone 10.200.0.2/32"),
+            ("neighbor 10.2.1.1 withdraw route 10.200.0.2/32 next-hop self", ""),
+        ):
+            agent.sendall(f"{words}\n{more}\n".encode() if more else f"{words}\n".encode())
+            assert both.exabgp_hears() == f"{words}\n", "and nothing of what is for us"
+    with both.listen() as agent:
+        hello = _line(agent)
+        assert hello["routes"] == dict.fromkeys(("10.200.0.1/32", "10.200.0.3/32"), "next-hop self")
+        assert hello["hushed"] == ["10.2.1.9"]
+        agent.sendall(b"hushed\nshow neighbor summary\n")
+        assert both.exabgp_hears() == "show neighbor summary\n"
+
+
 def test_ends_with_exabgp(both: Both) -> None:
     with both.listen() as agent:
         _line(agent)

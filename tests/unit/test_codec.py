@@ -58,6 +58,8 @@ AILING_ROW = m.VipRow(
     (m.Ailing("10.3.2.2", Health.DOWN, "refused", 5.0),),
     ("10.3.1.2",),
 )
+AWAY = m.Withdrawn("ann@jump", 1e9, "INC-7")
+AWAY_ROW = msgspec.structs.replace(VIP_ROW, announced=False, withdrawn=AWAY)
 REAL_ROW = m.RealRow("web", "10.3.1.2", Admin.DRAINING, Health.UP, 100, 0, 0, 1, 2, 3, 4, 5.0,
                      "http 200", 1.5)  # fmt: skip
 ROLLOUT_NODE = msgspec.structs.replace(
@@ -109,6 +111,9 @@ TELEMETRY: dict[str, m.Telemetry] = {
     "node": NODE,
     "node-rollout": ROLLOUT_NODE,
     "vip": m.VipSnapshot(**HEAD, vips=(VIP_ROW,)),
+    "node-withdrawn": msgspec.structs.replace(
+        NODE, withdrawn=AWAY, peers=(m.Peer("10.2.1.1", 65000, "up", 4.0, withdrawn=AWAY),)),
+    "vip-withdrawn": m.VipSnapshot(**HEAD, vips=(AWAY_ROW,)),
     "vip-ailing": m.VipSnapshot(**HEAD, vips=(AILING_ROW,)),
     "real": m.RealSnapshot(**HEAD, reals=(REAL_ROW,)),
     "cpu": m.CpuSnapshot(**HEAD, rx_packets=counters(1, 2), rx_bytes=counters(3, 4),
@@ -152,6 +157,9 @@ ACTIONS: dict[str, m.Action] = {
         "running", m.Drain("10.3.1.2", "web"), terms="--canary lb1 --soak 30s", within=60.0
     ),
     "rollout-held": m.Rollout("held", said="drops +80/s"),
+    "withdraw": m.Withdraw(vip="web", elsewhere={"web": 2}),
+    "withdraw-peer": m.Withdraw(peer="10.2.1.1"),
+    "announce": m.Announce(node=True),
     "ring": m.RingOf("web"),
     "config": m.ConfigOf(),
     "flow": m.FlowOf("198.51.100.7", 40000, "10.200.0.1", 80, "tcp"),

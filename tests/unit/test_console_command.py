@@ -123,7 +123,7 @@ def test_completion_knows_the_labels(text: str, found: list[str], labelled: list
         ("drain", "takes one name, got 0"),
         ("drain lb1 lb2", "takes one name, got 2"),
         ("drain lb9", "lb9: no real or vip or node of that name"),
-        ("drain peer/x", "no real or vip or node"),
+        ("drain peer/x", "takes real/NAME or vip/NAME or node/NAME"),
         ("weight 10.3.1.2@web", "a number from 1 to 1000"),
         ("weight 10.3.1.2@web 0", "a number from 1 to 1000"),
         ("weight lb1 5", "a node has no weight"),

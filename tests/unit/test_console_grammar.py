@@ -7,6 +7,7 @@ import argparse
 import io
 import json
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -230,6 +231,10 @@ def test_who_watches_for_what_is_not_there_yet_goes_on(two: Pair, capsys: Captur
         (["top", "vip/w"], ["vip/web"]),
         (["get", "n"], ["node"]),
         (["op", "wait", ""], ["op1abc"]),
+        (["drain", "real/10.3.1.2@web", "--wait", "d"], ["drained"]),
+        (["drain", "real/10.3.1.2@web", "--canary", "lb2"], ["lb2"]),
+        (["status", "--wait-for", ""], ["healthy"]),
+        (["get", "node", "--color", "al"], ["always"]),
     ],
 )
 def test_names_of_a_kind_are_completed(given: list[str], wanted: list[str]) -> None:
@@ -379,3 +384,64 @@ def test_an_audit_as_one_object(tmp_path: Path, capsys: Capture) -> None:
     found = json.loads(capsys.readouterr().out)
     assert (found["kind"], [item["n"] for item in found["items"]]) == ("AuditList", [2])
     assert cli.main(["audit", "--file", str(file), "-o", "json", "--verify"]) == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (("real", "--node", "lb1"), Exit.DONE),
+        (("node", "lb1"), Exit.DONE),
+        (("node/lb2",), Exit.DONE),
+        (("real",), Exit.PARTIAL),
+        (("real", "--node", "*"), Exit.PARTIAL),
+        (("node", "lb1", "dead"), Exit.PARTIAL),
+        (("node", "--node", "@r1"), Exit.PARTIAL),
+    ],
+)
+def test_who_is_missing_is_who_was_meant(
+    two: Pair, tmp_path: Path, capsys: Capture, given: tuple[str, ...], code: Exit
+) -> None:
+    """A node that nobody asked about makes no list incomplete; of @r1 it may be one."""
+    for agent in two:
+        agent.fleet.labels = {"rack": "r1"}
+    dead = f"ipc://{tmp_path}/dead"
+    more = ("-a", dead, "--connect-timeout", "200ms", "get", *given, "-o", "json")
+    assert remora(*more, agents=two) == code
+    found = json.loads(capsys.readouterr().out)
+    assert found["missing"] == ([dead] if code else [])
+    assert found["complete"] is not bool(code)
+
+
+# ---- replay
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "says"),
+    [
+        (("replay", "--at", "5m"), Exit.DONE, ""),
+        (("replay",), Exit.USAGE, "FILE, or --at TIME"),
+        (("replay", "--at", "noon"), Exit.USAGE, "--at noon: must be a time"),
+        (("replay", "--at", "5m", "--speed", "2"), Exit.USAGE, "--speed is of a recording"),
+        (("console",), Exit.DONE, ""),
+    ],
+)
+def test_the_console_opens_on_a_moment_of_the_last_hour(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, given: tuple[str, ...], code: Exit, says: str
+) -> None:
+    from console.tui import app
+
+    opened: list[float | None] = []
+
+    def run(settings: object, who: str, render: str, at: float | None) -> int:
+        opened.append(at)
+        return Exit.DONE
+
+    monkeypatch.setattr(app, "run", run)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert cli.main(["-a", "/nowhere", *given]) == code
+    assert says in capsys.readouterr().err
+    assert len(opened) == (not code)
+    if code == Exit.DONE:
+        at = opened[0]
+        assert at is None if given == ("console",) else abs(time.time() - 300 - (at or 0)) < 30

@@ -136,6 +136,19 @@ def test_partial_refused_and_failed_are_words() -> None:
     assert operations(list(store.agents.values()), 1.0)[0].state.text == "✕ failed"
 
 
+@pytest.mark.parametrize("result", ["time is over, back as before", "not confirmed, taken back"])
+def test_what_went_back_by_itself_is_no_failure_and_needs_no_undo(result: str) -> None:
+    """What the agent says later is no part of how many nodes did it."""
+    back = ChangeEvent("agent", f"expire real/{A}@web", result, 9, "", "x")
+    store = changes((LB1, 1.0, drain("x")), (LB2, 1.1, drain("x")), (LB1, 9.0, back))
+    (one,) = operations(list(store.agents.values()), 1.0)
+    assert (one.state.text, undoable(one)) == ("○ went back", "-")
+    kept = ChangeEvent("agent", f"expire real/{A}@web", "kept: last-healthy: no", 9, "", "x")
+    store = changes((LB1, 1.0, drain("x")), (LB2, 1.1, drain("x")), (LB1, 9.0, kept))
+    (one,) = operations(list(store.agents.values()), 1.0)
+    assert (one.state.text, undoable(one)) == ("● ok 2/2", "yes")
+
+
 def test_what_an_agent_tells_of_itself_is_no_failure() -> None:
     ended = ChangeEvent("agent", f"drain real/{A}@web", "drained, 0 flows", 8)
     (one,) = operations(list(changes((LB1, 1.0, ended)).agents.values()), 1.0)

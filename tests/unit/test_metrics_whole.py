@@ -24,6 +24,7 @@ from shared.messages import (
     PendingRow,
     RealSnapshot,
     VipSnapshot,
+    Withdrawn,
 )
 from tests.unit import test_codec as golden
 
@@ -49,6 +50,7 @@ ELSEWHERE = {
     "VipRow": {"drained": "remora_real_admin_state"},
     "RealRow": {"check": WORDS},
     "Peer": {"detail": WORDS, "error": WORDS},
+    "Withdrawn": dict.fromkeys(("who", "why"), WORDS),
     "PendingRow": dict.fromkeys(("what", "who", "operation"), WORDS),
     "RolloutRow": dict.fromkeys(
         [
@@ -80,6 +82,9 @@ OTHERS = {"up": "down", "down": "up", "native": "generic", "withdrawn": "drained
 """Of what has a few words only: another of them."""
 
 
+AWAY = Withdrawn("ann@jump", 1e9, "INC-7")
+
+
 def full() -> Seen:
     """Of every row at least one, with every part that may be missing."""
     drained = msgspec.structs.replace(
@@ -91,9 +96,10 @@ def full() -> Seen:
         phase="withdrawn",
         phase_since=3.0,
         xdp_attached="native",
-        peers=(Peer("10.2.1.1", 65000, "down", 4.0, "", "gone", 3.0),),
+        peers=(Peer("10.2.1.1", 65000, "down", 4.0, "", "gone", 3.0, AWAY),),
+        withdrawn=AWAY,
     )
-    vip = msgspec.structs.replace(golden.AILING_ROW, phase="withdrawn")
+    vip = msgspec.structs.replace(golden.AILING_ROW, phase="withdrawn", withdrawn=AWAY)
     cpu = msgspec.structs.replace(
         golden.TELEMETRY["cpu"], queues=(Counters((7, 8)),), softirq=Counters((100, 200))
     )

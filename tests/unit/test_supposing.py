@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 
 from agent.core import supposing
-from agent.core.overrides import Refused
+from agent.core.refused import Refused
 from agent.core.supposing import Thought
 from agent.dataplane.abi import REAL_DISABLED, REAL_DOWN, REAL_DRAINING
 from shared.messages import Batch, Disable, Drain, Supposed, Weight

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent import boundary as b
 from agent.core import tracing
-from agent.core.overrides import Refused
+from agent.core.refused import Refused
 from agent.dataplane import abi
 from agent.dataplane.events import EVENT
 from agent.dataplane.jiffies import TICKS

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core import flow_hash, whereabouts
-from agent.core.overrides import Refused
+from agent.core.refused import Refused
 from agent.core.state import VipState
 from agent.core.whereabouts import Entry, Owner, Slot
 from agent.dataplane.abi import REAL_DOWN

@@ -85,6 +85,8 @@ class World:
         """vip_nums whose rings forgot the one before."""
         self.announced: frozenset[Address] = frozenset()
         self.routes: dict[Address, Route] = {}
+        self.hushed: frozenset[str] = frozenset()
+        """Peers that are told none of them."""
         self.attached = 0
         """How often the programs were to be put back."""
         self.followed: b.Follow | None = None
@@ -224,6 +226,41 @@ class World:
     def _do(self, effect: b.Effect) -> None:  # noqa: PLR0912  # one branch per effect
         if not isinstance(effect, UNTOLD):
             self.history.append(type(effect).__name__)
+        if isinstance(effect, b.MapEffect):
+            self._write(effect)
+            return
+        match effect:
+            case b.Attach():
+                self.attached += 1
+            case b.Follow():
+                self.followed = effect
+            case b.Advertise(routes, hushed):
+                self.routes, self.hushed = dict(routes), hushed
+                self._advertise(frozenset(routes))
+            case b.Probe(checks):
+                self.asked = checks
+                self.targets = frozenset(asking.target for asking in checks)
+            case b.ReadConfig():
+                self._read(effect)
+            case b.Configure(listed):
+                self.control = listed
+            case b.KeepConfig(generation, text):
+                self.kept[generation] = text
+            case b.Verify(vips, reals):
+                assert self.vips == vips
+                held = {real._replace(flags=0) for real in self.reals.values() if real.vip_num}
+                assert held == {real._replace(flags=0) for real in reals}
+            case b.ReadBack():
+                self.looks.append(effect)
+            case b.Remember():
+                self.remembered.append(effect)
+            case b.Emit(body):
+                self.events.append(body)
+            case b.Reply(sender, answer):
+                self.answers.append(answer)
+                self.answered.append((sender, answer.status))
+
+    def _write(self, effect: b.MapEffect) -> None:
         match effect:
             case b.PutVip(key, vip_num, placing):
                 assert vip_num in self.rings, "a VIP before its ring"
@@ -252,35 +289,6 @@ class World:
                 for number in set(np.unique(real_nums).tolist()) - {0}:
                     assert self.reals[number].vip_num == vip_num, "another VIP's real"
                 self.rings[vip_num] = real_nums
-            case b.Attach():
-                self.attached += 1
-            case b.Follow():
-                self.followed = effect
-            case b.Advertise(routes):
-                self.routes = dict(routes)
-                self._advertise(frozenset(routes))
-            case b.Probe(checks):
-                self.asked = checks
-                self.targets = frozenset(asking.target for asking in checks)
-            case b.ReadConfig():
-                self._read(effect)
-            case b.Configure(listed):
-                self.control = listed
-            case b.KeepConfig(generation, text):
-                self.kept[generation] = text
-            case b.Verify(vips, reals):
-                assert self.vips == vips
-                held = {real._replace(flags=0) for real in self.reals.values() if real.vip_num}
-                assert held == {real._replace(flags=0) for real in reals}
-            case b.ReadBack():
-                self.looks.append(effect)
-            case b.Remember():
-                self.remembered.append(effect)
-            case b.Emit(body):
-                self.events.append(body)
-            case b.Reply(sender, answer):
-                self.answers.append(answer)
-                self.answered.append((sender, answer.status))
 
     def _advertise(self, addresses: frozenset[Address]) -> None:
         for address in addresses - self.announced:

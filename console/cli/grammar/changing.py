@@ -64,20 +64,34 @@ def _add_planned(verbs: Verbs) -> None:
     _add_changing(verbs, "undrain", "back into service, with the weight it had")
     _add_changing(verbs, "maint", "no packets at all; its flows are placed anew")
     _add_changing(verbs, "weight", "share of new flows, 1 to 1000")
+    _add_changing(verbs, "withdraw", "its routes are away at once; packets that come are served")
+    _add_changing(verbs, "announce", "takes a withdrawal back; health and drains decide as before")
     _add_enforcing(verbs)
+
+
+_PLACED = (
+    "real/ADDRESS[@VIP], vip/NAME or node/NAME; several reals are one change; with -l: real, vip "
+    "or node"
+)
+_ROUTED = "vip/NAME, node/NAME or peer/NODE/ADDRESS; several are one change; with -l: vip or node"
 
 
 def _add_changing(verbs: Verbs, name: str, text: str) -> None:
     verb = add_verb(verbs, name, text)
+    routes = name in ("announce", "withdraw")
     verb.add_argument(
         "object",
         nargs="*",
-        metavar="OBJECT",
-        help="real/ADDRESS[@VIP], vip/NAME or node/NAME; several reals are one change; with -l: "
-        "real, vip or node",
+        metavar="ROUTED" if routes else "OBJECT",
+        help=_ROUTED if routes else _PLACED,
     )
     add_labels(verb)
-    verb.add_argument("--vip", default="", metavar="NAME", help="with -l: reals of this VIP only")
+    if routes:
+        verb.set_defaults(vip="")
+    else:
+        verb.add_argument(
+            "--vip", default="", metavar="NAME", help="with -l: reals of this VIP only"
+        )
     if name == "weight":
         verb.add_argument(
             "weight", type=weight, metavar="N", help="1 to 1000; of what it is: 50%%, +10, -10"

@@ -58,8 +58,14 @@ def _add_past(verbs: Verbs) -> None:
     relay.add_argument("--authorized-keys", default="", metavar="FILE", help="of the consoles")
     relay.add_argument("--insecure", action="store_true", help="no keys, on any address")
     replay = add_verb(
-        verbs, "replay", "the console on a recording; , . < > jump, + _ pace, p holds"
+        verbs, "replay", "the console on a recording, or on the agents' last hour; , . < > jump"
     )
-    replay.add_argument("file", metavar="FILE")
-    replay.add_argument("--at", metavar="TIME", help="begin at 14:02:30, or 5m before its end")
-    replay.add_argument("--speed", type=factor, default=1.0, metavar="X")
+    replay.add_argument(
+        "file", nargs="?", metavar="FILE", help="a recording; without: --at of the agents' own hour"
+    )
+    replay.add_argument(
+        "--at", metavar="TIME", help="begin at 14:02:30, or 5m ago (of FILE: before its end)"
+    )
+    replay.add_argument(
+        "--speed", type=factor, default=1.0, metavar="X", help="of FILE; + and _, p holds"
+    )

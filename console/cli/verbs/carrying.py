@@ -8,6 +8,7 @@ what was shown is what happens or nothing does (exit 7).
 from __future__ import annotations
 
 import hashlib
+import time
 import uuid
 from argparse import Namespace
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from console.planning import plan
 from console.planning.asking import Terms
 from console.planning.plan import Answered
 from console.planning.rollout import Start
+from console.planning.spread import completed
 from console.planning.staging import Staging
 from console.planning.wish import Wish
 from console.wire.client import ANSWER_TIMEOUT
@@ -63,6 +65,7 @@ def carry_out(
     """Plan (or take the one that was `planned`), show, ask, apply, tell; then wait for the targets
     if that was asked for.  `part`: of which operation it is.  Raises VerbError."""
     permit(session, arguments)
+    wanted = completed(wanted, session.agents, time.monotonic())
     how = part.how or rolling.how(arguments)
     if arguments.dry_run == "plan":
         return telling.unasked(session, wanted, arguments)

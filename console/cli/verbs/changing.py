@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`drain`, `undrain`, `maint`, `weight`: what was typed -> what is wanted of which nodes."""
+"""`drain`, `weight`, `withdraw` and the like: what was typed -> what is wanted of which nodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from console.cli.verbs import carrying, waiting
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model import objects
-from console.model.objects import Kind, Object
+from console.model.objects import Kind, Object, kinds_of
 from console.model.selectors import selector
 from console.planning.chosen import chosen
 from console.planning.wish import Target, Wish, wish
@@ -39,40 +39,43 @@ def wished(session: Session, arguments: Namespace) -> tuple[Wish, list[Object]]:
     return wanted, targets
 
 
-KINDS: tuple[Kind, ...] = ("real", "vip", "node")
-
-
 def check(arguments: Namespace) -> None:
     """What does not go together, before any agent is asked.  Raises VerbError."""
     waiting.check(arguments.verb, arguments.wait)
     given = arguments.object
-    kinds = _kinds(given)
+    kinds = _kinds(arguments)
     if not given and not arguments.labels:
-        raise VerbError(
-            f"{arguments.verb}: of what? real/ADDRESS[@VIP], vip/NAME, node/NAME, or -l SELECTOR"
-        )
+        named = {"real": "real/ADDRESS[@VIP]", "peer": "peer/NODE/ADDRESS"}
+        what = ", ".join(named.get(kind, f"{kind}/NAME") for kind in kinds_of(arguments.verb))
+        raise VerbError(f"{arguments.verb}: of what? {what}, or -l SELECTOR")
+    waits = arguments.wait not in ("applied", "verified")
+    if waits and arguments.verb in ("announce", "withdraw"):
+        raise VerbError(f"--wait={arguments.wait} is of drains; a route is there or not at once")
     if not arguments.labels:
         if arguments.vip:
             raise VerbError(f"--vip {arguments.vip}: goes with -l; else write real/ADDRESS@VIP")
         return
     if len(given) > 1 or not kinds:
-        raise VerbError(f"{given[-1]}: with -l comes real, vip or node, or nothing; no names")
+        said = objects.either(objects.labelled_kinds(arguments.verb))
+        raise VerbError(f"{given[-1]}: with -l comes {said}, or nothing; no names")
     if arguments.vip and "real" not in kinds:
         raise VerbError(f"--vip {arguments.vip}: is of reals, not of a {kinds[0]}")
     selector(arguments.labels)
 
 
-def _kinds(given: Sequence[str]) -> tuple[Kind, ...]:
+def _kinds(arguments: Namespace) -> tuple[Kind, ...]:
     """That may be meant by labels."""
-    return tuple(kind for kind in KINDS if not given or kind == given[0])
+    given, kinds = arguments.object, objects.labelled_kinds(arguments.verb)
+    return tuple(kind for kind in kinds if not given or kind == given[0])
 
 
 def _targets(session: Session, arguments: Namespace) -> list[Object]:
     """By name, or by labels; never both, and never all of them."""
     if not arguments.labels:
-        return [objects.parse(text, session.agents, kinds=KINDS) for text in arguments.object]
+        kinds = kinds_of(arguments.verb)
+        return [objects.parse(text, session.agents, kinds=kinds) for text in arguments.object]
     among = selecting.nodes(session.agents, arguments.node)
-    kinds: tuple[Kind, ...] = ("real",) if arguments.vip else _kinds(arguments.object)
+    kinds = ("real",) if arguments.vip else _kinds(arguments)
     wanted = selector(arguments.labels)
     return chosen(among, wanted, kinds, vip=arguments.vip, absent=session.absent())
 
@@ -122,7 +125,8 @@ def _target(session: Session, target: Object, names: list[str]) -> Target:
     """The agents that carry it, and those of which nobody knows."""
     named = selecting.nodes(session.agents, names)
     absent = session.absent()
-    silent = [a for a in session.agents if a.address in absent and target.kind != "node"]
+    ours = target.kind in ("node", "peer")
+    silent = [a for a in session.agents if a.address in absent and not ours]
     carriers = [a for a in objects.carriers(target, session.agents) if a not in silent]
     chosen = [a for a in carriers + silent if a in named]
     if not [a for a in chosen if a.address not in absent]:

@@ -51,7 +51,10 @@ def flows(session: Session, arguments: Namespace, chosen: Sequence[Agent]) -> in
     told = _told(session, asked.flows, chosen, change)
     silent = [agent.address for agent in chosen if agent.name not in {t.node for t in told}]
     if not told:
-        raise session.nobody()
+        raise VerbError(
+            f"no answer from {', '.join(silent)} about many flows: too old an agent, or too busy",
+            Exit.NO_AGENT,
+        )
     found = flow_places.summary(told)
     if not any(count.flows for count in found.counts):
         raise VerbError(f"{asked.what}: none is to a VIP of these nodes")

@@ -109,7 +109,7 @@ def _text(session: Session, arguments: Namespace, *, wide: bool) -> str:
     if arguments.kind == "node":
         made = lists.with_flow_tables(made, found, agents, now)
     silent = _silent(session, arguments)
-    missing = [*session.absent(), *(agent.address for agent in silent)]
+    missing = [*_absent(session, arguments), *(agent.address for agent in silent)]
     return items_as(made, arguments.output, kind=kind.name, missing=missing, at=now_text())
 
 
@@ -154,7 +154,7 @@ def _columns(kind: Kind, wanted: str, *, wide: bool) -> Sequence[Column[object]]
 
 
 def _code(session: Session, arguments: Namespace) -> int:
-    absent = session.absent()
+    absent = _absent(session, arguments)
     if absent:
         session.say(f"remora: no answer from {', '.join(absent)}: not in this list")
     silent = [agent.name for agent in _silent(session, arguments)]
@@ -170,6 +170,18 @@ def _mute(session: Session, arguments: Namespace, absent: Sequence[str]) -> list
     """Who answers, but does not say how old its flows are."""
     there = session.agents if arguments.kind == "flow" else []
     return [a.name for a in there if a.ages is None and a.address not in absent]
+
+
+def _absent(session: Session, arguments: Namespace) -> list[str]:
+    """Addresses of those that are meant and do not answer.  Of one that never did nobody knows at
+    which place (`@r2`) it is."""
+    absent = session.absent()
+    if any(pattern.startswith("@") for pattern in arguments.node):
+        return absent
+    meant = {agent.address for agent in selecting.nodes(session.agents, arguments.node)}
+    if arguments.kind == "node" and arguments.names:
+        meant &= {agent.address for agent in session.agents if agent.name in arguments.names}
+    return [address for address in absent if address in meant]
 
 
 def _silent(session: Session, arguments: Namespace) -> list[Agent]:

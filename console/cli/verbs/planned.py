@@ -23,6 +23,7 @@ from console.exits import Exit, VerbError
 from console.model import objects
 from console.planning import desired, plan, plan_file
 from console.planning.plan import Answered
+from console.planning.spread import completed
 from console.planning.wish import Wish
 from console.views.items import listing
 from console.views.written import now_text
@@ -40,6 +41,7 @@ def make(session: Session, arguments: Namespace) -> int:
     wanted = enforcing.wished(session, arguments) if of_nodes else (
         changing.wished(session, arguments)[0]
     )  # fmt: skip
+    wanted = completed(wanted, session.agents, time.monotonic())
     planned = carrying.ask(session, wanted, arguments)
     telling.show(session, wanted, planned, arguments)
     if arguments.output == "json":
@@ -95,7 +97,8 @@ def apply(session: Session, arguments: Namespace) -> int:
     arguments.allow, arguments.reason = found.allow, arguments.reason or found.reason
     arguments.expires, arguments.confirm = found.expires, found.confirm
     targets = [
-        objects.parse(name, session.agents, kinds=("real", "vip", "node")) for name in found.objects
+        objects.parse(name, session.agents, kinds=(*objects.PLACED, "peer"))
+        for name in found.objects
     ]
     return carrying.carry_out(session, found.wish, arguments, targets, planned=planned)
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`status`: what is wrong, in a line, a page or JSON; exit 0 only when nothing is."""
+"""`status`: what is wrong, in a line, a page or JSON; exit 0 only when nothing is.
+
+What an operator withdrew is told beside it, by whom and why: it is no failure.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from console.model.selectors import Selector, selector
 from console.views import items, tables
 from console.views.columns import labels_match
 from console.views.problems import Problem, problems
+from console.views.withdrawals import in_force, item
 from console.views.written import now_text
 
 R = TypeVar("R")
@@ -107,7 +111,9 @@ def _summary(session: Session) -> str:
 def _short(session: Session, found: list[Problem]) -> str:
     worst = f", {found[0].subject}: {found[0].text}" if found else ", healthy"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return _summary(session) + worst + more
+    away = [each.subject for each in in_force(session.agents, time.monotonic())]
+    withdrawn = f", withdrawn {', '.join(away)}" if away else ""
+    return _summary(session) + worst + more + withdrawn
 
 
 def _long(session: Session, found: list[Problem], now: float, wanted: Selector) -> str:
@@ -121,6 +127,7 @@ def _long(session: Session, found: list[Problem], now: float, wanted: Selector) 
             f"{p.subject}: {p.text}"
             for p in found
         ),
+        *(f"  note {away.subject}: {away.text}" for away in in_force(session.agents, now)),
         "",
         session.table(_meant(rows.nodes(session.agents, now), wanted), nodes),
     ]
@@ -138,4 +145,6 @@ def _json(session: Session, found: list[Problem]) -> str:
         for p in found
     ]
     wrapped = items.listing("Status", problems_, at=now_text(), missing=session.absent())
-    return json.dumps({**wrapped, "cluster": session.cluster, "healthy": not found}, indent=2)
+    away = [item(each) for each in in_force(session.agents, time.monotonic())]
+    more = {"cluster": session.cluster, "healthy": not found, "withdrawn": away}
+    return json.dumps({**wrapped, **more}, indent=2)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -12,9 +13,10 @@ from console.cli.verbs import changing
 from console.cli.verbs.session import Session
 from console.exits import VerbError
 from console.planning import plan
+from console.planning.spread import completed
 from shared.messages import Supposed
 
-VERBS = ("drain", "undrain", "maint", "weight")
+VERBS = ("drain", "undrain", "maint", "weight", "withdraw", "announce")
 
 
 class Change(NamedTuple):
@@ -40,6 +42,7 @@ def change(session: Session, text: str) -> Change:
     arguments = parser(words).parse_args(words)
     changing.check(arguments)
     wanted, _ = changing.wished(session, arguments)
+    wanted = completed(wanted, session.agents, time.monotonic())
     actions = {o.address: o.action for o in wanted.orders if isinstance(o.action, Supposed)}
     return Change(wanted.lines, actions)
 

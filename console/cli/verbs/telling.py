@@ -26,7 +26,8 @@ def show(session: Session, wanted: Wish, planned: list[Answered], arguments: Nam
         count = len(wanted.objects)
         said = f"{count} object{'' if count == 1 else 's'}: {', '.join(arguments.labels)}"
         headings.append(f"  {'selected':<11} {said}")
-    text = "\n".join([*headings, *(f"  {label:<11} {line}" for label, line in plan.lines(planned))])
+    lines = [*wanted.known, *plan.lines(planned)]
+    text = "\n".join([*headings, *(f"  {label:<11} {line}" for label, line in lines)])
     if arguments.output == "json":
         session.tell(text)
     else:

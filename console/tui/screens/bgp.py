@@ -33,6 +33,7 @@ class BgpScreen(LiveScreen):
         "fleet",
         "drain",
         "undrain",
+        "route",
         "filter",
         "sort",
         "freeze",
@@ -58,7 +59,9 @@ class BgpScreen(LiveScreen):
         self.query_one("#checks", LineTable).show(checks(view.agents, view.now), none)
         large = self.size.width >= LARGE
         width = self.size.width - SESSIONS_WIDTH if large else self.size.width
-        self.pane("announced_rule", [rule("announced where: ● yes  · no  ? old", width)])
+        self.pane(
+            "announced_rule", [rule("announced where: ● yes  · no  w withdrawn  ? old", width)]
+        )
         room = self.query_one("#announced", Painted).size.height
         self.pane("announced", announced_lines(view.agents, view.now, width, room))
         self.pane("checks_rule", [rule("checks of every real", self.size.width)])
@@ -73,8 +76,11 @@ class BgpScreen(LiveScreen):
         return node_target_of(view, row.agent)
 
     def routed(self, view: View) -> Wish | str:
-        agent = view.store.agents.get(self.node())
-        return routes.of_node(agent, view.now) if agent else super().routed(view)
+        """Of a session: what its peer is told; of a check: the VIP's."""
+        row: Session | Check | None = self.table.current
+        if not isinstance(row, Session):
+            return super().routed(view)
+        return routes.of_peer(view.store.agents[row.agent], row.peer, view.now)
 
     def vip_name(self) -> str:
         row: Session | Check | None = self.table.current

@@ -169,7 +169,12 @@ class PlanDialog(ModalScreen[None]):
             return
         self._show(
             [
-                *plan_lines(proposal.answered, self._width(), proposal.wish.left_out),
+                *plan_lines(
+                    proposal.answered,
+                    self._width(),
+                    proposal.wish.left_out,
+                    proposal.wish.known,
+                ),
                 *verdict_lines(proposal.answered, ready=proposal.ready),
             ]
         )

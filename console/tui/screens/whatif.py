@@ -6,7 +6,6 @@ And where a flow goes, or many by chance: now, and after that change.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from random import Random
 
 from textual import on
@@ -20,7 +19,8 @@ from console.model.store import Reply
 from console.planning.asking import Asking, Sender
 from console.planning.flow_asking import Question, question
 from console.planning.plan import Answered, refused, to_do
-from console.planning.wish import Order, Target, wish
+from console.planning.spread import completed
+from console.planning.wish import Target, Wish, wish
 from console.tui import command
 from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
@@ -55,6 +55,8 @@ class WhatIfScreen(LiveScreen):
         """To be asked as soon as there is a view."""
         self._asked = ""
         self._planned: list[Answered] = []
+        self._known: tuple[tuple[str, str], ...] = ()
+        """As Wish.known."""
         self._question: Question | None = None
         self._told: list[Answered] = []
         """What the nodes say of the flow."""
@@ -67,7 +69,7 @@ class WhatIfScreen(LiveScreen):
             yield Label(" if ")
             yield _field(self._change, "if", "drain real/10.3.1.2@web   Enter asks")
             yield Label(" flow ")
-            yield _field(self._flow, "flow", "198.51.100.7:40000 vip/web")
+            yield _field(self._flow, "flow", "Tab: 198.51.100.7:40000 vip/web")
         yield Painted(id="flow_rule", classes="section")
         yield Painted(id="places")
         yield Painted(id="answer_rule", classes="section")
@@ -90,7 +92,7 @@ class WhatIfScreen(LiveScreen):
         self.pane("plan_rule", [rule("all nodes together", self.size.width)])
         if self._planned:
             ready = bool(to_do(self._planned)) and not refused(self._planned)
-            lines = plan_lines(self._planned, self.size.width - 2)
+            lines = plan_lines(self._planned, self.size.width - 2, known=self._known)
             lines = [*lines, *verdict_lines(self._planned, ready=ready)]
             self.pane("plan", [(Cell(" "), *one) for one in lines])
         else:
@@ -142,12 +144,14 @@ class WhatIfScreen(LiveScreen):
             self.say("a change, such as drain real/10.3.1.2@web; a flow; or both")
             return False
         try:
-            orders = self._orders(view, change) if change else ()
+            wanted = self._wish(view, change) if change else None
             asked = question(flow, view.agents, Random()) if flow else None
         except VerbError as error:
             self.say(str(error), "bad")
             return False
         self.say("")
+        orders = wanted.orders if wanted else ()
+        self._known = wanted.known if wanted else ()
         self._asked, self._planned, self._question, self._told = change, [], asked, []
         if orders:
             self._asking.dry_run(orders)
@@ -158,7 +162,7 @@ class WhatIfScreen(LiveScreen):
         return True
 
     @staticmethod
-    def _orders(view: View, text: str) -> Sequence[Order]:
+    def _wish(view: View, text: str) -> Wish:
         """Raises VerbError for what is no change."""
         order = command.parse(text, view.agents)
         if not isinstance(order, command.Plan):
@@ -167,7 +171,7 @@ class WhatIfScreen(LiveScreen):
         targets = [target for target in found if isinstance(target, Target)]
         if len(targets) < len(found):
             raise VerbError(next(each for each in found if isinstance(each, str)))
-        return wish(order.verb, targets, order.weight or 0).orders
+        return completed(wish(order.verb, targets, order.weight or 0), view.agents, view.now)
 
     def take(self, reply: Reply) -> None:
         if self._asking.take(reply):
@@ -177,6 +181,11 @@ class WhatIfScreen(LiveScreen):
 
     def action_enter(self) -> None:
         self.query_one("#if", Input).focus()
+
+    def action_pane(self) -> None:
+        """The other field."""
+        there = self.focused is self.query_one("#if", Input)
+        self.query_one("#flow" if there else "#if", Input).focus()
 
     def action_up(self) -> None:
         asked = self._asked or self._question
