@@ -177,15 +177,15 @@ def defaults(state: NodeState) -> Announce:
 def attracts(vip: VipState, *, announced: bool) -> bool:
     """Whether it wants its address announced, as far as its reals are concerned; `announced`: it is
     so now."""
-    listed = vip.listed
+    listed, serving = vip.listed, vip.serving
     return policy.attracts(
         listed.all_down,
-        serving=vip.serving,
+        serving=serving,
         announced=announced,
         announce_at=listed.comes_at,
         withdraw_below=listed.leaves_below,
         panicking=vip.panicking,
-        placed=bool(vip.shares and vip.members),
+        placed=bool(vip.shares) and (serving > 0 or bool(vip.members)),
     )
 
 

@@ -36,8 +36,8 @@ from agent.core.state import NodeState, RealState, VipState
 from agent.nouns import Tracking
 from shared.messages import ChangeEvent
 
-FORGOTTEN_AT_ONCE = 64
-"""Rings, some 10 ms; the others, a second later."""
+FORGOTTEN_AT_ONCE = 32
+"""Rings, 6 to 10 ms; the others, a second later."""
 
 
 class Budget:

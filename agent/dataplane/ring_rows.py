@@ -53,7 +53,7 @@ class RingRows:
         row = self._free_row()
         try:
             with refusals(f"ring row {row}: cannot be mapped"):
-                self._write(self.row(row), self._words(vip_num), placed, numbers)
+                self.write(self.row(row), self._words(vip_num), placed, numbers)
         except EffectError:
             self._free.appendleft((0.0, row))  # tried again every second: none may be lost
             raise
@@ -89,6 +89,17 @@ class RingRows:
         size = c.sizeof(abi.Ring)
         return window(self._fd, row * size, size).view(np.uint32)
 
+    @staticmethod
+    def write(
+        row: slots.Words,
+        before: slots.Words,
+        placed: NDArray[np.uint16],
+        numbers: NDArray[np.uint32],
+    ) -> None:
+        """The words of a new ring, see `put`, into `row`; before: those of the one in force."""
+        for part in _PARTS:
+            row[part] = slots.following(before[part], maglev.placed(placed[part], numbers))
+
     def _rewrite(self, vip_num: int, change: slots.Change) -> None:
         """In the row in force: each word is complete by itself; new flows go where they went."""
         if not self.in_force[vip_num]:
@@ -97,16 +108,6 @@ class RingRows:
             words = self._words(vip_num)
         for part in _PARTS:
             words[part] = change(words[part])
-
-    @staticmethod
-    def _write(
-        row: slots.Words,
-        before: slots.Words,
-        placed: NDArray[np.uint16],
-        numbers: NDArray[np.uint32],
-    ) -> None:
-        for part in _PARTS:
-            row[part] = slots.following(before[part], maglev.placed(placed[part], numbers))
 
     def _words(self, vip_num: int) -> slots.Words:
         return self.row(int(self.in_force[vip_num]))[: abi.RING_SLOTS]

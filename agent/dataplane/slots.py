@@ -60,19 +60,20 @@ def following(words: Words, real_nums: Words) -> Words:
     returned = current(words) != before
     if returned.any():
         returned &= real_nums == before
-        found[returned] |= np.uint32(SLOT_EXCEPTIONS)
+        found |= returned * np.uint32(SLOT_EXCEPTIONS)
     nobodys = before == 0  # until now
     if nobodys.any():
-        found[nobodys] |= real_nums[nobodys] << np.uint32(SLOT_BITS)
+        found |= nobodys * (real_nums << np.uint32(SLOT_BITS))
     return found
 
 
 def forgotten(words: Words) -> Words:
     """Previous reals forgotten: their flows are in the table by now, or silent for too long."""
     now = current(words)
-    exceptions = np.where(now != previous(words), np.uint32(SLOT_EXCEPTIONS), np.uint32(0))
-    kept = words & np.uint32(SLOT_EXCEPTIONS) | exceptions
-    return _both(now) | kept
+    found: Words = (now != previous(words)) * np.uint32(SLOT_EXCEPTIONS)
+    found |= words & np.uint32(SLOT_EXCEPTIONS)
+    found |= _both(now)
+    return found
 
 
 def without(words: Words, real_num: int) -> Words:
