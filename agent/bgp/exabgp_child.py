@@ -12,7 +12,6 @@ import contextlib
 import importlib.util
 import logging
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -104,6 +103,8 @@ class Child:
         """ExaBGP appends to its log for as long as it lives: what is too much goes to `.1`."""
         with contextlib.suppress(OSError):
             if self.log.stat().st_size > LARGEST_LOG:
+                import shutil  # noqa: PLC0415  # half a MiB, with bz2 and lzma
+
                 shutil.copyfile(self.log, self.log.with_name(f"{self.log.name}.1"))
                 os.truncate(self.log, 0)
 
@@ -163,6 +164,8 @@ def _program() -> list[str]:
     """By our launcher if ExaBGP is in our own environment, as it came otherwise."""
     if importlib.util.find_spec("exabgp"):
         return [sys.executable, "-I", str(Path(__file__).with_name("exabgp_launch.py"))]
+    import shutil  # noqa: PLC0415
+
     program = shutil.which("exabgp")
     if program is None:
         raise EffectError("exabgp: not found; install remora with its `agent` extra")

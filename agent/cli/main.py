@@ -94,7 +94,7 @@ def _labels(listed: Config) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    lean.load("asyncio", without="ssl")
+    lean.prepare()
     import asyncio
     import logging
 

@@ -35,8 +35,10 @@ INTERVAL, NEVER = 60.0, 3600.0
 """Seconds between two checks of a real.  After its first one each has its own place in the interval
 (agent/checks/prober.py), so that any SECONDS see as many as any others."""
 WAITING = "; import signal; print(1, flush=True); signal.pause()"
-FLOOR = "import asyncio, numpy, msgspec.msgpack, zmq.asyncio"
-IMPORTED = "import agent.cli.main, agent.runtime"
+LEAN = "from agent.host import lean; lean.prepare(); "
+"""As `remora-agent run` does."""
+FLOOR = LEAN + "import asyncio, numpy, msgspec.msgpack, zmq.asyncio"
+IMPORTED = LEAN + "import agent.cli.main, agent.runtime"
 
 
 READER = (

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from agent.cli import main
 from agent.host import lean
-lean.load("asyncio", without="ssl")
+lean.prepare()
 import agent.runtime
 mapped = Path("/proc/self/maps").read_text
 assert "numpy" in mapped()
