@@ -16,6 +16,9 @@ from console.views.withdrawals import words
 from shared.messages import NodeSnapshot
 from shared.reasons import BY_NUMBER
 
+CHECK_ROOM = 22
+"""Columns for what a check said, before anything else may take them: `http 200 12.3 ms`."""
+
 
 def labels_line(heading: str, said: Said) -> list[TextLine]:
     """Nothing where there is none to say, and nothing is known."""
@@ -81,18 +84,20 @@ def real_lines(view: View, real: Real, room: int, width: int = 140) -> list[Text
 
 
 def _real_line(name: str, one: Real, width: int) -> TextLine:
+    """What a drain is judged by comes first, what the check said has the rest of the line."""
     old, flows = "?" if one.stale else "", one.live_flows.value
-    text = ""
+    text, before = "", len(name) + 14
     for part in (
-        fmt.fit(f"{one.check} {fmt.milliseconds(one.check_ms)} ms", 25),
-        f"  for {fmt.age(one.changed) + old:<4}",
         f"{fmt.si(flows) + old:>5} {'flow ' if flows == 1 else 'flows'}",
+        f"  ring{fmt.percent(one.slots):>7}{old or ' '}",
+        f" for {fmt.age(one.changed) + old:<4}",
         f"{fmt.si(one.pps.value) + old:>6} pps",
-        f"  ring {fmt.percent(one.slots) + old:>6}",
-        f"  weight {one.weights[0]}",
+        f"  weight {one.weights[0]:<4}",
     ):
-        if len(name) + 14 + len(text + part) <= width:
+        if before + len(text + part) + CHECK_ROOM <= width:
             text += part
+    check = f"  {one.check} {fmt.milliseconds(one.check_ms)} ms"
+    text += fmt.fit(check, width - before - len(text)).rstrip()
     return (Cell(f" {name} "), Cell(fmt.fit(one.state.text, 12), one.state.tone), Cell(text))
 
 

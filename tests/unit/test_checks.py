@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from agent.config.check_table import Check
 from agent.config.file import ConfigError, parse
 from agent.nouns import Asking, Target, VipKey
 from shared.model import Protocol
+from tests.fabric.waiting import until
 from tests.unit import world
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -411,9 +413,15 @@ def test_exec_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     assert (said.ok, said.detail) == (False, "no answer within 0.5 s")
     assert said.ms < 2000
     for pid in (tmp_path / "pids").read_text().split():
-        state = Path(f"/proc/{pid}/stat")
-        # reaped, or a zombie that init (here maybe nobody) will reap
-        assert not state.exists() or ") Z " in state.read_text()
+        until(partial(has_ended, pid), 5, f"{pid} has ended")
+
+
+def has_ended(pid: str) -> bool:
+    """Reaped, or a zombie that init (here maybe nobody) will reap."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
 
 
 def test_exec_that_leaves_a_daemon_behind_has_ended(tmp_path: Path) -> None:

@@ -432,7 +432,7 @@ def test_the_console_opens_on_a_moment_of_the_last_hour(
 
     opened: list[float | None] = []
 
-    def run(settings: object, who: str, render: str, at: float | None) -> int:
+    def run(settings: object, who: str, render: str, at: float | None, switch: object) -> int:
         opened.append(at)
         return Exit.DONE
 

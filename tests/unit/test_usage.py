@@ -13,11 +13,12 @@ CASES = [
     (remora, "-q drian", "remora: VERB: no 'drian'; did you mean drain?"),
     (remora, "xyzzy", "remora: VERB: no 'xyzzy'"),
     (remora, "plan drian x", "remora plan: VERB: no 'drian'; did you mean drain?"),
-    (remora, "get rael", "remora get: kind: no 'rael'; did you mean real?"),
+    (remora, "get rael", "remora get: KIND: no 'rael'; did you mean real?"),
     (
         remora,
         "get xyzzy",
-        "remora get: kind: no 'xyzzy'; there is node, vip, real, each, drop, cpu, peer, check, op",
+        "remora get: KIND: no 'xyzzy'; there is node, vip, real, each, drop, cpu, "
+        "flow, peer, check, op",
     ),
     (remora, "get real -o wid", "remora get: -o/--output: no 'wid'; did you mean wide?"),
     (
@@ -26,7 +27,7 @@ CASES = [
         "remora drain: --canery: not known here; did you mean --canary?",
     ),
     (remora, "get real --stat down", "remora get: --stat: not known here; did you mean --state?"),
-    (remora, "get real lb1", "remora get: lb1: not known here"),
+    (remora, "version lb1", "remora version: lb1: not known here"),
     (remora, "op", "remora op: the following arguments are required: order, OPERATION"),
     (remora_agent, "chek x", "remora-agent: VERB: no 'chek'; did you mean check?"),
     (remora_agent, "run -c x --debu", "remora-agent: --debu: not known here"),
