@@ -84,7 +84,7 @@ def named_target(view: View, wanted: Object) -> Target | str:
 
 
 def _node_named(view: View, wanted: Object) -> Target | str:
-    """The node that is called so, or whose session it is; none where two are: either may be meant."""
+    """Of the node that is called so; of none where two are: either may be meant."""
     name = wanted.name.partition("/")[0]
     addresses = [agent.address for agent in view.agents if agent.name == name]
     if len(addresses) > 1:
