@@ -58,7 +58,13 @@ class EventLog:
             self._count("the disk is too far behind")
         else:
             self._waiting.append(event)
-            self._told = self._told or disk.later(self._write_waiting)
+            self._tell(disk)
+
+    def _tell(self, disk: StateDisk) -> None:
+        if not self._told:
+            self._told = True  # first: the thread may be done with it before `later` returns
+            if not disk.later(self._write_waiting):
+                self._told = False
 
     def write(self, event: Event) -> None:
         line = json.dumps(jsonl.fields(event), separators=(",", ":"))

@@ -243,6 +243,22 @@ async def test_a_burst_of_events_waits_and_takes_nobody_s_turn(tmp_path: Path) -
 
 
 @in_a_loop
+async def test_a_thread_that_is_faster_than_who_tells_it_misses_no_line(tmp_path: Path) -> None:
+    class AtOnce(StateDisk):
+        def later(self, work: Callable[[], None]) -> bool:
+            work()
+            return True
+
+    log = EventLog(str(tmp_path / "events.jsonl"))
+    disk = AtOnce("/var/lib/remora")
+    for number in range(3):
+        log.take(Fleet("lb1").event(number, 3.0, dropped()), disk)
+    await disk.close()
+    assert len((tmp_path / "events.jsonl").read_bytes().splitlines()) == 3
+    log.close()
+
+
+@in_a_loop
 async def test_more_lines_than_can_wait_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
