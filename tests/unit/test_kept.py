@@ -6,7 +6,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.wire.kept import DROPS_KEPT, Kept
+from agent.wire.kept import DROPS_KEPT, OTHERS_KEPT, Kept
 from console.model.eventlog import EVENTS_KEPT, EventLog
 from console.model.store import Agent
 from console.views.tail_rows import RARE, SHOWN, tail_rows, who_lines
@@ -43,6 +43,15 @@ def test_what_an_operator_did_outlives_a_flood_at_the_agent() -> None:
     assert found.events[0].body == DONE
     assert (found.missing, found.newest_missing) == (11, 11)
     assert flooded(5).since(0, 7).missing == 0
+
+
+def test_so_does_it_outlive_a_flood_of_more_than_can_be_told() -> None:
+    """Each batch of it brings one LostEvent, ten a second."""
+    kept = Kept()
+    kept.add(told(0, DONE))
+    for number in range(1, OTHERS_KEPT + 10):
+        kept.add(told(number, LostEvent(900, "more than 100 packets dropped at once")))
+    assert kept.since(0, OTHERS_KEPT + 10).events[0].body == DONE
 
 
 @given(st.sets(st.integers(0, 30)), st.integers(0, 31))
