@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The newest events, for who asks for them later.  Pure.
 
-Dropped packets are many: they push out each other, and neither what operators did nor what became
-of reals and sessions, which is what one wants to know just then.
+Dropped packets are many, and so are the words of how many were not told (one a batch, ten batches a
+second): they push out each other, and neither what operators did nor what became of reals and
+sessions, which is what one wants to know just then.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from heapq import merge
 from operator import attrgetter
 from typing import NamedTuple
 
-from shared.messages import DropEvent, Event
+from shared.messages import DropEvent, Event, LostEvent
 
 DROPS_KEPT, OTHERS_KEPT = 4096, 2048
 _number = attrgetter("sequence")
@@ -33,7 +34,8 @@ class Kept:
         self._others: deque[Event] = deque(maxlen=OTHERS_KEPT)
 
     def add(self, event: Event) -> None:
-        (self._drops if isinstance(event.body, DropEvent) else self._others).append(event)
+        flood = isinstance(event.body, DropEvent | LostEvent)
+        (self._drops if flood else self._others).append(event)
 
     def since(self, sequence: int, upto: int) -> Since:
         """From a number on, of all that were before `upto`."""

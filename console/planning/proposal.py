@@ -43,6 +43,8 @@ class Opening(NamedTuple):
     """Some had their turn."""
     expires: float = 0.0
     """Seconds after which it goes back; 0: never."""
+    anew: Callable[[Wish], Wish] = lambda wish: wish
+    """The same wish, with what its nodes must be told of the others now."""
     finished: Callable[[list[Answered]], None] = lambda answered: None
     """Is told what became of a plan that was sent to all at once."""
 
@@ -103,6 +105,7 @@ class Proposal:
 
     def send(self, why: str) -> None:
         """To all nodes at once."""
+        self.wish = self._opening.anew(self.wish)
         todo, revisions = self._todo, plan.revisions(self.answered)
         self.sent, self.answered = True, []
         self._asking.change(todo, revisions, why=why, operation=self._operation, terms=self.terms)

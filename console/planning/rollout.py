@@ -16,6 +16,7 @@ from console.model.objects import Part
 from console.model.store import Reply
 from console.planning import plan, stopping
 from console.planning.asking import NO_TERMS, Sender, Terms
+from console.planning.spread import told_anew
 from console.planning.staging import Staging, batches, terms_of
 from console.planning.stopping import Agents, Course, Seen
 from console.planning.wish import Order
@@ -157,7 +158,7 @@ class Rollout:
         elif self.phase is Phase.SOAKING and now >= self._until:
             unjudged = self._unjudged(agents)
             if not unjudged:
-                self._soaked(now)
+                self._soaked(now, agents)
             elif now >= self._until + JUDGED:
                 self._fail(_not_known(unjudged))
 
@@ -220,7 +221,7 @@ class Rollout:
             before = self._before[order.address]
             self._before[order.address] = before._replace(drops=found.drops)
         if not self._incomparable:
-            self._next(now)
+            self._next(now, agents)
         elif now >= self._told_at + JUDGED:
             self._fail(_not_known([order.node for order in self._incomparable]))
 
@@ -259,9 +260,7 @@ class Rollout:
     def _answered(self, now: float) -> None:
         """All that was asked of nodes was answered well."""
         if self.phase is Phase.TELLING:
-            self._told_at = now
-            if not self._incomparable:  # else the next look may know
-                self._next(now)
+            self._told_at = now  # the next tick goes on
             return
         soak = self._how.soak if self._canary_went else SETTLE
         self.phase, self._until = Phase.SOAKING, now + soak
@@ -273,23 +272,25 @@ class Rollout:
         """It was the last to change, and there are others."""
         return self._turns == 1 and not self._start.go_on and bool(self._left)
 
-    def _soaked(self, now: float) -> None:
+    def _soaked(self, now: float, agents: Agents) -> None:
         if not self._left:
             self._end(f"{self.count} applied")
         elif self._canary_went:
             self._tell("soak ok")
             self._tell_all(now, within=len(self._left) * (SETTLE + self._how.stop.ack))
         else:
-            self._next(now)
+            self._next(now, agents)
 
-    def _next(self, now: float) -> None:
+    def _next(self, now: float, agents: Agents) -> None:
         batch = self._left.pop(0)
+        told = told_anew(self._orders, agents.values(), now)
+        actions = {order.address: order.action for order in told}
         self._turns += 1
         self.phase, self._until = Phase.CHANGING, now + self._how.stop.ack
         for order in batch:
             id_ = self._sender.send(
                 order.address,
-                order.action,
+                actions[order.address],
                 why=self._start.why,
                 expect_revision=self._start.revisions[order.address],
                 operation=self._start.operation,

@@ -39,6 +39,14 @@ def completed(wish: Wish, agents: Sequence[Agent], now: float) -> Wish:
     return wish._replace(orders=orders, known=tuple(_lines(spreads.values())))
 
 
+def told_anew(orders: Sequence[Order], agents: Iterable[Agent], now: float) -> tuple[Order, ...]:
+    """The same orders with who announces now: between a plan and its turn another node may go.
+
+    None of the nodes of these orders counts as one that goes on, whether it had its turn or not.
+    """
+    return completed(Wish("", "", (), tuple(orders), ()), list(agents), now).orders
+
+
 class Spread(NamedTuple):
     """Who announces a VIP, by node, before and after."""
 

@@ -62,13 +62,16 @@ class PlansApp(PlacesApp):
         self._open_plan(Opening(lambda _: made))
 
     def _open_plan(self, opening: Opening) -> None:
-        def make(weight: int) -> Wish:
-            agents = list(self.store.agents.values())
-            return completed(opening.make(weight), agents, self._clock())
+        def anew(made: Wish) -> Wish:
+            return completed(made, list(self.store.agents.values()), self._clock())
 
         dialog = PlanDialog(
             self.source,
-            opening._replace(make=make, why=opening.why or self.arming.reason),
+            opening._replace(
+                make=lambda weight: anew(opening.make(weight)),
+                anew=anew,
+                why=opening.why or self.arming.reason,
+            ),
             armed=lambda: self.arming.armed(self._clock()),
             begin=self._begin,
         )

@@ -65,9 +65,7 @@ def vip_target(view: View, vip: Vip) -> Target | str:
 def named_target(view: View, wanted: Object) -> Target | str:
     """As node_target and real_target, for a name; a real without a VIP is that of all VIPs."""
     if wanted.kind in ("node", "peer"):
-        name = wanted.name.partition("/")[0]
-        address = next((a.address for a in view.agents if a.name == name), "")
-        found_node = node_target_of(view, address) if address else f"{wanted}: there is none"
+        found_node = _node_named(view, wanted)
         if isinstance(found_node, str):
             return found_node
         return found_node._replace(kind=wanted.kind, name=wanted.name)
@@ -83,3 +81,13 @@ def named_target(view: View, wanted: Object) -> Target | str:
     return targets[0]._replace(
         vip=wanted.vip, agents=agents, left_out=_left_out(view, wanted, agents)
     )
+
+
+def _node_named(view: View, wanted: Object) -> Target | str:
+    """Of the node that is called so; of none where two are: either may be meant."""
+    name = wanted.name.partition("/")[0]
+    addresses = [agent.address for agent in view.agents if agent.name == name]
+    if len(addresses) > 1:
+        own = "give each a node.name of its own"
+        return f"{wanted}: {len(addresses)} agents call themselves so: {own}"
+    return node_target_of(view, addresses[0]) if addresses else f"{wanted}: there is none"

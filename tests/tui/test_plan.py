@@ -17,7 +17,7 @@ from console.planning.arming import Arming
 from console.tui.app import RemoraApp
 from console.tui.screens.plan import PlanDialog
 from console.wire.client import Client
-from shared.messages import Drain, Weight
+from shared.messages import Drain, Weight, Withdraw
 from shared.model import Admin
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import Fleet
@@ -179,6 +179,28 @@ async def test_a_guard_disables_the_button(one: FakeAgent, other: FakeAgent) -> 
             assert app.screen.query_one("#go", Button).disabled
             await pilot.press("tab", "enter")
         assert all(c.dry_run for c in [*one.changes, *other.changes])
+
+
+async def test_k2_who_left_while_the_plan_was_on_show_does_not_count(
+    one: FakeAgent, other: FakeAgent
+) -> None:
+    with one, other:
+        async with console(one, other) as (app, pilot):
+            await sees(pilot, "lb1", "lb2")
+            await pilot.press("2", "B")
+            await sees(pilot, "ok on 1 node")
+            other.fleet.away = frozenset({"web"})
+            other.tick()
+            there = app.store.agents[other.address]
+            await until(
+                pilot,
+                lambda: bool(there.vips and not there.vips.vips[0].announced),
+                "the console knows",
+            )
+            await go(pilot)
+            await sees(pilot, "applied 1/1")
+        asked = [command.action for command in one.changes]
+        assert asked == [Withdraw(vip="web", elsewhere={"web": count}) for count in (1, 0)]
 
 
 async def test_somebody_was_faster(one: FakeAgent) -> None:

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from console.planning.arming import Arming
 from console.tui.app import RemoraApp
 from console.tui.screens.arm import ArmDialog
 from console.tui.screens.plan import PlanDialog
+from console.tui.widgets.table import LineTable
 from shared.messages import Batch, Disable, Drain
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
-from tests.tui.recorded import Fleet
+from tests.tui.playback import recorded
+from tests.tui.recorded import LB1, LB2, Fleet
 from tests.tui.test_plan import confirm, console, sees, to_reals, until
-from tests.tui.test_screens import keys, line_with, lost, painted, plain, ready
+from tests.tui.test_screens import keys, line_with, lost, mixed, painted, plain, ready
 
 
 def planned(app: RemoraApp) -> list[Any]:
@@ -137,6 +140,48 @@ async def test_a_bulk_plan_lists_every_object_and_wants_their_number(tmp_path: P
         assert len(operations) == 1, "one operation on all nodes"
         assert operations != {""}
         assert one.fleet.admin["web", "10.3.2.2"] is Admin.DRAINING
+
+
+async def test_a_plan_of_marked_alerts_is_of_those_that_are_marked() -> None:
+    """Not of the one under the cursor, which went on; what two of them are about is in it once."""
+    app = mixed(armed=True)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await keys("8", "slash", *"real/", "enter")(pilot)
+        await mark_alert(app, pilot, "not up on 1 of 2")
+        assert line_with(app, "drained on 1 of 2").startswith(">"), "the cursor went on"
+        await keys("D")(pilot)
+        assert planned(app) == [Drain("10.3.2.2", "web")] * 2
+        await keys("escape")(pilot)
+        await mark_alert(app, pilot, "drained on 1 of 2")
+        await keys("D")(pilot)
+        found = {part for action in planned(app)[2:] for part in action.actions}
+        assert found == {Drain("10.3.1.2", "web"), Drain("10.3.2.2", "web")}
+        await keys("escape", "backslash")(pilot)
+        app.screen.query_one(LineTable).filter("node/lb2")
+        await keys("asterisk")(pilot)
+        assert "2 marked" in painted(app, "#crumb")
+        await keys("D")(pilot)
+        assert planned(app)[-1] == Drain(node=True), "one node, whatever is wrong there"
+
+
+async def mark_alert(app: RemoraApp, pilot: Pilot[None], text: str) -> None:
+    await keys("g")(pilot)
+    while not line_with(app, text).startswith(">"):
+        await keys("j")(pilot)
+    await keys("space")(pilot)
+
+
+async def test_an_alert_of_two_agents_of_one_name_plans_and_opens_neither() -> None:
+    """One fell silent: its alert must not lead to the other, which lives."""
+    nodes = {LB1: Fleet("lb1"), LB2: Fleet("lb1")}
+    app = recorded(nodes, silent_from={LB2: 10}, armed=True)
+    async with app.run_test(size=(140, 40)) as pilot:
+        await keys("8", "slash", *"telemetry", "enter", "D")(pilot)
+        assert "node/lb1: 2 agents call themselves so" in painted(app, "#message")
+        assert planned(app) == []
+        await keys("enter")(pilot)
+        assert "more than one agent calls itself so" in painted(app, "#message")
+        assert "Alerts" in painted(app, "#crumb")
 
 
 async def test_stale_rows_cannot_be_marked_into_a_plan() -> None:

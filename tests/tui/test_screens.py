@@ -76,11 +76,11 @@ def skewed(cpus: int = 8) -> RemoraApp:
     return recorded({LB1: Fleet("lb1", cpus=even), LB2: Fleet("lb2", cpus=uneven)})
 
 
-def mixed() -> RemoraApp:
+def mixed(*, armed: bool = False) -> RemoraApp:
     """Drained on one node only, another down, one at half its weight on one node."""
     one = Fleet("lb1", admin={WEB1: Admin.DRAINING}, health={("web", "10.3.2.2"): Health.DOWN})
     other = Fleet("lb2", weight={("web", "10.3.3.2"): 25}, peers_up=False)
-    return recorded({LB1: one, LB2: other})
+    return recorded({LB1: one, LB2: other}, armed=armed)
 
 
 def drained() -> RemoraApp:

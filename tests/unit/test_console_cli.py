@@ -12,14 +12,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from console.cli import main as cli
+from console.cli.verbs import carrying
 from console.exits import Exit
 from console.settings import Settings
-from shared.messages import ChangeEvent, Drain, Emptying, RolloutRow, Undrain, Weight
+from shared.messages import ChangeEvent, Drain, Emptying, RolloutRow, Undrain, Weight, Withdraw
 from shared.model import Admin, Health
 from tests.tui.fake_agent import FakeAgent
 from tests.tui.recorded import DNS, REALS, WEB, Fleet, events
@@ -250,6 +252,22 @@ def test_a_large_move_wants_the_name(
     monkeypatch.setattr("sys.stdin", Terminal(typed))
     assert remora("drain", TARGET, agents=two) == code
     assert [len(agent.changes) for agent in two] == [sent, sent]
+
+
+def test_k2_who_left_while_the_question_waited_does_not_count(
+    two: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = carrying._confirm
+
+    def slowly(*given: Any) -> None:  # noqa: ANN401  # as it takes them
+        two[1].fleet.away = frozenset({"web"})
+        asks(*given)
+
+    monkeypatch.setattr(carrying, "_confirm", slowly)
+    monkeypatch.setattr("sys.stdin", Terminal("web\n"))
+    assert remora("withdraw", "vip/web", "--node", "lb1", agents=two) == Exit.DONE
+    asked = [command.action for command in two[0].changes]
+    assert asked == [Withdraw(vip="web", elsewhere={"web": count}) for count in (1, 0)]
 
 
 def test_guard_refuses_and_is_named(two: Pair, capsys: Capture) -> None:

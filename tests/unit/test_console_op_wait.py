@@ -93,6 +93,17 @@ def test_one_that_went_back_by_itself(two: Pair, capsys: Capture, result: str, c
     assert capsys.readouterr().out == "op/op1abc: went back\n"
 
 
+def test_of_a_node_that_does_not_answer_nothing_is_known(
+    two: Pair, tmp_path: Path, capsys: Capture
+) -> None:
+    """All that answer did it: that is not all of it."""
+    for agent in two:
+        told(agent, (ANN, "applied"))
+    dead = ("-a", str(tmp_path / "dead"), "--connect-timeout", "0.2")
+    assert remora(*dead, "op", "wait", "op1", agents=two) == Exit.PARTIAL
+    assert f"no answer from ipc://{tmp_path}/dead: what came of it there" in capsys.readouterr().err
+
+
 def test_one_that_was_taken_back(two: Pair, capsys: Capture) -> None:
     told(two[0], (ANN, "applied"))
     told(two[0], (ANN, "applied"), operation="op1abc/revert")

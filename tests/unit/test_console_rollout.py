@@ -20,7 +20,7 @@ from console.views.operation_lines import operation_lines
 from console.views.operations import operations, undoable
 from console.views.problems import problems
 from console.views.view import View, header
-from shared.messages import Action, Answer, Drain, NodeSnapshot, RolloutRow
+from shared.messages import Action, Answer, Drain, NodeSnapshot, RolloutRow, Withdraw
 from shared.messages import Rollout as Told
 from shared.model import Admin, Health
 from tests.tui.recorded import LB1, LB2, Fleet, records
@@ -86,6 +86,7 @@ class World:
             )
             self.rollout.take(Reply(address, str(n), answer, self.now), self.now)
         self._answered += len(sent)
+        self.rollout.tick(self.now, self.store.agents)
 
 
 def test_the_canary_soaks_then_the_others_follow_one_by_one_and_all_are_told() -> None:
@@ -128,6 +129,20 @@ def soaking() -> World:
     world.answer()
     assert world.rollout.phase is Phase.SOAKING
     return world
+
+
+def test_k2_a_node_is_told_who_announces_at_its_turn_not_when_it_was_planned() -> None:
+    """The only other one that would go on dies while the canary soaks."""
+    planned = Withdraw(vip="web", elsewhere={"web": 1})
+    world = World(orders=tuple(Order(a, a[-3:], planned) for a in (LB1, LB2)))
+    world.answer()
+    world.answer()
+    world.pass_time(30, silent=LB3)
+    world.answer()
+    sent = [(a[-3:], t.elsewhere) for a, t, _ in world.sender.sent if isinstance(t, Withdraw)]
+    assert sent == [("lb1", {"web": 1}), ("lb2", {"web": 0})]
+    world.answer("refused", "web: no other node announces it", "last-announcer", only=1)
+    assert world.rollout.phase is Phase.HELD, "its guard judges by what is so"
 
 
 def test_drops_stop_it() -> None:

@@ -27,8 +27,11 @@ Hold = Callable[[Session, Underway], int]
 
 
 def wait(session: Session, arguments: Namespace, hold: Hold) -> int:
-    """Exit 0: it ended, done; 1: it failed or was taken back; 3: it is HELD, or some nodes did not;
-    5: it goes on when the time is over; 6: nobody answers then.  Raises VerbError."""
+    """Exit 0: it ended, done; 1: it failed or was taken back; 3: it is HELD, or some nodes did not,
+    or do not answer; 5: it goes on when the time is over; 6: nobody answers then.
+
+    Raises VerbError.
+    """
     session.look()
     _ask_for_events(session)
     key = named(operations(session.agents, time.monotonic()), arguments.operation).key
@@ -117,8 +120,12 @@ def _code(session: Session, found: Operation) -> int:
     bad = [step for step in asked if not step.good]
     for step in bad:
         session.say(f"remora: {step.node}: {step.result}")
+    absent = session.absent()
+    if absent:
+        who = ", ".join(absent)
+        session.say(f"remora: no answer from {who}: what came of it there is not known")
     if not bad:
-        return Exit.DONE
+        return Exit.PARTIAL if absent else Exit.DONE
     return Exit.FAILED if len(bad) == len(asked) else Exit.PARTIAL
 
 

@@ -74,6 +74,7 @@ def carry_out(
     _understood(arguments, planned)
     code, done = _verdict(session, wanted, planned, arguments), planned
     if code is None:
+        wanted = _of_now(session, wanted)
         operation = part.name or _operation(arguments)
         if how is not None:
             start = Start(
@@ -103,6 +104,15 @@ def carry_out(
         reached = [a.address for a in done if a.answer is not None]
         return waiting.wait(session, targets, reached, arguments) or code
     return code
+
+
+def _of_now(session: Session, wanted: Wish) -> Wish:
+    """A question may have waited for hours: the nodes must not be told of one that announced then.
+    Raises VerbError when nobody answers any more."""
+    if not wanted.withdraws:
+        return wanted
+    session.look()
+    return completed(wanted, session.agents, time.monotonic())
 
 
 def _operation(arguments: Namespace) -> str:

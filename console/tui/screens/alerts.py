@@ -37,17 +37,22 @@ class AlertsScreen(LiveScreen):
         self.pane("detail", alert_lines(alert, self.size.width) if alert else [])
 
     def node(self) -> str:
-        kind, name = self._subject()
+        """None, where two are called so: it may be about either."""
+        kind, name = _subject(self.table.current)
         agents = self.view.agents if self.view else ()
-        return next((a.address for a in agents if kind == "node" and a.name == name), "")
+        found = [a.address for a in agents if kind == "node" and a.name == name]
+        return found[0] if len(found) == 1 else ""
 
     def vip_name(self) -> str:
-        kind, name = self._subject()
+        kind, name = _subject(self.table.current)
         return {"vip": name, "real": name.partition("@")[2]}.get(kind, "")
 
     def target(self, view: View) -> Target | str:
         """What it is about: one need not go there first."""
-        kind, name = self._subject()
+        return self.target_of(view, self.table.current)
+
+    def target_of(self, view: View, row: Alert | None) -> Target | str:
+        kind, name = _subject(row)
         if kind not in ("node", "vip", "real"):
             return super().target(view)
         address, _, vip = name.partition("@")
@@ -57,7 +62,7 @@ class AlertsScreen(LiveScreen):
     def open(self) -> asks.Opened | None:
         """The row that it is about; of a ring the ring."""
         alert: Alert | None = self.table.current
-        kind, name = self._subject()
+        kind, name = _subject(alert)
         if alert is not None and alert.problem.kind == "ring" and self.ring_name():
             return asks.Opened("ring", self.ring_name())
         match kind:
@@ -67,10 +72,12 @@ class AlertsScreen(LiveScreen):
                 return asks.Opened("vip", name)
             case "op":
                 return asks.Opened("operations")
+        if kind == "node" and not self.node():
+            self.say(f"{kind}/{name}: more than one agent calls itself so: Fleet (1) has each")
         return asks.Opened("node", self.node()) if self.node() else None
 
-    def _subject(self) -> tuple[str, str]:
-        """(`node`, `vip`, `real` or `op`; its name)"""
-        alert: Alert | None = self.table.current
-        kind, _, name = alert.problem.subject.partition("/") if alert else ("", "", "")
-        return kind, name
+
+def _subject(alert: Alert | None) -> tuple[str, str]:
+    """(`node`, `vip`, `real` or `op`; its name)"""
+    kind, _, name = alert.problem.subject.partition("/") if alert else ("", "", "")
+    return kind, name

@@ -228,7 +228,7 @@ class LiveScreen(BandedScreen):
         return "" if count else f"nothing on show is labelled {wanted}"
 
     def _targets(self) -> list[Target] | str:
-        """Of the rows that are marked and on show, else of what is under the cursor."""
+        """Of the rows that are marked and on show, each once, else of what is under the cursor."""
         assert self.view is not None
         marked = self.table.marked
         if not marked and self.table.marks:
@@ -236,7 +236,9 @@ class LiveScreen(BandedScreen):
         view = self.view
         found = [self.target_of(view, row) for row in marked] if marked else [self.target(view)]
         wrong = [one for one in found if isinstance(one, str)]
-        return wrong[0] if wrong else [one for one in found if isinstance(one, Target)]
+        if wrong:
+            return wrong[0]
+        return list(dict.fromkeys(one for one in found if isinstance(one, Target)))
 
 
 def _all_say(said: Said, wanted: Selector) -> bool:
