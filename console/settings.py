@@ -95,8 +95,7 @@ def contexts(
     path = config_path(config, environment)
     table = raw(path) if is_there(path) else {}
     chosen = context or environment.get("REMORA_CONTEXT", "") or table.get("context", "")
-    known = table.get("contexts", {})
-    names = list(known) if isinstance(known, dict) and known else [""]
+    names = list(table.get("contexts", {})) or [""]
     there = is_there(path)
     return [
         Context(name, name == chosen, read(path, name) if there else Settings((), ""))
@@ -123,15 +122,28 @@ def _checked(agents: Sequence[str], trust: Trust) -> list[str]:
 
 
 def raw(path: Path) -> dict[str, Any]:
-    """The file's own keys, none of them checked.  Raises SettingsError."""
+    """The file's own keys; only `context` and `contexts` are what they must be.
+
+    Raises SettingsError.
+    """
     import tomllib  # 2 ms, for those who have a file
 
     try:
-        return tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; give an existing file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
+    known, usual = table.get("contexts", {}), table.get("context", "")
+    if not isinstance(known, dict):
+        raise SettingsError(f"{path}: contexts: must be tables, [contexts.NAME]; got {known!r}")
+    for name, keys in known.items():
+        if not isinstance(keys, dict):
+            words = f"{path}: contexts: {name}: must be a table, [contexts.{name}]; got {keys!r}"
+            raise SettingsError(words)
+    if not isinstance(usual, str):
+        raise SettingsError(f"{path}: context: must be the name of one, got {usual!r}")
+    return table
 
 
 def read(path: Path, context: str) -> Settings:
@@ -189,10 +201,9 @@ def _in_context(path: Path, table: dict[str, Any], wanted: str) -> tuple[dict[st
     name = wanted or usual
     if not name:
         return table, ""
-    if not isinstance(known, dict) or not isinstance(known.get(name), dict):
-        there = ", ".join(known) if isinstance(known, dict) and known else "none"
-        raise SettingsError(f"{path}: context {name!r}: there is {there}")
-    return {**table, **known[name]}, str(name)
+    if name not in known:
+        raise SettingsError(f"{path}: context {name!r}: there is {', '.join(known) or 'none'}")
+    return {**table, **known[name]}, name
 
 
 def _trust(path: Path, table: Mapping[str, object]) -> Trust:
@@ -202,11 +213,20 @@ def _trust(path: Path, table: Mapping[str, object]) -> Trust:
         value = table.get(name, "")
         if not isinstance(value, str):
             raise SettingsError(f"{path}: {name}: must be a file's path, got {value!r}")
-        files[name] = path.parent / Path(value).expanduser() if value else None
-    beside = path.parent / "known_agents"
-    known = files["known_agents"] or (beside if beside.is_file() else None)
+        files[name] = beside(path, name, value) if value else None
+    usual = path.parent / "known_agents"
+    known = files["known_agents"] or (usual if usual.is_file() else None)
     insecure = _switch(path, table, "insecure")
     try:
         return trust.read(files["key"], known, insecure=insecure)
     except TrustError as error:
         raise SettingsError(str(error)) from error
+
+
+def beside(path: Path, key: str, value: str) -> Path:
+    """A file that the config names, relative to it.  Raises SettingsError."""
+    try:
+        return path.parent / Path(value).expanduser()
+    except RuntimeError as error:  # of ~somebody whom this machine does not know
+        words = f"{path}: {key}: {value!r} is nobody's home; give a path without ~"
+        raise SettingsError(words) from error

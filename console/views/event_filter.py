@@ -73,7 +73,7 @@ def _holds(test: Test, line: Line) -> bool:
             return test.value in _vips_of(body)
     place = getattr(body, "source" if test.field == "src" else "destination", "")
     try:
-        return bool(place) and ip_address(_address(place)) in _network(test)
+        return bool(place) and ip_address(address_of(place)) in _network(test)
     except ValueError:
         return False
 
@@ -96,7 +96,7 @@ def named_in(body: object) -> list[tuple[str, str]]:
     return found
 
 
-def _address(place: str) -> str:
+def address_of(place: str) -> str:
     """`10.0.0.1:80`, `[2001:db8::1]:80` or a bare address -> the address."""
     if place.startswith("["):
         return place[1:].partition("]")[0]

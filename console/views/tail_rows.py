@@ -16,6 +16,7 @@ from console.views import packet
 from console.views.cells import Cell, TextLine, cut, line, rule
 from console.views.columns import Column
 from console.views.details import reason_lines
+from console.views.event_filter import address_of
 from console.views.tail import in_words, tone
 from shared.messages import DropEvent, Event, EventBody, HealthEvent, PeerEvent, RouteEvent
 
@@ -50,10 +51,17 @@ class TailRow(msgspec.Struct, frozen=True):
 
 
 def flow_of(body: EventBody | None) -> str:
-    """`192.0.2.1:53 10.200.0.1:80/udp`: the flow of a dropped packet; empty: it is of none."""
+    """`192.0.2.1:53 10.200.0.1:80/udp`: the flow of a dropped packet; empty: it is of none, or
+    shows no ports (a later fragment)."""
     if not isinstance(body, DropEvent) or body.protocol not in ("tcp", "udp"):
         return ""
+    if not (_with_port(body.source) and _with_port(body.destination)):
+        return ""
     return f"{body.source} {body.destination}/{body.protocol}"
+
+
+def _with_port(place: str) -> bool:
+    return address_of(place) != place
 
 
 def tail_rows(agents: Sequence[Agent]) -> list[TailRow]:
@@ -83,7 +91,7 @@ def who_lines(rows: Sequence[TailRow], reason: int, width: int) -> list[TextLine
     bodies = [r.body for r in rows if isinstance(r.body, DropEvent) and r.body.reason == reason]
     if not bodies:
         return [line(" from    no packet of it was told of yet", "dim")]
-    sources = Counter(body.source.rpartition(":")[0] or body.source for body in bodies)
+    sources = Counter(address_of(body.source) for body in bodies)
     vips = Counter(body.vip or "no VIP" for body in bodies)
     told = f"of {len(bodies)} that were told of lately"
     parts = (("from", _most(sources, len(bodies), told)), ("to", _most(vips, len(bodies), "")))

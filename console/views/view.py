@@ -144,7 +144,8 @@ def totals(found: Sequence[Node], width: int, *, large: bool) -> list[TextLine]:
 
     def minute(track: str, room: int) -> Cell:
         tracks = [each for node in live for each in node.minute.along(track)]
-        return Cell(fmt.sparkline(added(tracks), room, HISTORY_SECONDS), "hot")
+        blocks = min(room, HISTORY_SECONDS)  # one a second at most
+        return Cell(fmt.sparkline(added(tracks), blocks, HISTORY_SECONDS).ljust(room), "hot")
 
     if not large:
         return [

@@ -115,7 +115,20 @@ def test_path_and_files_of_check_only(file: Path, capsys: Capture) -> None:
         (FILE.replace("[keys]", "[keys"), "not TOML"),
         (FILE.replace("[keys]", '[alerts]\nnode = ["speed>1"]\n[keys]'), "about one of node"),
         (FILE.replace("[keys]", '[hotkeys]\nw = "drain lb1"\n[keys]'), "a hot key only looks"),
-        ("contexts = 3\n", "no agents"),
+        ("contexts = 3\n", "contexts: must be tables, [contexts.NAME]; got 3"),
+        (FILE + "[contexts]\nold = 3\n", "contexts: old: must be a table, [contexts.old]; got 3"),
+        ("context = 3\n", "context: must be the name of one, got 3"),
+        (FILE.replace('"lab"', '["lab"]', 1), "context: must be the name of one, got ['lab']"),
+        (
+            FILE.replace("theme", 'known_agents = "~no-such-user/x"\ntheme', 1),
+            "known_agents: '~no-such-user/x' is nobody's home; give a path without ~",
+        ),
+        (FILE.replace("theme", 'key = "~no-such-user/x"\ntheme', 1), "key: '~no-such-user/x'"),
+        (
+            FILE.replace("[keys]", '[columns]\nfleet = ["NODDE"]\n[keys]'),
+            "columns: fleet: NODDE: no such column; there are NODE",
+        ),
+        (FILE.replace("[keys]", '[columns]\nheat = ["node", "cpu0"]\n[keys]'), ""),
     ],
 )
 def test_every_context_of_a_file_is_checked(

@@ -15,6 +15,7 @@ from scapy.utils import wrpcap
 
 from console.cli import main as cli
 from console.exits import Exit
+from console.views.flow_places import told
 from shared.flows import unpacked
 from shared.messages import (
     Drain,
@@ -191,6 +192,17 @@ def places(asked: FlowsOf, *, turned: int = 0) -> FlowPlaces:
         real_after=other if asked.change else b"",
         going_on_after=packed if asked.change else b"",
     )
+
+
+def test_flows_with_one_goal_share_it() -> None:
+    """Memory: ten thousand flows, asked of each of many nodes, have a few goals."""
+    reals = b"\0\0\1\0\xff\xff" * 1000
+    part = FlowPlaces(("web",), ("10.3.1.2", "10.3.2.2"), bytes(6000), reals, reals, bytes(3000))
+    found = told("lb1", [part, part])
+    assert found.now[:3] == [("web", "10.3.1.2"), ("web", "10.3.2.2"), ("web", "")]
+    lists = (found.now, found.going_on, found.then, found.going_on_then)
+    assert [len(each) for each in lists] == [6000] * 4
+    assert len({id(goal) for each in lists for goal in each}) == 3
 
 
 def test_many_by_chance(two: Pair, capsys: Capture) -> None:

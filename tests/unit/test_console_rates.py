@@ -11,13 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console import format as fmt
+from console.model import rows
 from console.model.heard import Heard
 from console.model.rates import HISTORY_SECONDS, Samples, Sum, rate, rates, share, total
+from console.model.recording import inbox
 from console.model.sights import STEP
+from console.model.store import Store
 from console.model.tracks import EMPTY, STEADY, Track, added, recorded, trend
+from console.views.view import totals
 from shared.messages import NodeSnapshot, VipRow, VipSnapshot
 from shared.model import Protocol
-from tests.tui.recorded import Fleet
+from tests.tui.recorded import LB1, Fleet, records
 
 
 def sample(second: float, *, boot: str = "b1") -> NodeSnapshot:
@@ -163,6 +167,22 @@ def test_sparkline_covers_its_span(
     values: list[float | None], width: int, span: int, text: str
 ) -> None:
     assert fmt.sparkline(values, width, span) == text
+
+
+@pytest.mark.parametrize(("width", "large"), [(80, False), (112, False), (139, False), (140, True)])
+def test_the_fleets_minute_has_a_block_for_every_second_that_is_known(
+    width: int, large: bool
+) -> None:
+    """A blank is unknown, so where there is more room than seconds no blank stands between."""
+    store = Store([LB1])
+    store.take(inbox(records({LB1: Fleet("lb1")}, range(HISTORY_SECONDS + 5))))
+    found = rows.nodes(list(store.agents.values()), HISTORY_SECONDS + 4.0)
+    sparks = [
+        cell.text for one in totals(found, width, large=large) for cell in one if cell.tone == "hot"
+    ]
+    assert len(sparks) == (4 if large else 2)
+    assert not any(" " in spark.strip() for spark in sparks)
+    assert all(len(spark) <= width for spark in sparks)
 
 
 def test_clock_and_count() -> None:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.wire.kept import DROPS_KEPT, OTHERS_KEPT, Kept
 from console.model.eventlog import EVENTS_KEPT, EventLog
 from console.model.store import Agent
-from console.views.tail_rows import RARE, SHOWN, tail_rows, who_lines
+from console.views.tail_rows import RARE, SHOWN, flow_of, tail_rows, who_lines
 from shared.messages import ChangeEvent, DropEvent, Event, EventBody, LostEvent
 from tests.tui.recorded import LB1, Fleet, dropped
 
@@ -101,3 +102,28 @@ def test_who_sends_what_is_dropped() -> None:
     assert "of 8 that were told of" in first
     assert "web 100%" in second
     assert "no packet of it" in who_lines(tail_rows([agent]), 4, 120)[0][0].text
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("2001:db8::7", "from    2001:db8::7 100%"),
+        ("[2001:db8::7]:4422", "from    2001:db8::7 100%"),
+        ("192.0.2.9", "from    192.0.2.9 100%"),
+        ("?", "from    ? 100%"),
+    ],
+)
+def test_a_source_without_a_port_is_named_whole(source: str, says: str) -> None:
+    agent = Agent(LB1)
+    agent.log.publish(told(0, dropped(source)))
+    first = who_lines(tail_rows([agent]), 1, 120)[0]
+    assert says in "".join(cell.text for cell in first)
+
+
+def test_a_packet_without_ports_is_of_no_flow_that_could_be_asked_about() -> None:
+    """Later fragments have none."""
+    assert flow_of(dropped("192.0.2.9:4422")) == "192.0.2.9:4422 10.200.0.1:80/tcp"
+    assert flow_of(dropped("[2001:db8::7]:4422"))
+    assert not flow_of(dropped("192.0.2.9"))
+    assert not flow_of(dropped("2001:db8::7"))
+    assert not flow_of(DONE)

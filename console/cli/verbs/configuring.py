@@ -91,7 +91,7 @@ def in_force(arguments: Namespace, environment: Mapping[str, str]) -> list[Setti
 
     def file(key: str) -> str | None:
         value = own.get(key, table_.get(key))
-        return str(path.parent / Path(value).expanduser()) if value else None
+        return str(settings.beside(path, key, value)) if value else None
 
     known, beside = file("known_agents"), path.parent / "known_agents"
     return [
@@ -198,6 +198,5 @@ def _check(path: Path, arguments: Namespace) -> int:
 
 def _contexts(table_: Mapping[str, Any]) -> list[str]:
     """Names; also of the one that is to be in force and is not there."""
-    known, usual = table_.get("contexts", {}), table_.get("context", "")
-    names = list(known) if isinstance(known, dict) else []
+    names, usual = list(table_.get("contexts", {})), table_.get("context", "")
     return [*names, *([usual] if usual and usual not in names else [])]

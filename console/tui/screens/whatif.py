@@ -6,6 +6,7 @@ And where a flow goes, or many by chance: now, and after that change.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from textual import on
@@ -28,6 +29,7 @@ from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import flow_places, one_flow
 from console.views.cells import Cell, line, rule
+from console.views.flow_places import Summary
 from console.views.one_flow import Found
 from console.views.plan_lines import plan_lines, verdict_lines
 from console.views.targets import named_target
@@ -60,6 +62,8 @@ class WhatIfScreen(LiveScreen):
         self._question: Question | None = None
         self._told: list[Answered] = []
         """What the nodes say of the flow."""
+        self._summary: Summary | None = None
+        """Of that, where many flows were asked about: too much to count at every frame."""
 
     def crumb(self) -> str:
         return "What if: nothing is done"
@@ -120,15 +124,11 @@ class WhatIfScreen(LiveScreen):
                        if not (a.flow or a.flows)]:  # fmt: skip
             lines = [line(f" {wrong[0]}", "bad")]
         elif asked.many:
-            told = [flow_places.told(node, [a.flows]) for node, a in answers if a.flows]
-            lines = (
-                flow_places.lines(flow_places.summary(told), supposed=changed, room=room)
-                if told
-                else []
-            )
+            found = self._summary
+            lines = flow_places.lines(found, supposed=changed, room=room) if found else []
         else:
-            found = [Found(node, a.flow) for node, a in answers if a.flow]
-            lines = one_flow.lines(found, changed=changed)[:room]
+            places = [Found(node, a.flow) for node, a in answers if a.flow]
+            lines = one_flow.lines(places, changed=changed)[:room]
         silent = [each.node for each in self._told if each.answer is None]
         if silent:
             lines = [*lines[: room - 1], line(f" no answer from {', '.join(silent)}", "stale")]
@@ -163,6 +163,7 @@ class WhatIfScreen(LiveScreen):
         orders = wanted.orders if wanted else ()
         self._known = wanted.known if wanted else ()
         self._asked, self._planned, self._question, self._told = change, [], asked, []
+        self._summary = None
         if orders:
             self._asking.dry_run(orders)
         if asked:
@@ -187,6 +188,7 @@ class WhatIfScreen(LiveScreen):
             self._planned = self._asking.answered()
         if self._flow_asking.take(reply):
             self._told = self._flow_asking.answered()
+            self._summary = _summary(self._told)
 
     def action_enter(self) -> None:
         self.query_one("#if", Input).focus()
@@ -212,6 +214,16 @@ class WhatIfScreen(LiveScreen):
             self.say(f"what was asked is {asked}, not {verb}: its own key plans it")
         else:
             self.post_message(asks.Commanded(self._asked))
+
+
+def _summary(answered: Sequence[Answered]) -> Summary | None:
+    """None: no node says where many flows go."""
+    told = [
+        flow_places.told(each.node, [each.answer.flows])
+        for each in answered
+        if each.answer and each.answer.flows
+    ]
+    return flow_places.summary(told) if told else None
 
 
 def _field(value: str, name: str, placeholder: str) -> Input:
