@@ -69,6 +69,11 @@ class Answering:
     def adopted(self, keyed: Iterable[Keyed], now: float) -> None:
         self._once.adopted(keyed, now)
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether a change may still be taken back."""
+        return bool(self._undo)
+
     def written(self) -> None:
         """All that was answered so far is done."""
         self._undo.clear()

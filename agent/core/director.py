@@ -93,6 +93,7 @@ class Director:
         kinds = {type(fact) for fact in facts}
         if not kinds <= _OF_SINGLE_VIPS:
             self.state.touched += 1
+        unwritten = self._answering.unwritten
         ahead, after = self._on_all(facts, now)
         after += self._end_trace(now)
         urgent = bool(kinds & _URGENT)
@@ -101,7 +102,8 @@ class Director:
         if any(isinstance(fact, Counted) for fact in facts):  # of each second one
             ahead += self._settling.forget_previous(now)  # a new ring's previous one is to stay
         self._observing.ramp(now)
-        passed = clockwork.passed(self.state, now)
+        # What time did would be lost with a command that is taken back; 3 s, while a disk is slow.
+        passed = clockwork.NOTHING if unwritten else clockwork.passed(self.state, now)
         if passed.moved:
             self._settling.touch_all()
         if passed.effects or now >= self._owed_at:
