@@ -257,14 +257,15 @@ class Speaker:
         if self._bridge is None or self._standing is None:
             return
         held, wanted = Held(self._standing, self._standing_hushed), Held(self._wanted, self._hushed)
-        self._send(saying.difference(self._listed, held, wanted), self._note_hushed())
+        words = self._note_hushed(self._hushed)
+        self._send(saying.difference(self._listed, held, wanted), words)
         self._standing = dict(self._wanted)
 
-    def _note_hushed(self) -> list[str]:
+    def _note_hushed(self, hushed: frozenset[str]) -> list[str]:
         """For the bridge to remember.  Before it is so: the journal has it later still, and a next
         agent that knows nothing of it tells the peers their routes again."""
-        changed, self._standing_hushed = self._hushed != self._standing_hushed, self._hushed
-        words = f"hushed {' '.join(sorted(self._hushed))}".rstrip()
+        changed, self._standing_hushed = hushed != self._standing_hushed, hushed
+        words = f"hushed {' '.join(sorted(hushed))}".rstrip()
         return [words] if changed and self._knows_hushed else []
 
     def _send(self, commands: Iterable[Said], words: Iterable[str] = ()) -> None:
@@ -305,9 +306,11 @@ class Speaker:
 
     def _on_refused(self, said: Said) -> None:
         log.error("exabgp refused %r; see %s", said.line, self._child.log)
-        if not said.of_route or self._standing is None:
+        if self._standing is None:
             return
-        if said.verb == "announce":
+        if not said.of_route:
+            self._write(*self._note_hushed(saying.unheard(self._standing_hushed, said)))
+        elif said.verb == "announce":
             self._standing.pop(said.prefix, None)
         else:
             self._standing[said.prefix] = ""

@@ -258,10 +258,17 @@ class Pieces:
     """The agent's end of a connection: what was written at once is one piece."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self.written: list[str] = []
+        self.come = asyncio.Event()
+        """Three of them."""
 
     def write(self, content: bytes) -> None:
         self.written.append(content.decode())
+        if len(self.written) == 3:
+            self.come.set()
 
 
 def two_peers(run_dir: Path, **hello: object) -> tuple[Speaker, Pieces]:
@@ -281,6 +288,36 @@ def test_h4_the_bridge_remembers_what_exabgp_is_told(tmp_path: Path) -> None:
     assert [piece.count(" route ") for piece in pieces.written] == [2, 2, 1]
     assert pieces.written[1].startswith("hushed 10.2.1.9\n")
     assert "gone 10.200.0.1/32\n" in pieces.written[2]
+
+
+@pytest.mark.parametrize("hushes", [True, False])
+def test_h4_what_a_peer_was_not_told_is_said_and_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hushes: bool
+) -> None:
+    """H4: a withdrawal from one peer that ExaBGP refuses is no success, nor is its way back."""
+    monkeypatch.setattr("agent.bgp.speaker.RESPAWN", 0.0)
+    nobody: frozenset[str] = frozenset()
+    one = frozenset({"10.2.1.9"})
+    before, after = (nobody, one) if hushes else (one, nobody)
+
+    async def story() -> tuple[str, list[str], str]:
+        speaker, pieces = two_peers(tmp_path, hushed=[])
+        speaker.advertise({V4: Route()}, before)
+        speaker._on_line(b"done")
+        pieces.forget()
+        speaker.advertise({V4: Route()}, after)
+        speaker._on_line(b"error")
+        refused = speaker.difference()
+        async with asyncio.timeout(5):
+            await pieces.come.wait()
+        speaker._on_line(b"done")
+        return refused, pieces.written, speaker.difference()
+
+    refused, (first, correction, again), at_last = asyncio.run(story())
+    assert refused == "routes: ExaBGP was not told of 10.2.1.9"
+    assert correction == f"hushed {' '.join(before)}".rstrip() + "\n"
+    assert again == first
+    assert at_last == ""
 
 
 def test_exabgps_log_is_cut_while_it_is_written(tmp_path: Path) -> None:
