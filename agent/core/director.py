@@ -62,6 +62,8 @@ _URGENT = {Asked, Proposed, Stopping}
 withdraws at once."""
 _WRITTEN_AT_ONCE = {Asked, Proposed, Adopted}
 """A command's rings are all written before it is answered, and so are those of a start."""
+_ONLY_TOLD = Remember | Emit | ReadBack | Reply
+"""Effects that leave what was settled as it is."""
 
 
 class Director:
@@ -79,6 +81,7 @@ class Director:
         self._retry_at = 0.0
         self._owed: list[Effect] = []
         """Journal entries of the agent's own doing that could not be written yet."""
+        self._owed_at = 0.0
 
     @property
     def unsettled(self) -> bool:
@@ -101,8 +104,10 @@ class Director:
         passed = clockwork.passed(self.state, now)
         if passed.moved:
             self._settling.touch_all()
-        after += [*self._owed, *passed.effects]
-        self._owed.clear()
+        if passed.effects or now >= self._owed_at:
+            after += self._owed  # ahead of what is newer: the journal is in order
+            self._owed.clear()
+        after += passed.effects
         if not self._settling.due:
             after += self._reading_back.looks(now)
             return [*ahead, *after]  # a thousand results a second say nothing new
@@ -189,16 +194,19 @@ class Director:
     def _on_failed(self, fact: Failed, now: float) -> list[Effect]:
         """The written state is not known any more: all is compared anew, a little later.
 
+        Unless nothing but words was lost: a disk that is silent for an hour costs no ring.
         A command whose effects were dropped is taken back: the old state stays in force (K5).
         """
         replies = [effect for effect in fact.dropped if isinstance(effect, Reply)]
         if isinstance(fact.effect, Reply):
             replies = []
         taken_back = self._answering.take_back(replies)
-        self._retry_at = now if taken_back else now + RETRY  # the old state is put back at once
         undone = (fact.effect, *fact.dropped)
         self._owed += [e for e in undone if isinstance(e, Remember) and e.command.who == "agent"]
-        self._settling.forget(undone, now)
+        self._owed_at = now + RETRY
+        if taken_back or not all(isinstance(effect, _ONLY_TOLD) for effect in undone):
+            self._retry_at = now if taken_back else now + RETRY  # the old state goes back at once
+            self._settling.forget(undone, now)
         effects: list[Effect] = []
         if self._trace_failed(undone):
             self.state.trace = None

@@ -182,6 +182,8 @@ class Settling:
         was, vip.panicked = vip.panicked, vip.panicking
         if was is vip.panicked:
             return []
+        if was:  # whatever ended it: a drain, a reload, others that had their chance
+            vip.relieved, vip.awaits_others = None, False
         up, of = vip.serving, len(vip.reals)
         what = f"{vip.listed.name}: {vip.listed.all_down}"
         result = f"{'in force' if vip.panicked else 'over'}, {up} of {of} reals up"

@@ -58,6 +58,15 @@ def nodes(agents: Sequence[Agent], patterns: Sequence[str]) -> list[Agent]:
     return [agent for agent in agents if agent.address in wanted]
 
 
+def absent_of(agents: Sequence[Agent], patterns: Sequence[str], absent: Sequence[str]) -> list[str]:
+    """Which of the absent addresses are meant: of one that never answered nobody knows at which
+    place (`@r2`) it is, so there all of them.  Raises VerbError."""
+    if any(pattern.startswith("@") for pattern in patterns):
+        return list(absent)
+    meant = {agent.address for agent in nodes(agents, patterns)}
+    return [address for address in absent if address in meant]
+
+
 def at(agents: Sequence[Agent], place: str) -> list[str]:
     """Addresses of the agents of the nodes at `@r2`: whose rack, row, zone ... is called so.
 

@@ -33,10 +33,11 @@ def two(tmp_path: Path) -> Iterator[Pair]:
         yield one, other
 
 
-def apply(two: Pair, place: Path, text: str, *words: str) -> int:
+def apply(two: Pair, place: Path, text: str, *words: str, away: str = "") -> int:
     file = place / "state.toml"
     file.write_text(HEAD + text)
     agents = [w for agent in two for w in ("-a", agent.address)]
+    agents += ["-a", away, "--connect-timeout", "0.2"] if away else []
     return cli.main([*agents, "apply", str(file), *words])
 
 
@@ -74,6 +75,18 @@ def test_only_on_the_nodes_that_are_named(two: Pair, tmp_path: Path) -> None:
     assert apply(two, tmp_path, wanted, "--yes") == Exit.DONE
     assert [agent.fleet.node_admin for agent in two] == [Admin.DRAINING, Admin.ENABLED]
     assert [("web", "10.3.1.2") in agent.fleet.admin for agent in two] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("node", "code"), [("lb1", Exit.DONE), ("dead", Exit.PARTIAL), ("*", Exit.PARTIAL)]
+)
+def test_who_is_not_meant_need_not_answer(
+    two: Pair, tmp_path: Path, capsys: Capture, node: str, code: Exit
+) -> None:
+    dead, only = f"ipc://{tmp_path}/dead", ("--node", "lb1", "--node", node, "--yes")
+    for _ in ("to do", "nothing to do"):
+        assert apply(two, tmp_path, WANTED, *only, away=dead) == code
+        assert ("dead" in capsys.readouterr().err) is (code is Exit.PARTIAL)
 
 
 def test_a_dry_run_is_the_plan(two: Pair, tmp_path: Path, capsys: Capture) -> None:

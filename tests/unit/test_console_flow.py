@@ -104,6 +104,19 @@ def test_dropped_or_nobodys_or_too_old(two: Pair, capsys: Capture) -> None:
     assert "lb2: cannot say; upgrade its agent" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [(CLIENT, "vip/web"), ("--sample", "10", "vip/web")])
+def test_none_of_those_that_are_meant_answers(
+    two: Pair, tmp_path: Path, capsys: Capture, words: tuple[str, ...]
+) -> None:
+    """That is no empty table of which a part is there."""
+    dead = ("-a", f"ipc://{tmp_path}/dead", "--connect-timeout", "0.2")
+    agents = [w for agent in two for w in ("-a", agent.address)]
+    assert cli.main([*agents, *dead, "flow", *words, "--node", "dead"]) == Exit.NO_AGENT
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"no answer from {dead[1]}" in said.err
+
+
 # ---- what if
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from console.cli import main as cli
+from console.cli.verbs.session import Session
 from console.exits import Exit
 from shared.messages import Ages, AgesRow
 from tests.tui.fake_agent import FakeAgent
@@ -58,9 +59,30 @@ def test_as_json_and_narrowed(two: Pair, capsys: Capture) -> None:
     assert item["lasts_s"] is None, "one look: no rate, so nothing that follows from it"
 
 
+def test_what_a_node_does_not_say_again_is_not_of_now(
+    two: Pair, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pause(_: Session, seconds: float) -> None:
+        if seconds == 0.1:  # between two lists
+            two[1].ages = None
+
+    monkeypatch.setattr(Session, "pause", pause)
+    words = ("get", "flow", "--watch", "100ms", "--count", "2", "-o", "jsonl", "--vip", "web")
+    assert remora(two, *words) == Exit.PARTIAL
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sum("lb2" in json.dumps(each) for each in found) == 1, "in the first list only"
+    assert sum("lb1" in json.dumps(each) for each in found) == 2
+
+
+def test_an_older_agent_that_is_not_meant_is_nothing_to_tell(two: Pair, capsys: Capture) -> None:
+    two[1].ages = None
+    assert remora(two, "get", "flow", "--node", "lb1") == Exit.DONE
+    assert capsys.readouterr().err == ""
+
+
 def test_an_older_agent_is_said(two: Pair, capsys: Capture) -> None:
     two[1].ages = None
     assert remora(two, "get", "flow") == Exit.PARTIAL
     said = capsys.readouterr()
-    assert "lb2: does not say (an older agent): not in this list" in said.err
+    assert "lb2: does not say (an older agent, or too busy): not in this list" in said.err
     assert "lb2" not in said.out

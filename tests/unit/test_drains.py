@@ -499,6 +499,23 @@ def test_what_the_agent_did_is_written_once_the_disk_takes_it(world: World) -> N
     assert world.share(REALS[0]) > 0
 
 
+def test_a_disk_that_is_silent_costs_no_ring_and_delays_no_flag(world: World) -> None:
+    """F4: an entry of the agent's own is tried every second; nothing else waits for it."""
+    world.ask(Drain(real=REALS[0]), expires=10)
+    world.refuse = lambda effect: isinstance(effect, b.Remember)
+    world.count(seconds=11)
+    world.history.clear()
+    for _ in range(5):
+        world.count()
+    assert world.history == []
+    world.probe(REALS[1], ok=False, times=3)
+    assert world.flags(REALS[1]) == REAL_DOWN
+    assert world.share(REALS[1]) == 0
+    world.refuse = lambda effect: False
+    world.count(seconds=2)
+    assert world.remembered[-1].settled
+
+
 # ---- the journal
 
 

@@ -12,7 +12,7 @@ from agent.core.health import Verdict
 from agent.core.state import RealState
 from agent.dataplane.abi import REAL_DOWN
 from agent.nouns import Target
-from shared.messages import ChangeEvent, Drain
+from shared.messages import ChangeEvent, Drain, Undrain
 from shared.model import Health
 from tests.unit.world import REALS, SLOTS, TOML, VIP_ADDRESS, World, vip
 
@@ -200,6 +200,22 @@ def test_h5_who_drains_what_is_left_ends_it() -> None:
     world.probe(REALS[0], ok=True)
     assert world.share(REALS[0]) == SLOTS
     assert not world.director.state.vips["web"].panicked
+
+
+def test_h5_a_fail_open_that_a_drain_ended_is_over() -> None:
+    """What it waited for is forgotten with it: the first real that comes back serves alone."""
+    world = world_of('all_down = "fail-open"')
+    fall(world, *REALS)
+    world.now += 1
+    world.probe(REALS[0], ok=True, times=2)
+    assert world.director.state.vips["web"].awaits_others
+    for real in REALS:
+        world.ask(Drain(real=real), id=real, allow=["last-healthy", "min-healthy"], why="x")
+    assert not world.director.state.vips["web"].panicked
+    world.now += 3600
+    world.ask(Undrain(real=REALS[0]), id="back")
+    assert not world.director.state.vips["web"].panicked
+    assert world.share(REALS[0]) == SLOTS
 
 
 def test_h5_fail_open_over_a_restart() -> None:

@@ -35,9 +35,10 @@ def apply(session: Session, text: str, name: str, arguments: Namespace) -> int:
     session.look()
     pairs = _meant(session, wanted, name, arguments)
     found, named = _left(session, pairs, arguments.node)
+    absent = selecting.absent_of(session.agents, arguments.node, session.absent())
     if not any(found.values()):
-        return _nothing(session, name, len(pairs), arguments)
-    silent = [agent for agent in session.agents if agent.address in session.absent()]
+        return _nothing(session, f"{name}: nothing to do", len(pairs), absent, arguments)
+    silent = [session.store.agents[address] for address in absent]
     orders = [
         Order(address, session.store.agents[address].name, together([s.action for s in steps]))
         for address, steps in found.items()
@@ -102,11 +103,12 @@ def _left(session: Session, pairs: list[Pair], nodes: Sequence[str]) -> tuple[St
     return found, named
 
 
-def _nothing(session: Session, name: str, count: int, arguments: Namespace) -> int:
-    silent = session.absent()
+def _nothing(
+    session: Session, what: str, count: int, silent: Sequence[str], arguments: Namespace
+) -> int:
     telling.as_json(session, [], arguments)
     so = "1 object is" if count == 1 else f"{count} objects are"
-    session.tell(f"{name}: nothing to do, {so} as it says")
+    session.tell(f"{what}, {so} as it says")
     if silent:
         session.say(f"remora: no answer from {', '.join(silent)}: not compared")
     return Exit.PARTIAL if silent else Exit.DONE

@@ -28,7 +28,7 @@ from shared.messages import Answer
 
 def flow(session: Session, arguments: Namespace) -> int:
     """Exit 0 when all nodes send it to one real; 1 when they do not, or drop it; 3 when some did
-    not answer.  Raises VerbError."""
+    not answer.  Raises VerbError, so when none of those that are meant does (6)."""
     check(arguments)
     session.look()
     chosen = _chosen(session, arguments)
@@ -76,6 +76,8 @@ def _of_one(session: Session, arguments: Namespace, chosen: Sequence[Agent]) -> 
         _understood(node, answer, changed=node in asked)
     found = [Found(node, answer.flow) for node, answer in answered if answer.flow]
     silent = [agent.address for agent in chosen if answers.get(agent.address) is None]
+    if not answered:
+        raise VerbError(f"no answer from {', '.join(silent)}", Exit.NO_AGENT)
     if found and not any(each.place.vip for each in found):
         raise VerbError(f"{wanted}: no VIP: each node passes it to its own host")
     said = supposed.guards(session, change) if change else []

@@ -58,6 +58,8 @@ def _look(session: Session, arguments: Namespace, *, rates: bool) -> None:
 
 def _ask_besides(session: Session, kind: str) -> None:
     """What telemetry does not say."""
+    for agent in session.agents if kind == "flow" else ():
+        agent.ages = None  # they have no age: whose node does not answer again are not of now
     if kind in BESIDES:
         there = [a for a in session.store.agents if a not in session.absent()]
         session.ask(dict.fromkeys(there, BESIDES[kind]), timeout=PATIENCE)
@@ -162,26 +164,26 @@ def _code(session: Session, arguments: Namespace) -> int:
         session.say(f"remora: {labels.unlabelled(silent)}: not judged by -l")
     mute = _mute(session, arguments, absent)
     if mute:
-        session.say(f"remora: {', '.join(mute)}: does not say (an older agent): not in this list")
+        why = "does not say (an older agent, or too busy): not in this list"
+        session.say(f"remora: {', '.join(mute)}: {why}")
     return Exit.PARTIAL if absent or silent or mute else Exit.DONE
 
 
 def _mute(session: Session, arguments: Namespace, absent: Sequence[str]) -> list[str]:
-    """Who answers, but does not say how old its flows are."""
-    there = session.agents if arguments.kind == "flow" else []
+    """Who is meant and answers, but does not say how old its flows are."""
+    if arguments.kind != "flow":
+        return []
+    there = selecting.nodes(session.agents, arguments.node)
     return [a.name for a in there if a.ages is None and a.address not in absent]
 
 
 def _absent(session: Session, arguments: Namespace) -> list[str]:
-    """Addresses of those that are meant and do not answer.  Of one that never did nobody knows at
-    which place (`@r2`) it is."""
-    absent = session.absent()
-    if any(pattern.startswith("@") for pattern in arguments.node):
-        return absent
-    meant = {agent.address for agent in selecting.nodes(session.agents, arguments.node)}
+    """Addresses of those that are meant and do not answer."""
+    absent = selecting.absent_of(session.agents, arguments.node, session.absent())
     if arguments.kind == "node" and arguments.names:
-        meant &= {agent.address for agent in session.agents if agent.name in arguments.names}
-    return [address for address in absent if address in meant]
+        named = {agent.address for agent in session.agents if agent.name in arguments.names}
+        return [address for address in absent if address in named]
+    return absent
 
 
 def _silent(session: Session, arguments: Namespace) -> list[Agent]:
