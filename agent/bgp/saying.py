@@ -50,7 +50,7 @@ def difference(listed: Bgp, held: Held, wanted: Held) -> list[Said]:
     fewer = [peer for a, peer in peers.items() if a in wanted.hushed - held.hushed]
     more = [peer for a, peer in peers.items() if a in held.hushed - wanted.hushed]
     told = [peer for a, peer in peers.items() if a not in wanted.hushed]
-    whom = _whom(listed, wanted.hushed)
+    whom, both = _whom(listed, wanted.hushed), held.hushed & wanted.hushed
     new = {p: a for p, a in wanted.routes.items() if held.routes.get(p) != a}
     same = {p: a for p, a in wanted.routes.items() if p not in new}
     gone = {p: a for p, a in held.routes.items() if p not in wanted.routes}
@@ -58,7 +58,8 @@ def difference(listed: Bgp, held: Held, wanted: Held) -> list[Said]:
         *to_some(
             listed, "withdraw", fewer, {p: held.routes[p] for p in held.routes if p not in gone}
         ),
-        *(Said("withdraw", p, a, _whom(listed, held.hushed)) for p, a in gone.items()),
+        # also from those that are told again: an agent that died may have told them some already
+        *(Said("withdraw", p, a, _whom(listed, both)) for p, a in gone.items()),
         # in place of what stands
         *(Said("announce", p, attributes, whom) for p, attributes in new.items() if told),
         *to_some(listed, "announce", more, same),

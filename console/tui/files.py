@@ -73,7 +73,7 @@ def kept_copy(text: str, environment: Mapping[str, str] = os.environ) -> str:
     path = place / "copied"
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(f"{text}\n")
+        path.write_text(f"{text}\n", encoding="utf-8")
     except OSError:
         return ""
     home = environment.get("HOME", "")

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -241,6 +242,45 @@ def test_h4_both_families_come_back_once(tmp_path: Path) -> None:
         "withdraw route 2001:db8:200::1/128 next-hop fd00::2\n"
         "withdraw route 2001:db8:200::2/128 next-hop fd00::2\n"
     )
+
+
+TWO = Bgp(
+    local_as=65001,
+    router_id=IPv4Address("10.2.1.2"),
+    peers=tuple(
+        BgpPeer(address=ip_address(a), local_address=ip_address("10.2.1.2"), asn=65000)
+        for a in ("10.2.1.1", "10.2.1.9")
+    ),
+)
+
+
+class Pieces:
+    """The agent's end of a connection: what was written at once is one piece."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def write(self, content: bytes) -> None:
+        self.written.append(content.decode())
+
+
+def two_peers(run_dir: Path, **hello: object) -> tuple[Speaker, Pieces]:
+    """A speaker whose bridge said hello."""
+    speaker, pieces = Speaker(TWO, run_dir, lambda fact: None), Pieces()
+    speaker._bridge = cast("asyncio.StreamWriter", pieces)
+    speaker._on_line(json.dumps({"bridge": 1, "routes": {}, "peers": {}} | hello).encode())
+    return speaker, pieces
+
+
+def test_h4_the_bridge_remembers_what_exabgp_is_told(tmp_path: Path) -> None:
+    """H4: in one piece, so that no agent dies between the one and the other."""
+    speaker, pieces = two_peers(tmp_path, hushed=[])
+    speaker.advertise(dict.fromkeys([V4, V6], Route()))
+    speaker.advertise({V4: Route()}, frozenset({"10.2.1.9"}))
+    speaker.advertise({}, frozenset({"10.2.1.9"}))
+    assert [piece.count(" route ") for piece in pieces.written] == [2, 2, 1]
+    assert pieces.written[1].startswith("hushed 10.2.1.9\n")
+    assert "gone 10.200.0.1/32\n" in pieces.written[2]
 
 
 def test_exabgps_log_is_cut_while_it_is_written(tmp_path: Path) -> None:

@@ -20,9 +20,11 @@ from agent.boundary import EffectError, Remember
 from agent.records.audit import Audit
 from agent.records.history import History
 from agent.records.journal import Journal
-from agent.records.state_disk import StateDisk
+from agent.records.state_disk import MOST, StateDisk
+from agent.wire.eventlog import EventLog
 from shared.messages import Command, Drain
 from shared.recording import Record
+from tests.tui.recorded import Fleet, dropped
 
 DRAIN = Drain(real="10.3.1.2", vip="web")
 
@@ -222,3 +224,62 @@ async def test_more_than_can_wait_is_counted(
         assert 5 <= audit.failed <= 6, "one may have begun"
         hang.open.set()
     audit.close()
+
+
+@in_a_loop
+async def test_a_burst_of_events_waits_and_takes_nobody_s_turn(tmp_path: Path) -> None:
+    hang, file, burst = Hang(), tmp_path / "events.jsonl", 2 * MOST
+    log = EventLog(str(file))
+    async with opened() as disk:
+        assert disk.later(functools.partial(hang, 0))
+        for number in range(burst):
+            log.take(Fleet("lb1").event(number, 3.0, dropped()), disk)
+        assert disk.later(lambda: None), "the last hour has its turn"
+        hang.open.set()
+        await written(disk, lambda: None, lambda: None)
+        log.take(Fleet("lb1").event(burst, 3.0, dropped()), disk)
+        assert disk.later(log.close)
+    lines = file.read_bytes().splitlines()
+    assert [json.loads(line)["sequence"] for line in lines] == list(range(burst + 1))
+    assert log.lost == 0
+
+
+@in_a_loop
+async def test_a_thread_that_is_faster_than_who_tells_it_misses_no_line(tmp_path: Path) -> None:
+    class AtOnce(StateDisk):
+        def later(self, work: Callable[[], None]) -> bool:
+            work()
+            return True
+
+    log = EventLog(str(tmp_path / "events.jsonl"))
+    disk = AtOnce("/var/lib/remora")
+    for number in range(3):
+        log.take(Fleet("lb1").event(number, 3.0, dropped()), disk)
+    await disk.close()
+    assert len((tmp_path / "events.jsonl").read_bytes().splitlines()) == 3
+    log.close()
+
+
+@in_a_loop
+async def test_more_lines_than_can_wait_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang, log = Hang(), EventLog(str(tmp_path / "events.jsonl"))
+    monkeypatch.setattr("agent.wire.eventlog.MOST_WAITING", 3)
+    async with opened() as disk:
+        assert disk.later(functools.partial(hang, 0))
+        for number in range(8):
+            log.take(Fleet("lb1").event(number, 3.0, dropped()), disk)
+        assert log.lost == 5
+        hang.open.set()
+        assert disk.later(log.close)
+
+
+@in_a_loop
+async def test_events_for_the_journal_wait_for_no_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    hang, log = Hang(), EventLog("journal")
+    async with opened() as disk:
+        assert disk.later(functools.partial(hang, 0))
+        log.take(Fleet("lb1").event(7, 3.0, dropped()), disk)
+        assert json.loads(capsys.readouterr().err)["sequence"] == 7
+        hang.open.set()
