@@ -520,21 +520,24 @@ def test_k5_a_command_that_is_taken_back_takes_nothing_along_that_time_did(world
     """Its disk is slow, and meanwhile somebody's drain is over."""
     world.ask(Drain(real=REALS[0]), expires=10)
     command = Command(
-        id="2", who="bob@jump", action=Drain(real=REALS[1]), allow=("other-op",), why="INC-7"
+        id="2", who="bob@jump", action=Drain(real=REALS[2]), allow=("other-op",), why="INC-7"
     )
     effects = world.director.take([b.Asked(command, b"bob")], world.now)
     (slow,) = [i for i, effect in enumerate(effects) if isinstance(effect, b.Remember)]
+    entry = effects[slow]
+    assert isinstance(entry, b.Remember)
+    assert entry.result == "applied"
     world._perform(effects[:slow])
     world.count(seconds=11)
-    failed = b.Failed(effects[slow], "silent", tuple(effects[slow + 1 :]))
+    failed = b.Failed(entry, "silent", tuple(effects[slow + 1 :]))
     world._perform(world.director.take([failed], world.now))
     world.count()
     assert world.answers[-1].status == "failed"
-    assert [entry.settled for entry in world.remembered if entry.settled] == [("1/expire",)]
+    assert [each.settled for each in world.remembered if each.settled] == [("1/expire",)]
     assert world.director.state.pending == []
     assert world.director.state.revision == world.remembered[-1].revision == 2
     assert world.share(REALS[0]) > 0
-    assert world.share(REALS[1]) > 0
+    assert world.share(REALS[2]) > 0
 
 
 # ---- the journal
