@@ -35,8 +35,13 @@ class Said(NamedTuple):
     attributes: str
     whom: str = ""
     """Selectors of the only peers that are meant."""
-    of_route: bool = True
-    """The route itself comes or goes; else a peer is told of it, or not any more."""
+    peers: frozenset[str] = frozenset()
+    """Addresses of those that are told of a route, or not any more; empty: it comes or goes."""
+
+    @property
+    def of_route(self) -> bool:
+        """The route itself comes or goes."""
+        return not self.peers
 
     @property
     def line(self) -> str:
@@ -50,7 +55,7 @@ def difference(listed: Bgp, held: Held, wanted: Held) -> list[Said]:
     fewer = [peer for a, peer in peers.items() if a in wanted.hushed - held.hushed]
     more = [peer for a, peer in peers.items() if a in held.hushed - wanted.hushed]
     told = [peer for a, peer in peers.items() if a not in wanted.hushed]
-    whom = _whom(listed, wanted.hushed)
+    whom, both = _whom(listed, wanted.hushed), held.hushed & wanted.hushed
     new = {p: a for p, a in wanted.routes.items() if held.routes.get(p) != a}
     same = {p: a for p, a in wanted.routes.items() if p not in new}
     gone = {p: a for p, a in held.routes.items() if p not in wanted.routes}
@@ -58,7 +63,8 @@ def difference(listed: Bgp, held: Held, wanted: Held) -> list[Said]:
         *to_some(
             listed, "withdraw", fewer, {p: held.routes[p] for p in held.routes if p not in gone}
         ),
-        *(Said("withdraw", p, a, _whom(listed, held.hushed)) for p, a in gone.items()),
+        # also from those that are told again: an agent that died may have told them some already
+        *(Said("withdraw", p, a, _whom(listed, both)) for p, a in gone.items()),
         # in place of what stands
         *(Said("announce", p, attributes, whom) for p, attributes in new.items() if told),
         *to_some(listed, "announce", more, same),
@@ -71,8 +77,13 @@ def to_some(
     """All of these routes, to these peers alone."""
     if not peers:
         return []
-    whom = _selectors(listed, peers)
-    return [Said(verb, p, attributes, whom, of_route=False) for p, attributes in routes.items()]
+    whom, named = _selectors(listed, peers), frozenset(str(peer.address) for peer in peers)
+    return [Said(verb, p, attributes, whom, named) for p, attributes in routes.items()]
+
+
+def unheard(hushed: frozenset[str], refused: Said) -> frozenset[str]:
+    """Who is hushed still, or again, as ExaBGP refused to tell its peers: they are told anew."""
+    return hushed - refused.peers if refused.verb == "withdraw" else hushed | refused.peers
 
 
 def _whom(listed: Bgp, hushed: frozenset[str]) -> str:

@@ -15,7 +15,8 @@ import json
 import logging
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ RELOAD = 5.0
 """Seconds within which ExaBGP must have taken a changed config."""
 LOOK_AGAIN = 0.05
 LONGEST_LINE = 1 << 20
+OLD_BRIDGE = (
+    "bgp: ExaBGP still runs as an agent of 0.1.0 started it, and cannot withdraw from one peer "
+    "only: `systemctl restart` the agent (its routes go and come back), then try again"
+)
 
 OnAnswer = Callable[[bool], None]
 """Told whether ExaBGP said `done`."""
@@ -81,7 +86,12 @@ class Speaker:
     def advertise(
         self, routes: Mapping[Address, Route], hushed: frozenset[str] = frozenset()
     ) -> None:
-        """From now on these, and no others; to these peers none."""
+        """From now on these, and no others; to these peers none.
+
+        Raises EffectError, with all as it was, when a peer is to be hushed by an old bridge.
+        """
+        if self._standing is not None and not self._knows_hushed and hushed - self._hushed:
+            raise EffectError(OLD_BRIDGE)
         self._routes, self._hushed = routes, hushed
         self._wanted = {
             bgp_text.prefix(address, route.length): bgp_text.attributes(
@@ -180,8 +190,7 @@ class Speaker:
         """ExaBGP tells a new session nothing of what was announced before it was there."""
         if self._bridge is None or str(peer.address) in self._hushed:
             return
-        for said in saying.to_some(self._listed, "announce", [peer], self._standing or {}):
-            self._send(said)
+        self._send(saying.to_some(self._listed, "announce", [peer], self._standing or {}))
 
     def _config(self) -> str:
         bridge = f"{sys.executable} -I {bgp_pipe.__file__} {self._socket} {self._listed.dead_man:g}"
@@ -189,8 +198,7 @@ class Speaker:
 
     def _send_dead_man(self) -> None:
         """To the bridge itself, which ExaBGP does not start anew."""
-        if self._bridge is not None:
-            self._bridge.write(f"dead_man {self._listed.dead_man:g}\n".encode("ascii"))
+        self._write(f"dead_man {self._listed.dead_man:g}")
 
     # ---- the bridge
 
@@ -257,34 +265,42 @@ class Speaker:
     def _send_difference(self) -> None:
         if self._bridge is None or self._standing is None:
             return
-        held = Held(self._standing, self._standing_hushed)
-        self._note_hushed()
-        for said in saying.difference(self._listed, held, Held(self._wanted, self._hushed)):
-            self._send(said)
+        hushed = self._hushed if self._knows_hushed else frozenset()  # difference() says so
+        held, wanted = Held(self._standing, self._standing_hushed), Held(self._wanted, hushed)
+        words = self._note_hushed(hushed)
+        self._send(saying.difference(self._listed, held, wanted), words)
         self._standing = dict(self._wanted)
 
-    def _note_hushed(self) -> None:
-        """For the bridge to remember."""
-        if self._hushed != self._standing_hushed:
-            self._tell_bridge(f"hushed {' '.join(sorted(self._hushed))}".rstrip())
-        self._standing_hushed = self._hushed
+    def _note_hushed(self, hushed: frozenset[str]) -> list[str]:
+        """For the bridge to remember.  Before it is so: the journal has it later still, and a next
+        agent that knows nothing of it tells the peers their routes again."""
+        changed, self._standing_hushed = hushed != self._standing_hushed, hushed
+        words = f"hushed {' '.join(sorted(hushed))}".rstrip()
+        return [words] if changed and self._knows_hushed else []
 
-    def _tell_bridge(self, line: str) -> None:
-        """To the bridge itself, which does not pass it on."""
-        if self._bridge is not None and self._knows_hushed:
-            self._bridge.write(f"{line}\n".encode("ascii"))
-
-    def _send(self, said: Said) -> None:
-        if said.of_route and said.whom and said.verb == "withdraw":
-            self._tell_bridge(f"gone {said.prefix}")
-        self._say(said.line, lambda ok: None if ok else self._on_refused(said))
-        log.info("%s route=%s attributes=%s", said.verb, said.prefix, quoted(said.attributes))
+    def _send(self, commands: Iterable[Said], words: Iterable[str] = ()) -> None:
+        """With words for the bridge itself, which it does not pass on.  In one piece: what it
+        remembers is what ExaBGP was told, whenever this agent dies."""
+        lines = list(words)
+        for said in commands:
+            if self._knows_hushed and said.of_route and said.whom and said.verb == "withdraw":
+                lines.append(f"gone {said.prefix}")
+            lines.append(said.line)
+            self._expect(partial(self._on_answer, said))
+            log.info("%s route=%s attributes=%s", said.verb, said.prefix, quoted(said.attributes))
+        self._write(*lines)
 
     def _say(self, line: str, told: OnAnswer) -> None:
-        assert self._bridge is not None
-        self._bridge.write(line.encode("ascii") + b"\n")
+        self._expect(told)
+        self._write(line)
+
+    def _expect(self, told: OnAnswer) -> None:
         self._unanswered.append(told)
         self._all_answered.clear()
+
+    def _write(self, *lines: str) -> None:
+        if self._bridge is not None and lines:
+            self._bridge.write("".join(f"{line}\n" for line in lines).encode("ascii"))
 
     def _on_acknowledged(self, *, ok: bool) -> None:
         if not self._unanswered:
@@ -294,11 +310,17 @@ class Speaker:
             self._all_answered.set()
         told(ok)
 
+    def _on_answer(self, said: Said, ok: bool) -> None:
+        if not ok:
+            self._on_refused(said)
+
     def _on_refused(self, said: Said) -> None:
         log.error("exabgp refused %r; see %s", said.line, self._child.log)
-        if not said.of_route or self._standing is None:
+        if self._standing is None:
             return
-        if said.verb == "announce":
+        if not said.of_route:
+            self._write(*self._note_hushed(saying.unheard(self._standing_hushed, said)))
+        elif said.verb == "announce":
             self._standing.pop(said.prefix, None)
         else:
             self._standing[said.prefix] = ""

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import tempfile
 import time
@@ -163,13 +164,15 @@ class Compiler:
 
     def __exit__(self, *raised: object) -> None:
         if self._child is not None:
-            self._child.kill()  # it has answered, or is not waited for
+            if self._child.returncode is None:  # it has answered, or is not waited for
+                os.killpg(self._child.pid, signal.SIGKILL)  # and the one that it forked
             self._child.communicate()
         self._words.close()
 
     def load(self, request: Request) -> Loaded:
         """As `load` does."""
-        self._words.truncate(0)
+        self._words.seek(0)  # the child's place in it, too
+        self._words.truncate()
         child = self._started()
         assert child.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has ended: its words say why
@@ -189,6 +192,7 @@ class Compiler:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._words,
+                    start_new_session=True,
                 )
             except FileNotFoundError as error:
                 raise LoadError(

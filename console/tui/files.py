@@ -58,10 +58,10 @@ def written_to(
         return f"not written: {error}"
 
 
-def copied(what: str, text: str, copy: Callable[[str], None]) -> str:
-    """Copies it both ways and says so."""
+def copied(what: str, text: str, copy: Callable[[str], None], *, keep: bool = True) -> str:
+    """Copies it both ways (`keep`: to a file as well) and says so."""
     copy(text)
-    kept = kept_copy(text)
+    kept = kept_copy(text) if keep else ""
     beside = f"; it is in {kept} too" if kept else ""
     return f"{what} to the clipboard, if your terminal allows{beside}"
 
@@ -73,7 +73,7 @@ def kept_copy(text: str, environment: Mapping[str, str] = os.environ) -> str:
     path = place / "copied"
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(f"{text}\n")
+        path.write_text(f"{text}\n", encoding="utf-8")
     except OSError:
         return ""
     home = environment.get("HOME", "")

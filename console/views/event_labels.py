@@ -8,7 +8,7 @@ none of them has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from console.model.eventlog import Line
 from console.model.objects import canonical
@@ -21,11 +21,12 @@ Labels = Mapping[str, str]
 
 
 class EventLabels:
-    """Of the events of these agents, with the labels that they have now."""
+    """Of the events of these agents, with the names and labels that they have now."""
 
-    def __init__(self, wanted: Selector, agents: Iterable[Agent]) -> None:
+    def __init__(self, wanted: Selector, agents: Sequence[Agent]) -> None:
         self._wanted = wanted
-        self._agents = {agent.name: agent for agent in agents}
+        self._agents = agents
+        self._named: dict[str, Agent] = {}
 
     def hold(self, line: Line) -> bool:
         """Gaps pass: what is lost may have been anything."""
@@ -38,7 +39,7 @@ class EventLabels:
         )
 
     def _of(self, node: str, body: EventBody) -> list[Labels]:
-        agent = self._agents.get(node)
+        agent = self._agent(node)
         table = agent.label_table if agent else None
         if agent is None or table is None:
             return []
@@ -46,6 +47,13 @@ class EventLabels:
         for vip, real in _about(body):
             found += table.reals.get((vip, real), ()) if real else table.vips.get(vip, ())
         return found
+
+    def _agent(self, node: str) -> Agent | None:
+        """One that comes up later says only then how it is called."""
+        found = self._named.get(node)
+        if found is None or found.name != node:
+            self._named = {agent.name: agent for agent in self._agents}
+        return self._named.get(node)
 
 
 def _about(body: EventBody) -> Sequence[tuple[str, str]]:

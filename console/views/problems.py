@@ -192,8 +192,15 @@ def _of_vips(agents: Sequence[Agent], now: float, known: frozenset[str]) -> Iter
     Without rates and shares: this runs over the whole fleet all the time.
     """
     seen: dict[str, _Seen] = {}
+    unknown: dict[str, list[str]] = {}
+    mute: list[str] = []
     for agent in agents:
-        if agent.vips is None or not agent.fresh(now, "vip"):
+        if agent.vips is None:
+            mute.append(agent.name)
+            continue
+        if not agent.fresh(now, "vip"):
+            for row in agent.vips.vips:
+                unknown.setdefault(row.name, []).append(agent.name)
             continue
         since = agent.vips.at + (agent.age(now, "vip") or 0.0)
         node = agent.node
@@ -211,7 +218,7 @@ def _of_vips(agents: Sequence[Agent], now: float, known: frozenset[str]) -> Iter
             elif speaks and not row.announced:
                 vip.silent.append(agent.name)
     for name, vip in seen.items():
-        yield from _of_vip(name, vip)
+        yield from _of_vip(name, vip, [*unknown.get(name, ()), *mute])
     for name, vip in seen.items():
         yield from _of_one(name, vip, canary=name in known)
 
@@ -222,14 +229,16 @@ def _withdrawn(node: NodeSnapshot) -> Withdrawn | None:
     return node.withdrawn or (peers[0] if peers and all(peers) else None)
 
 
-def _of_vip(name: str, vip: _Seen) -> Iterator[Problem]:
+def _of_vip(name: str, vip: _Seen, unknown: Sequence[str]) -> Iterator[Problem]:
+    """`unknown`: nodes that carry it, or may, and do not say now whether they announce it."""
     if vip.reals_up < max(1, vip.quorum):
         text = f"{vip.reals_up} of {vip.reals} reals take new flows, its quorum is {vip.quorum}"
         yield Problem(True, f"vip/{name}", text, "quorum")
     elif vip.away and not vip.announced:
         said = min(vip.away.values(), key=lambda said: said.at)
         by = f"{said.who}" + (f": {said.why}" if said.why else "")
-        text = f"announced by no node: withdrawn on {', '.join(vip.away)} by {by}"
+        none = f"no live node (not known: {', '.join(unknown)})" if unknown else "no node"
+        text = f"announced by {none}: withdrawn on {', '.join(vip.away)} by {by}"
         yield Problem(False, f"vip/{name}", text, "announce")
     elif vip.silent:
         yield Problem(False, f"vip/{name}", f"not announced by {', '.join(vip.silent)}", "announce")

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -194,6 +195,24 @@ def test_a_program_that_the_verifier_refuses_says_why(pins: Path, tmp_path: Path
     unsafe.write_text("int unsafe(struct xdp_md *ctx)\n{\n\treturn *(int *)(long)ctx->data;\n}\n")
     with pytest.raises(loader.LoadError, match="invalid access to packet"):
         loader.load(request(pins, str(unsafe)))
+
+
+def test_a_loader_that_hangs_is_ended_with_all_its_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that lives on would attach later, and holds the pipe that is read to its end."""
+    hanging = tmp_path / "python3"
+    hanging.write_text("#!/bin/sh\nsleep 30 &\nwait\n", encoding="ascii")
+    hanging.chmod(0o755)
+    monkeypatch.setattr(loader, "PYTHON", str(hanging))
+    monkeypatch.setattr(loader, "_TIMEOUT", 0.5)
+    started = time.monotonic()
+    with (
+        pytest.raises(loader.LoadError, match="did not finish"),
+        loader.Compiler() as compiler,  # not the one that the tests share
+    ):
+        compiler.load(request(tmp_path, LIGHT))
+    assert time.monotonic() - started < 20
 
 
 def test_pins_outside_a_bpffs_say_how_to_mount_one(tmp_path: Path) -> None:

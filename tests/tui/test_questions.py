@@ -24,7 +24,7 @@ from shared.messages import (
     Undrain,
 )
 from tests.tui.fake_agent import FakeAgent
-from tests.tui.playback import SECONDS
+from tests.tui.playback import SECONDS, recorded
 from tests.tui.recorded import LB1, LB2, Fleet
 from tests.tui.test_plan import confirm, console, sees, to_reals, until
 from tests.tui.test_screens import keys, mixed, painted, plain, ready, settle
@@ -59,6 +59,17 @@ async def test_what_if_asks_every_node_and_sends_nothing(tmp_path: Path) -> None
             await until(pilot, lambda: isinstance(app.screen, PlanDialog), "the same as a plan")
             assert app.screen.query_one("#weight", Input).value == "50"
         assert all(c.dry_run for c in [*one.changes, *other.changes])
+
+
+async def test_where_a_flow_goes_is_asked_of_nobody_where_no_node_is_live() -> None:
+    """And it says so, rather than wait for ever."""
+    app = recorded({LB1: Fleet("lb1")}, silent_from={LB1: 10})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await keys("7", "tab", *"1.2.3.4:5 vip/web", "enter")(pilot)
+        assert "no node is live" in painted(app, "#message")
+        assert "asking" not in painted(app, "#places")
+        source: Any = app.source
+        assert not [action for _, action, _ in source.sent if isinstance(action, FlowOf)]
 
 
 async def test_where_a_flow_goes_now_and_after_a_change(

@@ -196,3 +196,19 @@ def test_a_report_finds_another_place(tmp_path: Path, monkeypatch: pytest.Monkey
     report = crash.write("Traceback\nLookupError: x\n", {"XDG_STATE_HOME": str(blocked)})
     assert report.parent.parent == tmp_path
     assert report.read_text().endswith("LookupError: x\n")
+
+
+def test_what_is_copied_is_kept_whatever_the_locale(tmp_path: Path) -> None:
+    """`c` on a row with a sparkline where the locale is ASCII: no crash, and the row as it is."""
+    program = "from console.tui.files import kept_copy; print(kept_copy('web \\u2583 \\u25cf up'))"
+    legacy = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, **legacy, "XDG_STATE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).read_text(encoding="utf-8") == "web \u2583 \u25cf up\n"

@@ -13,8 +13,10 @@ import pytest
 from console.cli import main as cli
 from console.cli import trace_words
 from console.exits import Exit, VerbError
+from console.model.eventlog import Line
 from console.model.selectors import selector
 from console.model.store import Arrived, Inbox, Store
+from console.views.event_labels import EventLabels
 from shared.messages import (
     Batch,
     ChangeEvent,
@@ -286,6 +288,22 @@ def test_events_of_an_agent_without_labels(tmp_path: Path, capsys: Capture) -> N
     said = capsys.readouterr()
     assert said.out == ""
     assert "lb1 does not say its labels (an older agent): not judged by -l" in said.err
+
+
+def test_an_agent_that_comes_up_later_is_known_by_the_name_that_it_says_then() -> None:
+    """`events -f -l`: before that it is known by its address only."""
+    address, fleet = "tcp://127.0.0.1:7710", _fleet("lb1", "r2")
+    store = Store([address])
+    about = EventLabels(selector("rack=r2"), list(store.agents.values()))
+    event = Event(
+        node="lb1", boot="b", at=1.0, sequence=1, wall=1e9, body=PeerEvent("10.2.1.1", "up", "")
+    )
+    line = Line(1e9, "lb1", (1, 1), event, 0)
+    assert not about.hold(line), "nobody knows its labels"
+    labels = fleet.labelled(1.0)
+    assert labels is not None
+    store.take(Inbox([Arrived(address, each, 1.0) for each in (*fleet.at(1.0), labels)], []))
+    assert about.hold(line)
 
 
 def test_what_to_trace(two: Pair) -> None:

@@ -40,6 +40,16 @@ def test_a_limit_is_an_alert_once_it_has_been_passed_for_some_seconds() -> None:
     assert said(Overrun(), store(9), 8.0) == []
 
 
+def test_a_sum_without_all_of_its_nodes_passes_no_limit_from_below() -> None:
+    """lb2 fell silent: of its packets nobody knows, so there may well be enough of them."""
+    overrun, known = Overrun(limits({"vip": ["pps<2k", "pps>500"]})), Store((LB1, LB2))
+    nodes = {LB1: Fleet("lb1"), LB2: Fleet("lb2", pps_factor=3)}
+    for second in range(20, 20 + 2 * int(HOLDS)):
+        known.take(inbox(records(nodes, range(second), silent_from={LB2: 9})))
+        found = [text for subject, text in said(overrun, known, second - 1.0) if "web" in subject]
+    assert found == ["pps is 1.00k?: its limit is pps>500"], "at least so many there are"
+
+
 def test_what_went_away_begins_anew() -> None:
     overrun = Overrun(limits({"node": ["pps>2k"]}))
     said(overrun, store(3), 2.0)

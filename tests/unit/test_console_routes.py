@@ -214,6 +214,16 @@ def test_a_withdrawal_is_told_and_is_no_failure() -> None:
     ], "dns is announced by lb1, and that lb2 does not is a wish"
 
 
+@pytest.mark.parametrize("ever", [True, False])
+def test_of_a_node_that_is_silent_nobody_knows_whether_it_announces(ever: bool) -> None:
+    """It may well: without its agent its routes stay."""
+    away = Fleet("lb1", away=frozenset({"web"}))
+    made = store(away, Fleet("lb2"), silent_from=3 if ever else 0)
+    (text,) = [p.text for p in problems(list(made.agents.values()), NOW) if p.kind == "announce"]
+    who = made.agents[LB2].name
+    assert text.startswith(f"announced by no live node (not known: {who}): withdrawn on lb1 by")
+
+
 def test_rows_say_it() -> None:
     made = both(frozenset({"web"}), frozenset({"node"}))
     agents = list(made.agents.values())

@@ -335,6 +335,18 @@ def test_k5_a_withdrawal_that_could_not_be_done_is_taken_back() -> None:
     assert made.director.state.vips["web"].withdrawn is None
 
 
+def test_k5_a_peer_that_cannot_be_hushed_is_withdrawn_from_no_more() -> None:
+    """As with the ExaBGP of an agent of 0.1.0: refused once, and routes change as ever."""
+    made = world()
+    made.refuse = lambda effect: isinstance(effect, b.Advertise) and bool(effect.hushed)
+    assert made.ask(withdraw(peer=PEERS[0]), id="a").status == "failed"
+    later(made, 5)
+    assert made.director.state.peers_withdrawn == frozenset()
+    assert made.hushed == frozenset()
+    done(made.ask(withdraw(vip="web"), id="b"))
+    assert made.announced == {DNS}
+
+
 def test_an_older_agent_reads_all_but_the_withdrawals() -> None:
     """Of a journal that begins anew: its lines of state and weight are as 0.1.0 wrote them."""
     state = Override("web", REALS[0], Admin.DRAINING, None)
@@ -433,7 +445,8 @@ def _told(said: list[Said], before: dict[str, dict[str, str]]) -> dict[str, dict
 
 @given(before=held, after=held)
 def test_h4_each_peer_is_told_what_it_should_know_and_no_more(before: Held, after: Held) -> None:
-    """H4: a hushed peer hears of no route, not for a moment; another of every change, once."""
+    """H4: a peer that stays hushed hears nothing; one that is hushed, of no route; another of every
+    change, once."""
 
     def should(of: Held) -> dict[str, dict[str, str]]:
         return {a: {} if a in of.hushed else dict(of.routes) for a in ADDRESSES}
@@ -443,9 +456,20 @@ def test_h4_each_peer_is_told_what_it_should_know_and_no_more(before: Held, afte
     for each in said:
         named = each.whom or " ".join(f"neighbor {a} " for a in ADDRESSES)
         about = [a for a in ADDRESSES if f"neighbor {a} " in f"{named} "]
-        silent = after.hushed if each.verb == "announce" else before.hushed
+        silent = after.hushed if each.verb == "announce" else before.hushed & after.hushed
         assert not silent & set(about) or len(before.hushed) == len(ADDRESSES)
     assert difference(BGP, after, after) == []
+
+
+@given(before=held, after=held)
+def test_h4_an_agent_that_died_while_it_told_leaves_no_route_behind(
+    before: Held, after: Held
+) -> None:
+    """H4: a peer that the bridge notes as hushed may have been told routes already."""
+    noted = before._replace(hushed=before.hushed - after.hushed)
+    really = {a: dict(before.routes) for a in ADDRESSES}
+    told = _told(difference(BGP, noted, after), really)
+    assert all(told[a].keys() <= after.routes.keys() for a in ADDRESSES)
 
 
 def test_several_neighbours_are_named_as_exabgp_reads_them() -> None:

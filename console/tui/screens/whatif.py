@@ -85,7 +85,7 @@ class WhatIfScreen(LiveScreen):
         if self._given:
             self._given = False
             self._ask(view, self._change, self._flow)
-        elif not self._asked and not self._question and not self.query_one("#if", Input).value:
+        elif not isinstance(self.focused, Input) and self._untouched:
             self.query_one("#if", Input).focus()
         self._draw_flow()
         self.pane(
@@ -101,6 +101,12 @@ class WhatIfScreen(LiveScreen):
             self.pane("plan", [(Cell(" "), *one) for one in lines])
         else:
             self.pane("plan", [line(" asking the nodes …", "dim")] if self._asked else [])
+
+    @property
+    def _untouched(self) -> bool:
+        """Nothing was asked, and nothing is about to be."""
+        typed = self.query_one("#if", Input).value
+        return not (self._asked or self._question or typed)
 
     def _draw_flow(self) -> None:
         """Only where one was asked about."""
@@ -149,6 +155,10 @@ class WhatIfScreen(LiveScreen):
         except VerbError as error:
             self.say(str(error), "bad")
             return False
+        live = [agent for agent in view.agents if agent.fresh(view.now, "node")]
+        if asked and not live:
+            self.say("no node is live: nobody can say where a flow goes", "bad")
+            return False
         self.say("")
         orders = wanted.orders if wanted else ()
         self._known = wanted.known if wanted else ()
@@ -158,7 +168,6 @@ class WhatIfScreen(LiveScreen):
             self._asking.dry_run(orders)
         if asked:
             actions = {o.address: o.action for o in orders if isinstance(o.action, Supposed)}
-            live = [agent for agent in view.agents if agent.fresh(view.now, "node")]
             self._flow_asking.question(asked.orders(live, actions))
         return True
 
