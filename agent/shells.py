@@ -178,11 +178,11 @@ class Shells:
                 assert_never(effect)
 
     def _advertise(self, routes: Mapping[Address, Route], hushed: frozenset[str]) -> None:
+        if self.speaker:
+            self.speaker.advertise(routes, hushed)
         if self._state.listed.node.answer_ping == "announced":
             self.dataplane.answer_pings_for(routes)
         self._routes, self._hushed = routes, hushed
-        if self.speaker:
-            self.speaker.advertise(routes, hushed)
 
     def _verify(self, effect: b.Verify) -> None:
         owned = self.dataplane.owned()

@@ -48,6 +48,8 @@ class Settings(NamedTuple):
     """Limits of the operator's own: `node` or `vip` -> `drop/s>1k`; views/limits.py judges them."""
     max_age: float | None = None
     """Seconds after which values are stale, instead of what each agent's rhythm says."""
+    served: bool = False
+    """As of planning's Arming."""
 
 
 def default_path(environment: Mapping[str, str]) -> Path:

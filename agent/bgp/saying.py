@@ -35,8 +35,13 @@ class Said(NamedTuple):
     attributes: str
     whom: str = ""
     """Selectors of the only peers that are meant."""
-    of_route: bool = True
-    """The route itself comes or goes; else a peer is told of it, or not any more."""
+    peers: frozenset[str] = frozenset()
+    """Addresses of those that are told of a route, or not any more; empty: it comes or goes."""
+
+    @property
+    def of_route(self) -> bool:
+        """The route itself comes or goes."""
+        return not self.peers
 
     @property
     def line(self) -> str:
@@ -72,8 +77,13 @@ def to_some(
     """All of these routes, to these peers alone."""
     if not peers:
         return []
-    whom = _selectors(listed, peers)
-    return [Said(verb, p, attributes, whom, of_route=False) for p, attributes in routes.items()]
+    whom, named = _selectors(listed, peers), frozenset(str(peer.address) for peer in peers)
+    return [Said(verb, p, attributes, whom, named) for p, attributes in routes.items()]
+
+
+def unheard(hushed: frozenset[str], refused: Said) -> frozenset[str]:
+    """Who is hushed still, or again, as ExaBGP refused to tell its peers: they are told anew."""
+    return hushed - refused.peers if refused.verb == "withdraw" else hushed | refused.peers
 
 
 def _whom(listed: Bgp, hushed: frozenset[str]) -> str:

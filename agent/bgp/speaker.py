@@ -38,6 +38,10 @@ RELOAD = 5.0
 """Seconds within which ExaBGP must have taken a changed config."""
 LOOK_AGAIN = 0.05
 LONGEST_LINE = 1 << 20
+OLD_BRIDGE = (
+    "bgp: ExaBGP still runs as an agent of 0.1.0 started it, and cannot withdraw from one peer "
+    "only: `systemctl restart` the agent (its routes go and come back), then try again"
+)
 
 OnAnswer = Callable[[bool], None]
 """Told whether ExaBGP said `done`."""
@@ -82,7 +86,12 @@ class Speaker:
     def advertise(
         self, routes: Mapping[Address, Route], hushed: frozenset[str] = frozenset()
     ) -> None:
-        """From now on these, and no others; to these peers none."""
+        """From now on these, and no others; to these peers none.
+
+        Raises EffectError, with all as it was, when a peer is to be hushed by an old bridge.
+        """
+        if self._standing is not None and not self._knows_hushed and hushed - self._hushed:
+            raise EffectError(OLD_BRIDGE)
         self._routes, self._hushed = routes, hushed
         self._wanted = {
             bgp_text.prefix(address, route.length): bgp_text.attributes(
@@ -256,15 +265,17 @@ class Speaker:
     def _send_difference(self) -> None:
         if self._bridge is None or self._standing is None:
             return
-        held, wanted = Held(self._standing, self._standing_hushed), Held(self._wanted, self._hushed)
-        self._send(saying.difference(self._listed, held, wanted), self._note_hushed())
+        hushed = self._hushed if self._knows_hushed else frozenset()  # difference() says so
+        held, wanted = Held(self._standing, self._standing_hushed), Held(self._wanted, hushed)
+        words = self._note_hushed(hushed)
+        self._send(saying.difference(self._listed, held, wanted), words)
         self._standing = dict(self._wanted)
 
-    def _note_hushed(self) -> list[str]:
+    def _note_hushed(self, hushed: frozenset[str]) -> list[str]:
         """For the bridge to remember.  Before it is so: the journal has it later still, and a next
         agent that knows nothing of it tells the peers their routes again."""
-        changed, self._standing_hushed = self._hushed != self._standing_hushed, self._hushed
-        words = f"hushed {' '.join(sorted(self._hushed))}".rstrip()
+        changed, self._standing_hushed = hushed != self._standing_hushed, hushed
+        words = f"hushed {' '.join(sorted(hushed))}".rstrip()
         return [words] if changed and self._knows_hushed else []
 
     def _send(self, commands: Iterable[Said], words: Iterable[str] = ()) -> None:
@@ -305,9 +316,11 @@ class Speaker:
 
     def _on_refused(self, said: Said) -> None:
         log.error("exabgp refused %r; see %s", said.line, self._child.log)
-        if not said.of_route or self._standing is None:
+        if self._standing is None:
             return
-        if said.verb == "announce":
+        if not said.of_route:
+            self._write(*self._note_hushed(saying.unheard(self._standing_hushed, said)))
+        elif said.verb == "announce":
             self._standing.pop(said.prefix, None)
         else:
             self._standing[said.prefix] = ""

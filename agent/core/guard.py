@@ -20,6 +20,8 @@ STEERED = "steered"
 OTHER_OP = "other-op"
 LIVE_FLOWS = "live-flows"
 LAST_ANNOUNCER = "last-announcer"
+"""Goes by what the sender says of the other nodes: against mistakes, not against who lies; the
+audit has what was said."""
 NAMES = (
     *(LAST_HEALTHY, MIN_HEALTHY, BLAST_RADIUS, CAPACITY, FRESH, OTHER_OP, LIVE_FLOWS),
     LAST_ANNOUNCER,

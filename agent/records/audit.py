@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from agent.boundary import EffectError
+from agent.core import withdrawal
 from agent.core.wording import in_words
 from agent.records.state_disk import StateDisk
 from agent.wire.access import tag
@@ -252,6 +253,7 @@ def _append(fd: int, line: bytes) -> str:
 
 
 def _told(command: Command, key: str, wall: float) -> dict[str, Any]:
+    claimed = withdrawal.elsewhere(command.action)  # the guard last-announcer goes by it
     return {
         "at": round(wall, 3),
         "key": key,
@@ -261,6 +263,7 @@ def _told(command: Command, key: str, wall: float) -> dict[str, Any]:
         "what": in_words(command.action),
         "why": command.why,
         "dry_run": command.dry_run,
+        **({"elsewhere": claimed} if claimed else {}),
     }
 
 

@@ -49,7 +49,9 @@ def replay(arguments: Namespace) -> int:
     from console.wire.playback import opened
 
     at = moment(arguments.at, opened(Path(arguments.file)).last) if arguments.at else None
-    return replaying.run(Path(arguments.file), at, arguments.speed, arguments.render)
+    return replaying.run(
+        Path(arguments.file), at, arguments.speed, arguments.render, served=_in_browser()
+    )
 
 
 def _looking(settings: Settings, arguments: Namespace) -> Settings:
@@ -60,8 +62,13 @@ def _looking(settings: Settings, arguments: Namespace) -> Settings:
     if arguments.theme:
         look = look._replace(theme=arguments.theme)
     # Whoever reaches the web server has no name here: such a console only looks.
-    view_only = settings.view_only or _in_browser()
-    return settings._replace(appearance=look, max_age=arguments.max_age, view_only=view_only)
+    served = _in_browser()
+    return settings._replace(
+        appearance=look,
+        max_age=arguments.max_age,
+        view_only=settings.view_only or served,
+        served=served,
+    )
 
 
 def _in_browser() -> bool:

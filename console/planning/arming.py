@@ -10,6 +10,7 @@ from console.exits import Exit, VerbError
 
 USUAL_MINUTES = 15
 MOST_MINUTES = 120
+ONLY_LOOKS = "in a browser the console only looks: no plans, no files, no other context"
 _SPAN = re.compile(r"(\d{1,4})\s*(m|min|h)?")
 
 
@@ -25,6 +26,8 @@ class Arming(NamedTuple):
     """Becomes the reason of every plan, unless another one is typed."""
     never: bool = False
     """This console is for looking only (`view_only` in its config)."""
+    served: bool = False
+    """It is in a browser: whoever looks has no name here, and the disk is the server's."""
 
     def armed(self, now: float) -> bool:
         return now < self.until
@@ -37,12 +40,14 @@ class Arming(NamedTuple):
         return f"ARMED {left // 60:02}:{left % 60:02}"
 
     def refusal(self) -> str:
+        if self.served:
+            return ONLY_LOOKS
         if self.never:
             return "VIEW only: this console's config says so; use another context"
         return "VIEW: nothing can be changed; A arms the console for some minutes"
 
     def disarmed(self) -> Arming:
-        return Arming(never=self.never)
+        return Arming(never=self.never, served=self.served)
 
     def for_minutes(self, minutes: int, reason: str, now: float) -> Arming:
         """Raises ArmingError."""

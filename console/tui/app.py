@@ -96,6 +96,9 @@ class RemoraApp(RecordingApp):
         screen = self.screen
         if not isinstance(screen, LiveScreen):
             return
+        if self.arming.served:
+            screen.say(arming.ONLY_LOOKS)
+            return
         table, place = screen.table, screen.place.place
 
         def chosen(kind: Format | None) -> None:
@@ -164,8 +167,7 @@ class RemoraApp(RecordingApp):
                 case command.Go("theme", name):
                     self.theme = NAMES[name]
                 case command.Go("context", name):
-                    self.next = self.switch(name)
-                    self.exit()
+                    self._leave_for(name)
                 case command.Go("quit"):
                     self.exit()
                 case command.Go(place, name):
@@ -174,6 +176,13 @@ class RemoraApp(RecordingApp):
         except VerbError as error:
             return str(error)
         return ""
+
+    def _leave_for(self, context: str) -> None:
+        """Raises VerbError."""
+        if self.arming.served:
+            raise VerbError(arming.ONLY_LOOKS, Exit.NOT_ALLOWED)
+        self.next = self.switch(context)
+        self.exit()
 
     @on(asks.Repaint)
     def _repaint(self) -> None:
@@ -221,7 +230,7 @@ def _one(
     # Five hundred agents' sockets take a second: the screen is there before them.
     client = Client(settings.agents, who, trust=settings.trust, relay=settings.relay, at_once=False)
     app = RemoraApp(client, settings.cluster, render=render)
-    app.arming = arming.Arming(never=settings.view_only)
+    app.arming = arming.Arming(never=settings.view_only, served=settings.served)
     app.store = Store(client.addresses, settings.max_age)
     app.appearance = settings.appearance
     app.overrun = Overrun(found)

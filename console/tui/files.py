@@ -58,10 +58,10 @@ def written_to(
         return f"not written: {error}"
 
 
-def copied(what: str, text: str, copy: Callable[[str], None]) -> str:
-    """Copies it both ways and says so."""
+def copied(what: str, text: str, copy: Callable[[str], None], *, keep: bool = True) -> str:
+    """Copies it both ways (`keep`: to a file as well) and says so."""
     copy(text)
-    kept = kept_copy(text)
+    kept = kept_copy(text) if keep else ""
     beside = f"; it is in {kept} too" if kept else ""
     return f"{what} to the clipboard, if your terminal allows{beside}"
 

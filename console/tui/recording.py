@@ -8,6 +8,7 @@ import asyncio
 from textual import on
 
 from console import format as fmt
+from console.planning.arming import ONLY_LOOKS
 from console.tui.files import NotWrittenError, new_file
 from console.tui.plans import PlansApp
 from console.tui.screens import asks
@@ -25,6 +26,9 @@ class RecordingApp(PlansApp):
         """Telemetry into a new file from now on, or no more."""
         if self.recorder is not None:
             self._end_recording()
+            return
+        if self.arming.served:
+            self._say(ONLY_LOOKS)
             return
         try:
             self.recorder = new_file(Recorder, "remora", "rec", self._wall())

@@ -69,11 +69,17 @@ class ReplayApp(RemoraApp):
         self.frame()
 
 
-def run(file: Path, at: float | None, speed: float, render: Render = "diff") -> int:
-    """Until the operator leaves; returns the exit code.  Raises VerbError."""
+def run(
+    file: Path, at: float | None, speed: float, render: Render = "diff", *, served: bool = False
+) -> int:
+    """Until the operator leaves; returns the exit code.  `served`: as of Arming.
+
+    Raises VerbError.
+    """
     playback = opened(file)
     playback.seek(playback.first if at is None else at)
     playback.pace(speed)
     app = ReplayApp(playback, render=render)
+    app.arming = arming.Arming(never=True, served=served)
     app.run()
     return crash.tell(app.failure) if app.failure else app.return_code or Exit.DONE

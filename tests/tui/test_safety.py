@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
 from console.planning.arming import Arming
+from console.settings import Settings
 from console.tui.app import RemoraApp
 from console.tui.screens.arm import ArmDialog
 from console.tui.screens.plan import PlanDialog
@@ -22,6 +23,7 @@ from tests.tui.playback import recorded
 from tests.tui.recorded import LB1, LB2, Fleet
 from tests.tui.test_plan import confirm, console, sees, to_reals, until
 from tests.tui.test_screens import keys, line_with, lost, mixed, painted, plain, ready
+from tests.tui.test_tables import files_in
 
 
 def planned(app: RemoraApp) -> list[Any]:
@@ -38,6 +40,29 @@ async def test_view_is_the_default_and_opens_no_plan() -> None:
         await keys("colon", *"drain lb1", "enter")(pilot)
         assert "A arms" in painted(app, "#message")
         assert planned(app) == []
+
+
+async def test_in_a_browser_nothing_is_written_on_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks has no name there: no plan, no recording, no export, no other context."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    app = plain()
+    app.arming = Arming(never=True, served=True)
+    app.switch = lambda name: Settings((), name)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for pressed in (["A"], ["D"], ["r"], ["e"], ["colon", *"context prod", "enter"]):
+            await keys(*pressed)(pilot)
+            assert "in a browser the console only looks" in painted(app, "#message"), pressed
+            await keys("escape")(pilot)
+            app._say("")
+        assert app.next is None
+        assert app.recorder is None
+        await keys("3", "c")(pilot)
+        assert app.clipboard.startswith("web"), "that is the browser's own"
+        assert "the clipboard" in painted(app, "#message")
+    assert files_in(tmp_path) == []
 
 
 async def test_arming_wants_a_reason_counts_down_and_ends() -> None:

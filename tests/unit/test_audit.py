@@ -28,7 +28,7 @@ from agent.wire.gate import Refusal
 from agent.wire.questions import Questions
 from shared import chain
 from shared.grants import LOCAL
-from shared.messages import Answer, AuditPart, Change, Command, Drain, ReadAudit
+from shared.messages import Answer, AuditPart, Batch, Change, Command, Drain, ReadAudit, Withdraw
 from tests.unit.world import ONE_VIP
 
 CHANGE = Change("web", "10.3.1.2", "enabled", "draining", 9, 0, 9, 1, 2)
@@ -61,6 +61,18 @@ def test_who_when_what_why_plan_result(tmp_path: Path) -> None:
     assert (record["at"], record["what"]) == (1.79e9, "drain real/10.3.1.2@web")
     assert (record["why"], record["result"], record["revision"]) == ("INC-7", "applied", 4)
     assert record["plan"][0]["slots_moved"] == 9
+
+
+def test_k2_a_withdrawal_has_what_its_sender_said_of_the_other_nodes(tmp_path: Path) -> None:
+    """The guard last-announcer goes by it, and nobody can look it up later anywhere else."""
+    action = Batch((Withdraw(vip="web", elsewhere={"web": 2}), Drain(vip="dns")))
+    command = Command(id="1", who="ann@jump", action=action, why="INC-7")
+    with opened(tmp_path) as audit:
+        audit.answered(Given(command, LOCAL), ANSWER, 1.79e9)
+        audit.answered(given_("2"), ANSWER, 1.79e9)
+        withdrawn, drained = map(json.loads, lines(audit))
+    assert withdrawn["elsewhere"] == {"web": 2}
+    assert "elsewhere" not in drained
 
 
 def test_the_chain_goes_on_over_a_restart(tmp_path: Path) -> None:

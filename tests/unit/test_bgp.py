@@ -22,6 +22,7 @@ from agent.bgp import pipe as bgp_pipe
 from agent.bgp.exabgp_child import LARGEST_LOG
 from agent.bgp.speaker import Speaker
 from agent.bgp.text import attributes, config, prefix
+from agent.boundary import EffectError
 from agent.config.bgp_table import Bgp, BgpPeer
 from agent.nouns import Route
 
@@ -258,18 +259,31 @@ class Pieces:
     """The agent's end of a connection: what was written at once is one piece."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self.written: list[str] = []
+        self.come = asyncio.Event()
+        """Three of them."""
 
     def write(self, content: bytes) -> None:
         self.written.append(content.decode())
+        if len(self.written) == 3:
+            self.come.set()
 
 
 def two_peers(run_dir: Path, **hello: object) -> tuple[Speaker, Pieces]:
     """A speaker whose bridge said hello."""
-    speaker, pieces = Speaker(TWO, run_dir, lambda fact: None), Pieces()
+    speaker = Speaker(TWO, run_dir, lambda fact: None)
+    return speaker, say_hello(speaker, **hello)
+
+
+def say_hello(speaker: Speaker, **hello: object) -> Pieces:
+    """As a bridge does; without `hushed`, one of 0.1.0."""
+    pieces = Pieces()
     speaker._bridge = cast("asyncio.StreamWriter", pieces)
     speaker._on_line(json.dumps({"bridge": 1, "routes": {}, "peers": {}} | hello).encode())
-    return speaker, pieces
+    return pieces
 
 
 def test_h4_the_bridge_remembers_what_exabgp_is_told(tmp_path: Path) -> None:
@@ -281,6 +295,65 @@ def test_h4_the_bridge_remembers_what_exabgp_is_told(tmp_path: Path) -> None:
     assert [piece.count(" route ") for piece in pieces.written] == [2, 2, 1]
     assert pieces.written[1].startswith("hushed 10.2.1.9\n")
     assert "gone 10.200.0.1/32\n" in pieces.written[2]
+
+
+@pytest.mark.parametrize("hushes", [True, False])
+def test_h4_what_a_peer_was_not_told_is_said_and_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hushes: bool
+) -> None:
+    """H4: a withdrawal from one peer that ExaBGP refuses is no success, nor is its way back."""
+    monkeypatch.setattr("agent.bgp.speaker.RESPAWN", 0.0)
+    nobody: frozenset[str] = frozenset()
+    one = frozenset({"10.2.1.9"})
+    before, after = (nobody, one) if hushes else (one, nobody)
+
+    async def story() -> tuple[str, list[str], str]:
+        speaker, pieces = two_peers(tmp_path, hushed=[])
+        speaker.advertise({V4: Route()}, before)
+        speaker._on_line(b"done")
+        pieces.forget()
+        speaker.advertise({V4: Route()}, after)
+        speaker._on_line(b"error")
+        refused = speaker.difference()
+        async with asyncio.timeout(5):
+            await pieces.come.wait()
+        speaker._on_line(b"done")
+        return refused, pieces.written, speaker.difference()
+
+    refused, (first, correction, again), at_last = asyncio.run(story())
+    assert refused == "routes: ExaBGP was not told of 10.2.1.9"
+    assert correction == f"hushed {' '.join(before)}".rstrip() + "\n"
+    assert again == first
+    assert at_last == ""
+
+
+def test_h4_an_old_bridge_is_not_asked_to_hush_a_peer(tmp_path: Path) -> None:
+    """H4: one of 0.1.0 reads no selectors, so it would remember routes that are gone."""
+    speaker, pieces = two_peers(tmp_path)
+    speaker.advertise(dict.fromkeys([V4, V6], Route()))
+    with pytest.raises(EffectError, match="systemctl restart"):
+        speaker.advertise(dict.fromkeys([V4, V6], Route()), frozenset({"10.2.1.9"}))
+    speaker.advertise({})
+    for _ in range(4):
+        speaker._on_line(b"done")
+    assert speaker.difference() == ""
+    assert "neighbor" not in "".join(pieces.written)
+    assert "".join(pieces.written).count("withdraw") == 2
+
+
+def test_h4_with_an_old_bridge_who_was_hushed_before_is_told_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    """H4: and routes change as ever."""
+    speaker = Speaker(TWO, tmp_path, lambda fact: None)
+    hushed = frozenset({"10.2.1.9"})
+    speaker.advertise({V4: Route()}, hushed)
+    pieces = say_hello(speaker)
+    speaker.advertise({}, hushed)
+    announced, withdrawn = pieces.written
+    assert announced == "announce route 10.200.0.1/32 next-hop self\n"
+    assert withdrawn == "withdraw route 10.200.0.1/32 next-hop self\n"
+    assert speaker.difference() == "routes: ExaBGP was not told of 10.2.1.9"
 
 
 def test_exabgps_log_is_cut_while_it_is_written(tmp_path: Path) -> None:

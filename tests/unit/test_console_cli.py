@@ -632,7 +632,7 @@ def test_in_a_browser_the_console_only_looks(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TEXTUAL_DRIVER", "textual.drivers.web_driver:WebDriver")
     monkeypatch.setenv("TERM", "dumb")
     assert cli.main(["-a", "ipc:///run/x"]) == Exit.DONE
-    assert [settings.view_only for settings in seen] == [True]
+    assert [(settings.view_only, settings.served) for settings in seen] == [(True, True)]
 
 
 def test_dumb_terminal_is_sent_to_the_cli(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -335,6 +335,18 @@ def test_k5_a_withdrawal_that_could_not_be_done_is_taken_back() -> None:
     assert made.director.state.vips["web"].withdrawn is None
 
 
+def test_k5_a_peer_that_cannot_be_hushed_is_withdrawn_from_no_more() -> None:
+    """As with the ExaBGP of an agent of 0.1.0: refused once, and routes change as ever."""
+    made = world()
+    made.refuse = lambda effect: isinstance(effect, b.Advertise) and bool(effect.hushed)
+    assert made.ask(withdraw(peer=PEERS[0]), id="a").status == "failed"
+    later(made, 5)
+    assert made.director.state.peers_withdrawn == frozenset()
+    assert made.hushed == frozenset()
+    done(made.ask(withdraw(vip="web"), id="b"))
+    assert made.announced == {DNS}
+
+
 def test_an_older_agent_reads_all_but_the_withdrawals() -> None:
     """Of a journal that begins anew: its lines of state and weight are as 0.1.0 wrote them."""
     state = Override("web", REALS[0], Admin.DRAINING, None)

@@ -166,7 +166,8 @@ class LiveScreen(BandedScreen):
         columns = self.table.columns
         as_json = json.dumps(export.item(row, columns)) if kind == "json" else ""
         what, text = ("JSON", as_json) if as_json else ("row", export.text(row, columns))
-        self.say(copied(what, text, self.app.copy_to_clipboard))
+        keep = self.view is not None and not self.view.arming.served
+        self.say(copied(what, text, self.app.copy_to_clipboard, keep=keep))
 
     def action_time(self, seconds: int) -> None:
         self.post_message(asks.Scrubbed(seconds))
