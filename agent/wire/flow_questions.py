@@ -8,6 +8,7 @@ asking, and what is supposed is nowhere written.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -39,6 +40,8 @@ from shared.messages import (
 )
 
 NONE = 0xFFFF
+AGES_AGE = 1.0
+"""Seconds for which one look at all entries answers everybody: it reads whole tables."""
 _WAYS = ("stored", "slot", "ring", "none")
 
 FlowQuestion = FlowOf | FlowsOf | FlowAges
@@ -82,6 +85,9 @@ class FlowQuestions:
         self._state = state
         self._dataplane = dataplane
         self._fill = fill
+        self._looking = asyncio.Lock()
+        self._found: tuple[float, Ages] | None = None
+        """The last look at all entries: monotonic seconds when it was over, and what it found."""
 
     async def answer(self, blank: Answer, question: FlowQuestion) -> Answer:
         """With what was asked for, or why it cannot be said."""
@@ -163,6 +169,14 @@ class FlowQuestions:
         return _Table(words, now.rules._replace(owners=then))
 
     async def _ages(self) -> Ages:
+        """One look at a time: who asks meanwhile gets what it finds."""
+        async with self._looking:
+            if self._found is None or time.monotonic() - self._found[0] >= AGES_AGE:
+                found = await self._look_at_ages()
+                self._found = time.monotonic(), found
+            return self._found[1]
+
+    async def _look_at_ages(self) -> Ages:
         idle = self._state.listed.node.flow_idle
         found = await asyncio.to_thread(self._dataplane.flows.ages, idle)
         rows = []

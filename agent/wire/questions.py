@@ -37,6 +37,8 @@ from shared.messages import (
 
 InPassing = ReadAudit | ReadHistory | FlowOf | FlowsOf | FlowAges
 """Takes its time: a disk is read, or a flow table."""
+MOST_READING = 16
+"""Of them under way, from all doors: each may hold megabytes, in threads that others need too."""
 
 
 def is_question(fact: Asked) -> bool:
@@ -66,8 +68,13 @@ class Questions:
         self._reading: set[asyncio.Task[None]] = set()
 
     async def answer(self, question: Asked) -> None:
-        """Now, or from a task of its own where it takes time."""
+        """Now, or from a task of its own where it takes time; not if too many do."""
         action = question.command.action
+        if isinstance(action, InPassing) and len(self._reading) >= MOST_READING:
+            why = "too many questions at once: ask again"
+            answer = msgspec.structs.replace(self._blank(question), status="failed", error=why)
+            await self._server.reply(question.sender, answer)
+            return
         if isinstance(action, InPassing):
             task = asyncio.create_task(self._answer_in_passing(question, action))
             self._reading.add(task)

@@ -171,8 +171,8 @@ class FlowsOf(msgspec.Struct, frozen=True, tag="flows", omit_defaults=True):
 
 
 class FlowAges(msgspec.Struct, frozen=True, tag="flow-ages"):
-    """Asks what the flow tables hold, by real: how many flows, and how long they have been silent;
-    changes nothing."""
+    """Asks what the flow tables hold, by real: how many flows, and how long they have been silent,
+    as it was within the last second; changes nothing."""
 
 
 class Trace(msgspec.Struct, frozen=True, tag="trace", omit_defaults=True):
