@@ -81,24 +81,26 @@ def _effect(found: Found) -> Cell:
     return Cell(said, tone)
 
 
+def _columns(of: Callable[[Found], FlowPlace | FlowAfter]) -> tuple[Column[Found], ...]:
+    """Of where the flow goes, now or after the change."""
+    return (
+        Column("NODE", 10, lambda f: Cell(f.node), lambda f: f.node),
+        Column("NEW FLOW", 15, lambda f: _goal(of(f).real), lambda f: of(f).real),
+        Column("SLOT", 6, lambda f: _slot(of(f).slot), lambda f: of(f).slot, 3, right=True),
+        Column("GOING ON", 15, lambda f: _goal(of(f).going_on), lambda f: of(f).going_on),
+        Column("FOUND", 26, lambda f: Cell(WORDS[of(f).by] if f.place.vip else fmt.UNKNOWN),
+               lambda f: of(f).by, 2),
+    )  # fmt: skip
+
+
 NOW: tuple[Column[Found], ...] = (
-    Column("NODE", 10, lambda f: Cell(f.node), lambda f: f.node),
-    Column("NEW FLOW", 15, lambda f: _goal(f.place.real), lambda f: f.place.real),
-    Column("SLOT", 6, lambda f: _slot(f.place.slot), lambda f: f.place.slot, 3, right=True),
-    Column("GOING ON", 15, lambda f: _goal(f.place.going_on), lambda f: f.place.going_on),
-    Column("FOUND", 26, lambda f: Cell(WORDS[f.place.by] if f.place.vip else fmt.UNKNOWN),
-           lambda f: f.place.by, 2),
+    *_columns(lambda f: f.place),
     Column("ENTRY", 30, lambda f: Cell(stored(f)), lambda f: len(f.place.stored), 4),
-)  # fmt: skip
+)
 THEN: tuple[Column[Found], ...] = (
-    Column("NODE", 10, lambda f: Cell(f.node), lambda f: f.node),
-    Column("NEW FLOW", 15, lambda f: _goal(f.after.real), lambda f: f.after.real),
-    Column("SLOT", 6, lambda f: _slot(f.after.slot), lambda f: f.after.slot, 3, right=True),
-    Column("GOING ON", 15, lambda f: _goal(f.after.going_on), lambda f: f.after.going_on),
-    Column("FOUND", 26, lambda f: Cell(WORDS[f.after.by] if f.place.vip else fmt.UNKNOWN),
-           lambda f: f.after.by, 2),
+    *_columns(lambda f: f.after),
     Column("EFFECT", 37, _effect, effect),
-)  # fmt: skip
+)
 
 
 # ---- as lines, nodes that say the same together

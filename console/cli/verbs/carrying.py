@@ -77,22 +77,7 @@ def carry_out(
         wanted = _of_now(session, wanted)
         operation = part.name or _operation(arguments)
         if how is not None:
-            start = Start(
-                operation,
-                wanted.lines,
-                tuple(
-                    o
-                    for o in wanted.orders
-                    if o.address in {a.address for a in plan.to_do(planned)}
-                ),
-                plan.revisions(planned),
-                how,
-                arguments.reason,
-                _terms(arguments),
-                part.go_on,
-                part.others,
-                steers=uuid.uuid4().hex[:12],
-            )
+            start = _start(wanted, planned, arguments, how=how, operation=operation, part=part)
             return rolling.roll(session, start, arguments)
         done = _apply(session, wanted, planned, arguments, operation)
         undoable = arguments.verb not in ("reload", "rollback")
@@ -104,6 +89,31 @@ def carry_out(
         reached = [a.address for a in done if a.answer is not None]
         return waiting.wait(session, targets, reached, arguments) or code
     return code
+
+
+def _start(
+    wanted: Wish,
+    planned: list[Answered],
+    arguments: Namespace,
+    *,
+    how: Staging,
+    operation: str,
+    part: Part,
+) -> Start:
+    """Of a rollout: the orders of the nodes on which there is something to do."""
+    meant = {a.address for a in plan.to_do(planned)}
+    return Start(
+        operation,
+        wanted.lines,
+        tuple(order for order in wanted.orders if order.address in meant),
+        plan.revisions(planned),
+        how,
+        arguments.reason,
+        _terms(arguments),
+        part.go_on,
+        part.others,
+        steers=uuid.uuid4().hex[:12],
+    )
 
 
 def _of_now(session: Session, wanted: Wish) -> Wish:
