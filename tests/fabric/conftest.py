@@ -15,7 +15,7 @@ from shared.model import Admin, Health
 from tests.fabric import enclosure
 from tests.fabric import topology as t
 from tests.fabric.fabric import Fabric
-from tests.fabric.waiting import until
+from tests.fabric.waiting import DeadlineError, until
 
 _built: list[Fabric] = []
 
@@ -31,6 +31,15 @@ def whole() -> Fabric:
     return fabric
 
 
+@pytest.fixture(scope="module")
+def lent(whole: Fabric) -> Iterator[Fabric]:
+    """The fabric for a file that changes it for all its tests: what the file leaves behind fails
+    there, and not in whichever file the worker takes next."""
+    at_rest(whole)
+    yield whole
+    at_rest(whole)
+
+
 @pytest.fixture
 def fabric(whole: Fabric) -> Iterator[Fabric]:
     """The fabric in its resting state, which the test leaves as it was."""
@@ -42,15 +51,26 @@ def fabric(whole: Fabric) -> Iterator[Fabric]:
 def at_rest(fabric: Fabric) -> None:
     """Both nodes announce, every real is enabled, up and at its weight."""
     fabric.await_routes()
-    until(lambda: all(_settled(fabric, name) for name in t.NODES), 10, "all reals up and enabled")
+    left: list[str] = []
+
+    def settled() -> bool:
+        left[:] = [what for name in t.NODES for what in _unsettled(fabric, name)]
+        return not left
+
+    try:
+        until(settled, 10, "all reals up and enabled")
+    except DeadlineError as error:
+        raise DeadlineError(f"{error}: {', '.join(left)}") from None
 
 
-def _settled(fabric: Fabric, node: str) -> bool:
+def _unsettled(fabric: Fabric, node: str) -> Iterator[str]:
+    """What differs from the resting state, in words."""
     seen = fabric.look(node)
-    return seen.node.peers[0].state == "up" and all(
-        (row.admin, row.health, row.weight) == (Admin.ENABLED, Health.UP, 100)
-        for row in seen.reals.values()
-    )
+    if (state := seen.node.peers[0].state) != "up":
+        yield f"{node}: peer {state}"
+    for real, row in seen.reals.items():
+        if (found := (row.admin, row.health, row.weight)) != (Admin.ENABLED, Health.UP, 100):
+            yield f"{node}: {real} {found}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

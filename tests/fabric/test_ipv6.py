@@ -51,10 +51,9 @@ def extended(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def served(whole: Fabric) -> Iterator[Fabric]:
+def served(lent: Fabric) -> Iterator[Fabric]:
     """One node serves these VIPs too; both announced; afterwards as before."""
-    fabric = whole
-    at_rest(fabric)
+    fabric = lent
     agent = fabric.agents[NODE]
     before = agent.config.read_text()
     agent.stop()
@@ -70,7 +69,6 @@ def served(whole: Fabric) -> Iterator[Fabric]:
         agent.config.write_text(before)
         agent.start()
     until(lambda: not fabric.routes(t.WEB6), 10, "the IPv6 route gone")
-    at_rest(fabric)
 
 
 @pytest.fixture

@@ -116,8 +116,8 @@ class Console:
 
 
 @pytest.fixture(scope="module")
-def remote(whole: Fabric, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
-    agent = whole.agents[NODE]
+def remote(lent: Fabric, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+    agent = lent.agents[NODE]
     before = agent.config.read_text()
     made = Remote(agent, tmp_path_factory.mktemp("remote"))
     restarted(agent, before + made.table)

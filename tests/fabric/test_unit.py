@@ -14,7 +14,6 @@ from agent.preflight import apply, settings
 from tests.fabric import netns
 from tests.fabric import topology as t
 from tests.fabric.agents import REMORA_AGENT
-from tests.fabric.conftest import at_rest
 from tests.fabric.fabric import Fabric
 from tests.fabric.waiting import DeadlineError
 from tests.unit.test_supervisor import UNIT, setting
@@ -83,16 +82,14 @@ def test_preflights_unit_has_what_it_takes(fabric: Fabric) -> None:
 
 
 @pytest.fixture(scope="module")
-def without(whole: Fabric) -> Iterator[Fabric]:
+def without(lent: Fabric) -> Iterator[Fabric]:
     """lb2's agent is stopped for what follows in this file, and is as always after it."""
-    at_rest(whole)
-    agent = whole.agents["lb2"]
+    agent = lent.agents["lb2"]
     agent.stop()
-    yield whole
+    yield lent
     if agent.alive:
         agent.stop()
     agent.start()
-    at_rest(whole)
 
 
 @pytest.fixture
