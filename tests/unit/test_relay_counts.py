@@ -98,7 +98,7 @@ def test_who_does_not_read_is_counted_and_costs_the_others_nothing() -> None:
 
 async def _one_reads_and_one_does_not() -> None:
     context, place = zmq.asyncio.Context(), f"127.0.0.1:{free_port()}"
-    outlet = Outlet(context, place, high_water=10)
+    outlet = Outlet(context, place, high_water=100)
     readers = [await _reader(context, outlet, place) for _ in range(2)]
     try:
         sent = 0
@@ -107,10 +107,12 @@ async def _one_reads_and_one_does_not() -> None:
             assert sent < MOST
             assert time.monotonic() < deadline
             sent += 1
-            frames = [b"real", bytes([WIRE_VERSION]), LARGE, str(sent).encode()]
+            # The large frame is the last: libzmq aborts when a socket is closed while one that is
+            # half sent has others behind it (src/session_base.cpp, errno_assert in clean_pipes).
+            frames = [b"real", bytes([WIRE_VERSION]), LARGE]
             await outlet.publish(frames)
             assert await asyncio.wait_for(readers[0].recv_multipart(), 30) == frames
-        assert sent > 10
+        assert sent > 100, "what is kept for a slow one"
         assert outlet.overruns == 1
     finally:
         context.destroy(linger=0)
@@ -118,7 +120,7 @@ async def _one_reads_and_one_does_not() -> None:
 
 async def _reader(context: zmq.asyncio.Context, outlet: Outlet, place: str) -> zmq.asyncio.Socket:
     reader = context.socket(zmq.SUB)
-    reader.setsockopt(zmq.RCVHWM, 1)
+    reader.setsockopt(zmq.RCVHWM, 10)
     reader.connect(f"tcp://{place}")
     reader.subscribe(b"real")
     asked = await asyncio.wait_for(outlet.socket.recv(), 30)
