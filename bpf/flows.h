@@ -54,6 +54,12 @@ static __always_inline bool keeps_flow(const struct lb_flow *flow, const struct 
 	return !(real->flags & LB_REAL_DRAINING) || silent <= REUSE_AFTER;
 }
 
+/* Its connection may be over, or its packets have come by another CPU since: others may know better. */
+static __always_inline bool is_doubtful(const struct lb_flow *flow, u32 now)
+{
+	return flow->state == LB_FLOW_CLOSING || (u32)(now - flow->seen) > REUSE_AFTER;
+}
+
 static __always_inline void touch_flow(struct lb_flow *flow, const struct packet *p, u32 now)
 {
 	if ((u32)(now - flow->seen) > STALE_BY)

@@ -159,13 +159,13 @@ static __always_inline struct lb_flow *make_room(struct lb_flow_set *set, struct
 	return entry;
 }
 
-/* In any CPU's table. */
-static __always_inline struct lb_flow *search_flow(u64 hash)
+/* In the tables of all other CPUs. */
+static __always_inline struct lb_flow *search_flow(u64 hash, u32 own)
 {
 	struct lb_flow *there = NULL;
 
 	for (u32 cpu = 0; cpu < SEARCHED_CPUS; cpu++) {
-		struct lb_flow_set *other = flow_set_of(cpu, hash);
+		struct lb_flow_set *other = cpu != own ? flow_set_of(cpu, hash) : NULL;
 
 		there = other ? find_flow(other, hash) : NULL;
 		if (there)
@@ -179,29 +179,31 @@ static __always_inline struct lb_flow *search_flow(u64 hash)
  * would follow the ring, which may have changed since it began, and leave a copy that looks alive.
  * No lock: at worst the other CPU is just renewing the entry, and the copy stays after all.
  */
-static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct lb_flow_set *set,
+static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct lb_flow *here,
 						  struct decision *d)
 {
-	struct lb_flow *here = make_room(set, d);
-
 	*here = *there;
 	there->seen = 0;
 	mark(d, MOVED);
 	return here;
 }
 
-/* An ICMP error looks and leaves no trace: it is the router's packet, and comes by any queue. */
+/*
+ * The flow's entry, this CPU's or another's.  One that ended or was silent for long may be of an
+ * earlier connection with the same ports, whose successor began on another CPU: its entry is younger.
+ * An ICMP error looks and leaves no trace: it is the router's packet, and comes by any queue.
+ */
 static __always_inline struct lb_flow *look_up(struct lb_flow_set *set, const struct packet *p,
 					       struct decision *d)
 {
-	struct lb_flow *flow = find_flow(set, d->hash);
+	struct lb_flow *flow = find_flow(set, d->hash), *there;
 
-	if (!flow && !opens(p)) {
-		flow = search_flow(d->hash);
-		if (flow && !p->quoted)
-			flow = fetch_flow(flow, set, d);
-	}
-	return flow;
+	if (opens(p) || (flow && !is_doubtful(flow, flow_clock(d->now))))
+		return flow;
+	there = search_flow(d->hash, d->cpu);
+	if (!there || (flow && (s32)(there->seen - flow->seen) <= 0))
+		return flow;
+	return p->quoted ? there : fetch_flow(there, flow ? flow : make_room(set, d), d);
 }
 
 /*
