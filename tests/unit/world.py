@@ -220,7 +220,7 @@ class World:
                 self._perform(self.director.take([failed], self.now))
                 return
             self._do(effect)
-        if any(isinstance(effect, b.Reply) for effect in effects):
+        if any(isinstance(effect, b.Reply | b.Remember) for effect in effects):
             self._perform(self.director.take([b.Written()], self.now))
 
     def _do(self, effect: b.Effect) -> None:  # noqa: PLR0912  # one branch per effect
