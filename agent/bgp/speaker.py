@@ -39,7 +39,7 @@ RELOAD = 5.0
 LOOK_AGAIN = 0.05
 LONGEST_LINE = 1 << 20
 OLD_BRIDGE = (
-    "bgp: ExaBGP still runs as an agent of 0.1.0 started it, and cannot withdraw from one peer "
+    "bgp: ExaBGP still runs as an older agent started it, and cannot withdraw from one peer "
     "only: `systemctl restart` the agent (its routes go and come back), then try again"
 )
 

@@ -114,6 +114,9 @@ def test_to_withdraw_every_peer_is_to_withdraw_the_node() -> None:
     assert (last.status, last.guard) == ("refused", "last-announcer")
     done(made.ask(withdraw(peer=PEERS[1]), id="c"))
     assert made.announced == frozenset()
+    back = made.ask(Announce(peer=PEERS[1]), id="d")
+    told = (f"peer {PEERS[1]} is told no route", f"peer {PEERS[1]} is told 2 routes")
+    assert route_line(back) == told, "what it is told then, not what it is told now"
 
 
 def test_k1_what_is_so_already_changes_nothing() -> None:
