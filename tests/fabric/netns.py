@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
 import socket
 import struct
@@ -17,7 +18,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.fabric import topology as t
 
@@ -59,6 +60,36 @@ def build() -> None:
             _transmit_checksum_off(name)
         with inside(name):  # checks through the tunnel: a real's XDP cannot complete a checksum
             _transmit_checksum_off("eth0")
+
+
+Picture = dict[str, frozenset[str]]
+"""Of each namespace, a line for each link, address and route that it has."""
+
+
+def picture() -> Picture:
+    """What is there now; equal to another while nobody changed anything."""
+    return {name: frozenset(_lines(name)) for name in (t.ROUTER, *(m.name for m in t.MACHINES))}
+
+
+def _lines(netns: str) -> Iterator[str]:
+    for link in _shown(netns, "address"):
+        name = link["ifname"]
+        yield f"link {name} {link['mtu']} {link['operstate']} {link.get('address')}"
+        yield from (f"address {name} {a['local']}/{a['prefixlen']}" for a in link["addr_info"])
+    for family in ("-4", "-6"):
+        for route in _shown(netns, family, "route"):
+            hops = sorted(
+                f"{hop.get('gateway')} {hop.get('dev')}" for hop in route.get("nexthops", [route])
+            )
+            yield f"route {route['dst']} {route.get('metric')} {hops}"
+
+
+def _shown(netns: str, *words: str) -> list[dict[str, Any]]:
+    answer = subprocess.run(
+        ["ip", "-n", netns, "-j", *words, "show"], check=True, capture_output=True
+    )
+    shown: list[dict[str, Any]] = json.loads(answer.stdout or "[]")
+    return shown
 
 
 def ip(*commands: str, netns: str = "") -> None:
