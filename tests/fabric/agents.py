@@ -22,7 +22,7 @@ from tests.fabric.waiting import DeadlineError
 REMORA_AGENT = (sys.executable, "-m", "agent")
 START = 60.0
 """Seconds for a start: the compiler takes two, of a processor that others may have as well."""
-STOP = 10.0
+STOP = 40.0
 
 _CONFIG = """\
 [node]

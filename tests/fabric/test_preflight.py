@@ -37,7 +37,7 @@ def preflight(where: str, *words: str, under: Sequence[str] = ()) -> Said:
         ["ip", "netns", "exec", where, *under, *REMORA_AGENT, "preflight", "--json", *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=90,
         check=False,
     )
     assert done.returncode in (0, 1), done.stderr
@@ -262,7 +262,7 @@ def preflight_undo(fabric: Fabric, node: str) -> list[dict[str, str]]:
     done = subprocess.run(
         ["ip", "netns", "exec", node, *REMORA_AGENT, "preflight", "--undo", "--json", "-c",
          str(fabric.agents[node].config)],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=90, check=True,
     )  # fmt: skip
     found: list[dict[str, str]] = json.loads(done.stdout)["undone"]
     return found

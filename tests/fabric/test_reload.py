@@ -120,7 +120,7 @@ def open_to(fabric: Fabric, address: str) -> Iterator[None]:
         def arrived() -> int:
             for _ in range(4):
                 with netns.inside(t.CLIENT):
-                    made = socket.create_connection((t.WEB, t.WEB_PORT), timeout=5)
+                    made = socket.create_connection((t.WEB, t.WEB_PORT), timeout=20)
                 opened.enter_context(made)
             return fabric.look(NODE).reals["web", address].live_flows
 

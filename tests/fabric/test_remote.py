@@ -75,7 +75,7 @@ class Remote:
         config = self.place / f"{name}.toml"
         config.write_text(f'agents = ["{self.address}"]\nkey = "{name}.key"\n')
         command = ["ip", "netns", "exec", t.CLIENT, *REMORA, "--config", str(config), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
 
 
 class Console:

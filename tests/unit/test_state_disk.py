@@ -66,7 +66,7 @@ async def opened(patience: float = 0.2, *files: Journal | Audit) -> AsyncIterato
 
 async def written(disk: StateDisk, work: Callable[[], None], take_back: Callable[[], None]) -> None:
     """At last: on a busy machine this disk, too, may be slow for once."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(EffectError):
                 return await disk.write(work, take_back)
@@ -106,7 +106,7 @@ async def test_a_disk_that_hangs_refuses_changes_and_the_loop_goes_on(
     journal, hang = Journal(tmp_path / "journal.jsonl"), Hang()
     journal.write(entry("before"))
     monkeypatch.setattr("agent.records.journal.os.fsync", hang)
-    async with opened(0.2, journal) as disk:
+    async with opened(2.0, journal) as disk:
         turns = 0
 
         async def others() -> None:
@@ -120,7 +120,7 @@ async def test_a_disk_that_hangs_refuses_changes_and_the_loop_goes_on(
         with pytest.raises(EffectError, match=r"state disk .* has not answered"):
             await disk.write(write, journal.take_back)
         assert turns > 3, "checks, BGP and telemetry had their turns"
-        async with asyncio.timeout(5):  # it began a little later than the one who waits for it
+        async with asyncio.timeout(60):  # it began a little later than the one who waits for it
             while not disk.silent:  # noqa: ASYNC110  # a thread sets no asyncio.Event
                 await asyncio.sleep(0.01)
         seen = hang.calls
@@ -171,7 +171,7 @@ async def test_the_audit_waits_for_the_disk_and_keeps_no_answer_back(
 @in_a_loop
 async def test_what_is_read_comes_in_its_turn_and_is_refused_by_a_disk_that_hangs() -> None:
     hang = Hang()
-    async with opened() as disk:
+    async with opened(2.0) as disk:
         assert await disk.ask(lambda: 7) == 7
         with pytest.raises(FileNotFoundError):
             await disk.ask(lambda: Path("/no/such/file").read_bytes())
