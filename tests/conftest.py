@@ -43,6 +43,9 @@ LONG = (
 """Half a minute and more, the longest first (`--durations=0` says)."""
 _skipped_root: list[str] = []
 
+# A socket path has room for about 100 bytes: a long TMPDIR must not use them up.
+os.environ["PYTEST_DEBUG_TEMPROOT"] = "/tmp"
+
 # pytest imports readline, which puts the size of pytest's own terminal there for all children: a
 # console in a test's terminal would draw for that one, and not for its own.
 for _name in ("LINES", "COLUMNS"):

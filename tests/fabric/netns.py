@@ -33,6 +33,9 @@ _ROUTER_SYSCTLS = {
     "net/ipv4/fib_multipath_hash_fields": str(0x37),
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv6/conf/all/forwarding": "1",
+    # A link that a test takes down comes up as it was.
+    "net/ipv6/conf/all/keep_addr_on_down": "1",
+    "net/ipv6/conf/default/keep_addr_on_down": "1",
     "net/ipv6/fib_multipath_hash_policy": "3",
     "net/ipv6/fib_multipath_hash_fields": str(0x37),
 }
@@ -54,7 +57,7 @@ def build() -> None:
     for name in t.REALS:
         vips = (f"{t.WEB}/32", f"{t.ECHO}/32", f"{t.MIXED}/32", f"{t.WEB6}/128")
         ip(*(f"addr add {vip} dev lo" for vip in vips), netns=name)
-    _flows_to_cpus(t.CLIENT)
+    _flows_to_cpus()
     for name in t.NODES:
         with inside(t.ROUTER):
             _transmit_checksum_off(name)
@@ -175,17 +178,25 @@ def _connect(machine: t.Machine) -> None:
     )
 
 
-def _flows_to_cpus(interface: str) -> None:
-    """The router takes each flow from `interface` on one CPU, by hash (RPS), as a NIC's RSS does.
+def _flows_to_cpus() -> None:
+    """The router takes each flow of the client on one CPU, by hash (RPS), as a NIC's RSS does, and
+    each CPU sends to the nodes by a queue of its own (XPS).
 
-    Without it a packet goes all the way, the nodes' XDP included, on the CPU of its sender, and a
-    flow changes CPUs, and with them flow tables, whenever the scheduler moves the sender.
+    Without RPS a packet goes all the way, the nodes' XDP included, on the CPU of its sender, and a
+    flow changes CPUs, and with them flow tables, whenever the scheduler moves the sender.  Without
+    XPS a queue's packets are taken by whichever CPU was there first.
     """
-    mask = f"{(1 << (os.cpu_count() or 1)) - 1:x}"
-    queues = f"/sys/class/net/{interface}/queues"
-    script = f"for queue in {queues}/rx-*; do echo {mask} > $queue/rps_cpus; done"
+    cpus = min(os.cpu_count() or 1, _QUEUES)
+    lines = [f"for q in {_queues(t.CLIENT)}/rx-*; do echo {(1 << cpus) - 1:x} > $q/rps_cpus; done"]
+    for node in t.NODES:
+        lines += [f"echo {1 << n:x} > {_queues(node)}/tx-{n}/xps_cpus" for n in range(cpus)]
+    script = "\n".join(lines)
     # /sys shows the devices of the namespace that was entered when it was mounted: `exec` mounts it
     subprocess.run(["ip", "netns", "exec", t.ROUTER, "sh", "-ec", script], check=True)
+
+
+def _queues(interface: str) -> str:
+    return f"/sys/class/net/{interface}/queues"
 
 
 def _transmit_checksum_off(interface: str) -> None:

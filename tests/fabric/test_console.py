@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.root
 class Terminal:
     """A tmux server of its own with one pane of 120x40."""
 
-    def __init__(self, name: str, command: str) -> None:
-        self._tmux = ("tmux", "-L", name, "-f", "/dev/null")
+    def __init__(self, socket: Path, command: str) -> None:
+        self._tmux = ("tmux", "-S", str(socket), "-f", "/dev/null")
         self._run("new-session", "-d", "-x", "120", "-y", "40", command)
 
     def _run(self, *words: str) -> str:
@@ -94,7 +95,7 @@ class Terminal:
 
 def opened(fabric: Fabric, name: str = "") -> Terminal:
     addresses = [word for agent in fabric.agents.values() for word in ("-a", agent.address)]
-    return Terminal(f"{fabric.place.name}{name}", shlex.join([*REMORA, *addresses]))
+    return Terminal(fabric.place / f"tmux{name}", shlex.join([*REMORA, *addresses]))
 
 
 @pytest.fixture

@@ -30,16 +30,18 @@ def test_h4_a_link_that_goes_down_and_up(fabric: Fabric) -> None:
     """The other node carries on alone; the link, its route and its flows come back, and it is
     said (the program stays on the interface)."""
     log = fabric.agents[NODE].log
+    begins = len(log.read_text())
     try:
         netns.ip(f"link set {NODE} down", netns=t.ROUTER)
         until(lambda: fabric.routes() == {OTHER}, 10, "the other node only")
-        until(lambda: 'what="link eth0" result="down' in log.read_text(), 10, "the node says so")
+        said = 'what="link eth0" result="down'
+        until(lambda: _said_since(log, begins, said), 10, "the node says so")
         with fabric.load(rate=50) as running:
             until(lambda: len(running.records()) >= 100, 20, "100 requests")
             assert load.failures(running.stop()) == []
     finally:
         netns.ip(f"link set {NODE} up", netns=t.ROUTER)
-    until(lambda: 'what="link eth0" result=up' in log.read_text(), 10, "up again")
+    until(lambda: _said_since(log, begins, 'what="link eth0" result=up'), 10, "up again")
     fabric.await_routes()
     until(lambda: _checks_pass(fabric), 10, "checks, which went through it, pass again")
     with fabric.only_via(NODE):
@@ -68,20 +70,18 @@ def _brought(fabric: Fabric, vip: str) -> dict[str, str]:
 # ---- what somebody does to the interface
 
 
-def _said(fabric: Fabric, what: str) -> bool:
-    return what in fabric.agents[NODE].log.read_text()
-
-
 def test_h2_a_program_that_was_taken_off_is_put_back(fabric: Fabric) -> None:
     """The kernel tells nobody; the agent sees it, withdraws, puts it back and announces again."""
     link = bpf_syscall.obj_get(str(loader.pins(fabric.place / "bpffs", NODE) / "link_eth0"))
     before = fabric.look(NODE).node
+    log = fabric.agents[NODE].log
+    begins = len(log.read_text())
     try:
         bpf_syscall.link_detach(link)
     finally:
         os.close(link)
-    until(lambda: _said(fabric, "our program is gone"), 10, "it is seen")
-    until(lambda: _said(fabric, "our program runs: native"), 10, "it is back")
+    until(lambda: _said_since(log, begins, "our program is gone"), 10, "it is seen")
+    until(lambda: _said_since(log, begins, "our program runs: native"), 10, "it is back")
     fabric.await_routes()
     after = fabric.look(NODE).node
     assert (after.xdp_attached, after.boot) == ("native", before.boot), "the same maps"

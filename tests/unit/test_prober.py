@@ -129,11 +129,11 @@ def test_a_hanging_real_delays_nobody() -> None:
         fast = await asyncio.start_server(answer, "127.0.0.1", 0)
         checks = [
             asking(
-                Check(kind="http", interval=max(timeout, 0.05), timeout=timeout),
+                Check(kind="http", interval=interval, timeout=20.0),
                 server.sockets[0].getsockname()[1],
                 vip=name,
             )
-            for name, server, timeout in (("slow", slow, 20.0), ("fast", fast, 0.05))
+            for name, server, interval in (("slow", slow, 20.0), ("fast", fast, 0.05))
         ]
         async with slow, fast:
             prober = Prober(tell)
