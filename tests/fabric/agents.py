@@ -105,6 +105,12 @@ def config(name: str, place: Path) -> str:
     )
 
 
+def _in_memory(state: Path) -> None:
+    """A disk that others keep busy would refuse a test's changes."""
+    state.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", state], check=True)
+
+
 class Agent:
     """One node's agent process."""
 
@@ -116,6 +122,7 @@ class Agent:
         self._notify = place / f"{name}.notify"
         self._process: subprocess.Popen[bytes] | None = None
         self.run_dir.mkdir(exist_ok=True)
+        _in_memory(self.run_dir / "state")
         self.config.write_text(config(name, place))
         self.log.touch()
 

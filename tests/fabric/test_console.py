@@ -205,7 +205,7 @@ def test_a_canary_comes_to_its_node_first_and_its_ring_is_no_alarm(
         terminal.press(f"drain {real}", "Enter")
         terminal.shows(f"Plan: drain {real}", "ok on 2 nodes")
         before = time.monotonic()
-        terminal.canary("lb1", address, "25s")
+        terminal.canary("lb1", address, "16s")
         until(lambda: admin(fabric, "lb1", address) is Admin.DRAINING, 5, "the canary is drained")
         assert admin(fabric, "lb2", address) is Admin.ENABLED
         for console in (terminal, another):

@@ -98,7 +98,7 @@ def begun(fabric: Fabric, *words: str) -> Iterator[subprocess.Popen[bytes]]:
 def test_an_operation_that_is_resumed_ends_by_itself_on_every_node(fabric: Fabric) -> None:
     """What was begun with --for is held, and resumed by another console: the nodes whose turn comes
     then take it back after that time, too."""
-    words = ("drain", WHERE, "--canary", "lb1", "--soak", "60s", "--for", "30s")
+    words = ("drain", WHERE, "--canary", "lb1", "--soak", "60s", "--for", "20s")
     with begun(fabric, *words, "--yes", "--reason", "test"):
         until(lambda: admin(fabric, "lb1") is Admin.DRAINING, 10, "the canary is drained")
         (operation,) = {row.operation for row in fabric.look("lb1").node.rollouts}

@@ -21,6 +21,7 @@ from tests.fabric import netns, xdp
 from tests.fabric import topology as t
 from tests.fabric.agents import REMORA_AGENT
 from tests.fabric.fabric import Fabric
+from tests.fabric.waiting import until
 
 pytestmark = pytest.mark.root
 
@@ -53,7 +54,15 @@ def preflight(where: str, *words: str, under: Sequence[str] = ()) -> Said:
 
 
 def on_node(fabric: Fabric, node: str, *words: str, under: Sequence[str] = ()) -> Said:
-    return preflight(node, "-c", str(fabric.agents[node].config), *words, under=under)
+    """Of reals that hang nothing is tested here: a check without an answer is a slow machine's."""
+    said: list[Said] = []
+
+    def answered() -> bool:
+        said[:] = [preflight(node, "-c", str(fabric.agents[node].config), *words, under=under)]
+        return said[0].levels["check"] == "ok" or "no answer within" not in said[0].text
+
+    until(answered, 15, "all checks answered")
+    return said[0]
 
 
 def on_real(real: str, vip: str = f"{t.WEB}:{t.WEB_PORT}") -> Said:
