@@ -37,6 +37,7 @@ run_dir = "{place}/{name}"
 state_dir = "{place}/{name}/state"
 
 [bgp]
+dead_man = 120
 local_as = {node_as}
 router_id = "{address}"
 
