@@ -31,7 +31,7 @@ from agent.nouns import Address, Route
 from agent.records import generations
 from agent.records.audit import Audit, audit_path
 from agent.records.journal import Journal, journal_path
-from agent.records.state_disk import READING, StateDisk
+from agent.records.state_disk import READING, StateDisk, silence
 from agent.wire.questions import Questions
 from agent.wire.server import Server
 from agent.wire.snapshot import DiskHealth
@@ -96,6 +96,7 @@ class Shells:
         """Before the first effect."""
         self.dataplane.stop_trace()  # an agent before us may have died in one
         self._configure(self._state.listed)
+        await self.telemetry.start()
         if self.speaker:
             await self.speaker.start()
 
@@ -119,7 +120,7 @@ class Shells:
 
     def _disk_health(self) -> DiskHealth:
         lost = self.audit.failed + self.telemetry.history.failed
-        return DiskHealth(max(self.disk.silent, self.long_disk.silent), lost)
+        return DiskHealth(silence(self.disk, self.long_disk), lost)
 
     async def _tidy(self) -> None:
         """Keep short what grows by itself."""

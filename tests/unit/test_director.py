@@ -20,6 +20,7 @@ from shared.messages import (
     Command,
     Drain,
     HealthEvent,
+    Reload,
     RouteEvent,
     Undrain,
     Weight,
@@ -213,6 +214,31 @@ def test_k5_a_failed_write_leaves_the_old_state_in_force(world: World, victim: t
     assert again == answer, "who has not heard is told: nothing was changed, nor is it now (K1)"
     assert [world.share(real) for real in REALS] == shares
     assert world.ask(Drain(real=REALS[0]), id="b").status == "applied", "a new try"
+
+
+def test_k5_a_command_that_only_the_disk_refuses_costs_no_ring_of_others() -> None:
+    """Of 500 VIPs that would be most of a second for which no check is judged."""
+    world = World(ONE_VIP + "".join(vip(f"v{n}", f"10.200.1.{n}", 80, REALS) for n in range(1, 9)))
+    world.all_up()
+    announced, rings = world.routes, {n: ring.copy() for n, ring in world.rings.items()}
+    world.history.clear()
+    world.refuse = lambda effect: isinstance(effect, b.Remember)
+    assert world.ask(Drain(real=REALS[0], vip="web"), id="d").status == "failed"
+    assert world.ask(Weight(REALS[0], 50, "web"), id="w").status == "failed"
+    assert world.history.count("SetRing") == 4, "there and back"
+    assert world.history.count("PutReal") == world.history.count("PutVip") == 0
+    assert world.ask(Drain(node=True), id="n").status == "failed"
+    assert world.history.count("SetRing") == 4
+    assert (world.routes, world.flags(REALS[0])) == (announced, 0)
+    assert all(np.array_equal(rings[n], ring) for n, ring in world.rings.items())
+
+
+def test_k1_a_reload_is_read_whatever_fails_beside_it(world: World) -> None:
+    """It is answered when the file is read: dropped with others' effects it never were."""
+    drain = b.Asked(Command(id="a", who="ann", action=Drain(real=REALS[0])), b"ann")
+    reload = b.Asked(Command(id="b", who="bob", action=Reload()), b"bob")
+    effects = world.director.take([drain, reload], world.now)
+    assert isinstance(effects[0], b.ReadConfig)
 
 
 def test_failed_write_is_tried_again_not_in_a_spin(world: World) -> None:
