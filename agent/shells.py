@@ -147,8 +147,8 @@ class Shells:
             case b.Follow():
                 if self.surroundings.follow(effect):
                     self._configure(self._state.listed)
-            case b.Advertise(routes, hushed):
-                self._advertise(routes, hushed)
+            case b.SetRoutes(routes, hushed):
+                self._set_routes(routes, hushed)
             case b.Probe(checks):
                 self.prober.declare(checks)
             case b.ReadConfig():
@@ -178,9 +178,9 @@ class Shells:
             case _:
                 assert_never(effect)
 
-    def _advertise(self, routes: Mapping[Address, Route], hushed: frozenset[str]) -> None:
+    def _set_routes(self, routes: Mapping[Address, Route], hushed: frozenset[str]) -> None:
         if self.speaker:
-            self.speaker.advertise(routes, hushed)
+            self.speaker.set_routes(routes, hushed)
         if self._state.listed.node.answer_ping == "announced":
             self.dataplane.answer_pings_for(routes)
         self._routes, self._hushed = routes, hushed
@@ -262,4 +262,4 @@ class Shells:
             speaker = Speaker(listed.bgp, Path(listed.node.run_dir), self._tell)
             await speaker.start()
             self.speaker = speaker
-            speaker.advertise(self._routes, self._hushed)
+            speaker.set_routes(self._routes, self._hushed)

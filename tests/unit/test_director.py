@@ -46,7 +46,7 @@ def test_h2_announces_only_after_ring_and_first_round() -> None:
     assert world.announced == frozenset()
     world.probe(REALS[2], ok=False)
     assert world.announced == {VIP_ADDRESS}
-    assert world.history[-1] == "Advertise"
+    assert world.history[-1] == "SetRoutes"
     assert world.share(REALS[2]) == 0
     assert world.share(REALS[0]) + world.share(REALS[1]) == SLOTS
 
@@ -75,7 +75,7 @@ def test_f4_h2_flags_at_once_and_withdraws_before_the_ring_empties(world: World)
     world.probe(REALS[2], ok=False, times=2)
     world.history.clear()
     world.probe(REALS[2], ok=False)
-    assert world.history == ["SetFlags", "Advertise", "SetRing"]
+    assert world.history == ["SetFlags", "SetRoutes", "SetRing"]
     assert world.announced == frozenset()
     assert not world.rings[1].any(), "R5: an explicit empty ring, not a stale one"
     assert RouteEvent(str(VIP_ADDRESS), announced=False, why="quorum lost") in world.events
@@ -287,7 +287,7 @@ def test_f5_restart_moves_nothing(world: World) -> None:
     world.probe(REALS[1], ok=False, times=3)
     rings = {n: row.copy() for n, row in world.rings.items()}
     world.restart()
-    assert world.history == ["PutVip", "Advertise"]
+    assert world.history == ["PutVip", "SetRoutes"]
     assert all((world.rings[n] == row).all() for n, row in rings.items())
     assert world.director.state.vips["web"].reals[IPv4Address(REALS[0])].admin is Admin.DRAINING
     assert world.director.state.revision == 1

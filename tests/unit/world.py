@@ -238,7 +238,7 @@ class World:
                 self.attached += 1
             case b.Follow():
                 self.followed = effect
-            case b.Advertise(routes, hushed):
+            case b.SetRoutes(routes, hushed):
                 self.routes, self.hushed = dict(routes), hushed
                 self._advertise(frozenset(routes))
             case b.Probe(checks):
