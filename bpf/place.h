@@ -31,6 +31,9 @@
 #define PLACED_BY_PART (LB_VIP_ANY_SOURCE | LB_VIP_ANY_SOURCE_PORT | LB_VIP_ANY_PORT)
 #define QUIC (LB_VIP_QUIC_LB | LB_VIP_QUIC_CID)
 
+_Static_assert(LB_MAX_REALS == 1 << LB_SLOT_BITS && LB_SLOT_REAL == LB_MAX_REALS - 1,
+	       "a part of a slot's word holds any real_num");
+
 /* Where the packet's VIP and flow are kept. */
 struct places {
 	const struct lb_service *service;
@@ -159,17 +162,23 @@ static __always_inline struct lb_flow *make_room(struct lb_flow_set *set, struct
 	return entry;
 }
 
-/* In any CPU's table. */
-static __always_inline struct lb_flow *search_flow(u64 hash)
+<<<<<<< HEAD
+/* In the tables of all other CPUs. */
+static __always_inline struct lb_flow *search_flow(u64 hash, u32 own)
+=======
+/* In any CPU's table; newer than what was found here, if something was. */
+static __always_inline struct lb_flow *search_flow(u64 hash, const struct lb_flow *here)
+>>>>>>> main
 {
 	struct lb_flow *there = NULL;
 
 	for (u32 cpu = 0; cpu < SEARCHED_CPUS; cpu++) {
-		struct lb_flow_set *other = flow_set_of(cpu, hash);
+		struct lb_flow_set *other = cpu != own ? flow_set_of(cpu, hash) : NULL;
 
 		there = other ? find_flow(other, hash) : NULL;
-		if (there)
+		if (there && (!here || (s32)(there->seen - here->seen) > 0))
 			break;
+		there = NULL;
 	}
 	return there;
 }
@@ -179,29 +188,50 @@ static __always_inline struct lb_flow *search_flow(u64 hash)
  * would follow the ring, which may have changed since it began, and leave a copy that looks alive.
  * No lock: at worst the other CPU is just renewing the entry, and the copy stays after all.
  */
-static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct lb_flow_set *set,
+static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct lb_flow *here,
+<<<<<<< HEAD
 						  struct decision *d)
 {
-	struct lb_flow *here = make_room(set, d);
-
+=======
+						  struct lb_flow_set *set, struct decision *d)
+{
+	if (!here)
+		here = make_room(set, d);
+>>>>>>> main
 	*here = *there;
 	there->seen = 0;
 	mark(d, MOVED);
 	return here;
 }
 
-/* An ICMP error looks and leaves no trace: it is the router's packet, and comes by any queue. */
+/*
+ * The flow's entry, this CPU's or another's.  One that ended or was silent for long may be of an
+ * earlier connection with the same ports, whose successor began on another CPU: its entry is younger.
+ * An ICMP error looks and leaves no trace: it is the router's packet, and comes by any queue.
+ */
 static __always_inline struct lb_flow *look_up(struct lb_flow_set *set, const struct packet *p,
 					       struct decision *d)
 {
-	struct lb_flow *flow = find_flow(set, d->hash);
+<<<<<<< HEAD
+	struct lb_flow *flow = find_flow(set, d->hash), *there;
 
-	if (!flow && !opens(p)) {
-		flow = search_flow(d->hash);
-		if (flow && !p->quoted)
-			flow = fetch_flow(flow, set, d);
-	}
-	return flow;
+	if (opens(p) || (flow && !is_doubtful(flow, flow_clock(d->now))))
+		return flow;
+	there = search_flow(d->hash, d->cpu);
+	if (!there || (flow && (s32)(there->seen - flow->seen) <= 0))
+		return flow;
+	return p->quoted ? there : fetch_flow(there, flow ? flow : make_room(set, d), d);
+=======
+	struct lb_flow *here = find_flow(set, d->hash);
+	struct lb_flow *there;
+
+	if (opens(p) || (here && !may_be_outdated(here, flow_clock(d->now))))
+		return here;
+	there = search_flow(d->hash, here);
+	if (!there)
+		return here;
+	return p->quoted ? there : fetch_flow(there, here, set, d);
+>>>>>>> main
 }
 
 /*

@@ -60,12 +60,12 @@ class Listen(NamedTuple):
 
 def relay(settings: Settings, who: str, listen: Listen) -> int:
     """Until SIGTERM or SIGINT; exit 0.  Raises VerbError."""
+    host, _ = _place("--listen", listen.place)
+    metrics = _place("--metrics", listen.metrics) if listen.metrics else None
     try:
-        host, _ = host_and_port(listen.place)
-        metrics = _metrics_place(listen.metrics) if listen.metrics else None
         own = curve.read(Path(listen.secret_key)) if listen.secret_key else None
         keyring = Keyring(Path(listen.authorized_keys)) if listen.authorized_keys else None
-    except (AddressError, curve.KeyFileError, AccessError) as error:
+    except (curve.KeyFileError, AccessError) as error:
         raise VerbError(str(error), Exit.FAILED) from error
     if (own is None) != (keyring is None):
         raise VerbError("--secret-key and --authorized-keys go together")
@@ -190,11 +190,12 @@ class _Relay:
                 log.warning("a key was taken away: who is connected stays so until a restart")
 
 
-def _metrics_place(text: str) -> tuple[str, int]:
+def _place(flag: str, text: str) -> tuple[str, int]:
+    """Raises VerbError."""
     try:
         return host_and_port(text)
     except AddressError as error:
-        raise AddressError(f"--metrics {error}") from error
+        raise VerbError(f"{flag} {error}") from error
 
 
 def _exporter(host: str, port: int, count: Callable[[], Counted]) -> Exporter:
