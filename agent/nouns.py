@@ -7,13 +7,14 @@ A word means the same here, in the maps, in the journal and in the config.
 from __future__ import annotations
 
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, NamedTuple
 
 from agent.config.check_table import Check
+from shared import model
 from shared.model import Admin, Protocol, host_port
 
-Address = IPv4Address | IPv6Address
+Address = model.Address
 
 
 class Encap(StrEnum):

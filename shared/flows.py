@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-from shared.model import Protocol, host_port
+from shared.model import Address, Protocol, host_port
 
-Address = IPv4Address | IPv6Address
 NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17}
 """IP's."""
 _PROTOCOLS = {number: protocol for protocol, number in NUMBERS.items()}

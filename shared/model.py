@@ -7,8 +7,9 @@ Nothing here does I/O.  Addresses are `ipaddress` objects inside, text on the wi
 from __future__ import annotations
 
 from enum import StrEnum
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
+Address = IPv4Address | IPv6Address
 RING_SLOTS = 65537
 """Slots of a VIP's ring (prime, as Maglev needs)."""
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 if TYPE_CHECKING:
-    from agent.nouns import Address
+    from shared.model import Address
 else:
 
     class Address(abc.ABC):  # noqa: B024

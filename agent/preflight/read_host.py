@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from agent.nouns import Address
 from agent.preflight.surveyed import Irq, Limits, Listener, Place
 
 _ESTABLISHED, _UNCONNECTED, _LISTEN = 0x01, 0x07, 0x0A  # include/net/tcp_states.h
@@ -145,7 +146,7 @@ def runs(program: str) -> bool:
 # ---- sockets
 
 
-def listeners(address: IPv4Address | IPv6Address) -> tuple[Listener, ...]:
+def listeners(address: Address) -> tuple[Listener, ...]:
     """The sockets that take packets for an address: bound to it, or to any.
 
     One bound to any IPv6 address counts for IPv4 too, as it does unless the program forbade it.
@@ -167,10 +168,7 @@ def connected(address: str, port: int) -> bool:
     )
 
 
-_Address = IPv4Address | IPv6Address
-
-
-def _sockets(protocol: str) -> Iterator[tuple[_Address, int, _Address, int, int]]:
+def _sockets(protocol: str) -> Iterator[tuple[Address, int, Address, int, int]]:
     """Local address and port, remote address and port, state: of each socket of the namespace."""
     for name in (protocol, f"{protocol}6"):
         try:
@@ -182,7 +180,7 @@ def _sockets(protocol: str) -> Iterator[tuple[_Address, int, _Address, int, int]
             yield *_end(local), *_end(remote), int(state, 16)
 
 
-def _end(text: str) -> tuple[_Address, int]:
+def _end(text: str) -> tuple[Address, int]:
     """`0100007F:0050`: words in the host's byte order."""
     raw, port = text.split(":")
     words = [int(raw[i : i + 8], 16) for i in range(0, len(raw), 8)]

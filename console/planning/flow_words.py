@@ -11,9 +11,9 @@ from typing import Protocol as Protocol_
 from console.exits import VerbError
 from console.model import objects
 from console.model.store import Agent
-from shared.flows import Address, Flow
+from shared.flows import Flow
 from shared.messages import FlowOf, VipRow
-from shared.model import Protocol, host_port
+from shared.model import Address, Protocol, host_port
 
 
 def flow(agents: Sequence[Agent], source: str, destination: str) -> Flow:

@@ -55,7 +55,6 @@ class Playback:
         self._sent = 0
         self.waiting = 0
         """A recording that stands still holds nothing back."""
-        self._on_reply: Callable[[], None] = lambda: None
 
     def wall(self) -> float:
         """Recorded Unix time of the present moment; stands at the end."""

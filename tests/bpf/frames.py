@@ -25,7 +25,6 @@ from scapy.packet import Packet, Raw
 
 OWN_MAC = "02:00:00:00:00:02"
 GATEWAY_MAC = "02:00:00:00:00:01"
-CLIENT_MAC = "02:00:00:00:00:99"
 _LINK = Ether(src=GATEWAY_MAC, dst=OWN_MAC)
 """Never without addresses: scapy asks the network for them, and waits."""
 VIP = "10.200.0.1"

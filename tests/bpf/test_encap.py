@@ -17,7 +17,7 @@ pytestmark = pytest.mark.root
 REALS = {"10.3.1.2": 100, "10.3.2.2": 50, "10.3.3.2": 150}
 
 
-def expected(rig: Rig, frame: bytes, flow: oracle.Flow, real: str, outer: IPv4Network) -> bytes:
+def expected(frame: bytes, flow: oracle.Flow, real: str, outer: IPv4Network) -> bytes:
     return frames.encapsulated(
         frame, source=oracle.outer_source(oracle.hashed(flow, KEY), outer), real=real
     )
@@ -38,7 +38,7 @@ def test_p1_p2_outer_header_and_untouched_inner(rig: Rig, tos: int, size: int) -
         real = service.predicted(port)
         assert real
         assert out.action == TX
-        assert out.output == expected(rig, frame, service.flow(port), service.address(real), OUTER)
+        assert out.output == expected(frame, service.flow(port), service.address(real), OUTER)
 
 
 def test_p1_p2_udp(rig: Rig) -> None:
@@ -48,7 +48,7 @@ def test_p1_p2_udp(rig: Rig) -> None:
         real = service.predicted(port)
         assert real
         assert rig.run(frame).output == expected(
-            rig, frame, service.flow(port), service.address(real), OUTER
+            frame, service.flow(port), service.address(real), OUTER
         )
 
 
@@ -59,7 +59,7 @@ def test_p2_link_padding_stays_outside_the_ip_packet(rig: Rig) -> None:
     real = service.predicted(40000)
     assert real
     out = rig.run(frame)
-    assert out.output == expected(rig, frame, service.flow(40000), service.address(real), OUTER)
+    assert out.output == expected(frame, service.flow(40000), service.address(real), OUTER)
     assert out.output[16:18] == (60).to_bytes(2, "big")
     assert len(out.output) == 80
 

@@ -18,8 +18,6 @@ from shared import model, reasons
 BPF = Path(__file__).resolve().parents[2] / "bpf"
 HEADER = (BPF / "lb_abi.h").read_text()
 
-C_TYPES = {1: "lb_u8", 2: "lb_u16", 4: "lb_u32", 8: "lb_u64"}
-
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
