@@ -122,8 +122,7 @@ def in_short(found: Sequence[Alert], room: int, width: int) -> list[TextLine]:
     if not found:
         return [line(" nothing is wrong", "ok")]
     shown = found if len(found) <= room else found[: room - 1]
-    spare, lines = room - len(shown) - (len(shown) < len(found)), []
-    told: set[Kind] = {alert.problem.kind for alert in shown if alert.seen}
+    spare, lines, told = room - len(shown) - (len(shown) < len(found)), [], set()
     for alert in shown:
         whole = _whole(alert, width, told=alert.problem.kind in told)
         told.add(alert.problem.kind)
