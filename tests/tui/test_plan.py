@@ -13,6 +13,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
+from console.model.store import Store
 from console.planning.arming import Arming
 from console.tui.app import RemoraApp
 from console.tui.screens.plan import PlanDialog
@@ -30,6 +31,8 @@ KEY = ("web", "10.3.1.2")
 async def console(*agents: FakeAgent) -> AsyncIterator[tuple[RemoraApp, Pilot[None]]]:
     client = Client([agent.address for agent in agents], "test@here")
     app = RemoraApp(client, "lab", frame_every=0.05)
+    # A fake agent tells when the test says so: on a busy machine that is no sign of its age.
+    app.store = Store(client.addresses, max_age=120.0)
     app.arming = Arming(time.monotonic() + 900)
     try:
         async with app.run_test(size=(80, 24)) as pilot:
