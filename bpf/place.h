@@ -31,6 +31,9 @@
 #define PLACED_BY_PART (LB_VIP_ANY_SOURCE | LB_VIP_ANY_SOURCE_PORT | LB_VIP_ANY_PORT)
 #define QUIC (LB_VIP_QUIC_LB | LB_VIP_QUIC_CID)
 
+_Static_assert(LB_MAX_REALS == 1 << LB_SLOT_BITS && LB_SLOT_REAL == LB_MAX_REALS - 1,
+	       "a part of a slot's word holds any real_num");
+
 /* Where the packet's VIP and flow are kept. */
 struct places {
 	const struct lb_service *service;

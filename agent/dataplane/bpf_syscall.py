@@ -13,7 +13,7 @@ import platform
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from agent.dataplane.abi import MapSpec
+from agent.dataplane.map_specs import MapSpec
 
 _NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT = 0, 1, 2, 3, 4

@@ -221,14 +221,14 @@ def test_h4_both_families_come_back_once(tmp_path: Path) -> None:
             listed_bgp("10.2.1.1", "10.2.1.2", "fd00::2"), tmp_path, lambda fact: None
         )
         server = await asyncio.start_unix_server(speaker._on_bridge, tmp_path / "bgp.sock")
-        speaker.advertise(dict.fromkeys([V4, V6, ip_address("2001:db8:200::2")], Route()))
+        speaker.set_routes(dict.fromkeys([V4, V6, ip_address("2001:db8:200::2")], Route()))
         reader, writer = await asyncio.open_unix_connection(tmp_path / "bgp.sock")
         standing = {"2001:db8:200::1/128": "next-hop fd00::2"}
         hello = {"bridge": 1, "routes": standing, "peers": {}}
         writer.write(json.dumps(hello).encode() + b"\n")
         announced = await reader.readline() + await reader.readline()
         writer.write(b"done\ndone\n")
-        speaker.advertise({V4: Route()})
+        speaker.set_routes({V4: Route()})
         withdrawn = await reader.readline() + await reader.readline()
         writer.close()
         server.close()
@@ -289,9 +289,9 @@ def say_hello(speaker: Speaker, **hello: object) -> Pieces:
 def test_h4_the_bridge_remembers_what_exabgp_is_told(tmp_path: Path) -> None:
     """H4: in one piece, so that no agent dies between the one and the other."""
     speaker, pieces = two_peers(tmp_path, hushed=[])
-    speaker.advertise(dict.fromkeys([V4, V6], Route()))
-    speaker.advertise({V4: Route()}, frozenset({"10.2.1.9"}))
-    speaker.advertise({}, frozenset({"10.2.1.9"}))
+    speaker.set_routes(dict.fromkeys([V4, V6], Route()))
+    speaker.set_routes({V4: Route()}, frozenset({"10.2.1.9"}))
+    speaker.set_routes({}, frozenset({"10.2.1.9"}))
     assert [piece.count(" route ") for piece in pieces.written] == [2, 2, 1]
     assert pieces.written[1].startswith("hushed 10.2.1.9\n")
     assert "gone 10.200.0.1/32\n" in pieces.written[2]
@@ -309,10 +309,10 @@ def test_h4_what_a_peer_was_not_told_is_said_and_told_again(
 
     async def story() -> tuple[str, list[str], str]:
         speaker, pieces = two_peers(tmp_path, hushed=[])
-        speaker.advertise({V4: Route()}, before)
+        speaker.set_routes({V4: Route()}, before)
         speaker._on_line(b"done")
         pieces.forget()
-        speaker.advertise({V4: Route()}, after)
+        speaker.set_routes({V4: Route()}, after)
         speaker._on_line(b"error")
         refused = speaker.difference()
         async with asyncio.timeout(5):
@@ -330,10 +330,10 @@ def test_h4_what_a_peer_was_not_told_is_said_and_told_again(
 def test_h4_an_old_bridge_is_not_asked_to_hush_a_peer(tmp_path: Path) -> None:
     """H4: one of 0.1.0 reads no selectors, so it would remember routes that are gone."""
     speaker, pieces = two_peers(tmp_path)
-    speaker.advertise(dict.fromkeys([V4, V6], Route()))
+    speaker.set_routes(dict.fromkeys([V4, V6], Route()))
     with pytest.raises(EffectError, match="systemctl restart"):
-        speaker.advertise(dict.fromkeys([V4, V6], Route()), frozenset({"10.2.1.9"}))
-    speaker.advertise({})
+        speaker.set_routes(dict.fromkeys([V4, V6], Route()), frozenset({"10.2.1.9"}))
+    speaker.set_routes({})
     for _ in range(4):
         speaker._on_line(b"done")
     assert speaker.difference() == ""
@@ -347,9 +347,9 @@ def test_h4_with_an_old_bridge_who_was_hushed_before_is_told_and_that_is_said(
     """H4: and routes change as ever."""
     speaker = Speaker(TWO, tmp_path, lambda fact: None)
     hushed = frozenset({"10.2.1.9"})
-    speaker.advertise({V4: Route()}, hushed)
+    speaker.set_routes({V4: Route()}, hushed)
     pieces = say_hello(speaker)
-    speaker.advertise({}, hushed)
+    speaker.set_routes({}, hushed)
     announced, withdrawn = pieces.written
     assert announced == "announce route 10.200.0.1/32 next-hop self\n"
     assert withdrawn == "withdraw route 10.200.0.1/32 next-hop self\n"

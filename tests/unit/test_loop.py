@@ -57,7 +57,7 @@ class Node:
                 await self._noticed.wait()
 
     def announces(self) -> bool:
-        return any(isinstance(effect, b.Advertise) and effect.routes for effect in self.done)
+        return any(isinstance(effect, b.SetRoutes) and effect.routes for effect in self.done)
 
     def rings(self) -> int:
         return sum(isinstance(effect, b.SetRing) for effect in self.done)
