@@ -114,7 +114,7 @@ class FakeAgent:
 
     def __enter__(self) -> FakeAgent:
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(
@@ -124,7 +124,7 @@ class FakeAgent:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._thread.join(5)
+        self._thread.join(60)
         if self.failure is not None:
             raise self.failure
 

@@ -51,7 +51,7 @@ class Node:
             self.inbox.put_nowait(b.Probed(Target("web", ip_address(real)), ok, "said", 1.0))
 
     async def until(self, fact: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not fact():
                 self._noticed.clear()
                 await self._noticed.wait()

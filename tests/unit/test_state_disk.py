@@ -69,7 +69,7 @@ async def opened(
 
 async def written(disk: StateDisk, work: Callable[[], None], take_back: Callable[[], None]) -> None:
     """At last: on a busy machine this disk, too, may be slow for once."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(EffectError):
                 return await disk.write(work, take_back)
@@ -77,7 +77,7 @@ async def written(disk: StateDisk, work: Callable[[], None], take_back: Callable
 
 
 async def until(fact: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not fact():  # noqa: ASYNC110  # a thread sets no asyncio.Event
             await asyncio.sleep(0.01)
 
@@ -115,7 +115,7 @@ async def test_a_disk_that_hangs_refuses_changes_and_the_loop_goes_on(
     journal, hang = Journal(tmp_path / "journal.jsonl"), Hang()
     journal.write(entry("before"))
     monkeypatch.setattr("agent.records.journal.os.fsync", hang)
-    async with opened(0.2, journal) as disk:
+    async with opened(2.0, journal) as disk:
         turns = 0
 
         async def others() -> None:
@@ -178,7 +178,7 @@ async def test_the_audit_waits_for_the_disk_and_keeps_no_answer_back(
 @in_a_loop
 async def test_what_is_read_comes_in_its_turn_and_is_refused_by_a_disk_that_hangs() -> None:
     hang = Hang()
-    async with opened() as disk:
+    async with opened(2.0) as disk:
         assert await disk.ask(lambda: 7) == 7
         with pytest.raises(FileNotFoundError):
             await disk.ask(lambda: Path("/no/such/file").read_bytes())
