@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bpf(2), thinly: one function per command that this project uses.
+"""bpf(2), thinly: one function per command that this project uses, each behind its attribute's
+layout: as flat as the manual page, and as long.
 
 Standard library only; no libbpf and no libbcc.  Every call raises OSError with the kernel's errno;
 what a failure means is the caller's to say.  File descriptors are plain ints, owned by the caller.
