@@ -55,12 +55,6 @@ static __always_inline bool keeps_flow(const struct lb_flow *flow, const struct 
 	return !(real->flags & LB_REAL_DRAINING) || silent <= REUSE_AFTER;
 }
 
-<<<<<<< HEAD
-/* Its connection may be over, or its packets have come by another CPU since: others may know better. */
-static __always_inline bool is_doubtful(const struct lb_flow *flow, u32 now)
-{
-	return flow->state == LB_FLOW_CLOSING || (u32)(now - flow->seen) > REUSE_AFTER;
-=======
 /*
  * Whether a later connection with the same ports may have begun on another CPU, whose first packet
  * does not look here.  Of one that goes on that is not asked: it would cost every packet.
@@ -68,7 +62,6 @@ static __always_inline bool is_doubtful(const struct lb_flow *flow, u32 now)
 static __always_inline bool may_be_outdated(const struct lb_flow *flow, u32 now)
 {
 	return now - flow->seen > (flow->state == LB_FLOW_CLOSING ? OVER_AFTER : REUSE_AFTER);
->>>>>>> main
 }
 
 static __always_inline void touch_flow(struct lb_flow *flow, const struct packet *p, u32 now)

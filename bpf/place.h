@@ -162,18 +162,13 @@ static __always_inline struct lb_flow *make_room(struct lb_flow_set *set, struct
 	return entry;
 }
 
-<<<<<<< HEAD
-/* In the tables of all other CPUs. */
-static __always_inline struct lb_flow *search_flow(u64 hash, u32 own)
-=======
 /* In any CPU's table; newer than what was found here, if something was. */
 static __always_inline struct lb_flow *search_flow(u64 hash, const struct lb_flow *here)
->>>>>>> main
 {
 	struct lb_flow *there = NULL;
 
 	for (u32 cpu = 0; cpu < SEARCHED_CPUS; cpu++) {
-		struct lb_flow_set *other = cpu != own ? flow_set_of(cpu, hash) : NULL;
+		struct lb_flow_set *other = flow_set_of(cpu, hash);
 
 		there = other ? find_flow(other, hash) : NULL;
 		if (there && (!here || (s32)(there->seen - here->seen) > 0))
@@ -189,39 +184,20 @@ static __always_inline struct lb_flow *search_flow(u64 hash, const struct lb_flo
  * No lock: at worst the other CPU is just renewing the entry, and the copy stays after all.
  */
 static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct lb_flow *here,
-<<<<<<< HEAD
-						  struct decision *d)
-{
-=======
 						  struct lb_flow_set *set, struct decision *d)
 {
 	if (!here)
 		here = make_room(set, d);
->>>>>>> main
 	*here = *there;
 	there->seen = 0;
 	mark(d, MOVED);
 	return here;
 }
 
-/*
- * The flow's entry, this CPU's or another's.  One that ended or was silent for long may be of an
- * earlier connection with the same ports, whose successor began on another CPU: its entry is younger.
- * An ICMP error looks and leaves no trace: it is the router's packet, and comes by any queue.
- */
+/* An ICMP error looks and leaves no trace: it is the router's packet, and comes by any queue. */
 static __always_inline struct lb_flow *look_up(struct lb_flow_set *set, const struct packet *p,
 					       struct decision *d)
 {
-<<<<<<< HEAD
-	struct lb_flow *flow = find_flow(set, d->hash), *there;
-
-	if (opens(p) || (flow && !is_doubtful(flow, flow_clock(d->now))))
-		return flow;
-	there = search_flow(d->hash, d->cpu);
-	if (!there || (flow && (s32)(there->seen - flow->seen) <= 0))
-		return flow;
-	return p->quoted ? there : fetch_flow(there, flow ? flow : make_room(set, d), d);
-=======
 	struct lb_flow *here = find_flow(set, d->hash);
 	struct lb_flow *there;
 
@@ -231,7 +207,6 @@ static __always_inline struct lb_flow *look_up(struct lb_flow_set *set, const st
 	if (!there)
 		return here;
 	return p->quoted ? there : fetch_flow(there, here, set, d);
->>>>>>> main
 }
 
 /*

@@ -68,26 +68,6 @@ def test_a_flow_that_changed_cpu_is_one_flow_and_ends_once(rig: Rig, cpus: list[
     assert rig.live_flows(300.0).sum() == 0, "a late packet does not revive it, on any CPU"
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("ended", [True, False], ids=["ended", "forgotten"])
-def test_f3_an_old_entry_on_another_cpu_does_not_take_a_new_connection(
-    rig: Rig, cpus: list[int], ended: bool
-) -> None:
-    """F3: a client's port comes again, its SYN by another queue than what follows.  What the second
-    queue knows is of the connection before, to a real that drains meanwhile."""
-    service = rig.serve(WEB, REALS)
-    old = int(on(cpus[0], rig, frames.tcp(port=2000, flags="S")).event["real_num"])
-    on(cpus[0], rig, frames.tcp(port=2000, flags="FA" if ended else "A"))
-    rig.age(service.flow(2000), seconds=61)
-    rig.drain_real(service, old)
-    new = on(cpus[1], rig, frames.tcp(port=2000, flags="S")).event["real_num"]
-    assert new != old
-    acknowledged = on(cpus[0], rig, frames.tcp(port=2000, flags="A"))
-    assert acknowledged.event["real_num"] == new
-    assert acknowledged.counted["flow_moved"] == 1
-    for turn in range(4):
-        assert on(cpus[turn % 2], rig, frames.tcp(port=2000, flags="A")).event["real_num"] == new
-=======
 def test_f1_a_port_is_used_again_on_another_cpu_and_the_connection_comes_back(
     rig: Rig, cpus: list[int]
 ) -> None:
@@ -102,7 +82,19 @@ def test_f1_a_port_is_used_again_on_another_cpu_and_the_connection_comes_back(
     assert second != first
     for cpu in (cpus[1], cpus[0], cpus[1]):
         assert on(cpu, rig, frames.tcp(port=2000, flags="A")).event["real_num"] == second
->>>>>>> main
+    assert rig.live_flows(300.0).sum() == 1
+
+
+def test_f1_a_port_is_used_again_after_a_minute_of_silence(rig: Rig, cpus: list[int]) -> None:
+    """The end of the first connection came by another node, or never."""
+    service = rig.serve(WEB, REALS)
+    old = int(on(cpus[0], rig, frames.tcp(port=2000, flags="S")).event["real_num"])
+    rig.age(service.flow(2000), seconds=62)
+    rig.drain_real(service, old)
+    new = on(cpus[1], rig, frames.tcp(port=2000, flags="S")).event["real_num"]
+    assert new != old
+    for turn in range(4):
+        assert on(cpus[turn % 2], rig, frames.tcp(port=2000, flags="A")).event["real_num"] == new
     assert rig.live_flows(300.0).sum() == 1
 
 
