@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.boundary import Adopted
 from agent.config.tree import Vip
-from agent.core import overrides, rollouts
+from agent.core import overrides, rollouts, unknown_flows
 from agent.core.health import Verdict
 from agent.core.numbers import RealNumbers, VipNumbers
 from agent.core.pending import Due
@@ -53,6 +53,13 @@ def adopt(state: NodeState, fact: Adopted, now: float) -> None:
     for name, phase in fact.phases.items():
         _resume(state, name, Shutdown(Phase(phase), now, "as before the restart"))
     state.leftover_reals = {real.real_num for real in unlisted}
+    state.unsure = unknown_flows.noted(
+        state.unsure,
+        warm_in=fact.warm_in,
+        unstored=False,
+        idle=state.listed.node.flow_idle,
+        now=now,
+    )
 
 
 def _resume(state: NodeState, name: str, where: Shutdown) -> None:
