@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from console import config_file
 from console.exits import VerbError
 from console.tui import appearance
 from console.tui.appearance import FIELDS, Appearance
@@ -52,11 +53,6 @@ class Settings(NamedTuple):
     """As of planning's Arming."""
 
 
-def default_path(environment: Mapping[str, str]) -> Path:
-    root = environment.get("XDG_CONFIG_HOME") or f"{environment.get('HOME', '')}/.config"
-    return Path(root) / "remora" / "config.toml"
-
-
 def load(
     given: Sequence[str],
     config: str | None,
@@ -65,7 +61,7 @@ def load(
     context: str = "",
 ) -> Settings:
     """Raises SettingsError."""
-    path = config_path(config, environment)
+    path = config_file.path(config, environment)
     wanted = context or environment.get("REMORA_CONTEXT", "")
     file = read(path, wanted) if config or wanted or is_there(path) else Settings((), "")
     agents = tuple(given) or file.agents or tuple(environment.get("REMORA_AGENTS", "").split())
@@ -85,16 +81,12 @@ class Context(NamedTuple):
     settings: Settings
 
 
-def config_path(config: str | None, environment: Mapping[str, str] = os.environ) -> Path:
-    return Path(config) if config else default_path(environment)
-
-
 def contexts(
     config: str | None, environment: Mapping[str, str] = os.environ, *, context: str = ""
 ) -> list[Context]:
     """All contexts of the config file, in its order; without any, what the file says outside of
     them.  Raises SettingsError."""
-    path = config_path(config, environment)
+    path = config_file.path(config, environment)
     table = raw(path) if is_there(path) else {}
     chosen = context or environment.get("REMORA_CONTEXT", "") or table.get("context", "")
     names = list(table.get("contexts", {})) or [""]

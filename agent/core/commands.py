@@ -30,6 +30,7 @@ from agent.core.overrides import differs, wanted
 from agent.core.refused import Refused
 from agent.core.state import NodeState
 from agent.nouns import Override, Part
+from shared import guards
 from shared.messages import Answer, Command, Rollout
 
 
@@ -136,12 +137,12 @@ def decide_rollout(
     if wrong:
         return refused(blank, wrong), None
     if other := rollouts.taken(command, action, found):
-        return refused(blank, other, guard.STEERED), None
+        return refused(blank, other, guards.STEERED), None
     vips = tuple(sorted({o.vip for o in touched if o.vip}))
     busy = [other for vip in vips or state.vips for other in rollouts.others(found, vip, command)]
     if action.action and busy and action.state == "running":
         why = f"{busy[0]} is not over yet; go on with it or take it back first (remora op)"
-        return refused(blank, why, guard.OTHER_OP), None
+        return refused(blank, why, guards.OTHER_OP), None
     lines = wording.lines(action.action, state.listed.node.name) if action.action else ()
     after = rollouts.told(found, command, action, lines=lines, vips=vips, now=now)
     if after == found:

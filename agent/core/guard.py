@@ -9,24 +9,17 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 
 from agent.config.tables import Table
-
-LAST_HEALTHY = "last-healthy"
-MIN_HEALTHY = "min-healthy"
-BLAST_RADIUS = "blast-radius"
-CAPACITY = "capacity"
-FRESH = "fresh"
-STEERED = "steered"
-"""Of no change: two consoles must not steer one operation."""
-OTHER_OP = "other-op"
-LIVE_FLOWS = "live-flows"
-LAST_ANNOUNCER = "last-announcer"
-"""Goes by what the sender says of the other nodes: against mistakes, not against who lies; the
-audit has what was said."""
-NAMES = (
-    *(LAST_HEALTHY, MIN_HEALTHY, BLAST_RADIUS, CAPACITY, FRESH, OTHER_OP, LIVE_FLOWS),
+from shared.guards import (
+    BLAST_RADIUS,
+    CAPACITY,
+    FRESH,
     LAST_ANNOUNCER,
+    LAST_HEALTHY,
+    LIVE_FLOWS,
+    MIN_HEALTHY,
+    NAMES,
+    OTHER_OP,
 )
-"""What `--allow` takes."""
 
 
 class Limits(Table, frozen=True, kw_only=True):

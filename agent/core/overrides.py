@@ -7,17 +7,19 @@ that back.  Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from typing import NamedTuple, assert_never
 
 from agent.config.drain_table import DrainTable
 from agent.core import emptying, shutdown, withdrawal, wording
+from agent.core.emptying import Emptying
+from agent.core.health import Verdict
 from agent.core.pending import Due
 from agent.core.refused import Refused
 from agent.core.shutdown import Shutdown
-from agent.core.state import NodeState, RealState
-from agent.nouns import Override, Part, Withdrawal
+from agent.core.state import NOT_CHECKED, NOT_JUDGED, NodeState, RealState
+from agent.nouns import Address, Override, Part, Withdrawal
 from shared.messages import (
     Action,
     Announce,
@@ -48,10 +50,22 @@ from shared.model import Admin
 MAX_WEIGHT = 1000
 
 
+class Aside(NamedTuple):
+    """What a change of a real's state sets anew."""
+
+    vip: str
+    real: Address
+    changed: float
+    emptying: Emptying | None
+    verdict: Verdict
+    check: str
+
+
 class Undo(NamedTuple):
     """How it was before the last change."""
 
     overrides: tuple[Override, ...]
+    asides: tuple[Aside, ...]
     revision: int
     shutdowns: tuple[tuple[str, Shutdown | None], ...]
     """By VIP name; of the node: empty."""
@@ -176,22 +190,35 @@ def differs(state: NodeState, override: Override) -> bool:
 
 def as_it_is(state: NodeState) -> Undo:
     """What of the state changes without an override: revision, what is pending, rollouts."""
-    return Undo((), state.revision, (), tuple(state.pending), state.rollouts)
+    return Undo((), (), state.revision, (), tuple(state.pending), state.rollouts)
 
 
 def apply(
     state: NodeState, overrides: Iterable[Override], now: float, *, revision: int | None = None
 ) -> Undo:
     """Change the state.  Overrides of reals that are not in the config any more are passed over."""
+    overrides = list(overrides)
     before = []
+    asides = tuple(_asides(state, overrides))
     shutdowns = (("", state.shutdown), *((n, vip.shutdown) for n, vip in state.vips.items()))
-    undo = as_it_is(state)._replace(shutdowns=shutdowns)
+    undo = as_it_is(state)._replace(asides=asides, shutdowns=shutdowns)
     for override in overrides:
         was = _apply(state, override, now)
         if was is not None:
             before.append(was)
     state.revision = state.revision + 1 if revision is None else revision
     return undo._replace(overrides=tuple(before))
+
+
+def _asides(state: NodeState, overrides: Iterable[Override]) -> Iterator[Aside]:
+    for override in overrides:
+        vip = state.vips.get(override.vip) if override.real else None
+        address = ip_address(override.real) if vip else None
+        real = vip.reals.get(address) if vip and address else None
+        if real and address:
+            yield Aside(
+                override.vip, address, real.changed, real.emptying, real.verdict, real.check
+            )
 
 
 def _apply(state: NodeState, override: Override, now: float) -> Override | None:
@@ -212,6 +239,8 @@ def _apply(state: NodeState, override: Override, now: float) -> Override | None:
         return None
     before = Override(override.vip, override.real, real.admin, real.override)
     real.admin, real.override, real.changed = override.admin, override.weight, now
+    if before.admin is Admin.DISABLED is not real.admin:  # nobody asked it meanwhile
+        real.verdict, real.check = NOT_JUDGED, NOT_CHECKED
     if real.admin is not Admin.DRAINING:
         real.emptying = None
     elif real.emptying is None:
@@ -229,6 +258,11 @@ def _shutdown(
 
 def revert(state: NodeState, undo: Undo) -> None:
     apply(state, undo.overrides, 0.0, revision=undo.revision)
+    for aside in undo.asides:
+        real = state.vips[aside.vip].reals.get(aside.real) if aside.vip in state.vips else None
+        if real is not None:
+            real.changed, real.emptying = aside.changed, aside.emptying
+            real.verdict, real.check = aside.verdict, aside.check
     for name, was in undo.shutdowns:
         if not name:
             state.shutdown = was

@@ -128,6 +128,8 @@ class ReadingBack:
 
     def _of_rings(self, held: Held) -> str:
         for name, vip in self._state.vips.items():
+            if vip.obeyed != vip.wishes and vip.placed != vip.members:
+                return f"ring of {name}: not built yet"
             found = held.rings.get(vip.vip_num)
             if found is not None and found != vip.ring_digest:
                 return f"ring of {name}: digest {found}, expected {vip.ring_digest}"

@@ -33,7 +33,7 @@ from agent.config.tree import Config
 from agent.core import maglev, unknown_flows
 from agent.core.announcing import Announcing
 from agent.core.state import NodeState, RealState, VipState
-from agent.nouns import Tracking
+from agent.nouns import Target, Tracking
 from shared.messages import ChangeEvent
 
 FORGOTTEN_AT_ONCE = 32
@@ -67,7 +67,9 @@ class Settling:
         self._flags_alone = False
         """The last pass was one of flags."""
         self._told: Config | None = None
-        """The config that prober and program work by."""
+        """The config that prober and program work by..."""
+        self._unasked: frozenset[Target] = frozenset()
+        """...and whom the prober leaves alone."""
         self._removals_first = False
         """The numbers of removed VIPs may serve again at once."""
 
@@ -95,7 +97,7 @@ class Settling:
     def adopted(self) -> None:
         """The state was just laid over what the maps hold."""
         self._everything = self._removals_first = True
-        self._told = self._state.listed
+        self._told, self._unasked = self._state.listed, self._state.unasked()
 
     # ---- one pass
 
@@ -111,10 +113,12 @@ class Settling:
     def settle(self, budget: Budget, now: float) -> list[Effect]:
         """All that is to be written so that the world is as the state says."""
         state = self._state
-        effects = self._flags()
+        effects, everything = self._flags(), self._everything
         vips = self._to_settle(budget.left)
         effects += self._announcing.withdraw(vips)
         told = self._told is state.listed
+        unasked = state.unasked() if everything else self._unasked
+        asks = told and unasked == self._unasked
         if not told:
             effects.append(Configure(state.listed))
         if self._removals_first:
@@ -130,8 +134,8 @@ class Settling:
                 effects += _placing(vip)
         effects += self._remove_vips()
         effects += self._free_reals()
-        if not told:
-            self._told = state.listed
+        if not asks:
+            self._told, self._unasked = state.listed, unasked
             effects.append(Probe(state.checks()))  # those of new VIPs go by their maps
         return effects + self._announcing.announce(vips)
 
@@ -164,13 +168,17 @@ class Settling:
 
     def _place(self, vip: VipState, budget: Budget, now: float) -> list[Effect]:
         members = vip.members
-        if vip.placed == members or (vip.placed is not None and not vip.warm):
-            return []  # while the first verdicts come in, one ring at their end, not one each
+        if vip.placed == members:
+            vip.obeyed = vip.wishes
+            return []
+        if vip.awaits_verdicts:
+            return []
         if budget.spent():
             self._waiting[vip.listed.name] = None
             return []
         ring = maglev.ring(members, vip.seed, fill=self._fill)
         vip.placed, vip.shares, vip.ring_digest = members, ring.counts(), ring.digest
+        vip.obeyed = vip.wishes
         found, vip.found = vip.found, None
         wanted = SetRing(vip.vip_num, ring.slots, vip.numbers(ring))
         if found is not None and np.array_equal(wanted.real_nums, found):

@@ -40,6 +40,7 @@ from agent.nouns import (
 from shared.model import Admin, Health
 
 NOT_JUDGED = Verdict(Health.UNKNOWN)
+NOT_CHECKED = "not checked yet"
 CALM = Pressure()
 
 
@@ -63,7 +64,7 @@ class RealState(Struct):
     percent: int = 100
     """Of its weight, as its own answers ask for."""
     percent_from: float = 0.0
-    check: str = "not checked yet"
+    check: str = NOT_CHECKED
     checked: float = 0.0
     """When."""
     check_ms: float = 0.0
@@ -120,6 +121,8 @@ class VipState(Struct):
     placed: dict[Address, int] | None = None
     """The members of the ring in force; None: what the data plane has is not known.  The ring
     itself is not kept (128 KiB): it can be made again from this."""
+    obeyed: tuple[tuple[Admin, int], ...] = ()
+    """What operators and the config wanted when it was placed."""
     shares: dict[Address, int] = field(default_factory=dict)
     """Slots of each address in the ring in force."""
     ring_digest: str = ""
@@ -174,9 +177,20 @@ class VipState(Struct):
         )
 
     @property
+    def wishes(self) -> tuple[tuple[Admin, int], ...]:
+        """State and weight of each real as far as no check has a say in it."""
+        return tuple((real.admin, real.weight) for real in self.reals.values())
+
+    @property
+    def awaits_verdicts(self) -> bool:
+        """Whether its ring stays although its members are others: while first verdicts come in
+        there is one ring at their end, not one each.  An operator's word does not wait."""
+        return self.placed is not None and self.obeyed == self.wishes and not self.warm
+
+    @property
     def panicking(self) -> bool:
-        """Whether `all_down` is in force.  Not before every real was judged."""
-        return self.warm and (self.too_few or self._stays_open)
+        """Whether `all_down` is in force.  It does not begin before every real was judged."""
+        return (self.warm or self.panicked) and (self.too_few or self._stays_open)
 
     @property
     def _stays_open(self) -> bool:
@@ -343,6 +357,15 @@ class NodeState(Struct):
             for real in vip.reals.values()
             if real.emptying is not None
         ]
+
+    def unasked(self) -> frozenset[Target]:
+        """The reals that are not checked."""
+        return frozenset(
+            Target(name, address)
+            for name, vip in self.vips.items()
+            for address, real in vip.reals.items()
+            if real.admin is Admin.DISABLED
+        )
 
     def checks(self) -> frozenset[Asking]:
         """Every check that should be running: a disabled real is left alone."""

@@ -69,7 +69,7 @@ def _thought(vip: VipState, changed: Sequence[Override], *, attracted: bool) -> 
         real.number.real_num: vip.flags_of(real, fails_open=fails_open)
         for real in vip.reals.values()
     }
-    same = members == vip.placed or not vip.warm
+    same = members == vip.placed or vip.awaits_verdicts
     leaves = shut or (attracted and not _attracts(vip))
     return Thought(None if same else members, flags, leaves)
 

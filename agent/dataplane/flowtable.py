@@ -24,6 +24,9 @@ _PIECE = 32768
 _MARGIN = HZ
 """Jiffies that a flow may be younger than the clock we read: packets arrive while we count."""
 _NOBODY = 0xFFFFFFFF
+HALF_CLOSED = 5
+"""Seconds since its last packet within which a closing flow of a watched real is live: a client
+that only ended its own half goes on acknowledging what it receives (RFC 9293, 3.6)."""
 
 
 class Silence(NamedTuple):
@@ -35,7 +38,8 @@ class Silence(NamedTuple):
 
 class Census(NamedTuple):
     live: NDArray[np.int64]
-    """By real_num: seen within the idle time, not closing, of the real's current generation."""
+    """By real_num: seen within the idle time, not closing, of the real's current generation; of
+    watched reals also those that are closing and were heard of within HALF_CLOSED."""
     occupied: tuple[int, ...]
     """Entries that hold a flow, live or not, of each part."""
     silence: Mapping[int, Silence]
@@ -54,13 +58,16 @@ def census(
     """Count the flow entries in these parts of map `fd`; `reals`: struct lb_real by real_num.
 
     `idle`: jiffies of silence after which a real's flow is over, by real_num; `jiffies`: now;
-    `watched`: real_nums whose flows' silence is wanted.
+    `watched`: real_nums that drain: their flows' silence is wanted, and no flow is to be missed.
     """
     size = c.sizeof(abi.Flow)
     expected = _expected(reals)
     now, limit = np.uint32(jiffies + _MARGIN & 0xFFFFFFFF), idle + np.uint32(_MARGIN)
     live, occupied = np.zeros(abi.MAX_REALS, np.int64), [0] * len(parts)
     silence = _Silences(watched)
+    half_closed = np.uint32(HALF_CLOSED * HZ + _MARGIN)
+    drains = np.zeros(abi.MAX_REALS, np.bool_)
+    drains[list(watched)] = True
     for part, first, count in _pieces(parts):
         words = window(fd, first * size, count * size).view(np.uint32).reshape(count, 4)
         seen = words[:, 2].copy()
@@ -72,6 +79,8 @@ def census(
         real_num = whose & (abi.MAX_REALS - 1)
         # closing is the last of the states
         counts = (seen != 0) & (now - seen <= limit[real_num]) & (whose < abi.FLOW_CLOSING << 24)
+        if watched:
+            counts |= drains[real_num] & (seen != 0) & (now - seen <= half_closed)
         counts &= expected[real_num] == whose & 0xFFFFFF
         live += np.bincount(np.where(counts, real_num, 0), minlength=abi.MAX_REALS)
         if watched:

@@ -62,11 +62,12 @@ class LiveFlows:
 
     def live(self, idle: float) -> NDArray[np.int64]:
         """By real_num: flows seen within `idle` seconds (of UDP: within the VIP's own, if that is
-        shorter) that are not closing."""
+        shorter) that are not closing, or only half closed and of a real that is watched."""
         return self._count(idle).live
 
     def watch(self, real_nums: Iterable[int]) -> None:
-        """From the next count on, `silence` knows of the flows of these."""
+        """From the next count on, `silence` knows of the flows of these, and `live` misses none:
+        these drain."""
         watched = frozenset(real_nums)
         if watched != self._watched:
             self._watched, self._census = watched, None

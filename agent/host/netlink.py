@@ -41,7 +41,7 @@ async def resolve(interface: str, gateway: Address | None) -> WayOut:
     """The way out by an interface.  Raises EffectError with what is missing."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
+        "-Im",  # not what the directory that we happen to be in calls `agent`, or `json`
         "agent.host.netlink",
         interface,
         str(gateway or ""),

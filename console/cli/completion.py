@@ -8,14 +8,17 @@ of the last look (`names.py`): completing asks no agent and imports neither zmq 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from console.cli.grammar.looking import VIEWS
+from shared import guards
 
 WORDS: Mapping[str, Sequence[str]] = {
     "VIEW": VIEWS,
     "--wait": ("applied", "verified", "drained", "quiet:"),
     "--stop-on": ("drops=", "hc", "ack="),
+    "--allow": guards.NAMES,
+    "ring|config": ("ring", "config"),
 }
 """Metavar or flag -> words that go there, beside names."""
 OBJECTS: Mapping[str, Sequence[str]] = {
@@ -25,11 +28,14 @@ OBJECTS: Mapping[str, Sequence[str]] = {
     "--node": ("node",),
     "--canary": ("node",),
     "NODE": ("node",),
+    "ring|config": ("vip", "node"),
     "VIP|NODE": ("vip", "node"),
     "VIP": ("vip",),
     "OPERATION": ("op",),
     "ADDRESS:PORT VIP": ("vip",),
     "VIEW": ("real", "node", "vip"),
+    "OBJECT|PEER": ("node", "vip", "real", "peer"),
+    "--context": ("context",),
 }
 LABELS = "SELECTOR"
 """Metavar of what takes labels: `rack=r2,tier=web`."""
@@ -40,16 +46,22 @@ KINDS = ("real", "vip", "node")
 def words(
     parser: argparse.ArgumentParser, given: Sequence[str], names: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """How the last of `given` (it may be empty) goes on; whole words, in order."""
+    """How the last of `given` (it may be empty) goes on; whole words, in order.
+
+    Empty: nothing is known of it; it may be a file.
+    """
     *before, last = given or [""]
     verb, after = verb_of(parser, before)
-    flag = before[-1] if before and before[-1].startswith("-") else ""
-    found = list(_values(verb, flag, names))
-    if _takes_labels(verb, flag):
-        return _labels(last, names)
-    if not found and last.startswith("-"):
-        found = sorted(set(_flags(verb)) - {word for word in before if word.startswith("--")})
-    elif not found:
+    flag, equals, value = last.partition("=")
+    if equals and flag.startswith("--"):
+        taking = _takes(verb, flag)
+        return [f"{flag}={word}" for word in _values(taking, value, names)] if taking else []
+    taking = _takes(verb, before[-1]) if before else None
+    if taking and taking.nargs is None:  # else what is behind it need not be its
+        return _values(taking, last, names)
+    if last.startswith("-"):
+        found = sorted(_flags(verb, {word.partition("=")[0] for word in before}))
+    else:
         found = list(_positionals(verb, after, last, names))
     return [word for word in found if word.startswith(last)]
 
@@ -76,30 +88,31 @@ def _subparsers(parser: argparse.ArgumentParser) -> Mapping[str, argparse.Argume
     return {}
 
 
-def _flags(parser: argparse.ArgumentParser) -> Iterable[str]:
+def _flags(parser: argparse.ArgumentParser, used: Collection[str] = frozenset()) -> Iterable[str]:
+    """Without those that were used and stand once only."""
     for action in parser._actions:
-        if action.help != argparse.SUPPRESS:
+        once = isinstance(action, argparse._StoreAction | argparse._StoreConstAction)
+        if action.help != argparse.SUPPRESS and not (once and {*used} & {*action.option_strings}):
             yield from (text for text in action.option_strings if text.startswith("--"))
 
 
-def _values(
-    parser: argparse.ArgumentParser, flag: str, names: Mapping[str, Sequence[str]]
-) -> Iterable[str]:
-    """Of a flag that takes one; nothing for a switch."""
+def _takes(parser: argparse.ArgumentParser, flag: str) -> argparse.Action | None:
+    """The flag's, if it is one that takes a value."""
     for action in parser._actions:
-        if flag and flag in action.option_strings and action.nargs != 0:
-            if action.choices:
-                yield from map(str, action.choices)
-            else:
-                yield from WORDS.get(flag, ())
-            for kind in OBJECTS.get(flag, ()):
-                yield from (name.partition("/")[2] for name in names.get(kind, ()))
+        if flag in action.option_strings and action.nargs != 0:
+            return action
+    return None
 
 
-def _takes_labels(verb: argparse.ArgumentParser, flag: str) -> bool:
-    return bool(flag) and any(
-        flag in action.option_strings and action.metavar == LABELS for action in verb._actions
-    )
+def _values(action: argparse.Action, begun: str, names: Mapping[str, Sequence[str]]) -> list[str]:
+    if action.metavar == LABELS:
+        return _labels(begun, names)
+    found = [*map(str, action.choices or ())]
+    for flag in action.option_strings:
+        found += WORDS.get(flag, ())
+        for kind in OBJECTS.get(flag, ()):
+            found += (name.partition("/")[2] for name in names.get(kind, ()))
+    return [word for word in found if word.startswith(begun)]
 
 
 def _labels(last: str, names: Mapping[str, Sequence[str]]) -> list[str]:
@@ -156,24 +169,35 @@ SHELLS: Mapping[str, str] = {
 # remora completion bash >> ~/.bashrc
 _remora() {
     local IFS=$'\\n'
-    # Names hold colons and slashes, which readline takes for the end of a word.
+    # Names hold `:` and `@`, flags `=`: there readline begins another word, with the `@` itself.
     local line="${COMP_LINE:0:COMP_POINT}"
     local -a words
     IFS=' ' read -r -a words <<< "$line"
     [[ $line == *' ' ]] && words+=('')
     COMPREPLY=($(remora complete -- "${words[@]:1}" 2>/dev/null))
-    local last="${words[-1]}" colon="${words[-1]%"${words[-1]##*:}"}"
-    [[ -n $colon ]] && COMPREPLY=("${COMPREPLY[@]#"$colon"}")
+    local cut="${words[-1]%"${words[-1]##*["$COMP_WORDBREAKS"]}"}"
+    cut="${cut%@}"
+    [[ -n $cut ]] && COMPREPLY=("${COMPREPLY[@]#"$cut"}")
+    [[ ${COMPREPLY[0]} == *[:=] ]] && compopt -o nospace 2>/dev/null
 }
-complete -F _remora remora
+complete -o default -F _remora remora
 """,
     "zsh": """\
 #compdef remora
 # remora completion zsh > "${fpath[1]}/_remora"
 _remora() {
-    local -a found
-    found=("${(@f)$(remora complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-    compadd -Q -- $found
+    local found
+    found="$(remora complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)"
+    if [[ -z $found ]]; then
+        compset -P '--*='
+        _files
+    else
+        local -a whole begun
+        whole=("${(@f)found}")
+        begun=("${(@M)whole:#*[:=]}")
+        compadd -Q -a -- whole
+        compadd -Q -S '' -a -- begun
+    fi
 }
 compdef _remora remora
 """,
@@ -181,7 +205,12 @@ compdef _remora remora
 # remora completion fish > ~/.config/fish/completions/remora.fish
 function __remora_complete
     set -l words (commandline -opc) (commandline -ct)
-    remora complete -- $words[2..-1] 2>/dev/null
+    set -l found (remora complete -- $words[2..-1] 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
 complete -c remora -f -a '(__remora_complete)'
 """,

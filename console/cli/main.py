@@ -18,8 +18,10 @@ from collections.abc import Sequence
 
 from console.cli import routes
 from console.cli.grammar.top import parser
+from console.cli.grammar.verb import written
 from console.cli.grammar.words import UNTIL
 from console.exits import Exit, VerbError
+from shared.usage import Parser
 
 IMPORTED = 100_000
 """Objects, more than a verb imports: Python's collector looks when so many have come."""
@@ -71,9 +73,26 @@ def _parsed(given: Sequence[str]) -> argparse.Namespace:
 
         verb, _ = verb_of(grammar, given)
         verb.error(f"unrecognized arguments: {' '.join(more)}")
+    if arguments.before:
+        _check_output(grammar, given, arguments)
     if more and rest:
         setattr(arguments, rest, [*getattr(arguments, rest), *more])
     return arguments
+
+
+def _check_output(grammar: Parser, given: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Leaves with 2 where the verb has no such -o: that before the verb is for all of them."""
+    from console.cli.completion import verb_of
+
+    if arguments.verb is None:
+        grammar.error("-o: of the answer of a verb; the console has none")
+    verb, _ = verb_of(grammar, given)
+    own = written(verb)
+    if own is None:
+        verb.error("unrecognized arguments: -o")
+    if arguments.before not in (own.choices or ()):
+        choices = ", ".join(map(repr, own.choices or ()))
+        verb.error(f"argument -o: invalid choice: {arguments.before!r} (choose from {choices})")
 
 
 def _write_in(arguments: argparse.Namespace) -> None:
@@ -111,11 +130,18 @@ def _with_value(word: str, behind: str) -> str:
 
 
 def _complete(given: Sequence[str]) -> int:
-    """The shell asks at every Tab: names of the last look, no agent and no file of the config."""
+    """The shell asks at every Tab: names of the last look, and of contexts; no agent."""
+    from console import config_file
     from console.cli import completion, names
 
     words = list(given[1:] if given[:1] == ["--"] else given)
-    for word in completion.words(parser(words[:-1]), words, names.kept()):
+    known = names.kept()
+    if {"-C", "--context"} & {flag.partition("=")[0] for flag in words[-2:]}:
+        files = dict(itertools.pairwise(words))
+        known["context"] = [
+            f"context/{name}" for name in config_file.contexts(files.get("--config"))
+        ]
+    for word in completion.words(parser(words[:-1]), words, known):
         print(word)
     return Exit.DONE
 

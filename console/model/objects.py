@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Literal, NamedTuple
 
-from console.exits import VerbError
+from console.exits import Exit, VerbError
 from console.model.store import Agent
 from shared.messages import Announce, Disable, Drain, Undrain, VipRow, Weight, Withdraw
 from shared.model import host_port
@@ -154,8 +154,16 @@ def _checked(target: Object, agents: Sequence[Agent]) -> Object:
     if not target.name:
         raise ObjectError(f"{target}: a name is missing after the slash")
     if not _exists(target, agents):
+        _of_the_silent(target, agents)
         raise ObjectError(f"{target}: there is none; {_known(target.kind, agents)}")
     return target
+
+
+def _of_the_silent(target: Object, agents: Sequence[Agent]) -> None:
+    """Raises ObjectError for a peer of a node that has said nothing of its peers."""
+    node = target.name.partition("/")[0]
+    if target.kind == "peer" and any(a.name == node and a.node is None for a in agents):
+        raise ObjectError(f"{target}: {node} does not answer", Exit.NO_AGENT)
 
 
 def _one(target: Object, agents: Sequence[Agent]) -> Object:

@@ -55,6 +55,7 @@ CORE = {
         "codec",
         "flows",
         "grants",
+        "guards",
         "jsonl",
         "messages/__init__",
         "messages/answers",

@@ -70,6 +70,26 @@ def test_status_names_the_problem(two: Pair, capsys: Capture) -> None:
     assert remora("status", TARGET, agents=two) == Exit.FAILED
 
 
+def test_status_of_an_object_shows_that_object(two: Pair, tmp_path: Path, capsys: Capture) -> None:
+    """A session is as its node says; of a node that says nothing no session is healthy."""
+    two[0].fleet.peers_up = False
+    for name, code, rows in (
+        ("peer/lb1/10.2.1.1", Exit.FAILED, ["lb1"]),
+        ("peer/lb2/10.2.1.1", Exit.DONE, ["lb2"]),
+        ("node/lb1", Exit.FAILED, ["lb1"]),
+        ("real/10.3.1.2", Exit.DONE, ["10.3.1.2", "10.3.1.2"]),
+        ("vip/web", Exit.DONE, ["web"]),
+    ):
+        assert remora("status", name, agents=two) == code, name
+        head, _, table = capsys.readouterr().out.partition("\n\n")
+        assert head.startswith(f"remora 2/2 nodes, {name}: "), head
+        assert ("BGP to 10.2.1.1 is down" in head) is (code is Exit.FAILED)
+        assert [line.split()[0] for line in table.splitlines()[1:]] == rows
+    more = ("-a", str(tmp_path / "dead"), "--connect-timeout", "0.2")
+    assert remora("status", "peer/dead/10.2.1.1", agents=two, more=more) == Exit.NO_AGENT
+    assert "dead does not answer" in capsys.readouterr().err
+
+
 def test_status_counts_a_silent_agent(two: Pair, tmp_path: Path, capsys: Capture) -> None:
     more = ("-a", str(tmp_path / "dead"), "--connect-timeout", "0.3")
     assert remora("status", "--short", agents=two, more=more) == Exit.FAILED

@@ -89,6 +89,25 @@ def test_who_is_not_meant_need_not_answer(
         assert ("dead" in capsys.readouterr().err) is (code is Exit.PARTIAL)
 
 
+def test_who_only_the_file_leaves_out_need_not_answer(
+    two: Pair, tmp_path: Path, capsys: Capture
+) -> None:
+    """A table's own `nodes`, or that it is about another node; what is behind a silent HOST:PORT
+    nobody knows, so that it may be meant."""
+    real = table("real/10.3.1.2@web", "weight = 50", 'nodes = ["lb*"]')
+    node = table("node/lb1", 'admin = "draining"')
+    there, nowhere = f"ipc://{tmp_path}/dead", "tcp://127.0.0.1:9"
+    for text, away, code in (
+        (real + node, there, Exit.DONE),
+        (table("real/10.3.1.2@web", "weight = 50", 'nodes = ["lb1", "dead"]'), there, Exit.PARTIAL),
+        (table("real/10.3.1.2@web", "weight = 50"), there, Exit.PARTIAL),
+        (node, nowhere, Exit.DONE),
+        (real, nowhere, Exit.PARTIAL),
+    ):
+        assert apply(two, tmp_path, text, "--yes", away=away) == code, text
+        assert ("no answer" in capsys.readouterr().err) is (code is Exit.PARTIAL)
+
+
 def test_a_dry_run_is_the_plan(two: Pair, tmp_path: Path, capsys: Capture) -> None:
     assert apply(two, tmp_path, WANTED, "--dry-run", "-o", "json") == Exit.DONE
     found = json.loads(capsys.readouterr().out)

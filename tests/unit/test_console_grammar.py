@@ -17,6 +17,7 @@ import pytest
 from console.cli import completion
 from console.cli import main as cli
 from console.cli.grammar import top, words
+from console.cli.grammar.verb import written
 from console.cli.verbs import past
 from console.exits import Exit
 from console.wire import hour
@@ -85,6 +86,39 @@ def test_every_flag_of_all_verbs_stands_before_the_verb_or_behind_it(verb: str) 
         name for names in words.EVERYWHERE for name in names.split()
     }
     assert len(GLOBAL) == len(words.EVERYWHERE), "one line for each"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_output_may_be_said_before_the_verb(verb: str) -> None:
+    call = [verb, *ENOUGH.get(verb, "").split()]
+    own = written(completion.verb_of(top.parser(call), call)[0])
+    before = ["-o", "json", *call]
+    if own is None:
+        with pytest.raises(SystemExit):
+            cli._parsed(before)
+        return
+    usual = vars(cli._parsed(call))
+    assert vars(cli._parsed(before)) == {**usual, "output": "json", "before": "json"}
+    behind = [*before, "-o", "table"]
+    assert vars(cli._parsed(behind))["output"] == "table", "what is said behind holds"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("-o", "csv", "status"), "remora status: -o: no 'csv'; there is table, json"),
+        (("-o", "json", "completion", "bash"), "remora completion: -o: not known here"),
+        (("-o", "json"), "the console has none"),
+        (("-o", "text", "get", "node"), "remora: -o/--output: no 'text'; there is table, wide"),
+    ],
+)
+def test_an_output_that_the_verb_has_not(
+    capsys: Capture, given: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli._parsed(given)
+    assert left.value.code == Exit.USAGE
+    assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

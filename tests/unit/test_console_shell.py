@@ -27,6 +27,8 @@ NAMES = {
     "node": ["node/lb1", "node/lb2"],
     "vip": ["vip/web"],
     "real": ["real/10.3.1.2@web", "real/10.3.2.2@web"],
+    "peer": ["peer/lb1/10.2.1.1"],
+    "context": ["context/fra1", "context/lab"],
 }
 Pair = tuple[FakeAgent, FakeAgent]
 Capture = pytest.CaptureFixture[str]
@@ -139,6 +141,15 @@ def test_diff_ring_exits_as_diff(two: Pair, capsys: Capture) -> None:
     assert remora("diff", "ring", "mail", agents=two) == Exit.USAGE
 
 
+def test_diff_without_a_noun_is_of_rings(two: Pair, capsys: Capture) -> None:
+    assert remora("diff", "ring", "lb1", "lb2", agents=two) == Exit.DONE
+    said = capsys.readouterr().out
+    assert remora("diff", "lb1", "lb2", agents=two) == Exit.DONE
+    assert capsys.readouterr().out == said
+    assert remora("diff", "rings", agents=two) == Exit.USAGE
+    assert "rings: no vip or node of that name" in capsys.readouterr().err
+
+
 # ---- several objects
 
 
@@ -170,6 +181,24 @@ def test_several_objects_are_one_change_per_node(two: Pair, capsys: Capture) -> 
         (["get", "real", "--node", "lb"], ["lb1", "lb2"]),
         (["get", "real", "-o", "js"], ["json", "jsonl"]),
         (["watch", "al"], ["alerts"]),
+        (["status", "peer"], ["peer/lb1/10.2.1.1"]),
+        (["diff", "r"], ["ring"]),
+        (["diff", "node/"], ["node/lb1", "node/lb2"]),
+        (["-o", "js"], ["json", "jsonl"]),
+        (["-o", "json", "dr"], ["drain"]),
+        (["-C", ""], ["fra1", "lab"]),
+        (["get", "real", "--context=f"], ["--context=fra1"]),
+        (["get", "real", "--vip=w"], ["--vip=web"]),
+        (["get", "real", "-l", "rack=r2", "--node=lb"], ["--node=lb1", "--node=lb2"]),
+        (["drain", "node/lb1", "--wait=d"], ["--wait=drained"]),
+        (["drain", "node/lb1", "--dry-run="], ["--dry-run=plan", "--dry-run=agent"]),
+        (["drain", "--dry-run", "node/lb1"], ["node/lb1"]),
+        (["drain", "node/lb1", "--allow", "l"], ["last-healthy", "live-flows", "last-announcer"]),
+        (["drain", "node/lb1", "--reason", ""], []),
+        (["drain", "--reason=x", "no"], ["node/lb1", "node/lb2"]),
+        (["drain", "node/lb1", "--node=lb1", "--nod"], ["--node"]),
+        (["drain", "node/lb1", "--yes", "--ye"], []),
+        (["drain", "node/lb1", "--nonsense="], []),
         (["completion", ""], ["bash", "zsh", "fish"]),
         (["--ren"], ["--render"]),
         (["--render", ""], ["diff", "stock"]),
@@ -233,15 +262,28 @@ def test_labels_are_completed_from_those_in_use(given: list[str], found: list[st
     assert sorted(completion.words(top.parser(), given, LABELLED)) == sorted(found)
 
 
-def test_bash_completes_names_with_colons(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("drain real/2001:db8", ["db8::2@web"]),
+        ("drain real/2001:db8::2@", ["@web"]),
+        ("get real --vip=w", ["web"]),
+        ("get real --context=", ["fra1", "lab"]),
+        ("drain node/lb1 --stop-on d", ["drops="]),
+        ("replay nothing", []),
+    ],
+)
+def test_bash_completes_what_readline_cuts(tmp_path: Path, line: str, wanted: list[str]) -> None:
     """The whole way: bash asks, the script cuts what readline takes for separate words."""
-    keep = {"XDG_RUNTIME_DIR": str(tmp_path)}
-    names.keep({"real": ["real/2001:db8::2@web"]}, keep)
+    keep = {"XDG_RUNTIME_DIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    names.keep({"real": ["real/2001:db8::2@web"], "vip": ["vip/web"]}, keep)
+    (tmp_path / "remora" / "config.toml").write_text("[contexts.fra1]\n[contexts.lab]\n")
     (tmp_path / "remora.sh").write_text(f'exec {sys.executable} -m console "$@"\n')
     script = f"""
 remora() {{ bash {tmp_path}/remora.sh "$@"; }}
 {completion.SHELLS["bash"]}
-COMP_LINE='remora drain real/2001:db8'; COMP_POINT=${{#COMP_LINE}}
+COMP_WORDBREAKS=$' \\t\\n"\\'@><=;|&(:'
+COMP_LINE='remora {line}'; COMP_POINT=${{#COMP_LINE}}
 _remora
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
@@ -253,7 +295,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         cwd=ROOT,
         env=os.environ | keep,
     )
-    assert done.stdout.split() == ["db8::2@web"]
+    assert done.stdout.split() == wanted
 
 
 # ---- man page and help
@@ -292,7 +334,10 @@ def test_groff_has_no_complaints() -> None:
 # ---- what is imported
 
 
-@pytest.mark.parametrize("words", [["version"], ["reasons"], ["complete", "--", "dr"], ["man"]])
+@pytest.mark.parametrize(
+    "words",
+    [["version"], ["reasons"], ["complete", "--", "dr"], ["complete", "--", "-C", ""], ["man"]],
+)
 def test_verbs_import_no_textual_and_those_without_agents_no_zmq(words: list[str]) -> None:
     code = (
         "import sys; from console.cli import main as cli\n"

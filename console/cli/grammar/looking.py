@@ -32,7 +32,9 @@ def _add_watching(verbs: Verbs) -> None:
         verbs, "diff", "whether nodes place flows alike, are configured alike; exit 0 yes, 1 no, "
         "2 trouble"
     )  # fmt: skip
-    diff.add_argument("what", choices=("ring", "config"), metavar="ring|config")
+    diff.add_argument(
+        "what", nargs="?", default="ring", metavar="ring|config", help="of what; else ring"
+    )
     diff.add_argument(
         "about",
         nargs="*",

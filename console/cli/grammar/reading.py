@@ -36,7 +36,7 @@ def add(verbs: Verbs) -> None:
 def _add_status(verbs: Verbs) -> None:
     status = add_verb(verbs, "status", "what is wrong; exit 0 only when nothing is")
     status.add_argument(
-        "object", nargs="?", metavar="OBJECT", help="only of this node, VIP or real"
+        "object", nargs="?", metavar="OBJECT|PEER", help="only of this node, VIP, real or peer"
     )
     add_labels(status)
     add_at(status)

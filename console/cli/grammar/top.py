@@ -7,7 +7,8 @@ import argparse
 from collections.abc import Collection
 
 from console.cli.grammar import changing, keeping, looking, reading
-from console.cli.grammar.verb import RawHelp, add_verbs
+from console.cli.grammar.reading import TABLES
+from console.cli.grammar.verb import Before, RawHelp, add_verbs
 from console.cli.grammar.words import add_connection, add_verb
 from console.tui.appearance import THEMES
 from shared.usage import Parser
@@ -59,6 +60,10 @@ def parser(words: Collection[str] | None = None) -> Parser:
         formatter_class=RawHelp,
     )
     add_connection(top, suffix="")
+    top.add_argument(
+        "-o", "--output", action=Before, choices=TABLES, dest="before", metavar="FORM",
+        help="how a verb's answer is written: json, and what else it has (VERB --help)",
+    )  # fmt: skip
     _add_render(top, suffix="", default="diff")
     top.add_argument("--ascii", action="store_true", help="of the console: no other signs")
     top.add_argument("--theme", choices=THEMES, help="of the console (dark)")

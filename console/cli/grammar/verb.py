@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeAlias, cast
@@ -58,6 +58,38 @@ def add_verbs(top: Parser, asked: Collection[str] | None) -> Verbs:
     return top.add_subparsers(
         dest="verb", metavar="VERB", title="verbs", prog=top.prog, parser_class=_of(asked)
     )
+
+
+class Before(argparse.Action):
+    """`-o json` before the verb: what its own -o is when nothing is said behind it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        del option_string
+        setattr(namespace, self.dest, values)
+        for verb in _verbs(parser):
+            own = written(verb)
+            if own and own.choices and values in own.choices:
+                verb.set_defaults(output=values)
+
+
+def written(verb: argparse.ArgumentParser) -> argparse.Action | None:
+    """The -o of a verb that has one."""
+    return next((action for action in verb._actions if action.dest == "output"), None)
+
+
+def _verbs(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Those of `plan`, too."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                yield verb
+                yield from _verbs(verb)
 
 
 def _of(asked: Collection[str] | None) -> type[Verb]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from console import settings
+from console import config_file, settings
 from console.exits import Exit, VerbError
 from console.format import shown
 from console.settings import Settings, SettingsError
@@ -38,13 +38,13 @@ def config(arguments: Namespace) -> int:
         raise VerbError(f"{arguments.file}: only check takes a file; --config FILE is of all verbs")
     match arguments.order:
         case "path":
-            print(settings.config_path(arguments.config))
+            print(config_file.path(arguments.config))
         case "sample":
             from console.cli.sample import SAMPLE
 
             print(SAMPLE, end="")
         case "check":
-            return _check(settings.config_path(arguments.file or arguments.config), arguments)
+            return _check(config_file.path(arguments.file or arguments.config), arguments)
         case _:
             _view(arguments)
     return Exit.DONE
@@ -77,7 +77,7 @@ def _said(value: object) -> str:
 
 def in_force(arguments: Namespace, environment: Mapping[str, str]) -> list[Setting]:
     """Raises SettingsError for a file that is wrong."""
-    path = settings.config_path(arguments.config, environment)
+    path = config_file.path(arguments.config, environment)
     there = bool(arguments.config) or settings.is_there(path)
     table_ = settings.raw(path) if there else {}
     name, by = _context(arguments, environment, table_, path)

@@ -35,7 +35,7 @@ def apply(session: Session, text: str, name: str, arguments: Namespace) -> int:
     session.look()
     pairs = _meant(session, wanted, name, arguments)
     found, named = _left(session, pairs, arguments.node)
-    absent = selecting.absent_of(session.agents, arguments.node, session.absent())
+    absent = _absent(session, pairs, arguments.node)
     if not any(found.values()):
         return _nothing(session, f"{name}: nothing to do", len(pairs), absent, arguments)
     silent = [session.store.agents[address] for address in absent]
@@ -101,6 +101,25 @@ def _left(session: Session, pairs: list[Pair], nodes: Sequence[str]) -> tuple[St
             found.setdefault(agent.address, []).extend(steps)
             named += [str(target)] if steps and str(target) not in named else []
     return found, named
+
+
+def _absent(session: Session, pairs: Sequence[Pair], nodes: Sequence[str]) -> list[str]:
+    """Addresses of those that do not answer and are meant, or may be."""
+    absent = selecting.absent_of(session.agents, nodes, session.absent())
+    return [
+        address
+        for address in absent
+        if any(_may_mean(session, each, target, address) for each, target in pairs)
+    ]
+
+
+def _may_mean(session: Session, each: Desired, target: Object, address: str) -> bool:
+    """A directory is called as its node is; what is behind a silent HOST:PORT nobody knows."""
+    agent = session.store.agents[address]
+    if target.kind == "node":
+        return agent.name == target.name
+    known = agent.node is not None or not address.startswith("tcp://")
+    return not known or bool(selecting.absent_of(session.agents, each.nodes, [address]))
 
 
 def _nothing(

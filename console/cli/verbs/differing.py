@@ -22,6 +22,8 @@ TROUBLE = 2
 
 def diff(session: Session, arguments: Namespace) -> int:
     """Exit 0: equal; 1: some differ; 2: some agent did not answer.  Raises VerbError."""
+    if arguments.what not in ("ring", "config"):
+        arguments.what, arguments.about = "ring", [arguments.what, *arguments.about]
     if arguments.what == "config":
         from console.cli.verbs import config_diff
 

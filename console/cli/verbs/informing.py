@@ -9,7 +9,7 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
-from console import settings
+from console import config_file, settings
 from console.cli import names
 from console.exits import Exit
 from console.settings import Settings, SettingsError
@@ -71,7 +71,7 @@ def info(arguments: Namespace, version: str) -> int:
 
 
 def _paths(arguments: Namespace) -> Item:
-    config, cache = settings.config_path(arguments.config), names.path()
+    config, cache = config_file.path(arguments.config), names.path()
     return {
         "config": f"{config}" + ("" if config.is_file() else " (not there)"),
         "names": str(cache) if cache else "(no XDG_RUNTIME_DIR: names are not completed)",

@@ -15,10 +15,11 @@ from typing import TypeVar
 from console.cli.verbs.session import Session
 from console.exits import Exit, VerbError
 from console.model import labels, objects, rows
+from console.model.objects import Object
 from console.model.selectors import Selector, selector
 from console.views import items, tables
 from console.views.columns import labels_match
-from console.views.problems import Problem, problems
+from console.views.problems import ABSENT, Problem, problems
 from console.views.withdrawals import in_force, item
 from console.views.written import now_text
 
@@ -36,7 +37,10 @@ def status(session: Session, arguments: Namespace) -> int:
     elif arguments.short:
         session.write(_short(session, found))
     else:
-        session.write(_long(session, found, time.monotonic(), selector(arguments.labels)))
+        tables_ = (
+            _of_object(session, arguments) if arguments.object else _of_all(session, arguments)
+        )
+        session.write("\n".join([*_head(session, found, arguments.object), "", tables_]))
     if arguments.labels and (unknown := _unknown(session)):
         session.say(f"remora: {', '.join(unknown)}: whether -l means it is not known")
         return Exit.FAILED
@@ -72,8 +76,12 @@ def _look(session: Session, arguments: Namespace) -> list[Problem]:
         return [problem for problem in found if problem.subject in meant]
     if not arguments.object:
         return list(found)
-    target = objects.parse(arguments.object, session.agents, kinds=("node", "vip", "real"))
+    target = _target(session, arguments)
     return [problem for problem in found if _about(problem, target)]
+
+
+def _target(session: Session, arguments: Namespace) -> Object:
+    return objects.parse(arguments.object, session.agents, kinds=(*objects.PLACED, "peer"))
 
 
 def _labelled(session: Session, arguments: Namespace) -> frozenset[str]:
@@ -96,10 +104,18 @@ def _unknown(session: Session) -> list[str]:
     return [a.name for a in session.agents if a.address in absent or a in silent]
 
 
-def _about(problem: Problem, target: objects.Object) -> bool:
+def _about(problem: Problem, target: Object) -> bool:
     if target.kind == "real" and not target.vip:
         return problem.subject.startswith(f"{target}@")
+    if target.kind == "peer":
+        node, _, address = target.name.partition("/")
+        whose = problem.with_whom == address if problem.kind == "peer" else problem.kind in _MUTE
+        return whose and problem.subject == f"node/{node}"
     return problem.subject == str(target)
+
+
+_MUTE = frozenset(ABSENT.values())
+"""Of a node that says nothing of its sessions, either."""
 
 
 def _summary(session: Session) -> str:
@@ -116,23 +132,42 @@ def _short(session: Session, found: list[Problem]) -> str:
     return _summary(session) + worst + more + withdrawn
 
 
-def _long(session: Session, found: list[Problem], now: float, wanted: Selector) -> str:
-    nodes = [c for c in tables.NODES if not c.wide]
-    vips = [c for c in tables.VIPS if not c.wide and c.title != "AGE"]
-    paint = session.paint
-    parts = [
-        _summary(session) + (f", {len(found)} problems" if found else ", healthy"),
+def _head(session: Session, found: list[Problem], about: str | None) -> list[str]:
+    paint, now = session.paint, time.monotonic()
+    count = f"{len(found)} problem{'s' if found[1:] else ''}" if found else "healthy"
+    return [
+        f"{_summary(session)}, {f'{about}: ' if about else ''}{count}",
         *(
             f"  {paint('CRIT', 'bad') if p.critical else paint('warn', 'warn')} "
             f"{p.subject}: {p.text}"
             for p in found
         ),
         *(f"  note {away.subject}: {away.text}" for away in in_force(session.agents, now)),
-        "",
-        session.table(_meant(rows.nodes(session.agents, now), wanted), nodes),
     ]
-    vip_rows = _meant(rows.vips(session.agents, now), wanted)
-    return "\n".join([*parts, "", session.table(vip_rows, vips)] if vip_rows else parts)
+
+
+def _of_all(session: Session, arguments: Namespace) -> str:
+    now, wanted = time.monotonic(), selector(arguments.labels)
+    nodes = [c for c in tables.NODES if not c.wide]
+    vips = [c for c in tables.VIPS if not c.wide and c.title != "AGE"]
+    parts = [session.table(_meant(rows.nodes(session.agents, now), wanted), nodes)]
+    if vip_rows := _meant(rows.vips(session.agents, now), wanted):
+        parts.append(session.table(vip_rows, vips))
+    return "\n\n".join(parts)
+
+
+def _of_object(session: Session, arguments: Namespace) -> str:
+    from console.views.lists import KINDS
+
+    target = _target(session, arguments)
+    kind = KINDS[target.kind]
+    names = str(target), f"{target}@"
+    found = [
+        row
+        for row in kind.rows(session.agents, time.monotonic())
+        if kind.label(row) == names[0] or kind.label(row).startswith(names[1])
+    ]
+    return session.table(found, [column for column in kind.columns if not column.wide])
 
 
 def _meant(found: Sequence[R], wanted: Selector) -> list[R]:
