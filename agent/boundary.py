@@ -256,7 +256,7 @@ class Follow(Struct, frozen=True):
     """Of the interface, link-local ones left out."""
 
 
-class Advertise(Struct, frozen=True):
+class SetRoutes(Struct, frozen=True):
     """The whole set of VIP addresses to announce; the shell computes the difference."""
 
     routes: Mapping[Address, Route]
@@ -364,7 +364,7 @@ Effect = (
     MapEffect
     | Attach
     | Follow
-    | Advertise
+    | SetRoutes
     | Probe
     | ReadConfig
     | Configure

@@ -31,7 +31,7 @@ from agent.nouns import Address, Route
 from agent.records import generations
 from agent.records.audit import Audit, audit_path
 from agent.records.journal import Journal, journal_path
-from agent.records.state_disk import READING, StateDisk
+from agent.records.state_disk import READING, StateDisk, silence
 from agent.wire.questions import Questions
 from agent.wire.server import Server
 from agent.wire.snapshot import DiskHealth
@@ -96,6 +96,7 @@ class Shells:
         """Before the first effect."""
         self.dataplane.stop_trace()  # an agent before us may have died in one
         self._configure(self._state.listed)
+        await self.telemetry.start()
         if self.speaker:
             await self.speaker.start()
 
@@ -119,7 +120,7 @@ class Shells:
 
     def _disk_health(self) -> DiskHealth:
         lost = self.audit.failed + self.telemetry.history.failed
-        return DiskHealth(max(self.disk.silent, self.long_disk.silent), lost)
+        return DiskHealth(silence(self.disk, self.long_disk), lost)
 
     async def _tidy(self) -> None:
         """Keep short what grows by itself."""
@@ -146,8 +147,8 @@ class Shells:
             case b.Follow():
                 if self.surroundings.follow(effect):
                     self._configure(self._state.listed)
-            case b.Advertise(routes, hushed):
-                self._advertise(routes, hushed)
+            case b.SetRoutes(routes, hushed):
+                self._set_routes(routes, hushed)
             case b.Probe(checks):
                 self.prober.declare(checks)
             case b.ReadConfig():
@@ -177,9 +178,9 @@ class Shells:
             case _:
                 assert_never(effect)
 
-    def _advertise(self, routes: Mapping[Address, Route], hushed: frozenset[str]) -> None:
+    def _set_routes(self, routes: Mapping[Address, Route], hushed: frozenset[str]) -> None:
         if self.speaker:
-            self.speaker.advertise(routes, hushed)
+            self.speaker.set_routes(routes, hushed)
         if self._state.listed.node.answer_ping == "announced":
             self.dataplane.answer_pings_for(routes)
         self._routes, self._hushed = routes, hushed
@@ -261,4 +262,4 @@ class Shells:
             speaker = Speaker(listed.bgp, Path(listed.node.run_dir), self._tell)
             await speaker.start()
             self.speaker = speaker
-            speaker.advertise(self._routes, self._hushed)
+            speaker.set_routes(self._routes, self._hushed)

@@ -117,7 +117,7 @@ static __always_inline u64 parse_aside6(const struct ipv6 *ip, const void *end, 
 	if (!is_extension(ip->next))
 		return LB_PASS;
 	read_ipv6(ip, p);
-	p->odd = BE32(ip->be_first) >> 28 == 6 ? parse_extensions(ip, end, p) : REASON_MALFORMED;
+	p->odd = says_ipv6(ip) ? parse_extensions(ip, end, p) : REASON_MALFORMED;
 	return GO_ON;
 }
 

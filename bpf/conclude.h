@@ -13,6 +13,8 @@
 #include "vlan.h"
 #include "decision.h"
 
+_Static_assert(!(REASON_COUNT & (REASON_COUNT - 1)), "count_dropped() masks with it");
+
 /* ---- events */
 
 static __always_inline bool may_record(const struct decision *d)
@@ -93,7 +95,7 @@ static __always_inline bool is_wanted(const struct packet *p, const struct decis
 	       !((trace->be_ports ^ p->be_ports) & trace->be_ports_mask) &&
 	       is_within(p->be_source, trace->be_source, trace->be_source_mask) &&
 	       is_within(p->be_destination, trace->be_destination, trace->be_destination_mask) &&
-	       d->now << 16 < trace->until &&
+	       ticks(d->now) < trace->until &&
 	       (trace->one_in <= 1 || bpf_get_prandom_u32() % trace->one_in == 0);
 }
 

@@ -14,7 +14,6 @@
 
 #define ECN_MASK 3
 #define ECN_CE 3
-#define CLASS_SHIFT 20		/* of the traffic class in an IPv6 header's first word */
 
 /* Both MAC addresses, as words, to move them over the outer header. */
 struct macs {
@@ -30,7 +29,7 @@ struct outer {
 static __always_inline bool parse_outer_ipv4(const struct ipv4 *ip, const void *end,
 					     struct outer *outer)
 {
-	if ((const void *)(ip + 1) > end || ip->version_ihl != 0x45 ||
+	if ((const void *)(ip + 1) > end || ip->version_ihl != BARE_IPV4 ||
 	    ip->be_fragment & BE16(FRAGMENT_BITS))
 		return false;
 	*outer = (struct outer){ sizeof(*ip), ip->tos, ip->protocol };

@@ -86,11 +86,17 @@ static __always_inline u64 drop(struct decision *d, u64 reason)
 	return LB_DROP;
 }
 
+/* Of lb_abi.h: 1/65536 of a jiffy. */
+static __always_inline u64 ticks(u64 jiffies)
+{
+	return jiffies << 16;
+}
+
 /* One token per `interval` (0: none at all), and as many beside it as fit into `ahead`; in ticks. */
 static __always_inline bool take_token(struct lb_bucket *bucket, u64 jiffies, u64 interval,
 				       u64 ahead)
 {
-	u64 now = jiffies << 16, due;
+	u64 now = ticks(jiffies), due;
 
 	if (!bucket || !interval)
 		return false;

@@ -19,7 +19,6 @@
 /* Every packet that is sent has this much behind Ethernet: 28 bytes of its own, 20 of ours. */
 #define LARGEST_OUTER (sizeof(struct ipv6) + sizeof(struct udp))
 #define OUTER_TTL 64
-#define OUTER_DF 0x4000
 #define LOWEST_HOST 0x01000000	/* the last byte is 1, in network order */
 #define EPHEMERAL 0xc000	/* UDP source ports from 49152 on: 14 bits of the hash */
 
@@ -45,8 +44,8 @@ static __always_inline u32 outer_source(const struct lb_control *control, u64 ha
 static __always_inline void write_ipv4(u32 *word, u64 length, u8 tos, u8 protocol, u32 source,
 				       u32 destination)
 {
-	u64 first = 0x45 | (u64)tos << 8 | (u64)BE16(length) << 16;
-	u64 second = (u64)BE16(OUTER_DF) << 16;
+	u64 first = BARE_IPV4 | (u64)tos << 8 | (u64)BE16(length) << 16;
+	u64 second = (u64)BE16(DONT_FRAGMENT) << 16;
 	u64 third = OUTER_TTL | (u64)protocol << 8;
 	u64 sum = first + second + third + source + destination;
 
@@ -67,7 +66,7 @@ static __always_inline void write_ipv6(u32 *word, u64 length, u8 class, u8 next,
 				       const struct lb_control *control, u64 hash,
 				       const u32 *destination)
 {
-	word[0] = BE32(6u << 28 | (u32)class << 20 | (hash & 0xfffff) | 1);
+	word[0] = BE32(6u << 28 | (u32)class << CLASS_SHIFT | (hash & 0xfffff) | 1);
 	word[1] = BE16(length) | (u32)next << 16 | (u32)OUTER_TTL << 24;
 	word[2] = control->be_outer_source6[0];
 	word[3] = control->be_outer_source6[1];
@@ -85,6 +84,16 @@ static __always_inline void write_udp(u32 *word, u64 length, u16 be_port, u64 ha
 	word[1] = BE16(length);
 }
 
+/* Where the frame goes next. Words: a copy of twelve bytes becomes fifty instructions. */
+static __always_inline void write_macs(u32 *frame, const struct lb_control *control)
+{
+	const u32 *macs = (const u32 *)control->gateway_mac;
+
+	frame[0] = macs[0];
+	frame[1] = macs[1];
+	frame[2] = macs[2];
+}
+
 /*
  * Ethernet and outer headers of a frame that has room for LARGEST_OUTER behind Ethernet.  `real` names
  * the destination; `encap` is its encapsulation as it was when the packet was placed.
@@ -93,14 +102,11 @@ static __always_inline void write_outer(void *data, const struct packet *p,
 					const struct lb_control *control, u64 hash,
 					const struct lb_real *real, u64 encap)
 {
-	const u32 *macs = (const u32 *)control->gateway_mac;
 	u64 carried = p->ip_length;
 	u8 protocol = carried_as(p);
 	u32 *frame = data;
 
-	frame[0] = macs[0];	/* words: a copy of twelve bytes becomes fifty instructions */
-	frame[1] = macs[1];
-	frame[2] = macs[2];
+	write_macs(frame, control);
 	data += ETHERNET_SIZE;
 	if (encap & LB_ENCAP_GUE) {
 		void *udp = data + (overhead(encap) - sizeof(struct udp));

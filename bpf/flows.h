@@ -12,6 +12,7 @@
 
 /* The loader passes LB_HZ, jiffies per second. */
 #define REUSE_AFTER (60 * LB_HZ)
+#define OVER_AFTER LB_HZ	/* the last packets of a connection that was closed are past */
 #define STALE_BY 1		/* jiffies by which `seen` may lag: a busy flow's line stays clean */
 
 /* Never 0, which marks a free entry. Wraps after months: only compare. */
@@ -52,6 +53,15 @@ static __always_inline bool keeps_flow(const struct lb_flow *flow, const struct 
 	if (flow->state == LB_FLOW_CLOSING)
 		return false;
 	return !(real->flags & LB_REAL_DRAINING) || silent <= REUSE_AFTER;
+}
+
+/*
+ * Whether a later connection with the same ports may have begun on another CPU, whose first packet
+ * does not look here.  Of one that goes on that is not asked: it would cost every packet.
+ */
+static __always_inline bool may_be_outdated(const struct lb_flow *flow, u32 now)
+{
+	return now - flow->seen > (flow->state == LB_FLOW_CLOSING ? OVER_AFTER : REUSE_AFTER);
 }
 
 static __always_inline void touch_flow(struct lb_flow *flow, const struct packet *p, u32 now)

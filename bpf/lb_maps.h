@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The maps, by number.  BCC's own map syntax works only in the main file and adopts a pinned map of
- * another size in silence, so the loader creates and checks the maps (agent/dataplane/abi.py) and puts their
+ * another size in silence, so the loader creates and checks the maps (agent/dataplane/map_specs.py) and puts their
  * descriptors where the code carries a number.  It creates only what a program names.
  *
  * Every function here is one lookup; NULL means that the index is out of range.  What is small is one
@@ -13,6 +13,8 @@
 #include <linux/types.h>
 #include "lb_abi.h"
 #include "packet.h"
+
+_Static_assert(!(LB_FLOW_SETS & (LB_FLOW_SETS - 1)), "flow_set_of() masks with it");
 
 #define MAP_MARK 0x4c420000	/* agent/dataplane/loader_child.py looks for it */
 #define MAP(number) ((void *)bpf_pseudo_fd(1, MAP_MARK + (number)))

@@ -28,6 +28,12 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words are taken apart
 #define PROTOCOL_UDP 17
 #define PROTOCOL_IPV6 41
 #define PROTOCOL_ICMPV6 58
+
+/* Fields of IP headers. */
+#define BARE_IPV4 0x45		/* the first byte: version 4, five words, so no options */
+#define CLASS_SHIFT 20		/* of the traffic class in an IPv6 header's first word */
+#define DONT_FRAGMENT 0x4000
+#define FRAGMENT_OFFSET 0x1fff
 #define FRAGMENT_BITS 0x3fff	/* more-fragments and the offset; not DF, not the reserved bit */
 
 /* Next headers behind which TCP or UDP may come (RFC 7045; ESP hides what it carries). */
@@ -159,9 +165,9 @@ static __always_inline u64 parse_ports(const void *at, const void *end, u64 behi
 /* What the header says about itself: everything but REASON_NONE ends the search for ports. */
 static __always_inline u64 odd_ipv4(const struct ipv4 *ip)
 {
-	if (ip->version_ihl > 0x45 && ip->version_ihl < 0x50)
+	if (ip->version_ihl > BARE_IPV4 && ip->version_ihl < 0x50)
 		return REASON_IP_OPTIONS;
-	if (ip->version_ihl != 0x45)
+	if (ip->version_ihl != BARE_IPV4)
 		return REASON_MALFORMED;
 	if (ip->be_fragment & BE16(FRAGMENT_BITS))
 		return REASON_FRAGMENT;
@@ -194,10 +200,20 @@ static __always_inline u64 parse_ipv4(const struct ipv4 *ip, const void *end, st
 	return GO_ON;
 }
 
+static __always_inline bool says_ipv6(const struct ipv6 *ip)
+{
+	return BE32(ip->be_first) >> 28 == 6;
+}
+
+static __always_inline u8 traffic_class(const struct ipv6 *ip)
+{
+	return BE32(ip->be_first) >> CLASS_SHIFT;
+}
+
 static __always_inline u64 parse_behind_ipv6(const struct ipv6 *ip, const void *end,
 					     struct packet *p)
 {
-	if (BE32(ip->be_first) >> 28 != 6)
+	if (!says_ipv6(ip))
 		return REASON_MALFORMED;
 	p->ip_length = sizeof(*ip) + BE16(ip->be_length);
 	return parse_ports(ip + 1, end, sizeof(*ip), p);
@@ -215,7 +231,7 @@ static __always_inline void copy_address(u64 *to, const void *be_address)
 static __always_inline void read_ipv6(const struct ipv6 *ip, struct packet *p)
 {
 	p->protocol = ip->next;
-	p->tos = BE32(ip->be_first) >> 20 & 0xff;
+	p->tos = traffic_class(ip);
 	p->version = 6;
 	copy_address(p->be_source, ip->be_source);
 	copy_address(p->be_destination, ip->be_destination);

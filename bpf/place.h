@@ -31,6 +31,9 @@
 #define PLACED_BY_PART (LB_VIP_ANY_SOURCE | LB_VIP_ANY_SOURCE_PORT | LB_VIP_ANY_PORT)
 #define QUIC (LB_VIP_QUIC_LB | LB_VIP_QUIC_CID)
 
+_Static_assert(LB_MAX_REALS == 1 << LB_SLOT_BITS && LB_SLOT_REAL == LB_MAX_REALS - 1,
+	       "a part of a slot's word holds any real_num");
+
 /* Where the packet's VIP and flow are kept. */
 struct places {
 	const struct lb_service *service;
@@ -159,8 +162,8 @@ static __always_inline struct lb_flow *make_room(struct lb_flow_set *set, struct
 	return entry;
 }
 
-/* In any CPU's table. */
-static __always_inline struct lb_flow *search_flow(u64 hash)
+/* In any CPU's table; newer than what was found here, if something was. */
+static __always_inline struct lb_flow *search_flow(u64 hash, const struct lb_flow *here)
 {
 	struct lb_flow *there = NULL;
 
@@ -168,8 +171,9 @@ static __always_inline struct lb_flow *search_flow(u64 hash)
 		struct lb_flow_set *other = flow_set_of(cpu, hash);
 
 		there = other ? find_flow(other, hash) : NULL;
-		if (there)
+		if (there && (!here || (s32)(there->seen - here->seen) > 0))
 			break;
+		there = NULL;
 	}
 	return there;
 }
@@ -179,11 +183,11 @@ static __always_inline struct lb_flow *search_flow(u64 hash)
  * would follow the ring, which may have changed since it began, and leave a copy that looks alive.
  * No lock: at worst the other CPU is just renewing the entry, and the copy stays after all.
  */
-static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct lb_flow_set *set,
-						  struct decision *d)
+static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct lb_flow *here,
+						  struct lb_flow_set *set, struct decision *d)
 {
-	struct lb_flow *here = make_room(set, d);
-
+	if (!here)
+		here = make_room(set, d);
 	*here = *there;
 	there->seen = 0;
 	mark(d, MOVED);
@@ -194,14 +198,15 @@ static __always_inline struct lb_flow *fetch_flow(struct lb_flow *there, struct 
 static __always_inline struct lb_flow *look_up(struct lb_flow_set *set, const struct packet *p,
 					       struct decision *d)
 {
-	struct lb_flow *flow = find_flow(set, d->hash);
+	struct lb_flow *here = find_flow(set, d->hash);
+	struct lb_flow *there;
 
-	if (!flow && !opens(p)) {
-		flow = search_flow(d->hash);
-		if (flow && !p->quoted)
-			flow = fetch_flow(flow, set, d);
-	}
-	return flow;
+	if (opens(p) || (here && !may_be_outdated(here, flow_clock(d->now))))
+		return here;
+	there = search_flow(d->hash, here);
+	if (!there)
+		return here;
+	return p->quoted ? there : fetch_flow(there, here, set, d);
 }
 
 /*

@@ -24,6 +24,7 @@
 #define QUIC_HANDSHAKE 2	/* type of a long header, in version 1; in version 2 one more */
 #define SHORT_ID 1		/* where the connection id begins */
 #define LONG_ID 6
+#define MOST_BEHIND 0x3fff	/* to the verifier: four extension headers end before */
 #define LEAST_CID 8		/* of Katran's kind */
 
 enum quic { QUIC_OPENING, QUIC_NAMED, QUIC_UNNAMED };
@@ -74,7 +75,7 @@ static __always_inline u32 quic_cid(const u8 *cid, u64 length, u64 *server_id)
 static __always_inline u32 read_quic(struct xdp_md *ctx, const struct packet *p,
 				     const struct lb_service *service, u32 flags, u64 *server_id)
 {
-	u64 offset = ETHERNET_SIZE + (p->behind & 0x3fff) + sizeof(struct udp);
+	u64 offset = ETHERNET_SIZE + (p->behind & MOST_BEHIND) + sizeof(struct udp);
 	const u8 *at = (void *)(long)ctx->data + offset;
 	const u8 *cid = at + SHORT_ID;
 	u64 length = ~0ULL;	/* a short header does not say: the server knows */

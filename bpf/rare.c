@@ -15,7 +15,7 @@
 #include "vip.h"
 #include "place.h"
 #include "decap.h"
-#include "icmp.h"
+#include "answer.h"
 #include "conclude.h"
 
 struct work {

@@ -10,7 +10,7 @@
 #include "lb_maps.h"
 #include "packet.h"
 #include "address.h"
-#include "place.h"
+#include "decision.h"
 
 static __always_inline const struct lb_address *address_of(const u64 *be_address, u64 version)
 {

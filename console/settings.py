@@ -69,8 +69,9 @@ def load(
         raise SettingsError(
             f"no agents: give -a ipc:///run/remora/lb1, or write agents = [...] into {path}"
         )
-    distinct = tuple(dict.fromkeys(_checked(agents, file.trust)))
-    _checked([file.relay] if file.relay else [], file.trust)
+    where = "-a: " if given else f"{path}: agents: " if file.agents else "REMORA_AGENTS: "
+    distinct = tuple(dict.fromkeys(_checked(agents, file.trust, where)))
+    _checked([file.relay] if file.relay else [], file.trust, f"{path}: relay: ")
     return file._replace(agents=distinct, cluster=file.cluster or "remora")
 
 
@@ -105,12 +106,14 @@ def is_there(path: Path) -> bool:
         return True
 
 
-def _checked(agents: Sequence[str], trust: Trust) -> list[str]:
+def _checked(agents: Sequence[str], trust: Trust, where: str) -> list[str]:
     try:
         for address in agents:
             endpoints(address)
             trust.key_of(address)
-    except (AddressError, TrustError) as error:
+    except AddressError as error:
+        raise SettingsError(f"{where}{error}") from error
+    except TrustError as error:
         raise SettingsError(str(error)) from error
     return [f"ipc://{a}" if a.startswith("/") else a for a in agents]
 
@@ -125,7 +128,9 @@ def raw(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; give an existing file") from error
+        there = isinstance(error, PermissionError)
+        what = "one that you may read" if there else "an existing file"
+        raise SettingsError(f"{path}: {error.strerror}; give {what}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from error
     known, usual = table.get("contexts", {}), table.get("context", "")

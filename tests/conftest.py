@@ -15,6 +15,7 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.fabric import enclosure
@@ -42,6 +43,15 @@ LONG = (
 """Half a minute and more, the longest first (`--durations=0` says)."""
 _skipped_root: list[str] = []
 
+# A socket path has room for about 100 bytes: a long TMPDIR must not use them up.
+os.environ["PYTEST_DEBUG_TEMPROOT"] = "/tmp"
+
+# pytest imports readline, which puts the size of pytest's own terminal there for all children: a
+# console in a test's terminal would draw for that one, and not for its own.
+for _name in ("LINES", "COLUMNS"):
+    os.environ.pop(_name, None)
+    os.unsetenv(_name)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
@@ -65,6 +75,14 @@ def _may_run_root_tests(config: pytest.Config) -> bool:
         return False
     paths = [argument.partition("::")[0] for argument in config.args]
     return not all("tests/unit" in path or "tests/tui" in path for path in paths)
+
+
+# The same examples everywhere: as hypothesis does by itself where it finds CI in the environment.
+hypothesis.settings.register_profile(
+    "remora", deadline=None, derandomize=True, database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)  # fmt: skip
+hypothesis.settings.load_profile("remora")
 
 
 def pytest_configure(config: pytest.Config) -> None:

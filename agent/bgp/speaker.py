@@ -39,7 +39,7 @@ RELOAD = 5.0
 LOOK_AGAIN = 0.05
 LONGEST_LINE = 1 << 20
 OLD_BRIDGE = (
-    "bgp: ExaBGP still runs as an agent of 0.1.0 started it, and cannot withdraw from one peer "
+    "bgp: ExaBGP still runs as an older agent started it, and cannot withdraw from one peer "
     "only: `systemctl restart` the agent (its routes go and come back), then try again"
 )
 
@@ -48,7 +48,7 @@ OnAnswer = Callable[[bool], None]
 
 
 class Speaker:
-    """advertise() may be called at any time; it is sent as soon as it can be."""
+    """set_routes() may be called at any time; it is sent as soon as it can be."""
 
     def __init__(self, listed: Bgp, run_dir: Path, tell: Callable[[PeerChanged], None]) -> None:
         self._listed = listed
@@ -83,7 +83,7 @@ class Speaker:
         )
         await self._child.start(self._config())
 
-    def advertise(
+    def set_routes(
         self, routes: Mapping[Address, Route], hushed: frozenset[str] = frozenset()
     ) -> None:
         """From now on these, and no others; to these peers none.
@@ -115,7 +115,7 @@ class Speaker:
 
     async def stop(self) -> None:
         """Withdraw everything, then end ExaBGP."""
-        self.advertise({})
+        self.set_routes({})
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._all_answered.wait(), WITHDRAW)
         await self._child.end()
@@ -158,7 +158,7 @@ class Speaker:
                     f"see {self._child.log}"
                 ) from None
         log.info("exabgp reconfigured peers=%d", len(listed.peers))
-        self.advertise(self._routes, self._hushed)  # by the next hops of now
+        self.set_routes(self._routes, self._hushed)  # by the next hops of now
         for peer in listed.peers:
             if bgp_text.session(listed, peer) not in _sessions(before):
                 self._acquaint(peer)

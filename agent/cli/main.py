@@ -9,6 +9,9 @@ Only what a verb needs is imported: `check` runs on a machine without BPF parts.
 from __future__ import annotations
 
 import argparse
+import errno
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -39,11 +42,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     call: Callable[[argparse.Namespace], int] = options.verb
     try:
-        return call(options)
+        code = call(options)
+        if sys.stdout is not None:  # closed by whoever called: >&-
+            sys.stdout.flush()
+        return code
     except config.ConfigError as error:
         return verb.fail(error, 2)
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.filename or error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # Of the output.  Python's own flush at exit must not complain about it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return verb.fail(f"output: {error.strerror}", 1)
 
 
 def _parser() -> argparse.ArgumentParser:

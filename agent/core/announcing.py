@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agent.boundary import Advertise, Effect, Emit
+from agent.boundary import Effect, Emit, SetRoutes
 from agent.config.bgp_table import Announce
 from agent.core import policy, rib, shutdown
 from agent.core.shutdown import Phase
@@ -27,8 +27,8 @@ class Announcing:
         self.stopping = False
         """Nothing is to be announced any more."""
         self._state = state
-        self._sent = [Advertise(state.announced, state.hushed)]
-        """What was announced before the last batch, then each Advertise of it."""
+        self._sent = [SetRoutes(state.announced, state.hushed)]
+        """What was announced before the last batch, then each SetRoutes of it."""
         self._told: frozenset[str] = frozenset()
         """Announced addresses, as events said."""
         self._services: dict[Address, dict[str, rib.Service]] = {}
@@ -43,7 +43,7 @@ class Announcing:
         """What is not to stand any more; `vips`: those of which something may be new."""
         state = self._state
         still = self._routes(vips)
-        self._sent = [Advertise(state.announced, state.hushed)]
+        self._sent = [SetRoutes(state.announced, state.hushed)]
         hushed = state.hushed | state.peers_withdrawn
         if still is state.announced and hushed == state.hushed:
             return []
@@ -74,7 +74,7 @@ class Announcing:
     def forget(self, undone: Sequence[Effect]) -> None:
         """These were not performed, or failed."""
         self._settled = False
-        unsent = sum(isinstance(effect, Advertise) for effect in undone)
+        unsent = sum(isinstance(effect, SetRoutes) for effect in undone)
         was = self._sent[-1 - unsent]
         self._state.announced, self._state.hushed = dict(was.routes), was.hushed
         for effect in undone:
@@ -82,7 +82,7 @@ class Announcing:
                 self._told ^= {effect.body.address}
 
     def _send(self, routes: Routes, hushed: frozenset[str]) -> list[Effect]:
-        told = Advertise(routes, hushed)
+        told = SetRoutes(routes, hushed)
         if told == self._sent[-1] or not (routes or self._sent[-1].routes):
             return []  # while there is no route, nothing is to be said to anybody
         self._sent.append(told)

@@ -255,8 +255,8 @@ class Answering:
 
     # ---- and back
 
-    def take_back(self, replies: Iterable[Reply]) -> bool:
-        """The state before the commands that these were to answer; whether there were any."""
+    def take_back(self, replies: Iterable[Reply]) -> list[overrides.Undo | reconfigure.Before]:
+        """The state before the commands that these were to answer; what was taken back."""
         unanswered = {reply.answer.id for reply in replies}
         taken_back = [undo for id_, undo in self._undo if id_ in unanswered]
         self._undo = [(id_, undo) for id_, undo in self._undo if id_ not in unanswered]
@@ -265,7 +265,7 @@ class Answering:
                 reconfigure.restore(self._state, undo)
             else:
                 overrides.revert(self._state, undo)
-        return bool(taken_back)
+        return taken_back
 
     def failed(self, replies: Iterable[Reply], why: str) -> list[Effect]:
         """What is said instead."""

@@ -42,9 +42,6 @@ class Passed(NamedTuple):
     """Routes, rings or flags may differ now."""
 
 
-NOTHING = Passed([], False)
-
-
 def counted(state: NodeState, fact: Counted, now: float) -> list[Effect]:
     """New figures: live flows, packet rates, and what they say about drains."""
     effects: list[Effect] = []

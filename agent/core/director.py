@@ -31,6 +31,7 @@ from agent.boundary import (
     Probed,
     Proposed,
     ReadBack,
+    ReadConfig,
     Remember,
     Reply,
     StartTrace,
@@ -46,6 +47,7 @@ from agent.core.answering import Answering
 from agent.core.host_watch import Watching
 from agent.core.observing import Observing
 from agent.core.readback import ReadingBack
+from agent.core.reconfigure import Before
 from agent.core.settling import Budget, Settling
 from agent.core.state import NodeState
 from shared.messages import ChangeEvent, RouteEvent
@@ -82,6 +84,8 @@ class Director:
         self._owed: list[Effect] = []
         """Journal entries of the agent's own doing that could not be written yet."""
         self._owed_at = 0.0
+        self._writing = False
+        """Some of them are on their way."""
 
     @property
     def unsettled(self) -> bool:
@@ -93,23 +97,18 @@ class Director:
         kinds = {type(fact) for fact in facts}
         if not kinds <= _OF_SINGLE_VIPS:
             self.state.touched += 1
-        unwritten = self._answering.unwritten
-        ahead, after = self._on_all(facts, now)
-        after += self._end_trace(now)
+        after = [e for f in facts if not isinstance(f, Asked | Proposed) for e in self._on(f, now)]
         urgent = bool(kinds & _URGENT)
-        if not self._adopted or (now < self._retry_at and not urgent):
+        acts = self._adopted and (urgent or now >= self._retry_at)
+        # Before the commands: what time did is not taken back with one.
+        passed = self._passed(now) if acts else []
+        ahead, asked = self._on_commands(facts, now)
+        after += [*self._in_order(passed, asked, now), *self._end_trace(now)]
+        if not acts:
             return after
         if any(isinstance(fact, Counted) for fact in facts):  # of each second one
             ahead += self._settling.forget_previous(now)  # a new ring's previous one is to stay
         self._observing.ramp(now)
-        # What time did would be lost with a command that is taken back; 3 s, while a disk is slow.
-        passed = clockwork.NOTHING if unwritten else clockwork.passed(self.state, now)
-        if passed.moved:
-            self._settling.touch_all()
-        if passed.effects or now >= self._owed_at:
-            after += self._owed  # ahead of what is newer: the journal is in order
-            self._owed.clear()
-        after += passed.effects
         if not self._settling.due:
             after += self._reading_back.looks(now)
             return [*ahead, *after]  # a thousand results a second say nothing new
@@ -121,9 +120,29 @@ class Director:
         effects = self._settling.settle(Budget(rings), now)
         return [*ahead, *effects, *after, *self._reading_back.looks(now)]
 
+    def _passed(self, now: float) -> list[Effect]:
+        """What time brought.  It stands still while a command may yet be taken back (3 s, while a
+        disk is slow), and while what it brought before is not written: the journal is in order."""
+        if self._answering.unwritten or self._writing:
+            return []
+        passed = clockwork.passed(self.state, now)
+        if passed.moved:
+            self._settling.touch_all()
+        return passed.effects
+
+    def _in_order(self, passed: list[Effect], asked: list[Effect], now: float) -> list[Effect]:
+        """With what is owed, when it is time for it or for a newer entry, which comes behind.  Who
+        asked for nothing that is written waits for no disk."""
+        enters = any(isinstance(effect, Remember) for effect in asked)
+        own = passed
+        if passed or enters or self._stopping or now >= self._owed_at:
+            own, self._owed = [*self._owed, *passed], []
+        self._writing |= any(map(_is_own, own))
+        return [*own, *asked] if enters else [*asked, *own]
+
     # ---- facts
 
-    def _on_all(self, facts: Sequence[Fact], now: float) -> tuple[list[Effect], list[Effect]]:
+    def _on_commands(self, facts: Sequence[Fact], now: float) -> tuple[list[Effect], list[Effect]]:
         """(ahead of what is settled, behind it)"""
         ahead: list[Effect] = []
         behind: list[Effect] = []
@@ -132,16 +151,15 @@ class Director:
                 first, then = self._answering.proposed(fact, now)
                 ahead += first
                 behind += then
-            else:
-                behind += self._on(fact, now)
+            elif isinstance(fact, Asked):
+                for effect in self._answering.asked(fact, now):
+                    (ahead if isinstance(effect, ReadConfig) else behind).append(effect)
         return ahead, behind
 
-    def _on(self, fact: Fact, now: float) -> list[Effect]:  # noqa: PLR0912  # one branch per fact
+    def _on(self, fact: Fact, now: float) -> list[Effect]:  # one branch per fact
         match fact:
             case Probed():
                 return self._observing.probed(fact, now)
-            case Asked():
-                return self._answering.asked(fact, now)
             case PeerChanged():
                 return self._observing.peer(fact, now)
             case Counted():
@@ -152,8 +170,8 @@ class Director:
                 self._answering.adopted(fact.keyed, now)
                 self._settling.adopted()
                 return [Probe(self.state.checks())]
-            case Proposed():
-                raise AssertionError("taken by _on_all()")
+            case Asked() | Proposed():
+                raise AssertionError("taken by _on_commands()")
             case Failed():
                 return self._on_failed(fact, now)
             case Stopping():
@@ -165,6 +183,7 @@ class Director:
             case Looked():
                 return self._watching.looked(fact, now)
             case Written():
+                self._writing = False
                 self._answering.written()
                 return []
             case Tick():
@@ -196,19 +215,23 @@ class Director:
     def _on_failed(self, fact: Failed, now: float) -> list[Effect]:
         """The written state is not known any more: all is compared anew, a little later.
 
-        Unless nothing but words was lost: a disk that is silent for an hour costs no ring.
+        Unless nothing but words was lost: then it is as it was written, and a disk that is silent
+        for an hour costs no ring but those of the commands that it refused.
         A command whose effects were dropped is taken back: the old state stays in force (K5).
         """
         replies = [effect for effect in fact.dropped if isinstance(effect, Reply)]
         if isinstance(fact.effect, Reply):
             replies = []
-        taken_back = self._answering.take_back(replies)
         undone = (fact.effect, *fact.dropped)
-        self._owed += [e for e in undone if isinstance(e, Remember) and e.command.who == "agent"]
-        self._owed_at = now + RETRY
-        if taken_back or not all(isinstance(effect, _ONLY_TOLD) for effect in undone):
-            self._retry_at = now if taken_back else now + RETRY  # the old state goes back at once
+        taken_back = self._answering.take_back(replies)
+        self._owe([effect for effect in undone if _is_own(effect)], now)
+        unknown = not all(isinstance(effect, _ONLY_TOLD) for effect in undone)
+        if unknown or Before in map(type, taken_back):  # what a config removed was removed
             self._settling.forget(undone, now)
+        if taken_back:
+            self._settling.touch_all()
+        if taken_back or unknown:
+            self._retry_at = now if taken_back else now + RETRY  # the old state goes back at once
         effects: list[Effect] = []
         if self._trace_failed(undone):
             self.state.trace = None
@@ -222,6 +245,12 @@ class Director:
         effects += self._answering.failed(replies, fact.error)
         return effects + [look for look in waiting if self._reading_back.waits(look.id)]
 
+    def _owe(self, entries: Sequence[Effect], now: float) -> None:
+        self._owed += entries
+        self._owed_at = now + RETRY
+        if entries:
+            self._writing = False
+
     def _trace_failed(self, undone: Sequence[Effect]) -> bool:
         """The program's filter is not known, or it is that of a command that is taken back."""
         id_ = self.state.trace.id if self.state.trace else None
@@ -230,3 +259,8 @@ class Director:
             or (isinstance(effect, Reply) and effect.answer.id == id_)
             for effect in undone
         )
+
+
+def _is_own(effect: Effect) -> bool:
+    """A journal entry of what the agent did by itself."""
+    return isinstance(effect, Remember) and effect.command.who == clockwork.AGENT

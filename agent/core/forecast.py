@@ -7,7 +7,7 @@ The same state and the same rings as the change itself makes, so what was planne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import NamedTuple
@@ -165,46 +165,17 @@ def _of_vip(
     state: NodeState, old: VipState, new: VipState, fill: maglev.Fill | None
 ) -> tuple[list[Change], Impact]:
     """Of a VIP that stays; without `fill` the movement is a lower bound."""
-    name = new.listed.name
-    after, members = _shares(new.members), new.members
+    after = _shares(new.members)
     rehashed = old.listed.hash is not new.listed.hash
-    moved = RING_SLOTS if rehashed else _moved(old.placed or {}, members, new.seed, fill)
-    changes = [
-        Change(name, "", s.was, s.now, 0, 0, 0, 0, new.serving, what=s.key)
-        for key in new.listed.__struct_fields__
-        if key != "reals"
-        for s in difference.differences(
-            f"vips.{key}", getattr(old.listed, key), getattr(new.listed, key)
-        )
-    ]
+    moved = RING_SLOTS if rehashed else _moved(old.placed or {}, new.members, new.seed, fill)
     gone = [real for address, real in old.reals.items() if address not in new.reals]
     cut = gone + _strayed(old, new)
-    for address in [*old.reals, *(a for a in new.reals if a not in old.reals)]:
-        was, now = old.reals.get(address), new.reals.get(address)
-        if was is now:
-            continue
-        if was and now and was.listed.labels != now.listed.labels:
-            changes.append(_labelled(new, was.listed, now.listed))
-            if reconfigure.labelled_anew(was.listed, now.listed):
-                continue
-        real = now or was
-        assert real is not None
-        changes.append(
-            Change(
-                vip=name,
-                real=real.name,
-                was=_real_in_words(was),
-                now=_real_in_words(now),
-                slots_before=old.shares.get(address, 0),
-                slots_after=after.get(address, 0),
-                slots_moved=moved,
-                live_flows=real.live_flows,
-                reals_left=new.serving,
-                slots_at_least=fill is None,
-            )
-        )
+    changes = [
+        *_of_settings(old, new),
+        *_of_reals(old, new, after, moved=moved, at_least=fill is None),
+    ]
     return changes, Impact(
-        name,
+        new.listed.name,
         old.serving,
         new.serving,
         old.listed.leaves_below,
@@ -212,7 +183,7 @@ def _of_vip(
         _live(cut),
         _uncounted(state, old, old.reals.values() if rehashed else cut),
         state.unsure_of(old).why,
-        _hands(old, moved - (0 if rehashed else _of_comers(old, members, moved))),
+        _hands(old, moved - (0 if rehashed else _of_comers(old, new.members, moved))),
         _overloaded(state, new, old.shares, after),
         tuple(map(str, after)),
     )
@@ -224,6 +195,44 @@ def _strayed(old: VipState, new: VipState) -> list[RealState]:
         return []
     there = {} if old.listed.hash is not new.listed.hash else new.members
     return [r for a, r in old.reals.items() if a in new.reals and a not in there]
+
+
+def _of_settings(old: VipState, new: VipState) -> Iterator[Change]:
+    """Of all that the config says of the VIP but its reals."""
+    for key in new.listed.__struct_fields__:
+        if key == "reals":
+            continue
+        was, now = getattr(old.listed, key), getattr(new.listed, key)
+        for s in difference.differences(f"vips.{key}", was, now):
+            yield Change(new.listed.name, "", s.was, s.now, 0, 0, 0, 0, new.serving, what=s.key)
+
+
+def _of_reals(
+    old: VipState, new: VipState, after: Members, *, moved: int, at_least: bool
+) -> Iterator[Change]:
+    """Of those that stay as they are none; of another label alone a change of that."""
+    for address in [*old.reals, *(a for a in new.reals if a not in old.reals)]:
+        was, now = old.reals.get(address), new.reals.get(address)
+        if was is now:
+            continue
+        if was and now and was.listed.labels != now.listed.labels:
+            yield _labelled(new, was.listed, now.listed)
+            if reconfigure.labelled_anew(was.listed, now.listed):
+                continue
+        real = now or was
+        assert real is not None
+        yield Change(
+            vip=new.listed.name,
+            real=real.name,
+            was=_real_in_words(was),
+            now=_real_in_words(now),
+            slots_before=old.shares.get(address, 0),
+            slots_after=after.get(address, 0),
+            slots_moved=moved,
+            live_flows=real.live_flows,
+            reals_left=new.serving,
+            slots_at_least=at_least,
+        )
 
 
 def _labelled(vip: VipState, was: Real, now: Real) -> Change:

@@ -97,7 +97,7 @@ def _why(state: NodeState, vips: Sequence[VipState]) -> Why:
 
 def _change(state: NodeState, override: Override, before: Why, after: Why) -> Change:
     if override.route != ROUTES:
-        was, now = _of_peer(state, override)
+        was, now = _of_peer(state, override, after)
         live = 0
     elif override.vip:
         was, now = _of_vip(state, state.vips[override.vip], override, before, after)
@@ -133,8 +133,9 @@ def _of_node(override: Override, before: Why, after: Why) -> tuple[str, str]:
     return was, _count(after) + (f": {'; '.join(reasons[:_NAMED])}" if reasons else "")
 
 
-def _of_peer(state: NodeState, override: Override) -> tuple[str, str]:
-    count = len(state.announced)
+def _of_peer(state: NodeState, override: Override, after: Why) -> tuple[str, str]:
+    there = {v.listed.address for v in state.vips.values() if not after[v.listed.name]}
+    count = len(state.announced if override.withdrawn else there)
     told = f"is told {count} route" + ("" if count == 1 else "s")
     whom = f"peer {override.route}"
     away = f"{whom} is told no route"

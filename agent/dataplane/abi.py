@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bpf/lb_abi.h, mirrored: structs, constants and the maps of the data plane.
+"""bpf/lb_abi.h, mirrored: structs and constants of the data plane.
 
 The header is the contract; a unit test compares the two with the host's C compiler, and the loader
-compiles `static_asserts()` with every program.  Standard library only: the loader child imports
-this without the project's packages.
+compiles `static_asserts()` with every program.  As long and as flat as the header: one place to
+look a field up.  Standard library only: the loader child imports this without the project's
+packages.
 """
 
 from __future__ import annotations
 
 import ctypes as c
-from typing import NamedTuple
 
 ABI_VERSION = 6
 MAX_VIPS = 512
@@ -78,9 +78,6 @@ FILL_BROKEN = 2
 PROBE_MARK = 0x52E00000
 PROBE_MARK_BITS = 0xFFF00000
 PROBE_GENERATION_SHIFT = 12
-
-EVENTS_BYTES = 1 << 19
-"""Size of the ring buffer: 2,520 events, a page multiple and a power of two."""
 
 
 class Control(c.Structure):
@@ -445,75 +442,6 @@ CONSTANTS: dict[str, int] = {
     "LB_PROBE_GENERATION_SHIFT": PROBE_GENERATION_SHIFT,
 }
 """C name -> value: every constant and enumerator of the header but the drop reasons."""
-
-
-class Sizes(NamedTuple):
-    """What of the maps' sizes is the node's choice."""
-
-    cpus: int
-    """Possible CPUs: the rows of every per-CPU map."""
-    flows_per_cpu: int
-    """Flow-table entries, a power of two."""
-    ring_rows: int = RING_ROWS
-    """Rings in force and in the making, and the empty row 0; 256 KiB each."""
-
-    @property
-    def flow_sets(self) -> int:
-        """Flow sets per CPU."""
-        return self.flows_per_cpu // FLOW_WAYS
-
-
-HASH = 1
-ARRAY = 2
-PROG_ARRAY = 3
-LPM_TRIE = 11
-RINGBUF = 27
-MMAPABLE = 1 << 10
-NO_PREALLOC = 1
-
-
-class MapSpec(NamedTuple):
-    """A map as the kernel describes it."""
-
-    name: str
-    type: int
-    key_size: int
-    value_size: int
-    max_entries: int
-    flags: int
-
-
-def _array(name: str, value: type[c.Structure], entries: int) -> MapSpec:
-    return MapSpec(name, ARRAY, 4, c.sizeof(value), entries, MMAPABLE)
-
-
-def map_specs(sizes: Sizes) -> dict[int, MapSpec]:
-    """Number in the code (enum lb_map) -> what the map must be."""
-    n = CONSTANTS
-    prefixes = (LPM_TRIE, c.sizeof(Prefix), c.sizeof(Address), MAX_PREFIXES, NO_PREALLOC)
-    quic_ids = (HASH, c.sizeof(QuicId), 4, MAX_QUIC_IDS, NO_PREALLOC)
-    return {
-        n["LB_MAP_CONTROL"]: _array("control", Control, 1),
-        n["LB_MAP_VIPS"]: _array("vips", Vips, 1),
-        n["LB_MAP_SERVICES"]: _array("services", Services, 1),
-        n["LB_MAP_REALS"]: _array("reals", Reals, 1),
-        n["LB_MAP_RINGS"]: _array("rings", Ring, sizes.ring_rows),
-        n["LB_MAP_FLOWS"]: _array("flows", FlowSet, sizes.cpus * sizes.flow_sets),
-        n["LB_MAP_TOTALS"]: _array("totals", Totals, sizes.cpus),
-        n["LB_MAP_VIP_TOTALS"]: _array("vip_totals", Share, sizes.cpus * MAX_VIPS),
-        n["LB_MAP_REAL_TOTALS"]: _array("real_totals", Share, sizes.cpus * MAX_REALS),
-        n["LB_MAP_BUCKETS"]: _array("buckets", Bucket, sizes.cpus * BUCKETS),
-        n["LB_MAP_EVENTS"]: MapSpec("events", RINGBUF, 0, 0, EVENTS_BYTES, 0),
-        n["LB_MAP_DECAP_TOTALS"]: _array("decap_totals", DecapTotals, sizes.cpus),
-        n["LB_MAP_FILL"]: _array("fill", Fill, 1),
-        n["LB_MAP_ADDRESSES"]: _array("addresses", Addresses, 1),
-        n["LB_MAP_PREFIXES"]: MapSpec("prefixes", *prefixes),
-        n["LB_MAP_QUIC_IDS"]: MapSpec("quic_ids", *quic_ids),
-        n["LB_MAP_TRACE"]: _array("trace", Trace, 1),
-        n["LB_MAP_WORK"]: _array("work", Work, sizes.cpus),
-        n["LB_MAP_JUMPS"]: MapSpec("jumps", PROG_ARRAY, 4, 4, JUMPS, 0),
-        n["LB_MAP_PROBE_TOTALS"]: _array("probe_totals", ProbeTotals, sizes.cpus),
-    }
 
 
 def probe_mark(real_num: int, generation: int) -> int:

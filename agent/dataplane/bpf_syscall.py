@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bpf(2), thinly: one function per command that this project uses.
+"""bpf(2), thinly: one function per command that this project uses, each behind its attribute's
+layout: as flat as the manual page, and as long.
 
 Standard library only; no libbpf and no libbcc.  Every call raises OSError with the kernel's errno;
 what a failure means is the caller's to say.  File descriptors are plain ints, owned by the caller.
@@ -13,7 +14,7 @@ import platform
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from agent.dataplane.abi import MapSpec
+from agent.dataplane.map_specs import MapSpec
 
 _NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351, "ppc64le": 361}
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT = 0, 1, 2, 3, 4

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from agent.config.tree import Node
-from agent.dataplane import abi, loader, pinned
 from agent.dataplane import bpf_syscall as bpf
+from agent.dataplane import loader, pinned
+from agent.dataplane.map_specs import map_specs
 
 log = logging.getLogger("remora")
 
@@ -54,7 +55,7 @@ def inherited(node: Node) -> loader.Loaded | None:
     try:
         if any(_tag(program.pin) != program.tag for program in programs.values()):
             return None
-        for spec in abi.map_specs(loader.sizes(node.flows_per_cpu)).values():
+        for spec in map_specs(loader.sizes(node.flows_per_cpu)).values():
             if spec.name in note["maps"]:
                 pinned.check_map(pins, spec)
     except (OSError, loader.LoadError) as error:  # after a reboot nothing is there

@@ -24,8 +24,9 @@ from typing import Any, NamedTuple, Self
 from msgspec import Struct
 
 from agent.dataplane import egress, pinned
-from agent.dataplane.abi import ABI_VERSION, RING_ROWS, Sizes
+from agent.dataplane.abi import ABI_VERSION, RING_ROWS
 from agent.dataplane.attach import detach as detach_link
+from agent.dataplane.map_specs import Sizes
 from agent.dataplane.pinned import LoadError
 
 __all__ = [
@@ -129,7 +130,8 @@ def bpf_directory() -> Path:
 
 def sources() -> list[Path]:
     """All files that the compiled code comes from."""
-    written = [_HERE / "dataplane" / name for name in ("abi.py", "loader.py", "loader_child.py")]
+    names = ("abi.py", "loader.py", "loader_child.py", "map_specs.py")
+    written = [_HERE / "dataplane" / name for name in names]
     return [*written, *bpf_directory().rglob("*.[ch]")]
 
 

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple, NoReturn
 
 from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane import egress, pinned
-from agent.dataplane.abi import CONSTANTS, JUMP_RARE, MapSpec, Sizes, map_specs, static_asserts
+from agent.dataplane.abi import CONSTANTS, JUMP_RARE, static_asserts
 from agent.dataplane.attach import attach
 from agent.dataplane.jiffies import HZ
+from agent.dataplane.map_specs import MapSpec, Sizes, map_specs
 from agent.dataplane.pinned import LoadError
 
 _TC, _XDP = 3, 6  # BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_XDP

@@ -25,6 +25,7 @@ from agent.dataplane import bpf_syscall as bpf
 from agent.dataplane.counters import Counters
 from agent.dataplane.jiffies import HZ, TICKS, Jiffies
 from agent.dataplane.live_flows import LiveFlows
+from agent.dataplane.map_specs import map_specs
 from agent.dataplane.mapped import view
 from agent.dataplane.packing import (
     Control,
@@ -62,7 +63,7 @@ class DataPlane:
         self._fds: dict[str, int] = {}
         with refusals(f"{pins}: the data plane cannot be adopted, load it first"):
             sizes = pinned.sizes_of(pins)
-            for spec in abi.map_specs(sizes).values():
+            for spec in map_specs(sizes).values():
                 if spec.name not in _NOT_OURS:
                     self._fds[spec.name] = bpf.obj_get(str(pins / spec.name))
             program = bpf.obj_get(str(pins / "prog_lb"))

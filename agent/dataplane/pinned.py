@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 
 from agent.dataplane import bpf_syscall as bpf
-from agent.dataplane.abi import FLOW_WAYS, MapSpec, Sizes
+from agent.dataplane.abi import FLOW_WAYS
+from agent.dataplane.map_specs import MapSpec, Sizes
 
 _BPF_FS = 0xCAFE4A11
 _SYSTEM = Path("/sys/fs/bpf")

@@ -14,12 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.dataplane import bpf_syscall as bpf
-from agent.dataplane.abi import MapSpec
 from agent.dataplane.attach import MODES
+from agent.dataplane.map_specs import ARRAY, MMAPABLE, RINGBUF, MapSpec
 from agent.preflight.surveyed import Kernel
 
-_ARRAY, _RING_BUFFER, _XDP = 2, 27, 6
-_MAPPED = 1 << 10
+_XDP = 6
 PASS = bytes.fromhex("b7000000020000009500000000000000")
 """r0 = XDP_PASS; exit."""
 
@@ -27,11 +26,9 @@ PASS = bytes.fromhex("b7000000020000009500000000000000")
 def kernel() -> Kernel:
     """Try everything that the data plane stands on."""
     probes: dict[str, Callable[[], None]] = {
-        "maps": lambda: os.close(bpf.map_create(_spec(_ARRAY, 4, 8, 1, 0))),
+        "maps": lambda: os.close(bpf.map_create(_spec(ARRAY, 4, 8, 1, 0))),
         "programs": lambda: os.close(_program()),
-        "ring buffer": lambda: os.close(
-            bpf.map_create(_spec(_RING_BUFFER, 0, 0, mmap.PAGESIZE, 0))
-        ),
+        "ring buffer": lambda: os.close(bpf.map_create(_spec(RINGBUF, 0, 0, mmap.PAGESIZE, 0))),
         "mapped arrays": _map_an_array,
     }
     return Kernel(
@@ -93,7 +90,7 @@ def _program() -> int:
 
 
 def _map_an_array() -> None:
-    fd = bpf.map_create(_spec(_ARRAY, 4, 8, 1, _MAPPED))
+    fd = bpf.map_create(_spec(ARRAY, 4, 8, 1, MMAPABLE))
     try:
         mmap.mmap(fd, mmap.PAGESIZE).close()
     finally:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state directory's disk: a thread works there, in order, and nobody waits for it for ever.
+"""A disk of the agent's: a thread works there, in order, and nobody waits for it for ever.
 
 A disk that hangs (a dead network mount, a controller that resets) holds whoever calls fsync,
 without a time-out and past every signal.  That is this thread, so health, BGP and telemetry go on;
 changes are refused until it answers again.  What was given up meanwhile is taken back when it does.
 
-There are two: records (journal, audit) are short and somebody waits for them; files that are long
-(the last hour, the event log) and all that is read have a thread of their own.  The loop's own
-threads, of which the rest of the agent lives, never touch this disk.
+The state directory's has two: records (journal, audit) are short and somebody waits for them; what
+is long (the last hour) and all that is read have a thread of their own.  An event log may be
+anywhere, so it has a third.  The loop's own threads, of which the rest of the agent lives, never
+touch these disks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+import os
 import queue
 import threading
 import time
@@ -49,14 +52,20 @@ class _Job:
 class StateDisk:
     """One thread for one directory.  `close` ends it."""
 
-    def __init__(self, directory: str, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, directory: str, *, patience: float = PATIENCE, called: str = "state disk"
+    ) -> None:
+        """`called`: in what people read."""
         self._directory = directory
         self._patience = patience
+        self._called = called
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         """Between giving up and being done."""
         self._begun: float | None = None
         """Monotonic seconds: when the work under way began."""
+        self._tried = -math.inf
+        """Monotonic seconds: when `try_out` did."""
         self._thread = threading.Thread(target=self._run, name="state-disk", daemon=True)
         self._thread.start()
 
@@ -66,6 +75,14 @@ class StateDisk:
         begun = self._begun
         waited = time.monotonic() - begun if begun is not None else 0.0
         return waited if waited >= self._patience else 0.0
+
+    def try_out(self) -> None:
+        """A write that costs nothing, now and then, if there is nothing else to do: so that
+        `silent` is true also while nobody wants anything."""
+        now = time.monotonic()
+        if self._begun is None and self._jobs.empty() and now - self._tried >= self._patience:
+            self._tried = now
+            self.later(self._touch)
 
     def later(self, work: Work) -> bool:
         """In its turn; False when too much waits already.  `work` must not raise."""
@@ -97,7 +114,8 @@ class StateDisk:
                 job.given_up = not job.over
             if job.given_up:
                 log.error(  # noqa: TRY400  # a traceback says nothing of a disk
-                    "state disk=%s has not answered for %g s",
+                    "%s=%s has not answered for %g s",
+                    self._called,
                     self._directory,
                     patience or self._patience,
                 )
@@ -106,12 +124,16 @@ class StateDisk:
 
     def _refusal(self, silent: float) -> EffectError:
         return EffectError(
-            f"the state disk ({self._directory}) has not answered for {silent:.0f} s"
+            f"the {self._called} ({self._directory}) has not answered for {silent:.0f} s"
         )
+
+    def end(self) -> None:
+        """Behind what waits; nobody waits for that."""
+        self._jobs.put(None)
 
     async def close(self) -> None:
         """What waits is still written, if the disk takes it."""
-        self._jobs.put(None)
+        self.end()
         deadline = time.monotonic() + self._patience
         # A thread sets no asyncio.Event.
         while self._thread.is_alive() and time.monotonic() < deadline:  # noqa: ASYNC110
@@ -124,8 +146,19 @@ class StateDisk:
             self._begun = time.monotonic()
             self._do(job)
             if silent := self.silent:
-                log.warning("state disk=%s answers again after %.0f s", self._directory, silent)
+                log.warning(
+                    "%s=%s answers again after %.0f s", self._called, self._directory, silent
+                )
             self._begun = None
+
+    def _touch(self) -> None:
+        """On a disk that hangs one of the two does, whatever else is cached."""
+        os.utime(self._directory)
+        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
     def _do(self, job: _Job) -> None:
         if job.given_up:
@@ -142,6 +175,14 @@ class StateDisk:
         elif error is None and job.take_back is not None:
             with contextlib.suppress(OSError):
                 job.take_back()
+
+
+def silence(records: StateDisk, long: StateDisk) -> float:
+    """Seconds for which changes are refused; 0: they are not.  One long look at an old file, of
+    which only the thread for what is long knows, is no silence: the other one is tried."""
+    if long.silent:
+        records.try_out()
+    return records.silent
 
 
 def _into(done: asyncio.Future[None]) -> Callable[[BaseException | None], None]:

@@ -2,8 +2,8 @@
 """Events as JSON lines (shared/jsonl.py), for those who feed Loki, Elastic or Falco.
 
 To standard error and so to journald, at once; or to a file, which is renamed to .1 when it is full:
-its lines wait here for the disk's thread.  A disk that refuses costs lines, which are counted and
-reported, nothing else.
+its lines wait here for a thread of the log's own, since its disk may be none that the agent needs.
+A disk that refuses, or hangs, costs lines, which are counted and reported, nothing else.
 """
 
 from __future__ import annotations
@@ -29,42 +29,55 @@ MOST_WAITING = 16384
 
 
 class EventLog:
-    """`to` is a path, or `journal`.  Raises EffectError when the file cannot be opened."""
+    """`to` is a path, or `journal`.  `open` it first; `close` or `end` it."""
 
     def __init__(self, to: str) -> None:
         self.lost = 0
-        self._waiting: deque[Event] | None = None if to == "journal" else deque()
+        self._to = to
+        self._disk: StateDisk | None = None
+        """Of a file."""
+        self._waiting: deque[Event] = deque()
         self._told = False
         """The disk's thread, that some wait."""
         self._handler: logging.StreamHandler  # type: ignore[type-arg]
         if to == "journal":
             self._handler = logging.StreamHandler(sys.stderr)
         else:
-            try:
-                Path(to).parent.mkdir(parents=True, exist_ok=True)
-                self._handler = logging.handlers.RotatingFileHandler(
-                    to, maxBytes=LARGEST_FILE, backupCount=KEPT_FILES, encoding="utf-8"
-                )
-            except OSError as error:
-                raise EffectError(f"telemetry.event_log {to}: {error.strerror}") from error
+            self._disk = StateDisk(str(Path(to).parent), called="event log's disk")
+            self._handler = logging.handlers.RotatingFileHandler(
+                to, maxBytes=LARGEST_FILE, backupCount=KEPT_FILES, encoding="utf-8", delay=True
+            )
         self._handler.handleError = self._failed  # type: ignore[method-assign]
 
-    def take(self, event: Event, disk: StateDisk) -> None:
-        """To be written: of a file by the disk's thread, all that waits by one piece of work, since
-        a burst of events must not keep the last hour from its turn."""
-        if self._waiting is None:
+    async def open(self) -> None:
+        """Raises EffectError when the file cannot be opened, or its disk hangs."""
+        if self._disk is None:
+            return
+        try:
+            await self._disk.write(self._open)
+        except OSError as error:
+            self.end()
+            raise EffectError(f"telemetry.event_log {self._to}: {error.strerror}") from error
+        except EffectError as error:
+            self.end()
+            raise EffectError(f"telemetry.event_log {self._to}: {error}") from error
+
+    def _open(self) -> None:
+        """In the thread."""
+        Path(self._to).parent.mkdir(parents=True, exist_ok=True)
+        Path(self._to).open("ab").close()
+
+    def take(self, event: Event) -> None:
+        """To be written: into a file by the thread, all that waits by one piece of work."""
+        if self._disk is None:
             self.write(event)
         elif len(self._waiting) >= MOST_WAITING:
             self._count("the disk is too far behind")
         else:
             self._waiting.append(event)
-            self._tell(disk)
-
-    def _tell(self, disk: StateDisk) -> None:
-        if not self._told:
-            self._told = True  # first: the thread may be done with it before `later` returns
-            if not disk.later(self._write_waiting):
-                self._told = False
+            if not self._told:
+                self._told = True  # first: the thread may be done with it before `later` returns
+                self._disk.later(self._write_waiting)
 
     def write(self, event: Event) -> None:
         line = json.dumps(jsonl.fields(event), separators=(",", ":"))
@@ -76,10 +89,19 @@ class EventLog:
         while self._waiting:
             self.write(self._waiting.popleft())
 
-    def close(self) -> None:
-        """What waits is written first.  By who writes."""
-        self._write_waiting()
-        self._handler.close()
+    async def close(self) -> None:
+        """What waits is written first, if the disk takes it."""
+        self.end()
+        if self._disk is not None:
+            await self._disk.close()
+
+    def end(self) -> None:
+        """Behind what waits to be written; nobody waits for that."""
+        if self._disk is None:
+            self._handler.close()
+            return
+        self._disk.later(self._handler.close)
+        self._disk.end()
 
     def _failed(self, record: logging.LogRecord) -> None:
         del record

@@ -110,7 +110,8 @@ class FlowQuestions:
             return FlowPlace("")
         tag = whereabouts.tag(self._state, flow)
         entries = (await asyncio.to_thread(self._dataplane.flows.stored, [tag])).get(tag, [])
-        vip = (await self._vips([state], change, [e.real_num for e in entries]))[0]
+        thoughts = self._thoughts(change, [state])
+        vip = self._vip(state, thoughts, [entry.real_num for entry in entries])
         hash_ = whereabouts.placing_hash(self._state, state, flow)
         found = whereabouts.told(state, vip.now.tried(hash_), vip.now.rules.owners, entries)
         if vip.then is None:
@@ -120,13 +121,24 @@ class FlowQuestions:
         return msgspec.structs.replace(found, after=after)
 
     async def _places(self, packed: bytes, change: Supposed | None) -> FlowPlaces:
-        """Flow by flow in threads: five thousand take tenths of a second."""
+        """Flow by flow in threads: five thousand take tenths of a second.  And VIP by VIP: the
+        slots of one are 256 KiB, those of 512 a small agent's whole memory."""
         finder = whereabouts.Finder(self._state)
         looked = await asyncio.to_thread(self._looked_up, packed, finder)
-        states = list({id(each.vip): each.vip for each in looked if each.vip is not None}.values())
+        of: dict[int, list[int]] = {}
+        states: list[VipState] = []
+        for n, each in enumerate(looked):
+            if each.vip is not None:
+                if id(each.vip) not in of:
+                    states.append(each.vip)
+                of.setdefault(id(each.vip), []).append(n)
+        thoughts = self._thoughts(change, states)
         numbers = {entry.real_num for each in looked for entry in each.entries}
-        vips = await self._vips(states, change, numbers)
-        return await asyncio.to_thread(_written, vips, looked, supposed=change is not None)
+        found = _Found(looked)
+        for state in states:
+            vip = self._vip(state, thoughts, numbers)
+            await asyncio.to_thread(found.add, vip, of[id(state)])
+        return found.told(supposed=change is not None)
 
     def _looked_up(self, packed: bytes, finder: whereabouts.Finder) -> list[_Looked]:
         """In a thread: nothing of the state that changes.  Raises Refused and EffectError."""
@@ -140,24 +152,25 @@ class FlowQuestions:
             looked.append(_Looked(vip, hash_, entries.get(tag, ())))
         return looked
 
-    async def _vips(
-        self, states: Sequence[VipState], change: Supposed | None, numbers: Iterable[int]
-    ) -> list[_Vip]:
-        """What decides about these VIPs' flows, now and after the change; `numbers`: of reals that
-        entries name besides.  Raises Refused and EffectError."""
-        thoughts = supposing.thoughts(self._state, change, states) if change is not None else {}
-        made = []
-        for state in states:
-            words = self._dataplane.rings.words(state.vip_num)
-            mine = {real.number.real_num for real in state.reals.values()}
-            owners = self._dataplane.owners({*mine, *numbers, *slots.named(words)})
-            now = _Table(words, whereabouts.rules(state, owners))
-            thought = thoughts.get(state.listed.name)
-            then = self._then(state, now, thought) if thought is not None else None
-            leaves = thought is not None and thought.leaves
-            made.append(_Vip(state, whereabouts.names_of(state), now, then, leaves))
-            await asyncio.sleep(0)  # a ring takes milliseconds: others first
-        return made
+    def _thoughts(
+        self, change: Supposed | None, states: Sequence[VipState]
+    ) -> Mapping[str, Thought]:
+        """By name of the VIP; none: no change is supposed.  Raises Refused."""
+        return {} if change is None else supposing.thoughts(self._state, change, states)
+
+    def _vip(
+        self, state: VipState, thoughts: Mapping[str, Thought], numbers: Iterable[int]
+    ) -> _Vip:
+        """What decides about a VIP's flows, now and after the change; `numbers`: of reals that
+        entries name besides.  It takes milliseconds.  Raises EffectError."""
+        words = self._dataplane.rings.words(state.vip_num)
+        mine = {real.number.real_num for real in state.reals.values()}
+        owners = self._dataplane.owners({*mine, *numbers, *slots.named(words)})
+        now = _Table(words, whereabouts.rules(state, owners))
+        thought = thoughts.get(state.listed.name)
+        then = self._then(state, now, thought) if thought is not None else None
+        leaves = thought is not None and thought.leaves
+        return _Vip(state, whereabouts.names_of(state), now, then, leaves)
 
     def _then(self, state: VipState, now: _Table, thought: Thought) -> _Table:
         words, owners = now.words, now.rules.owners
@@ -198,36 +211,49 @@ class FlowQuestions:
         return Ages(BOUNDS, tuple(rows))
 
 
-def _written(vips: Sequence[_Vip], asked: Sequence[_Looked], *, supposed: bool) -> FlowPlaces:
-    places = {id(vip.state): n for n, vip in enumerate(vips)}
-    reals: dict[str, int] = {}
+class _Found:
+    """The answer about many flows, as it grows."""
 
-    def number(vip: _Vip, real_num: int) -> int:
-        name = whereabouts.named(vip.names, real_num)
-        return reals.setdefault(name, len(reals)) if name else NONE
+    def __init__(self, looked: Sequence[_Looked]) -> None:
+        self._looked = looked
+        self._vips: list[str] = []
+        self._leaving: list[str] = []
+        self._reals: dict[str, int] = {}
+        self._of = np.full(len(looked), NONE, "<u2")
+        self._by = bytearray([_WAYS.index("none")]) * len(looked)
+        self._numbers = np.full((4, len(looked)), NONE, "<u2")
+        """Of reals: new flows', those that began before; both after the change."""
 
-    of, by = np.full(len(asked), NONE, "<u2"), bytearray(len(asked))
-    found = np.full((4, len(asked)), NONE, "<u2")
-    for n, each in enumerate(asked):
-        by[n] = _WAYS.index("none")
-        if each.vip is None:
-            continue
-        place = places[id(each.vip)]
-        vip = vips[place]
-        now = vip.now.verdict(each.hash, each.entries)
-        of[n], by[n] = place, _WAYS.index(now.by)
-        found[0, n], found[1, n] = number(vip, now.real_num), number(vip, now.going_on)
-        if vip.then is not None:
-            then = vip.then.verdict(each.hash, each.entries)
-            found[2, n], found[3, n] = number(vip, then.real_num), number(vip, then.going_on)
-    return FlowPlaces(
-        vips=tuple(vip.state.listed.name for vip in vips),
-        reals=tuple(reals),
-        vip=of.tobytes(),
-        real=found[0].tobytes(),
-        going_on=found[1].tobytes(),
-        by=bytes(by),
-        real_after=found[2].tobytes() if supposed else b"",
-        going_on_after=found[3].tobytes() if supposed else b"",
-        leaving=tuple(vip.state.listed.name for vip in vips if vip.leaves),
-    )
+    def add(self, vip: _Vip, flows: Iterable[int]) -> None:
+        """These are its.  For a thread, one after the other."""
+        name = vip.state.listed.name
+        for n in flows:
+            each = self._looked[n]
+            now = vip.now.verdict(each.hash, each.entries)
+            self._of[n], self._by[n] = len(self._vips), _WAYS.index(now.by)
+            self._note(n, 0, vip, now)
+            if vip.then is not None:
+                self._note(n, 2, vip, vip.then.verdict(each.hash, each.entries))
+        self._vips.append(name)
+        self._leaving += [name] if vip.leaves else []
+
+    def _note(self, n: int, column: int, vip: _Vip, found: Verdict) -> None:
+        for real_num in (found.real_num, found.going_on):
+            name = whereabouts.named(vip.names, real_num)
+            if name:
+                self._numbers[column, n] = self._reals.setdefault(name, len(self._reals))
+            column += 1
+
+    def told(self, *, supposed: bool) -> FlowPlaces:
+        columns = self._numbers
+        return FlowPlaces(
+            vips=tuple(self._vips),
+            reals=tuple(self._reals),
+            vip=self._of.tobytes(),
+            real=columns[0].tobytes(),
+            going_on=columns[1].tobytes(),
+            by=bytes(self._by),
+            real_after=columns[2].tobytes() if supposed else b"",
+            going_on_after=columns[3].tobytes() if supposed else b"",
+            leaving=tuple(self._leaving),
+        )

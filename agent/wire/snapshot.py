@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from agent.config.tree import Wire
 from agent.core import rollouts, wording
 from agent.core.pending import Due
-from agent.core.state import NodeState
+from agent.core.state import NodeState, PeerState
 from agent.dataplane import abi
 from agent.wire import labelling
 from agent.wire.form import Head
@@ -210,19 +210,7 @@ def _node(
         reals=sum([len(one.real_nums) for one in standings]),
         reals_up=sum([one.reals_up for one in standings]),
         live_flows=reading.live,
-        peers=tuple(
-            Peer(
-                address,
-                peer.asn,
-                peer.state,
-                peer.since,
-                peer.detail,
-                peer.error,
-                peer.failed,
-                withdrawn(peer.withdrawn),
-            )
-            for address, peer in state.peers.items()
-        ),
+        peers=tuple(_peer(address, peer) for address, peer in state.peers.items()),
         cpu_seconds=reading.cpu_seconds,
         rss_bytes=reading.rss_bytes,
         insecure=_insecure(state.listed.wire),
@@ -235,6 +223,19 @@ def _node(
         disk_lost=reading.disk.lost,
         withdrawn=withdrawn(state.withdrawn),
         **_phase(state),
+    )
+
+
+def _peer(address: str, peer: PeerState) -> Peer:
+    return Peer(
+        address,
+        peer.asn,
+        peer.state,
+        peer.since,
+        peer.detail,
+        peer.error,
+        peer.failed,
+        withdrawn(peer.withdrawn),
     )
 
 

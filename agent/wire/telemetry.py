@@ -67,7 +67,7 @@ class Telemetry:
         disk: StateDisk,
         disk_health: Callable[[], DiskHealth],
     ) -> None:
-        """`disk`: for the last hour and the event log."""
+        """`disk`: for the last hour."""
         self._state = state
         self._dataplane = dataplane
         self._ring = ring
@@ -76,8 +76,8 @@ class Telemetry:
         settings = state.listed.telemetry
         self._metrics = state.listed.metrics
         self._exporter = _exporter(self._metrics)
-        self._event_log = settings.event_log
-        self._log = _log_to(settings.event_log)
+        self._event_log = ""
+        self._log: EventLog | None = None
         place = history_path(state.listed.node.state_dir)
         self.history = History(place, settings.history_mib << 20)
         self._disk = disk
@@ -97,13 +97,14 @@ class Telemetry:
         self._began = 0.0
         """When the first snapshots were made; monotonic seconds."""
 
+    async def start(self) -> None:
+        """Before the first event.  Raises EffectError."""
+        await self._log_to(self._state.listed.telemetry.event_log)
+
     async def configure(self, listed: Config) -> None:
         """The tables `telemetry` and `metrics`; what is as it was goes on.  Raises EffectError."""
         self.history.limit = listed.telemetry.history_mib << 20
-        if listed.telemetry.event_log != self._event_log:
-            fresh = _log_to(listed.telemetry.event_log)
-            self._close_log()
-            self._log, self._event_log = fresh, listed.telemetry.event_log
+        await self._log_to(listed.telemetry.event_log)
         if listed.metrics != self._metrics:
             old, self._exporter, self._metrics = self._exporter, None, None
             if old:  # first: the new address may contain the old one
@@ -118,8 +119,9 @@ class Telemetry:
         if self._exporter:
             await asyncio.to_thread(self._exporter.close)
         self._ring.close()
-        self._close_log()
         self._write_history()
+        if self._log:
+            await self._log.close()
 
     # ---- snapshots
 
@@ -210,7 +212,7 @@ class Telemetry:
         self._next_event += 1
         self._kept.add(event)
         if self._log:
-            self._log.take(event, self._disk)
+            self._log.take(event)
         self._keep(self._server.publish(event))
 
     def _keep(self, sent: list[list[bytes]]) -> None:
@@ -227,10 +229,16 @@ class Telemetry:
         if not self._disk.later(partial(self.history.write, self.history.take())):
             self.history.let_go()
 
-    def _close_log(self) -> None:
-        """Behind what waits to be written."""
-        if self._log:
-            self._disk.later(self._log.close)
+    async def _log_to(self, place: str) -> None:
+        """Raises EffectError, with all as it was."""
+        if place == self._event_log:
+            return
+        before, fresh = self._log, _log(place)
+        if fresh:
+            await fresh.open()
+        self._log, self._event_log = fresh, place
+        if before:
+            before.end()
 
     def since(self, sequence: int) -> tuple[Event, ...]:
         """The events from a number on; of what is not kept any more one LostEvent says how many."""
@@ -287,7 +295,7 @@ class Telemetry:
         }
 
 
-def _log_to(place: str) -> EventLog | None:
+def _log(place: str) -> EventLog | None:
     if not place:
         return None
     from agent.wire.eventlog import EventLog  # noqa: PLC0415  # with the handlers of logging

@@ -40,19 +40,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.agents += getattr(arguments, "agents_after", [])
     _write_in(arguments)
     try:
-        return routes.run(arguments)
+        code = routes.run(arguments)
+        sys.stdout.flush()
+        return code
     except VerbError as error:
         return _fail(str(error), error.code)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe has left; Python's own flush at exit must not complain about it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()  # the reader of a pipe has left
         return Exit.FAILED if arguments.verb in CHANGES else Exit.DONE
+    except OSError as error:
+        _say_no_more()
+        return _fail(f"{error.filename or 'output'}: {error.strerror or error}", Exit.FAILED)
+
+
+def _say_no_more() -> None:
+    """Python's own flush at exit must not complain about what cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _never_mind_the_locale() -> None:
     """A sign that its encoding has not is `?`, not the end of the verb."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called: >&-
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`node/lb1 vip/web src=198.51.100.0/24 dport=80`: which packets to trace, and where.  Pure.
-
-Only the words are taken apart here: what a network, a port or a name may be is for the agents to
-say, which must check it anyway.
-"""
+"""`node/lb1 vip/web src=198.51.100.0/24 dport=80`: which packets to trace, and where.  Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,6 +26,7 @@ FIELDS: Mapping[str, str] = {
     "ip": "version",
 }
 """What stands before `=` -> field of Trace."""
+PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6")
 KINDS: tuple[Kind, ...] = ("node", "vip", "real")
 _NUMBERS = ("source_port", "destination_port", "version")
 
@@ -76,6 +74,18 @@ def labelled(words: Sequence[str], wanted: Selector, agents: Sequence[Agent]) ->
     return [*(word for word in words if word not in kinds), *map(str, found)]
 
 
+def _check(name: str, field: str, value: str) -> None:
+    if field == "protocol":
+        if value not in PROTOCOLS:
+            raise TraceWordsError(f"{name}={value}: must be one of {', '.join(PROTOCOLS)}")
+        return
+    try:
+        ip_network(value, strict=False)
+    except ValueError as error:
+        like = "an address or a network, 198.51.100.0/24"
+        raise TraceWordsError(f"{name}={value}: must be {like}") from error
+
+
 def _put(given: dict[str, Any], field: str, value: object) -> None:
     if given.setdefault(field, value) != value:
         raise TraceWordsError(f"{given[field]} and {value}: one {field} at a time; trace twice")
@@ -89,6 +99,7 @@ def _field(name: str, value: str) -> tuple[str, object]:
     if not value:
         raise TraceWordsError(f"{name}=: a value is missing")
     if field not in _NUMBERS:
+        _check(name, field, value)
         return field, value
     if not (value.isascii() and value.isdecimal()) or not 0 < int(value[:9]) <= 65535:
         raise TraceWordsError(f"{name}={value}: must be a number from 1 to 65535")

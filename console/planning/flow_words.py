@@ -19,6 +19,8 @@ from shared.model import Address, Protocol, host_port
 def flow(agents: Sequence[Agent], source: str, destination: str) -> Flow:
     """`destination`: ADDRESS:PORT, with /tcp or /udp, or a VIP as in vip_of.  Raises VerbError."""
     rest, _, protocol = destination.partition("/")
+    if not {":", "/"} & set(destination):
+        rest, protocol = "vip", destination
     if rest == "vip":
         row, port = vip_of(agents, protocol)
         if not port:
@@ -41,9 +43,12 @@ def vip_of(agents: Sequence[Agent], name: str) -> tuple[VipRow, int]:
     name, _, port = (name, "", "") if name != text else text.partition(":")
     rows = [row for a in agents if a.vips for row in a.vips.vips if row.name == name]
     if not rows:
-        known = ", ".join(sorted({r.name for a in agents if a.vips for r in a.vips.vips}))
-        raise VerbError(f"vip/{name}: there is none; there is {known}")
+        raise VerbError(f"vip/{name}: there is none; there is {_known(agents)}")
     return rows[0], int(port) if port.isdecimal() and port.isascii() else rows[0].port
+
+
+def _known(agents: Sequence[Agent]) -> str:
+    return ", ".join(sorted({r.name for a in agents if a.vips for r in a.vips.vips}))
 
 
 class Chance(Protocol_):

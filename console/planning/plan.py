@@ -13,7 +13,7 @@ from console import format as fmt
 from console.exits import Exit
 from console.planning.wish import Wish
 from shared.messages import Answer, Change
-from shared.model import RING_SLOTS
+from shared.model import RING_SLOTS, Admin
 
 ASK_NAME_ABOVE = 0.02
 """Share of a VIP's ring above which the CLI wants the name typed, not just `y`."""
@@ -147,9 +147,15 @@ def _of_real(effect: Effect, *, named: bool) -> list[tuple[str, str]]:
             f"{fmt.percent(effect.moved)} of the ring moves; this real {before} -> {after}, "
             f"others among themselves {fmt.percent(effect.collateral)}",
         ),
-        ("flows now", f"{fmt.count(effect.live_flows)} live stay on it until they end"),
+        ("flows now", f"{fmt.count(effect.live_flows)} live {_what_of_them(effect)}"),
         ("reals left", f"{effect.reals_left} of {effect.vip} take new flows"),
     ]
+
+
+def _what_of_them(effect: Effect) -> str:
+    if effect.now.startswith(Admin.DISABLED):
+        return "lose it and are placed anew"
+    return "stay on it until they end"
 
 
 def _of_several(effects: Sequence[Effect]) -> list[tuple[str, str]]:

@@ -56,9 +56,12 @@ def relay(settings: Settings, who: str, listen: Listen) -> int:
     """Until SIGTERM or SIGINT; exit 0.  Raises VerbError."""
     try:
         host, _ = host_and_port(listen.place)
+    except AddressError as error:
+        raise VerbError(f"--listen {error}") from error
+    try:
         own = curve.read(Path(listen.secret_key)) if listen.secret_key else None
         keyring = Keyring(Path(listen.authorized_keys)) if listen.authorized_keys else None
-    except (AddressError, curve.KeyFileError, AccessError) as error:
+    except (curve.KeyFileError, AccessError) as error:
         raise VerbError(str(error), Exit.FAILED) from error
     if (own is None) != (keyring is None):
         raise VerbError("--secret-key and --authorized-keys go together")

@@ -209,4 +209,4 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     kept_from: Finite = 0.0
     """For `history`: Unix time of the oldest that is kept; 0: nothing is, or an older agent."""
     labels: LabelSnapshot | None = None
-    """For `look`, beside `snapshots`: readers of 0.1.0 know six kinds of those."""
+    """For `look`, beside `snapshots`: older readers know six kinds of those."""

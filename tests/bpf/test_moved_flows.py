@@ -68,6 +68,23 @@ def test_a_flow_that_changed_cpu_is_one_flow_and_ends_once(rig: Rig, cpus: list[
     assert rig.live_flows(300.0).sum() == 0, "a late packet does not revive it, on any CPU"
 
 
+def test_f1_a_port_is_used_again_on_another_cpu_and_the_connection_comes_back(
+    rig: Rig, cpus: list[int]
+) -> None:
+    """What the first connection left there is not mistaken for the second one, which another real
+    has by now: its client would be reset."""
+    service = rig.serve(WEB, REALS)
+    first = on(cpus[0], rig, frames.tcp(port=2000, flags="S")).event["real_num"]
+    on(cpus[0], rig, frames.tcp(port=2000, flags="FA"))
+    rig.age(service.flow(2000), 5)
+    rig.drain_real(service, int(first))
+    second = on(cpus[1], rig, frames.tcp(port=2000, flags="S")).event["real_num"]
+    assert second != first
+    for cpu in (cpus[1], cpus[0], cpus[1]):
+        assert on(cpu, rig, frames.tcp(port=2000, flags="A")).event["real_num"] == second
+    assert rig.live_flows(300.0).sum() == 1
+
+
 def test_c3_a_moved_flow_whose_real_is_down_is_a_stale_miss(rig: Rig, cpus: list[int]) -> None:
     service = rig.serve(DNS, REALS)
     first = on(cpus[0], rig, frames.udp(port=2000))

@@ -16,6 +16,7 @@ import pytest
 from scapy.layers.l2 import Dot1Q, Ether
 
 from agent.dataplane import abi, bpf_syscall
+from agent.dataplane.map_specs import EVENTS_BYTES
 from agent.nouns import Traced
 from tests.bpf import frames, icmp_frames
 from tests.bpf.rig import DNS, PASS, TX, WEB, WEB6, Rig, Service
@@ -209,7 +210,7 @@ def test_c2_a_full_ring_loses_what_the_difference_says(rig: Rig, web: Service) -
     before = rig.dataplane.counters.totals()
     bpf_syscall.run_program(rig.program, frames.fragment(), 5000)
     events = rig.drain()
-    assert len(events) in range(abi.EVENTS_BYTES // 208 - 1, abi.EVENTS_BYTES // 208 + 1)
+    assert len(events) in range(EVENTS_BYTES // 208 - 1, EVENTS_BYTES // 208 + 1)
     after = rig.dataplane.counters.totals()
     assert int(after["traced"].sum() - before["traced"].sum()) == 5000
     assert int(after["events_lost"].sum()) == 0, "of drop events"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from agent.dataplane import abi, mapped
+from agent.dataplane.jiffies import HZ
 from agent.nouns import PLAIN, Placing, Tracking, VipKey
 from tests.bpf import frames
 from tests.bpf.rig import DNS, WEB, Rig
@@ -22,7 +23,7 @@ def set_warm_at(rig: Rig, jiffies: int) -> None:
 def test_c3_a_new_table_s_unknown_flows_are_a_restart_s(rig: Rig) -> None:
     """Of the misses of unknown flows only, and only until every flow that lives was seen."""
     rig.serve(WEB, {"10.3.1.2": 1, "10.3.2.2": 1})
-    set_warm_at(rig, rig.jiffies.now() + 1000)
+    set_warm_at(rig, rig.jiffies.now() + 100 * HZ)
     out = rig.run(frames.tcp(port=1, flags="A"))
     assert out.counted["flow_restart"] == out.counted["flow_miss_other"] == 1
     assert "flow_restart" not in rig.run(frames.tcp(port=1, flags="A")).counted, "known now"

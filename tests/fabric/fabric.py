@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from agent.dataplane import abi, bpf_syscall, loader, mapped
 from tests.fabric import bird, load, netns, wire, xdp
 from tests.fabric import topology as t
 from tests.fabric.agents import REMORA_AGENT, Agent
@@ -26,8 +27,8 @@ from tests.fabric.waiting import until
 
 REMORA = (sys.executable, "-m", "console")
 BUILD = 60.0
-PATIENCE = 5.0
-"""Seconds for what should take a fraction of one."""
+PATIENCE = 20.0
+"""Seconds for what takes a fraction of one where nothing else runs."""
 
 
 class Load:
@@ -45,7 +46,7 @@ class Load:
         """Let it answer for what is under way; all records."""
         if self._process.poll() is None:
             self._process.terminate()
-        status = self._process.wait(10)
+        status = self._process.wait(PATIENCE)
         assert status == 0, f"the load generator failed ({status}): see load.log"
         return self.records()
 
@@ -163,6 +164,15 @@ class Fabric:
         """Every snapshot of a node, asked for on its command socket."""
         return wire.look(self.agents[node].address)
 
+    def is_tracing(self, node: str) -> bool:
+        """What the node's program reads."""
+        pins = loader.pins(self.place / "bpffs", node)
+        control = bpf_syscall.obj_get(str(pins / "control"))
+        try:
+            return bool(int(mapped.view(control, abi.Control, 1)["flags"][0]) & abi.TRACING)
+        finally:
+            os.close(control)
+
     def routes(self, vip: str = t.WEB) -> frozenset[str]:
         """The nodes that the router's kernel sends a VIP address's packets to."""
         return bird.routes(vip)
@@ -170,11 +180,11 @@ class Fabric:
     def sessions(self) -> dict[str, str]:
         return dict(bird.sessions(self.place))
 
-    def cli(self, *words: str, seconds: float = 30) -> subprocess.CompletedProcess[str]:
+    def cli(self, *words: str, seconds: float = 90) -> subprocess.CompletedProcess[str]:
         """`remora -a LB1 -a LB2 WORDS`, without a terminal."""
         addresses = [word for agent in self.agents.values() for word in ("-a", agent.address)]
         return subprocess.run(
-            [*REMORA, *addresses, *words],
+            [*REMORA, *addresses, "--connect-timeout", "10s", *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -197,7 +207,7 @@ class Fabric:
             input="\n".join(frame.hex() for frame in frames),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=90,
             check=False,
         )
         assert answer.returncode == 0, f"simulate: {answer.returncode}: {answer.stderr}"
@@ -227,6 +237,15 @@ class Fabric:
         """SIGKILL: connections are reset, new ones refused."""
         self._services[real].kill()
         self._services[real].wait(PATIENCE)
+
+    def close(self) -> None:
+        """Ends what `build` started; the rest goes with the enclosure."""
+        for agent in self.agents.values():
+            if agent.alive:
+                agent.kill()
+        for process in (*self._services.values(), self.router):
+            process.kill()
+            process.wait(PATIENCE)
 
     def logs(self, lines: int = 30) -> str:
         """The ends of all logs, for whoever has to find out."""

@@ -149,6 +149,10 @@ class Echoed(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
         self._port = int(transport.get_extra_info("sockname")[1])
 
+    @property
+    def awaits(self) -> bool:
+        return bool(self._sent)
+
     def send(self) -> None:
         self._number += 1
         self._sent[self._number] = time.monotonic()
@@ -208,7 +212,10 @@ async def datagrams(rate: float, stop: asyncio.Event, write: Write) -> None:
             turn = (turn + 1) % _UDP_PORTS
             sockets[turn].give_up(time.monotonic() - _PATIENCE)
             sockets[turn].send()
-        await asyncio.sleep(0.2)
+        for _ in range(round(_PATIENCE / 0.02)):
+            if not any(echoed.awaits for echoed in sockets):
+                break
+            await asyncio.sleep(0.02)
         for echoed in sockets:
             echoed.give_up(time.monotonic())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
 import socket
 import struct
@@ -17,7 +18,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.fabric import topology as t
 
@@ -32,6 +33,9 @@ _ROUTER_SYSCTLS = {
     "net/ipv4/fib_multipath_hash_fields": str(0x37),
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv6/conf/all/forwarding": "1",
+    # A link that a test takes down comes up as it was.
+    "net/ipv6/conf/all/keep_addr_on_down": "1",
+    "net/ipv6/conf/default/keep_addr_on_down": "1",
     "net/ipv6/fib_multipath_hash_policy": "3",
     "net/ipv6/fib_multipath_hash_fields": str(0x37),
 }
@@ -53,12 +57,42 @@ def build() -> None:
     for name in t.REALS:
         vips = (f"{t.WEB}/32", f"{t.ECHO}/32", f"{t.MIXED}/32", f"{t.WEB6}/128")
         ip(*(f"addr add {vip} dev lo" for vip in vips), netns=name)
-    _flows_to_cpus(t.CLIENT)
+    _flows_to_cpus()
     for name in t.NODES:
         with inside(t.ROUTER):
             _transmit_checksum_off(name)
         with inside(name):  # checks through the tunnel: a real's XDP cannot complete a checksum
             _transmit_checksum_off("eth0")
+
+
+Picture = dict[str, frozenset[str]]
+"""Of each namespace, a line for each link, address and route that it has."""
+
+
+def picture() -> Picture:
+    """What is there now; equal to another while nobody changed anything."""
+    return {name: frozenset(_lines(name)) for name in (t.ROUTER, *(m.name for m in t.MACHINES))}
+
+
+def _lines(netns: str) -> Iterator[str]:
+    for link in _shown(netns, "address"):
+        name = link["ifname"]
+        yield f"link {name} {link['mtu']} {link['operstate']} {link.get('address')}"
+        yield from (f"address {name} {a['local']}/{a['prefixlen']}" for a in link["addr_info"])
+    for family in ("-4", "-6"):
+        for route in _shown(netns, family, "route"):
+            hops = sorted(
+                f"{hop.get('gateway')} {hop.get('dev')}" for hop in route.get("nexthops", [route])
+            )
+            yield f"route {route['dst']} {route.get('metric')} {hops}"
+
+
+def _shown(netns: str, *words: str) -> list[dict[str, Any]]:
+    answer = subprocess.run(
+        ["ip", "-n", netns, "-j", *words, "show"], check=True, capture_output=True
+    )
+    shown: list[dict[str, Any]] = json.loads(answer.stdout or "[]")
+    return shown
 
 
 def ip(*commands: str, netns: str = "") -> None:
@@ -144,17 +178,25 @@ def _connect(machine: t.Machine) -> None:
     )
 
 
-def _flows_to_cpus(interface: str) -> None:
-    """The router takes each flow from `interface` on one CPU, by hash (RPS), as a NIC's RSS does.
+def _flows_to_cpus() -> None:
+    """The router takes each flow of the client on one CPU, by hash (RPS), as a NIC's RSS does, and
+    each CPU sends to the nodes by a queue of its own (XPS).
 
-    Without it a packet goes all the way, the nodes' XDP included, on the CPU of its sender, and a
-    flow changes CPUs, and with them flow tables, whenever the scheduler moves the sender.
+    Without RPS a packet goes all the way, the nodes' XDP included, on the CPU of its sender, and a
+    flow changes CPUs, and with them flow tables, whenever the scheduler moves the sender.  Without
+    XPS a queue's packets are taken by whichever CPU was there first.
     """
-    mask = f"{(1 << (os.cpu_count() or 1)) - 1:x}"
-    queues = f"/sys/class/net/{interface}/queues"
-    script = f"for queue in {queues}/rx-*; do echo {mask} > $queue/rps_cpus; done"
+    cpus = min(os.cpu_count() or 1, _QUEUES)
+    lines = [f"for q in {_queues(t.CLIENT)}/rx-*; do echo {(1 << cpus) - 1:x} > $q/rps_cpus; done"]
+    for node in t.NODES:
+        lines += [f"echo {1 << n:x} > {_queues(node)}/tx-{n}/xps_cpus" for n in range(cpus)]
+    script = "\n".join(lines)
     # /sys shows the devices of the namespace that was entered when it was mounted: `exec` mounts it
     subprocess.run(["ip", "netns", "exec", t.ROUTER, "sh", "-ec", script], check=True)
+
+
+def _queues(interface: str) -> str:
+    return f"/sys/class/net/{interface}/queues"
 
 
 def _transmit_checksum_off(interface: str) -> None:

@@ -68,12 +68,13 @@ def test_a_dead_agent_that_does_not_return_attracts_nobody(fabric: Fabric) -> No
     it was changed by a reload, of which only the bridge was told."""
     with file_restored(fabric) as agent:
         plain = agent.config.read_text()
-        reload(agent, plain.replace("[bgp]\n", "[bgp]\ndead_man = 2\n", 1))
+        reload(agent, plain.replace("dead_man = 120", "dead_man = 5", 1))
         with fabric.load(rate=50, downloads=1) as running:
+            more(running, 25)
             agent.kill()
             more(running, 25)
             assert fabric.routes() == set(t.NODES)
-            until(lambda: fabric.routes() == {"lb2"}, 10, "the route is gone")
+            until(lambda: fabric.routes() == {"lb2"}, 20, "the route is gone")
             more(running, 100)
             assert load.failures(running.stop()) == []
         agent.start()

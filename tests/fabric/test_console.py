@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,13 +23,13 @@ pytestmark = pytest.mark.root
 class Terminal:
     """A tmux server of its own with one pane of 120x40."""
 
-    def __init__(self, name: str, command: str) -> None:
-        self._tmux = ("tmux", "-L", name, "-f", "/dev/null")
+    def __init__(self, socket: Path, command: str) -> None:
+        self._tmux = ("tmux", "-S", str(socket), "-f", "/dev/null")
         self._run("new-session", "-d", "-x", "120", "-y", "40", command)
 
     def _run(self, *words: str) -> str:
         done = subprocess.run(
-            [*self._tmux, *words], check=True, capture_output=True, text=True, timeout=10
+            [*self._tmux, *words], check=True, capture_output=True, text=True, timeout=60
         )
         return done.stdout
 
@@ -38,7 +39,7 @@ class Terminal:
     def press(self, *keys: str) -> None:
         self._run("send-keys", *keys)
 
-    def shows(self, *texts: str, seconds: float = 10) -> str:
+    def shows(self, *texts: str, seconds: float = 20) -> str:
         """Wait until all of these are on the screen; the screen."""
         seen = ""
 
@@ -94,7 +95,7 @@ class Terminal:
 
 def opened(fabric: Fabric, name: str = "") -> Terminal:
     addresses = [word for agent in fabric.agents.values() for word in ("-a", agent.address)]
-    return Terminal(f"{fabric.place.name}{name}", shlex.join([*REMORA, *addresses]))
+    return Terminal(fabric.place / f"tmux{name}", shlex.join([*REMORA, *addresses]))
 
 
 @pytest.fixture
@@ -204,7 +205,7 @@ def test_a_canary_comes_to_its_node_first_and_its_ring_is_no_alarm(
         terminal.press(f"drain {real}", "Enter")
         terminal.shows(f"Plan: drain {real}", "ok on 2 nodes")
         before = time.monotonic()
-        terminal.canary("lb1", address, "8s")
+        terminal.canary("lb1", address, "16s")
         until(lambda: admin(fabric, "lb1", address) is Admin.DRAINING, 5, "the canary is drained")
         assert admin(fabric, "lb2", address) is Admin.ENABLED
         for console in (terminal, another):
@@ -213,7 +214,7 @@ def test_a_canary_comes_to_its_node_first_and_its_ring_is_no_alarm(
         other = fabric.cli("drain", f"real/{t.real('r3').address}@web", "--yes")
         assert other.returncode == 4, "other-op keeps others off"
         assert "other-op" in other.stdout + other.stderr
-        until(lambda: admins(fabric, address) == {Admin.DRAINING}, 20, "then the other")
+        until(lambda: admins(fabric, address) == {Admin.DRAINING}, 60, "then the other")
         another.shows("alerts 0", "LIVE", seconds=20)
         until(lambda: fabric.cli("diff", "ring", "web").returncode == 0, 10, "rings are equal")
         another.press("9")

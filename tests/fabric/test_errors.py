@@ -29,7 +29,7 @@ def agent_says(*words: str, node: str = "lb1") -> subprocess.CompletedProcess[st
         ["ip", "netns", "exec", node, *REMORA_AGENT, *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=90,
         check=False,
     )
 

@@ -21,7 +21,8 @@ from tests.fabric.waiting import until
 pytestmark = pytest.mark.root
 
 REAL = f"real/{t.real('r2').address}@web"
-SHORT = ("--connect-timeout", "300ms")
+SHORT = ("--connect-timeout", "2s")
+"""For those that are there: who is stopped does not answer in an hour either."""
 
 
 def exits(fabric: Fabric, *words: str) -> tuple[int, str, str]:
@@ -196,7 +197,7 @@ def test_the_end_of_a_rollout_is_waited_for_elsewhere(fabric: Fabric) -> None:
             operation = under_way(fabric)
             code, out, _ = exits(fabric, "op", "wait", operation)
             assert (code, out) == (Exit.DONE, f"op/{operation}: ok 2/2\n")
-            assert one.wait(10) == Exit.DONE
+            assert one.wait(40) == Exit.DONE
         assert exits(fabric, "undrain", REAL, "--yes")[0] == Exit.DONE
         with background(fabric, "drain", REAL, "--yes", "--canary", "lb1", "--soak", "60s") as one:
             operation = under_way(fabric)

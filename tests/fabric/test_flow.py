@@ -57,7 +57,7 @@ class Connection:
     def __init__(self, port: int) -> None:
         with netns.inside(t.CLIENT):
             self._socket = socket.socket()
-        self._socket.settimeout(5)
+        self._socket.settimeout(20)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((t.CLIENT_ADDRESS, port))
         self._socket.connect((t.WEB, t.WEB_PORT))

@@ -47,7 +47,7 @@ def forwarded(fabric: Fabric) -> int:
 def download() -> tuple[str, bytes]:
     """LENGTH bytes from the VIP: (the real, what came).  Raises TimeoutError when it hangs."""
     with netns.inside(t.CLIENT):
-        connection = socket.create_connection((t.WEB, t.WEB_PORT), timeout=5)
+        connection = socket.create_connection((t.WEB, t.WEB_PORT), timeout=20)
     with connection:
         connection.sendall(f"GET /bytes/{LENGTH} HTTP/1.1\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))

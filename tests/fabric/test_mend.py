@@ -100,7 +100,7 @@ def test_queues_are_left_alone_while_a_program_is_attached(place: str) -> None:
 def preflight(*words: str, status: int) -> Any:  # noqa: ANN401
     done = subprocess.run(
         ["ip", "netns", "exec", HERE, *REMORA_AGENT, "preflight", "--json", *words],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (status, "")
     return json.loads(done.stdout)

@@ -23,7 +23,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 def scrape(node: str) -> Samples:
     with netns.inside(node):
-        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
     connection.close()
@@ -77,4 +77,4 @@ def test_a_scrape_is_what_consoles_are_told(fabric: Fabric) -> None:
 
 def test_off_unless_configured(fabric: Fabric) -> None:
     with netns.inside("lb1"), pytest.raises(ConnectionRefusedError):
-        http.client.HTTPConnection("127.0.0.1", PORT, timeout=5).connect()
+        http.client.HTTPConnection("127.0.0.1", PORT, timeout=20).connect()

@@ -92,13 +92,13 @@ def begun(fabric: Fabric, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(40)
 
 
 def test_an_operation_that_is_resumed_ends_by_itself_on_every_node(fabric: Fabric) -> None:
     """What was begun with --for is held, and resumed by another console: the nodes whose turn comes
     then take it back after that time, too."""
-    words = ("drain", WHERE, "--canary", "lb1", "--soak", "60s", "--for", "12s")
+    words = ("drain", WHERE, "--canary", "lb1", "--soak", "60s", "--for", "20s")
     with begun(fabric, *words, "--yes", "--reason", "test"):
         until(lambda: admin(fabric, "lb1") is Admin.DRAINING, 10, "the canary is drained")
         (operation,) = {row.operation for row in fabric.look("lb1").node.rollouts}
@@ -110,5 +110,5 @@ def test_an_operation_that_is_resumed_ends_by_itself_on_every_node(fabric: Fabri
     (row,) = fabric.look("lb2").node.pending
     assert (row.kind, row.operation) == ("expire", operation)
     back = [Admin.ENABLED] * len(t.NODES)
-    until(lambda: [admin(fabric, node) for node in t.NODES] == back, 20, "back on every node")
+    until(lambda: [admin(fabric, node) for node in t.NODES] == back, 60, "back on every node")
     assert not fabric.look("lb2").node.pending

@@ -118,7 +118,7 @@ def test_maps_that_are_read_otherwise_are_not_taken_over(
             cwd=next_version,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=90,
             check=False,
         )
         assert refused.returncode == 1

@@ -21,6 +21,7 @@ from tests.fabric import netns, xdp
 from tests.fabric import topology as t
 from tests.fabric.agents import REMORA_AGENT
 from tests.fabric.fabric import Fabric
+from tests.fabric.waiting import until
 
 pytestmark = pytest.mark.root
 
@@ -37,7 +38,7 @@ def preflight(where: str, *words: str, under: Sequence[str] = ()) -> Said:
         ["ip", "netns", "exec", where, *under, *REMORA_AGENT, "preflight", "--json", *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=90,
         check=False,
     )
     assert done.returncode in (0, 1), done.stderr
@@ -53,7 +54,15 @@ def preflight(where: str, *words: str, under: Sequence[str] = ()) -> Said:
 
 
 def on_node(fabric: Fabric, node: str, *words: str, under: Sequence[str] = ()) -> Said:
-    return preflight(node, "-c", str(fabric.agents[node].config), *words, under=under)
+    """Of reals that hang nothing is tested here: a check without an answer is a slow machine's."""
+    said: list[Said] = []
+
+    def answered() -> bool:
+        said[:] = [preflight(node, "-c", str(fabric.agents[node].config), *words, under=under)]
+        return said[0].levels["check"] == "ok" or "no answer within" not in said[0].text
+
+    until(answered, 15, "all checks answered")
+    return said[0]
 
 
 def on_real(real: str, vip: str = f"{t.WEB}:{t.WEB_PORT}") -> Said:
@@ -262,7 +271,7 @@ def preflight_undo(fabric: Fabric, node: str) -> list[dict[str, str]]:
     done = subprocess.run(
         ["ip", "netns", "exec", node, *REMORA_AGENT, "preflight", "--undo", "--json", "-c",
          str(fabric.agents[node].config)],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=90, check=True,
     )  # fmt: skip
     found: list[dict[str, str]] = json.loads(done.stdout)["undone"]
     return found

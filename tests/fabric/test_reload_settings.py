@@ -161,13 +161,13 @@ def test_metrics_and_wire_open_move_and_close(fabric: Fabric) -> None:
             reload(agent, plain + tables.format(*ports))
             with netns.inside(NODE):
                 page = f"http://127.0.0.1:{ports[0]}/metrics"
-                assert b"remora_" in urllib.request.urlopen(page, timeout=5).read()
+                assert b"remora_" in urllib.request.urlopen(page, timeout=20).read()
                 assert wire.look(f"tcp://127.0.0.1:{ports[1]}").node.node == NODE
         with netns.inside(NODE), pytest.raises(OSError, match="refused"):
-            urllib.request.urlopen("http://127.0.0.1:9469/metrics", timeout=5)
+            urllib.request.urlopen("http://127.0.0.1:9469/metrics", timeout=20)
         reload(agent, plain)
         with netns.inside(NODE), pytest.raises(OSError, match="refused"):
-            urllib.request.urlopen("http://127.0.0.1:9470/metrics", timeout=5)
+            urllib.request.urlopen("http://127.0.0.1:9470/metrics", timeout=20)
 
 
 def test_k5_a_port_that_is_taken_leaves_the_old_one_open(fabric: Fabric) -> None:
@@ -183,4 +183,4 @@ def test_k5_a_port_that_is_taken_leaves_the_old_one_open(fabric: Fabric) -> None
         assert failed.returncode == 1
         assert "metrics.listen 127.0.0.1:9471: Address already in use" in failed.stderr
         with netns.inside(NODE):
-            assert urllib.request.urlopen("http://127.0.0.1:9469/metrics", timeout=5).read()
+            assert urllib.request.urlopen("http://127.0.0.1:9469/metrics", timeout=20).read()

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.root
 def more(running: Load, count: int) -> None:
     """Until the load has so many more records."""
     have = len(running.records())
-    until(lambda: len(running.records()) >= have + count, 20, f"{count} more records")
+    until(lambda: len(running.records()) >= have + count, 20, f"{count} more records", every=0.1)
 
 
 def datagrams(records: Iterable[load.Record]) -> int:

@@ -116,7 +116,7 @@ def test_f5_the_checks_go_on_over_a_crash(fabric: Fabric) -> None:
 def test_an_unmarked_packet_to_the_vip_goes_its_way(fabric: Fabric) -> None:
     """P5: what others on the node send to a VIP is not touched: the router has it balanced."""
     with netns.inside(NODE):
-        connection = socket.create_connection((t.WEB, t.WEB_PORT), timeout=5)
+        connection = socket.create_connection((t.WEB, t.WEB_PORT), timeout=20)
     with connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")

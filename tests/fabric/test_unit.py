@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -58,7 +61,7 @@ def test_preflights_unit_has_what_it_takes(fabric: Fabric) -> None:
         done = subprocess.run(
             ["ip", "netns", "exec", "lb2", *command, "preflight", "--json", "-c", str(config),
              *words],
-            capture_output=True, text=True, timeout=60, check=True,
+            capture_output=True, text=True, timeout=90, check=True,
         )  # fmt: skip
         said: dict[str, list[dict[str, str]]] = json.loads(done.stdout)
         return said
@@ -128,14 +131,16 @@ def test_none_of_them_is_too_much(stopped: Fabric, missing: str) -> None:
 
 
 def test_the_watchdog_is_told_in_time(stopped: Fabric) -> None:
-    """Ready once, then a ping at least twice in each interval."""
+    """Ready once, then a ping at least twice in each interval (some of them may come late where
+    others want the processors too)."""
     agent = stopped.agents["lb2"]
     interval = 1.5
     agent.launch("env", f"WATCHDOG_USEC={interval * 1e6:.0f}")
     with agent._ready as hears:
         hears.settimeout(30)
         assert hears.recv(100) in (b"READY=1", b"WATCHDOG=1")
-        hears.settimeout(interval)
-        said = [hears.recv(100) for _ in range(7)]
-    assert said.count(b"WATCHDOG=1") >= 6
+        said = [(hears.recv(100), time.monotonic()) for _ in range(8)]
+    pings = [at for what, at in said if what == b"WATCHDOG=1"]
+    assert len(pings) >= 7
+    assert median(later - at for at, later in pairwise(pings)) < interval / 2 * 1.2
     assert agent.stop() == 0

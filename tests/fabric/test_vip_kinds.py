@@ -81,7 +81,7 @@ def kinds(lent: Fabric) -> Iterator[Fabric]:
     finally:
         agent.restart_with(before)
         server.kill()
-        server.wait(5)
+        server.wait(20)
         for real in t.REALS:
             netns.ip(f"route del local {NETWORK} dev lo", netns=real)
         for name in (NODE, "r1"):

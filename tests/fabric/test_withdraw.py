@@ -106,7 +106,7 @@ def test_k2_the_last_node_is_refused_whoever_asks(fabric: Fabric) -> None:
 def test_a_node_by_the_clock_and_over_a_restart(fabric: Fabric) -> None:
     """`--for`, and what it left of that when the agent was killed and came back: no UPDATE."""
     told = updates(fabric)
-    done = fabric.cli("withdraw", f"node/{NODE}", *PLAIN, "--for", "8s")
+    done = fabric.cli("withdraw", f"node/{NODE}", *PLAIN, "--for", "15s")
     assert done.returncode == 0, done.stderr
     until(lambda: fabric.routes() == {OTHER} == fabric.routes(t.ECHO), 5, "no route of the node")
     agent = fabric.agents[NODE]

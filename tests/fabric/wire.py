@@ -28,7 +28,7 @@ from shared.messages import (
 from shared.messages import Look as LookAction
 from shared.model import endpoints
 
-PATIENCE = 5
+PATIENCE = 20
 
 S = TypeVar("S", bound=Snapshot)
 

@@ -114,7 +114,7 @@ class FakeAgent:
 
     def __enter__(self) -> FakeAgent:
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(
@@ -124,7 +124,7 @@ class FakeAgent:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._thread.join(5)
+        self._thread.join(60)
         if self.failure is not None:
             raise self.failure
 
@@ -327,7 +327,8 @@ class FakeAgent:
         key = (vip, action.real)
         admin = self.fleet.admin.get(key, Admin.ENABLED)
         weight = self.fleet.weight.get(key, WEIGHTS[action.real])
-        now_admin = {Drain: Admin.DRAINING, Undrain: Admin.ENABLED}.get(type(action), admin)
+        becomes = {Drain: Admin.DRAINING, Undrain: Admin.ENABLED, Disable: Admin.DISABLED}
+        now_admin = becomes.get(type(action), admin)
         now_weight = action.weight if isinstance(action, Weight) else weight
         if (admin, weight) == (now_admin, now_weight):
             return None
@@ -338,7 +339,7 @@ class FakeAgent:
             was=f"{admin}, weight {weight}",
             now=f"{now_admin}, weight {now_weight}",
             slots_before=slots,
-            slots_after=0 if now_admin is Admin.DRAINING else slots * now_weight // weight,
+            slots_after=0 if now_admin is not Admin.ENABLED else slots * now_weight // weight,
             slots_moved=slots + RING_SLOTS // 500,
             live_flows=self.fleet.flows.get(key, 120),
             reals_left=2,

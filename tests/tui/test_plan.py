@@ -13,6 +13,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 
+from console.model.store import Store
 from console.planning.arming import Arming
 from console.tui.app import RemoraApp
 from console.tui.screens.plan import PlanDialog
@@ -24,12 +25,15 @@ from tests.tui.recorded import Fleet
 from tests.tui.test_key_order import burst
 
 KEY = ("web", "10.3.1.2")
+PATIENCE = 60.0
+"""Seconds.  Fake agents speak when a test says so: however slow the machine is, they stay live."""
 
 
 @asynccontextmanager
 async def console(*agents: FakeAgent) -> AsyncIterator[tuple[RemoraApp, Pilot[None]]]:
     client = Client([agent.address for agent in agents], "test@here")
     app = RemoraApp(client, "lab", frame_every=0.05)
+    app.store = Store(client.addresses, PATIENCE)
     app.arming = Arming(time.monotonic() + 900)
     try:
         async with app.run_test(size=(80, 24)) as pilot:
@@ -39,7 +43,7 @@ async def console(*agents: FakeAgent) -> AsyncIterator[tuple[RemoraApp, Pilot[No
 
 
 async def until(pilot: Pilot[None], fact: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not fact():
         assert time.monotonic() < deadline, f"never: {what}; on screen:\n{shown(pilot)}"
         await pilot.pause(0.02)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
 from textual.widgets import OptionList, SelectionList
 
 from console import format as fmt
@@ -23,6 +23,7 @@ from console.views.cells import Cell
 from console.views.columns import Column
 from tests.tui.playback import SECONDS
 from tests.tui.recorded import LB1, Fleet, dropped
+from tests.tui.test_plan import until
 from tests.tui.test_screens import keys, line_with, painted, plain, settle
 
 
@@ -144,12 +145,10 @@ async def test_the_palette_finds_places_and_objects() -> None:
         await keys("ctrl+p")(pilot)
         assert isinstance(app.screen, CommandPalette)
         await pilot.press(*"vip we")
-        await app.workers.wait_for_complete()
-        await pilot.pause(0.3)
+        found = app.screen.query_one(CommandList)
+        await until(pilot, lambda: found.highlighted is not None, "what was found")
         await keys("enter")(pilot)
-        await pilot.pause(0.2)
-        await settle(pilot)
-        assert "web › reals" in painted(app, "#crumb")
+        await until(pilot, lambda: "web › reals" in painted(app, "#crumb"), "the place")
 
 
 async def test_a_packet_is_opened_from_the_tail_and_stays() -> None:

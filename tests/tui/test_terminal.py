@@ -66,7 +66,7 @@ class Process:
         return new
 
     def sees(self, text: bytes) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while text not in self.seen:
             assert time.monotonic() < deadline, f"never: {text!r} in {self.seen[-2000:]!r}"
             self.read(0.1)
@@ -80,7 +80,7 @@ class Process:
         self.slave = self.master = -1
 
     def ended(self) -> int:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (code := self.child.poll()) is None:
             assert time.monotonic() < deadline, f"still there; it wrote {self.seen[-500:]!r}"
             if self.master >= 0:
@@ -172,7 +172,7 @@ def test_after_a_stop_everything_is_drawn_again(start: Start, stop: signal.Signa
     process = start()
     process.sees(b"quit")
     process.child.send_signal(stop)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     # Its last words go to the terminal first: who does not read them would wait for ever.
     while not os.waitid(os.P_PID, process.child.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG):
         assert time.monotonic() < deadline, "it was never stopped"

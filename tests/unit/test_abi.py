@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.dataplane import abi
+from agent.dataplane import abi, map_specs
 from shared import model, reasons
 
 BPF = Path(__file__).resolve().parents[2] / "bpf"
@@ -126,7 +126,7 @@ def test_the_ring_s_slots_are_whole_words_of_a_value() -> None:
 
 
 def test_each_map_has_its_name_and_number() -> None:
-    specs = abi.map_specs(abi.Sizes(cpus=2, flows_per_cpu=1024))
+    specs = map_specs.map_specs(map_specs.Sizes(cpus=2, flows_per_cpu=1024))
     names = {v: k for k, v in abi.CONSTANTS.items() if k.startswith("LB_MAP_")}
     assert {names[number]: spec.name for number, spec in specs.items()} == {
         name: name.removeprefix("LB_MAP_").lower() for name in names.values()

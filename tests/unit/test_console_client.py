@@ -38,7 +38,7 @@ def client(agent: FakeAgent) -> Iterator[Client]:
 
 
 def until(client: Client, fact: Callable[[Inbox], bool], what: str) -> Inbox:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         inbox = client.wait(0.5)
         if fact(inbox):
@@ -64,7 +64,7 @@ def test_a_lost_answer_is_asked_for_under_the_same_id(agent: FakeAgent, client: 
     agent.deaf = True
     with agent:
         id_ = client.send(agent.address, DRAIN)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not agent.changes and time.monotonic() < deadline:
             client.wait(0.05)
         agent.deaf = False
@@ -83,7 +83,7 @@ def test_k1_every_step_comes_even_if_an_answer_is_lost(
     seen: list[Reply] = []
     with agent:
         id_ = client.send(agent.address, DRAIN, steps=True)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not any(r.last for r in seen) and time.monotonic() < deadline:
             seen += [r for r in client.wait(0.5).replies if r.id == id_]
     steps = [reply.answer.status for reply in seen if reply.answer]
@@ -133,7 +133,8 @@ def test_only_the_newest_snapshot_is_kept(agent: FakeAgent, client: Client) -> N
     """K4: a reader that does not read costs neither memory nor the agent anything."""
     with agent:
         until(client, lambda i: bool(i.replies), "connected")
-        agent.publish(*(agent.fleet.at(float(n))[0] for n in range(100, 200)))
+        many = [agent.fleet.at(float(n))[0] for n in range(100, 200)]
+        agent.publish(*many)
         # A reader that takes would empty it as it fills: look at what waits instead.
         intake = client._intake
 
@@ -141,7 +142,10 @@ def test_only_the_newest_snapshot_is_kept(agent: FakeAgent, client: Client) -> N
             waits = intake.newest(agent.address, b"node")
             return waits is not None and telemetry_of(waits.frames).at == 5199.0
 
-        assert intake.wait(10, newest), "the newest"
+        deadline = time.monotonic() + 60
+        while not intake.wait(1.0, newest):
+            assert time.monotonic() < deadline, "the newest"
+            agent.publish(*many)  # who had not subscribed yet heard nothing of it
         inbox = client.take()
     kept = [a.message.at for a in inbox.arrived if isinstance(a.message, NodeSnapshot)]
     assert kept == [5199.0]
@@ -206,7 +210,7 @@ def test_many_agents_at_once_and_none_is_overlooked(tmp_path: Path) -> None:
             client.follow({"node", "vip"} if round_ % 2 else {"node", "drop"})
             heard: set[str] = set()
             answered: set[str] = set()
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while len(heard) + len(answered) < 50 and time.monotonic() < deadline:
                 for each in agents:
                     # No faster than they come to say it: 25 threads share one interpreter.
@@ -246,7 +250,7 @@ def test_a_thread_that_failed_is_not_taken_for_silent_agents(agent: FakeAgent) -
 
     client = Client([agent.address], "test@here", topics={"node"}, tap=full)
     with agent:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while client._thread.is_alive():
             assert time.monotonic() < deadline, "never: a message came"
             agent.tick()

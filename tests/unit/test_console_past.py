@@ -131,9 +131,9 @@ def test_waiting_for_what_will_not_come_costs_no_processor(file: Path) -> None:
         archive = Archive(recording.read(source), WALL + 60, [LB1, LB2])
     assert archive.wait(30.0).arrived, "what is there comes at once"
     before, began = time.thread_time(), time.monotonic()
-    assert archive.wait(0.3) == Inbox()
-    assert time.monotonic() - began >= 0.3
-    assert time.thread_time() - before < 0.1
+    assert archive.wait(1.0) == Inbox()
+    assert time.monotonic() - began >= 1.0
+    assert time.thread_time() - before < 0.4, "a collection of garbage may take some of it"
     archive.send(LB1, Look())
     assert archive.wait(30.0).replies
     assert cli.main(["events", "-f", "--from", str(file)]) == Exit.USAGE

@@ -64,6 +64,12 @@ def test_a_plan_changes_nothing_and_is_applied_as_it_is(
         assert sent.expires == 1800.0
 
 
+def test_a_plan_says_what_becomes_of_the_flows(two: Pair, capsys: Capture) -> None:
+    for verb, said in (("drain", "stay on it until they end"), ("maint", "lose it and are placed")):
+        assert remora(two, "plan", verb, TARGET) == Exit.DONE
+        assert f"240 live {said}" in "".join(capsys.readouterr())
+
+
 def test_a_plan_that_moved_on_is_refused_by_the_node(
     two: Pair, tmp_path: Path, capsys: Capture
 ) -> None:

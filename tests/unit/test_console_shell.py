@@ -408,6 +408,28 @@ def test_no_name_of_an_agent_is_a_command_of_the_shell(tmp_path: Path) -> None:
     assert names.kept(place) == {"node": kept}
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ("{} get node >/dev/full", 1, "remora: output: No space left on device\n"),
+        ("{} version >/dev/full", 1, "remora: output: No space left on device\n"),
+        ("{} man >/dev/full", 1, "remora: output: No space left on device\n"),
+        ("{} get node >&-", 0, ""),
+        ("{} status >&- 2>&-", 0, ""),
+        ("set -o pipefail; {} man | head -1 >/dev/null", 0, ""),
+        ("{} trace vip/web -w /dev/nowhere/x", 1, "/dev/nowhere/x: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(two: Pair, words: str, code: int, says: str) -> None:
+    remora = f"{sys.executable} -m console -a {two[0].address} -a {two[1].address}"
+    done = subprocess.run(
+        ["bash", "-c", words.format(remora)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert done.stderr.count("\n") == bool(says)
+
+
 def test_signs_that_a_locale_has_not_end_no_verb(two: Pair) -> None:
     command = [sys.executable, "-m", "console", "-a", two[0].address, "get", "node"]
     done = subprocess.run(

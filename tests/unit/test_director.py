@@ -20,6 +20,7 @@ from shared.messages import (
     Command,
     Drain,
     HealthEvent,
+    Reload,
     RouteEvent,
     Undrain,
     Weight,
@@ -45,7 +46,7 @@ def test_h2_announces_only_after_ring_and_first_round() -> None:
     assert world.announced == frozenset()
     world.probe(REALS[2], ok=False)
     assert world.announced == {VIP_ADDRESS}
-    assert world.history[-1] == "Advertise"
+    assert world.history[-1] == "SetRoutes"
     assert world.share(REALS[2]) == 0
     assert world.share(REALS[0]) + world.share(REALS[1]) == SLOTS
 
@@ -74,7 +75,7 @@ def test_f4_h2_flags_at_once_and_withdraws_before_the_ring_empties(world: World)
     world.probe(REALS[2], ok=False, times=2)
     world.history.clear()
     world.probe(REALS[2], ok=False)
-    assert world.history == ["SetFlags", "Advertise", "SetRing"]
+    assert world.history == ["SetFlags", "SetRoutes", "SetRing"]
     assert world.announced == frozenset()
     assert not world.rings[1].any(), "R5: an explicit empty ring, not a stale one"
     assert RouteEvent(str(VIP_ADDRESS), announced=False, why="quorum lost") in world.events
@@ -215,6 +216,31 @@ def test_k5_a_failed_write_leaves_the_old_state_in_force(world: World, victim: t
     assert world.ask(Drain(real=REALS[0]), id="b").status == "applied", "a new try"
 
 
+def test_k5_a_command_that_only_the_disk_refuses_costs_no_ring_of_others() -> None:
+    """Of 500 VIPs that would be most of a second for which no check is judged."""
+    world = World(ONE_VIP + "".join(vip(f"v{n}", f"10.200.1.{n}", 80, REALS) for n in range(1, 9)))
+    world.all_up()
+    announced, rings = world.routes, {n: ring.copy() for n, ring in world.rings.items()}
+    world.history.clear()
+    world.refuse = lambda effect: isinstance(effect, b.Remember)
+    assert world.ask(Drain(real=REALS[0], vip="web"), id="d").status == "failed"
+    assert world.ask(Weight(REALS[0], 50, "web"), id="w").status == "failed"
+    assert world.history.count("SetRing") == 4, "there and back"
+    assert world.history.count("PutReal") == world.history.count("PutVip") == 0
+    assert world.ask(Drain(node=True), id="n").status == "failed"
+    assert world.history.count("SetRing") == 4
+    assert (world.routes, world.flags(REALS[0])) == (announced, 0)
+    assert all(np.array_equal(rings[n], ring) for n, ring in world.rings.items())
+
+
+def test_k1_a_reload_is_read_whatever_fails_beside_it(world: World) -> None:
+    """It is answered when the file is read: dropped with others' effects it never were."""
+    drain = b.Asked(Command(id="a", who="ann", action=Drain(real=REALS[0])), b"ann")
+    reload = b.Asked(Command(id="b", who="bob", action=Reload()), b"bob")
+    effects = world.director.take([drain, reload], world.now)
+    assert isinstance(effects[0], b.ReadConfig)
+
+
 def test_failed_write_is_tried_again_not_in_a_spin(world: World) -> None:
     tries: list[b.Effect] = []
 
@@ -261,7 +287,7 @@ def test_f5_restart_moves_nothing(world: World) -> None:
     world.probe(REALS[1], ok=False, times=3)
     rings = {n: row.copy() for n, row in world.rings.items()}
     world.restart()
-    assert world.history == ["PutVip", "Advertise"]
+    assert world.history == ["PutVip", "SetRoutes"]
     assert all((world.rings[n] == row).all() for n, row in rings.items())
     assert world.director.state.vips["web"].reals[IPv4Address(REALS[0])].admin is Admin.DRAINING
     assert world.director.state.revision == 1

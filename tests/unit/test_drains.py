@@ -708,7 +708,67 @@ def test_k5_a_command_that_is_taken_back_takes_nothing_along_that_time_did(world
     assert world.share(REALS[2]) > 0
 
 
+def test_k5_what_time_did_in_the_same_moment_is_done_once(world: World) -> None:
+    """The command that came with it is refused by the disk; what was over before is over."""
+    world.ask(Drain(real=REALS[0]), expires=10)
+    world.now += 11
+    world.refuse = lambda effect: isinstance(effect, b.Remember)
+    assert world.ask(Weight(REALS[2], 50), id="2", why="INC-7").status == "failed"
+    world.refuse = lambda effect: False
+    assert world.director.state.pending == []
+    world.count(seconds=2)
+    assert [each.settled for each in world.remembered if each.settled] == [("1/expire",)]
+    assert world.director.state.revision == world.remembered[-1].revision == 2
+    assert world.share(REALS[0]) > 0
+    assert world.director.state.vips["web"].reals[ip_address(REALS[2])].weight == 100
+
+
 # ---- the journal
+
+
+def test_k1_what_is_owed_to_the_journal_is_written_ahead_of_what_is_newer(world: World) -> None:
+    """A restart believes what it reads last: a real's state, and the revision."""
+    world.ask(Drain(real=REALS[0]), id="a", expires=10)
+    world.refuse = lambda effect: isinstance(effect, b.Remember)
+    world.count(seconds=11)
+    world.refuse = lambda effect: False
+    assert world.ask(Drain(real=REALS[0]), id="b").status == "applied", "before the next try"
+    assert [entry.settled for entry in world.remembered] == [(), ("a/expire",), ()]
+    assert [entry.revision for entry in world.remembered] == [1, 2, 3]
+    world.restart()
+    assert world.director.state.revision == 3
+    assert world.share(REALS[0]) == 0
+
+
+def test_k1_time_brings_nothing_new_while_what_it_brought_is_not_written(world: World) -> None:
+    """It could be written between a failure and its next try, out of order."""
+    world.ask(Drain(real=REALS[0]), id="a", expires=10)
+    world.ask(Weight(REALS[1], 50), id="b", expires=11, allow=["other-op"], why="INC-7")
+
+    def entries(*facts: b.Fact) -> list[b.Effect]:
+        effects = world.director.take(facts, world.now)
+        return [effect for effect in effects if isinstance(effect, b.Remember)]
+
+    world.now += 10.5
+    (first,) = entries(b.Tick())
+    world.now += 1
+    assert entries(b.Tick()) == [], "it is on its way"
+    owed, newer = entries(b.Failed(first, "silent", ()))
+    assert owed is first
+    assert isinstance(newer, b.Remember)
+    assert newer.settled == ("b/expire",)
+    assert entries(b.Written()) == []
+
+
+def test_a_plan_is_made_while_an_entry_waits_for_the_disk(world: World) -> None:
+    world.ask(Drain(real=REALS[0]), id="a", expires=10)
+    world.refuse = lambda effect: isinstance(effect, b.Remember)
+    world.count(seconds=11)
+    world.now += 1  # just when it is tried again
+    assert world.ask(Drain(real=REALS[1]), id="b", dry_run=True).status == "planned"
+    world.refuse = lambda effect: False
+    world.count(seconds=2)
+    assert world.remembered[-1].settled
 
 
 def test_seconds_that_passed_without_an_agent_count() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -57,9 +58,13 @@ def wrong(value: object, kind: dict[str, Any]) -> str:
 
 def written(event: Event, directory: Path) -> dict[str, Any]:
     """As it is in the file."""
-    log = EventLog(str(directory / "events.jsonl"))
-    log.write(event)
-    log.close()
+
+    async def write() -> None:
+        log = EventLog(str(directory / "events.jsonl"))
+        log.write(event)
+        await log.close()
+
+    asyncio.run(write())
     (line,) = (directory / "events.jsonl").read_text().splitlines()
     found: dict[str, Any] = json.loads(line)
     return found

@@ -46,7 +46,7 @@ def test_addresses() -> None:
     assert Plan(2, 1, 1, 1.0, listen="127.0.0.1:7400").address(1) == "tcp://127.0.0.1:7402"
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_a_console_sees_them_and_cannot_change_them(tmp_path: Path) -> None:
     config = tmp_path / "sim.toml"
     command = [sys.executable, "-m", "agent", "simulate-fleet", "-n", "5", "--vips", "3"]
@@ -64,7 +64,7 @@ def test_a_console_sees_them_and_cannot_change_them(tmp_path: Path) -> None:
             nodes = [agent.node for agent in store.agents.values()]
             return all(node is not None and node.simulated for node in nodes)
 
-        until(live, 30, "all five")
+        until(live, 60, "all five")
         id_ = client.send(addresses[0], Drain(node=True))
         answers: list[Answer | None] = []
 
@@ -72,11 +72,11 @@ def test_a_console_sees_them_and_cannot_change_them(tmp_path: Path) -> None:
             answers.extend(r.answer for r in client.wait(0.1).replies if r.id == id_)
             return bool(answers)
 
-        until(answered, 10, "an answer")
+        until(answered, 60, "an answer")
         assert answers[0] is not None
         assert answers[0].guard == "simulated"
         assert config.read_text().count("sim-00") == 5
     finally:
         client.close()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0

@@ -121,7 +121,7 @@ def test_h2_without_our_program_nothing_is_announced_and_it_is_put_back(world: W
     gone = SEEN._replace(program="none")
     world.tell(Looked(gone))
     assert (world.announced, world.attached) == (frozenset(), 1)
-    assert world.history == ["Advertise", "Attach"], "withdraw first; nothing else is touched"
+    assert world.history == ["SetRoutes", "Attach"], "withdraw first; nothing else is touched"
     assert [e.why for e in world.events if isinstance(e, RouteEvent)][-1] == (
         "no program on the interface"
     )

@@ -51,13 +51,13 @@ class Node:
             self.inbox.put_nowait(b.Probed(Target("web", ip_address(real)), ok, "said", 1.0))
 
     async def until(self, fact: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not fact():
                 self._noticed.clear()
                 await self._noticed.wait()
 
     def announces(self) -> bool:
-        return any(isinstance(effect, b.Advertise) and effect.routes for effect in self.done)
+        return any(isinstance(effect, b.SetRoutes) and effect.routes for effect in self.done)
 
     def rings(self) -> int:
         return sum(isinstance(effect, b.SetRing) for effect in self.done)

@@ -213,7 +213,7 @@ def exporter() -> Iterator[Exporter]:
 
 
 def scrape(exporter: Exporter, path: str = "/metrics") -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{exporter.port}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{exporter.port}{path}", timeout=60) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain")
         text: str = answer.read().decode()
     return text
@@ -238,7 +238,7 @@ def test_what_prometheus_itself_asks_for(exporter: Exporter, made: tuple[Snapsho
             "Accept-Encoding": "gzip",
         },
     )
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
         text = gzip.decompress(answer.read()).decode()
     assert text.endswith("# EOF\n")
@@ -261,7 +261,7 @@ def test_nothing_else_is_served(exporter: Exporter) -> None:
         url = f"http://127.0.0.1:{exporter.port}/metrics"
         asked = urllib.request.Request(url, data=b"x", method=method)
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(asked, timeout=10)
+            urllib.request.urlopen(asked, timeout=60)
         assert refused.value.code == 405
         refused.value.close()
 

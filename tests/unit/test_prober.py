@@ -46,7 +46,8 @@ async def _against(answer: bytes | None, check: Check) -> Probed:
         return await probe(asking(check, server.sockets[0].getsockname()[1]), None)
 
 
-HTTP = Check(kind="http", path="/healthz", timeout=0.2)
+HTTP = Check(kind="http", path="/healthz", timeout=5.0)
+IMPATIENT = Check(kind="http", path="/healthz", timeout=0.2)
 
 
 @pytest.mark.parametrize(
@@ -63,10 +64,10 @@ HTTP = Check(kind="http", path="/healthz", timeout=0.2)
     ],
 )
 def test_http(answer: bytes | None, *, ok: bool, detail: str) -> None:
-    result = asyncio.run(_against(answer, HTTP))
+    result = asyncio.run(_against(answer, IMPATIENT if answer is None else HTTP))
     assert result.ok is ok
     assert result.detail.startswith(detail)
-    assert 0 < result.ms < 2000
+    assert 0 < result.ms < 60_000
 
 
 def test_tcp() -> None:
@@ -128,16 +129,16 @@ def test_a_hanging_real_delays_nobody() -> None:
         fast = await asyncio.start_server(answer, "127.0.0.1", 0)
         checks = [
             asking(
-                Check(kind="http", interval=max(timeout, 0.05), timeout=timeout),
+                Check(kind="http", interval=interval, timeout=20.0),
                 server.sockets[0].getsockname()[1],
                 vip=name,
             )
-            for name, server, timeout in (("slow", slow, 20.0), ("fast", fast, 0.05))
+            for name, server, interval in (("slow", slow, 20.0), ("fast", fast, 0.05))
         ]
         async with slow, fast:
             prober = Prober(tell)
             prober.declare(frozenset(checks))
-            await asyncio.wait_for(enough.wait(), 10)
+            await asyncio.wait_for(enough.wait(), 60)
             prober.close()
         return results
 
@@ -182,7 +183,7 @@ def test_time_outs_while_this_process_was_stopped_are_not_told() -> None:
         prober = Prober(tell)
         prober.declare(frozenset(asking(check, port, vip=f"v{n}") for n in range(20)))
         stopping = asyncio.create_task(stop_now_and_then())
-        await asyncio.wait_for(enough.wait(), 30)
+        await asyncio.wait_for(enough.wait(), 60)
         stopping.cancel()
         prober.close()
         return results
@@ -192,7 +193,7 @@ def test_time_outs_while_this_process_was_stopped_are_not_told() -> None:
         thread.start()
         results = asyncio.run(story(listener.getsockname()[1]))
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(60)
     assert [result.detail for result in results if not result.ok] == []
 
 
@@ -205,7 +206,7 @@ def test_a_silent_real_is_told_all_the_same() -> None:
             prober = Prober(results.put_nowait)
             check = Check(kind="http", timeout=0.2)
             prober.declare(frozenset([asking(check, listener.getsockname()[1])]))
-            told = await asyncio.wait_for(results.get(), 10)
+            told = await asyncio.wait_for(results.get(), 60)
             prober.close()
         return told
 
@@ -220,7 +221,7 @@ def test_another_check_of_the_same_real_takes_the_place_of_the_first() -> None:
         said = []
         for path in ("/one", "/two"):
             prober.declare(frozenset([asking(Check(kind="file", file=path, interval=1.0), 1)]))
-            said.append((await asyncio.wait_for(results.get(), 10)).detail)
+            said.append((await asyncio.wait_for(results.get(), 60)).detail)
         prober.close()
         return said
 
@@ -262,7 +263,7 @@ def test_without_descriptors_nothing_is_said_of_a_real(check: Check) -> None:
                 prober.declare(frozenset([asked]))
                 while not prober._untold:  # noqa: ASYNC110  # nobody is told: the point
                     await asyncio.sleep(0.01)
-            told = await asyncio.wait_for(results.get(), 10)
+            told = await asyncio.wait_for(results.get(), 60)
             prober.close()
         return [nothing], told
 
@@ -313,7 +314,7 @@ def test_a_timetable_calls_in_order_of_time_and_forgets_what_is_not_wanted() -> 
         for after, what in ((0.03, "last"), (0.02, "second"), (0.01, "gone"), (0.01, "first")):
             timetable.put(now + after, what)
         timetable.keep(lambda what: what != "gone")
-        await asyncio.wait_for(enough.wait(), 10)
+        await asyncio.wait_for(enough.wait(), 60)
         return called
 
     assert asyncio.run(story()) == ["first", "second", "last"]
@@ -333,12 +334,12 @@ def test_what_may_be_sooner_is_called_together_with_what_is_due_but_not_all_of_i
         for n in range(AT_ONCE):
             timetable.put(now + 600 + n, f"soon {n}", sooner=3600)
         timetable.put(now + 599, "by itself", sooner=1)
-        await asyncio.wait_for(called.wait(), 10)
+        await asyncio.wait_for(called.wait(), 60)
         first = list(turn)
         timetable.keep(lambda what: what != "by itself")
         timetable.put(now, "due again")
         called.clear()
-        await asyncio.wait_for(called.wait(), 10)
+        await asyncio.wait_for(called.wait(), 60)
         return [*first, "|", *turn[len(first) :]]
 
     soon = [f"soon {n}" for n in range(AT_ONCE)]

@@ -89,7 +89,7 @@ def test_a_vip_is_removed_withdrawn_first() -> None:
     world.history.clear()
     assert world.reload(ONE_VIP).status == "applied"
     order = world.history
-    assert order.index("Advertise") < order.index("RemoveVip") < order.index("FreeReal")
+    assert order.index("SetRoutes") < order.index("RemoveVip") < order.index("FreeReal")
     assert set(world.vips) == {WEB}
     assert world.announced == {VIP_ADDRESS}
     assert {r.vip_num for r in world.reals.values()} == {0, 1}
@@ -150,7 +150,7 @@ def test_f5_a_vip_that_changes_its_name_keeps_all_else(world: World) -> None:
     answer = world.reload(TOML + vip("www", "10.200.0.1", 80, REALS))
     assert answer.status == "applied"
     assert "SetRing" not in world.history
-    assert "Advertise" not in world.history
+    assert "SetRoutes" not in world.history
     assert all((world.rings[n] == ring).all() for n, ring in rings.items())
     assert world.remembered[-1].overrides == (
         Override("web", REALS[0], Admin.ENABLED, None),

@@ -144,6 +144,6 @@ def test_h4_other_attributes_are_announced_in_place_of_the_old() -> None:
     world.history.clear()
     changed = world.file.replace("quorum = 1", 'quorum = 1\nannounce.communities = ["65001:7"]')
     assert world.reload(changed).status == "applied"
-    assert world.history.count("Advertise") == 1
+    assert world.history.count("SetRoutes") == 1
     assert world.routes[VIP_ADDRESS].communities == ("65001:7",)
     assert "SetRing" not in world.history

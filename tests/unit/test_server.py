@@ -98,7 +98,7 @@ def dealer(
 
 async def asked(console: zmq.asyncio.Socket, *frames: bytes) -> Answer:
     await console.send_multipart(frames)
-    return answer_of(await asyncio.wait_for(console.recv_multipart(), 5))
+    return answer_of(await asyncio.wait_for(console.recv_multipart(), 60))
 
 
 def test_command_and_answer(tmp_path: Path) -> None:
@@ -406,9 +406,9 @@ def test_k2_packets_are_for_operators_only(tmp_path: Path) -> None:
                 await _published_until_heard(it.server, bob)
                 await _published_until_heard(it.server, ann)
                 it.server.publish(packets)
-                heard = [frames[0] async for frames in _all(ann)]
+                while (await asyncio.wait_for(ann.recv_multipart(), 60))[0] != b"trace":
+                    pass
                 assert b"trace" not in [frames[0] async for frames in _all(bob)]
-                assert b"trace" in heard
             with remote.subscriber("ann") as again:  # who left cost nobody a subscription
                 again.subscribe(b"event")
                 await _published_until_heard(it.server, again)
@@ -434,7 +434,9 @@ def test_unauthorised_keys_get_nothing_at_all(tmp_path: Path) -> None:
                 assert not await ear.poll(200)
                 assert not await eve.poll(0)
                 assert it.inbox.empty()
-            assert it.server.strangers >= 2
+                async with asyncio.timeout(60):  # both of its sockets knock until they are heard
+                    while it.server.strangers < 2:  # noqa: ASYNC110  # nobody tells of one
+                        await asyncio.sleep(0.01)
 
     asyncio.run(story())
 
@@ -443,7 +445,7 @@ async def _looked(server: Server) -> None:
     """The keys were looked at since now."""
     keys = server._remote._keys
     assert keys is not None
-    seen, deadline = keys.ring.looks, time.monotonic() + 10
+    seen, deadline = keys.ring.looks, time.monotonic() + 60
     while keys.ring.looks < seen + 2:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -451,7 +453,7 @@ async def _looked(server: Server) -> None:
 
 async def _published_until_heard(server: Server, ear: zmq.asyncio.Socket) -> None:
     event = Event(node="lb1", boot="b", sequence=1, at=1.0, wall=1.0, body=LostEvent(1, "x"))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not await ear.poll(50):
         assert time.monotonic() < deadline, "never heard"
         server.publish(event)
@@ -488,7 +490,7 @@ def test_keys_are_read_again_without_a_restart(
                 (tmp_path / "authorized_keys").write_text("operator nonsense ann\n")
                 await _looked(it.server)
                 await ann.send_multipart(command_frames(command("a1", Look())))
-                assert (await asyncio.wait_for(it.inbox.get(), 5)).command.id == "a1"
+                assert (await asyncio.wait_for(it.inbox.get(), 60)).command.id == "a1"
 
                 remote.authorise("operator ann", "viewer eve")
                 await _looked(it.server)  # ZeroMQ does not knock again where it was refused
@@ -498,7 +500,7 @@ def test_keys_are_read_again_without_a_restart(
                     await _published_until_heard(it.server, eve)
                     assert not await bob.poll(200)
                 await ann.send_multipart(command_frames(command("a2", Look())))
-                assert (await asyncio.wait_for(it.inbox.get(), 5)).command.id == "a2"
+                assert (await asyncio.wait_for(it.inbox.get(), 60)).command.id == "a2"
 
     asyncio.run(story())
 

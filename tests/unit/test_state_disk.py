@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from agent.boundary import EffectError, Remember
 from agent.records.audit import Audit
 from agent.records.history import History
 from agent.records.journal import Journal
-from agent.records.state_disk import MOST, StateDisk
+from agent.records.state_disk import MOST, StateDisk, silence
 from agent.wire.eventlog import EventLog
 from shared.messages import Command, Drain
 from shared.recording import Record
@@ -54,8 +55,10 @@ class Hang:
 
 
 @asynccontextmanager
-async def opened(patience: float = 0.2, *files: Journal | Audit) -> AsyncIterator[StateDisk]:
-    disk = StateDisk("/var/lib/remora", patience=patience)
+async def opened(
+    patience: float = 0.2, *files: Journal | Audit, directory: Path = Path("/var/lib/remora")
+) -> AsyncIterator[StateDisk]:
+    disk = StateDisk(str(directory), patience=patience)
     try:
         yield disk
     finally:
@@ -66,10 +69,16 @@ async def opened(patience: float = 0.2, *files: Journal | Audit) -> AsyncIterato
 
 async def written(disk: StateDisk, work: Callable[[], None], take_back: Callable[[], None]) -> None:
     """At last: on a busy machine this disk, too, may be slow for once."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(EffectError):
                 return await disk.write(work, take_back)
+            await asyncio.sleep(0.01)
+
+
+async def until(fact: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not fact():  # noqa: ASYNC110  # a thread sets no asyncio.Event
             await asyncio.sleep(0.01)
 
 
@@ -106,7 +115,7 @@ async def test_a_disk_that_hangs_refuses_changes_and_the_loop_goes_on(
     journal, hang = Journal(tmp_path / "journal.jsonl"), Hang()
     journal.write(entry("before"))
     monkeypatch.setattr("agent.records.journal.os.fsync", hang)
-    async with opened(0.2, journal) as disk:
+    async with opened(2.0, journal) as disk:
         turns = 0
 
         async def others() -> None:
@@ -120,9 +129,7 @@ async def test_a_disk_that_hangs_refuses_changes_and_the_loop_goes_on(
         with pytest.raises(EffectError, match=r"state disk .* has not answered"):
             await disk.write(write, journal.take_back)
         assert turns > 3, "checks, BGP and telemetry had their turns"
-        async with asyncio.timeout(5):  # it began a little later than the one who waits for it
-            while not disk.silent:  # noqa: ASYNC110  # a thread sets no asyncio.Event
-                await asyncio.sleep(0.01)
+        await until(lambda: disk.silent > 0)  # it began a little later than who waits for it
         seen = hang.calls
         with pytest.raises(EffectError, match="has not answered"):
             await disk.write(functools.partial(journal.append, entry("no")), journal.take_back)
@@ -171,7 +178,7 @@ async def test_the_audit_waits_for_the_disk_and_keeps_no_answer_back(
 @in_a_loop
 async def test_what_is_read_comes_in_its_turn_and_is_refused_by_a_disk_that_hangs() -> None:
     hang = Hang()
-    async with opened() as disk:
+    async with opened(2.0) as disk:
         assert await disk.ask(lambda: 7) == 7
         with pytest.raises(FileNotFoundError):
             await disk.ask(lambda: Path("/no/such/file").read_bytes())
@@ -227,59 +234,122 @@ async def test_more_than_can_wait_is_counted(
 
 
 @in_a_loop
-async def test_a_burst_of_events_waits_and_takes_nobody_s_turn(tmp_path: Path) -> None:
-    hang, file, burst = Hang(), tmp_path / "events.jsonl", 2 * MOST
-    log = EventLog(str(file))
-    async with opened() as disk:
-        assert disk.later(functools.partial(hang, 0))
-        for number in range(burst):
-            log.take(Fleet("lb1").event(number, 3.0, dropped()), disk)
-        assert disk.later(lambda: None), "the last hour has its turn"
+async def test_a_long_look_at_a_file_is_no_silence(tmp_path: Path) -> None:
+    """Changes are not refused, so nobody is told that they are."""
+    look, long = Hang(), StateDisk(str(tmp_path), patience=0.01)
+    os.utime(tmp_path, (0, 0))
+    async with opened(30.0, directory=tmp_path) as records:
+        assert long.later(functools.partial(look, 0))
+        await until(lambda: long.silent > 0)
+        assert silence(records, long) == 0
+        assert await records.ask(lambda: tmp_path.stat().st_mtime) > 0, "it was tried"
+        assert silence(records, long) == 0
+        look.open.set()
+        await long.close()
+
+
+@in_a_loop
+async def test_a_disk_that_hangs_is_told_though_nobody_wants_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang, long = Hang(), StateDisk(str(tmp_path), patience=0.01)
+    monkeypatch.setattr("agent.records.state_disk.os.fsync", hang)
+    async with opened(0.05, directory=tmp_path) as records:
+        assert silence(records, long) == 0
+        assert long.later(functools.partial(hang, 0))
+        await until(lambda: silence(records, long) > 0)
+        for _ in range(3):
+            silence(records, long)
+        assert hang.calls == 2, "it is tried once, and not again before it answers"
         hang.open.set()
-        await written(disk, lambda: None, lambda: None)
-        log.take(Fleet("lb1").event(burst, 3.0, dropped()), disk)
-        assert disk.later(log.close)
+        await until(lambda: not silence(records, long))
+        await long.close()
+
+
+@asynccontextmanager
+async def events(hang: Hang, file: Path) -> AsyncIterator[EventLog]:
+    """A log whose disk hangs, once it is open, until the test lets it go on."""
+    log = EventLog(str(file))
+    assert log._disk is not None
+    log._disk._patience = 30.0
+    await log.open()
+    log._disk.later(functools.partial(hang, 0))
+    try:
+        yield log
+    finally:
+        hang.open.set()
+        await log.close()
+
+
+@in_a_loop
+async def test_a_burst_of_events_waits_and_is_written_in_order(tmp_path: Path) -> None:
+    hang, file, burst = Hang(), tmp_path / "logs" / "events.jsonl", 2 * MOST
+    async with events(hang, file) as log:
+        for number in range(burst):
+            log.take(Fleet("lb1").event(number, 3.0, dropped()))
+        assert file.read_bytes() == b"", "nobody waited for it"
     lines = file.read_bytes().splitlines()
-    assert [json.loads(line)["sequence"] for line in lines] == list(range(burst + 1))
+    assert [json.loads(line)["sequence"] for line in lines] == list(range(burst))
     assert log.lost == 0
 
 
 @in_a_loop
-async def test_a_thread_that_is_faster_than_who_tells_it_misses_no_line(tmp_path: Path) -> None:
-    class AtOnce(StateDisk):
-        def later(self, work: Callable[[], None]) -> bool:
-            work()
-            return True
+async def test_an_event_log_that_hangs_is_left_without_waiting(tmp_path: Path) -> None:
+    """For another one, by a reload, say: what waits is written when its disk answers again."""
+    hang, file = Hang(), tmp_path / "events.jsonl"
+    async with events(hang, file) as log:
+        log.take(Fleet("lb1").event(7, 3.0, dropped()))
+        log.end()
+        assert file.read_bytes() == b""
+    assert len(file.read_bytes().splitlines()) == 1
 
+
+@in_a_loop
+async def test_an_event_log_that_cannot_be_opened_is_refused_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, hang = EventLog(str(tmp_path)), Hang()
+    monkeypatch.setattr(log._disk, "_patience", 30.0)
+    with pytest.raises(EffectError, match=r"^telemetry.event_log .*: Is a directory$"):
+        await log.open()
     log = EventLog(str(tmp_path / "events.jsonl"))
-    disk = AtOnce("/var/lib/remora")
-    for number in range(3):
-        log.take(Fleet("lb1").event(number, 3.0, dropped()), disk)
-    await disk.close()
-    assert len((tmp_path / "events.jsonl").read_bytes().splitlines()) == 3
-    log.close()
+    monkeypatch.setattr(log, "_open", functools.partial(hang, 0))
+    monkeypatch.setattr(log._disk, "_patience", 0.2)
+    with pytest.raises(EffectError, match=r"^telemetry.event_log .*event log's disk .*answered"):
+        await log.open()
+    hang.open.set()
+
+
+@in_a_loop
+async def test_a_thread_that_is_faster_than_who_tells_it_misses_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = EventLog(str(tmp_path / "events.jsonl"))
+    assert log._disk is not None
+    with monkeypatch.context() as at_once:
+        at_once.setattr(log._disk, "later", lambda work: work())
+        for number in range(3):
+            log.take(Fleet("lb1").event(number, 3.0, dropped()))
+        assert len((tmp_path / "events.jsonl").read_bytes().splitlines()) == 3
+    await log.close()
 
 
 @in_a_loop
 async def test_more_lines_than_can_wait_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hang, log = Hang(), EventLog(str(tmp_path / "events.jsonl"))
+    hang = Hang()
     monkeypatch.setattr("agent.wire.eventlog.MOST_WAITING", 3)
-    async with opened() as disk:
-        assert disk.later(functools.partial(hang, 0))
+    async with events(hang, tmp_path / "events.jsonl") as log:
         for number in range(8):
-            log.take(Fleet("lb1").event(number, 3.0, dropped()), disk)
+            log.take(Fleet("lb1").event(number, 3.0, dropped()))
         assert log.lost == 5
-        hang.open.set()
-        assert disk.later(log.close)
 
 
 @in_a_loop
 async def test_events_for_the_journal_wait_for_no_disk(capsys: pytest.CaptureFixture[str]) -> None:
-    hang, log = Hang(), EventLog("journal")
-    async with opened() as disk:
-        assert disk.later(functools.partial(hang, 0))
-        log.take(Fleet("lb1").event(7, 3.0, dropped()), disk)
-        assert json.loads(capsys.readouterr().err)["sequence"] == 7
-        hang.open.set()
+    log = EventLog("journal")
+    await log.open()
+    log.take(Fleet("lb1").event(7, 3.0, dropped()))
+    assert json.loads(capsys.readouterr().err)["sequence"] == 7
+    await log.close()

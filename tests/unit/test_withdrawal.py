@@ -75,7 +75,7 @@ def test_h2_a_vip_is_withdrawn_and_the_data_plane_goes_on() -> None:
     made = world()
     answer = done(made.ask(withdraw(vip="web"), why="INC-7"))
     assert made.announced == {DNS}
-    assert made.history == ["Advertise"], "no ring, no flag, no VIP is touched"
+    assert made.history == ["SetRoutes"], "no ring, no flag, no VIP is touched"
     assert route_line(answer) == ("announced", "withdrawn")
     told = [body for body in made.events if isinstance(body, RouteEvent)][-1]
     assert (told.address, told.announced) == (str(WEB), False)
@@ -114,6 +114,9 @@ def test_to_withdraw_every_peer_is_to_withdraw_the_node() -> None:
     assert (last.status, last.guard) == ("refused", "last-announcer")
     done(made.ask(withdraw(peer=PEERS[1]), id="c"))
     assert made.announced == frozenset()
+    back = made.ask(Announce(peer=PEERS[1]), id="d")
+    told = (f"peer {PEERS[1]} is told no route", f"peer {PEERS[1]} is told 2 routes")
+    assert route_line(back) == told, "what it is told then, not what it is told now"
 
 
 def test_k1_what_is_so_already_changes_nothing() -> None:
@@ -293,7 +296,7 @@ def test_a_restart_keeps_who_when_and_why() -> None:
     made.restart()
     assert made.announced == {DNS}
     assert made.hushed == {PEERS[1]}
-    assert made.history.count("Advertise") == 1, "nothing is withdrawn on the way"
+    assert made.history.count("SetRoutes") == 1, "nothing is withdrawn on the way"
     assert made.director.state.vips["web"].withdrawn == Withdrawal("ann@jump", 0.0, "INC-7")
 
 
@@ -338,7 +341,7 @@ def test_k5_a_withdrawal_that_could_not_be_done_is_taken_back() -> None:
 def test_k5_a_peer_that_cannot_be_hushed_is_withdrawn_from_no_more() -> None:
     """As with the ExaBGP of an agent of 0.1.0: refused once, and routes change as ever."""
     made = world()
-    made.refuse = lambda effect: isinstance(effect, b.Advertise) and bool(effect.hushed)
+    made.refuse = lambda effect: isinstance(effect, b.SetRoutes) and bool(effect.hushed)
     assert made.ask(withdraw(peer=PEERS[0]), id="a").status == "failed"
     later(made, 5)
     assert made.director.state.peers_withdrawn == frozenset()

@@ -102,6 +102,8 @@ class World:
         self.refuse: Callable[[b.Effect], bool] = lambda effect: False
         self.file = text
         """The config file, as the next reload reads it."""
+        self.reads: list[b.ReadConfig] = []
+        """Of which the director has not heard yet: it does when all that it asked for is done."""
         self.kept: dict[int, str] = {}
         self._packets = np.zeros(512, np.uint64)
         self.warm_at = 0.0
@@ -216,6 +218,8 @@ class World:
         self._perform(self.director.take(facts, self.now))
         while self.director.unsettled and self.now >= self.director._retry_at:
             self._perform(self.director.take([b.Tick()], self.now))
+        while self.reads:
+            self._read(self.reads.pop(0))
 
     # ---- what is done
 
@@ -226,7 +230,7 @@ class World:
                 self._perform(self.director.take([failed], self.now))
                 return
             self._do(effect)
-        if any(isinstance(effect, b.Reply) for effect in effects):
+        if any(isinstance(effect, b.Reply | b.Remember) for effect in effects):
             self._perform(self.director.take([b.Written()], self.now))
 
     def _do(self, effect: b.Effect) -> None:  # noqa: PLR0912  # one branch per effect
@@ -240,14 +244,14 @@ class World:
                 self.attached += 1
             case b.Follow():
                 self.followed = effect
-            case b.Advertise(routes, hushed):
+            case b.SetRoutes(routes, hushed):
                 self.routes, self.hushed = dict(routes), hushed
                 self._advertise(frozenset(routes))
             case b.Probe(checks):
                 self.asked = checks
                 self.targets = frozenset(asking.target for asking in checks)
             case b.ReadConfig():
-                self._read(effect)
+                self.reads.append(effect)
             case b.Configure(listed):
                 self.control = listed
             case b.KeepConfig(generation, text):

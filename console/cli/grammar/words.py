@@ -143,7 +143,8 @@ def positive(text: str) -> int:
 
 def weight(text: str) -> str:
     """`50`, `50%`, `+10`, `-10`; what it comes to is for whoever knows the present one."""
-    if not re.fullmatch(r"[+-]?\d{1,4}|\d{1,4}%", text):
+    plain = text.isascii() and text.isdecimal()
+    if not re.fullmatch(r"[+-]?\d{1,4}|\d{1,4}%", text) or (plain and int(text) > 1000):
         raise argparse.ArgumentTypeError(f"{text!r}: must be 1 to 1000, or like 50%, +10, -10")
     return text
 

@@ -92,8 +92,8 @@ def _weight(session: Session, targets: Sequence[Object], arguments: Namespace) -
     if len(wanted) > 1:
         raise VerbError(f"weight {given}: their weights differ already: give a plain number")
     if not wanted or not 1 <= min(wanted) <= 1000:
-        came = f", and {given} of it is {min(wanted)}" if wanted else ""
-        raise VerbError(f"weight {given}: must be 1 to 1000{came}; to send none, drain it")
+        came = f" comes to {min(wanted)}:" if wanted else ":"
+        raise VerbError(f"weight {given}{came} must be 1 to 1000; to send none, drain it")
     arguments.weight = min(wanted)
     return min(wanted)
 

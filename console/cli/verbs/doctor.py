@@ -76,7 +76,7 @@ def _of(agent: Agent, took: float, wall: float, error: str | None, *, silent: bo
 
 def _answered(agent: Agent, node: NodeSnapshot, took: float, wall: float) -> Finding:
     skew = node.wall - (wall + took / 2)
-    said = f"{agent.name} {node.version}, answered in {took * 1000:.0f} ms, clock {skew:+.1f} s"
+    said = f"{agent.name} {node.version}, answered in {took * 1000:.0f} ms, clock {skew:+z.1f} s"
     if abs(skew) > SKEW + took:
         return Finding(False, agent.address, f"{said}: set the clocks (NTP)")
     return Finding(True, agent.address, said)

@@ -84,12 +84,15 @@ def _file(name: str | None) -> Iterator[BinaryIO | None]:
             path.touch(0o600, exist_ok=False)  # it will hold what clients sent
         except OSError as error:
             raise VerbError(f"{name}: {error.strerror}; give a new file", Exit.FAILED) from error
-        with path.open("wb") as file:
-            try:
-                yield file
-            except VerbError:  # nothing was traced
-                path.unlink()
-                raise
+        try:
+            with path.open("wb") as file:
+                try:
+                    yield file
+                except VerbError:  # nothing was traced
+                    path.unlink()
+                    raise
+        except OSError as error:
+            raise VerbError(f"{name}: {error.strerror}; it ends there", Exit.FAILED) from error
 
 
 class _Node:
@@ -137,6 +140,9 @@ class _Tracing:
             deadline = time.monotonic() + action.seconds + SILENT
             while self._running() and self._left != 0 and time.monotonic() < deadline:
                 self._take(session.client.wait(0.5).arrived)
+        except OSError:  # of a full disk: the end is told all the same
+            self._file = None
+            raise
         finally:
             with suppress(KeyboardInterrupt):  # a second Ctrl-C: they end by themselves
                 self._end()
