@@ -242,7 +242,7 @@ def _going_on(by: Rules, slot: Slot, entries: Sequence[Entry], bars: int) -> tup
     does not."""
     placing = by.placing
     computes = placing.tracking is Tracking.COMPUTE
-    for entry in () if computes else entries:
+    for entry in () if computes else sorted(entries, key=lambda entry: entry.silent):
         over = by.udp and placing.udp_idle and entry.silent > placing.udp_idle
         owner = by.owners[entry.real_num]
         if _is_of(by, owner, bars) and owner.generation == entry.generation and not over:

@@ -12,6 +12,7 @@ import msgspec
 
 from console.model.labels import UNKNOWN, Said
 from console.model.rates import Sum
+from console.model.seen import Counted
 from console.model.sights import Minute
 from console.model.store import Liveness
 from shared.messages import NodeSnapshot, Withdrawn
@@ -91,6 +92,7 @@ class Vip(NamedTuple):
     labels: Said = UNKNOWN
     withdrawn: tuple[tuple[str, Withdrawn], ...] = ()
     """By node: where an operator withdrew its route."""
+    counted: Counted = Counted()
 
 
 class Emptied(msgspec.Struct, frozen=True):
@@ -144,6 +146,7 @@ class Real(NamedTuple):
     emptied: Emptied | None = None
     """While it is drained on any node."""
     labels: Said = UNKNOWN
+    counted: Counted = Counted()
 
 
 class Drop(NamedTuple):

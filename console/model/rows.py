@@ -133,6 +133,7 @@ def _vip(name: str, seen: Seen, now: float, labels: Said, *, canary: bool) -> Vi
         minute=seen.minute,
         labels=labels,
         withdrawn=tuple([(s.node, s.row.withdrawn) for s in fresh if s.row.withdrawn]),
+        counted=seen.counted,
     )
 
 
@@ -188,6 +189,7 @@ def _real(seen: Seen, now: float, labels: Said) -> Real:
         minute=seen.minute,
         emptied=_emptied(fresh),
         labels=labels,
+        counted=seen.counted,
     )
 
 

@@ -4,11 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from console.model.rates import Sum, total
 from console.model.sights import Minute, Sight, Sights
 from console.model.store import Agent
+
+
+class Counted(NamedTuple):
+    """Where the totals of an object are: they are added up for rows that are shown."""
+
+    fresh: Sequence[Sight] = ()
+    left_out: int = 0
+    """Nodes whose values are too old."""
+
+    def total(self, counter: str) -> Sum:
+        """Since each node began to count."""
+        return total([getattr(sight.row, counter) for sight in self.fresh], self.left_out)
 
 
 class Seen:
@@ -29,6 +41,10 @@ class Seen:
     @property
     def minute(self) -> Minute:
         return Minute(self._name, self.sources)
+
+    @property
+    def counted(self) -> Counted:
+        return Counted(self.fresh, len(self.old))
 
     def sums(self, counters: Sequence[str]) -> list[Sum]:
         """Of the rates of each counter."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A flow, or many by chance, asked of several nodes.  Sends through its `Sender`."""
+"""A flow, many by chance or those of a capture, asked of several nodes.  Sends by its `Sender`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -13,11 +13,13 @@ from console.model.store import Agent
 from console.planning import flow_words
 from console.planning.flow_words import Chance
 from console.planning.wish import Order
-from shared.flows import packed
+from shared.flows import Flow, packed
 from shared.messages import FlowOf, FlowsOf, Supposed
 
 MOST = 1000
-"""Flows by chance: one question to each node."""
+"""Flows: one question to each node."""
+Capture = Callable[[str, int], tuple[str, Sequence[Flow]]]
+"""(file, how many at most) -> (what they are, in words; the flows).  Raises VerbError."""
 
 
 class Question(NamedTuple):
@@ -40,12 +42,17 @@ class Question(NamedTuple):
         ]
 
 
-def question(text: str, agents: Sequence[Agent], chance: Chance) -> Question:
-    """`198.51.100.7:40000 vip/web`, or `1000 vip/web`: so many by chance.  Raises VerbError."""
+def question(text: str, agents: Sequence[Agent], chance: Chance, capture: Capture) -> Question:
+    """`198.51.100.7:40000 vip/web`; `1000 vip/web`: so many by chance; `pcap FILE`: those in it.
+    Raises VerbError."""
     words = text.split()
+    if words[:1] in (["pcap"], ["--pcap"]) and len(words) > 1:
+        said, flows = capture(text.split(maxsplit=1)[1].strip(), MOST)
+        return Question(said, _of_many(flows))
     if len(words) != 2:
         raise VerbError(
-            "flow: ADDRESS:PORT VIP, such as 198.51.100.7:40000 vip/web; or 1000 vip/web: by chance"
+            "flow: ADDRESS:PORT VIP, such as 198.51.100.7:40000 vip/web; 1000 vip/web: by chance; "
+            "pcap FILE"
         )
     if not words[0].isdecimal():
         flow = flow_words.flow(agents, *words)
@@ -55,6 +62,8 @@ def question(text: str, agents: Sequence[Agent], chance: Chance) -> Question:
         raise VerbError(f"{count} flows: 1 to {MOST} here; remora flow --sample takes more")
     row, port = flow_words.vip_of(agents, words[1])
     made = flow_words.by_chance(row, port, count, chance)
-    return Question(
-        f"{count} flows by chance to vip/{row.name}", FlowsOf(b"".join(map(packed, made)))
-    )
+    return Question(f"{count} flows by chance to vip/{row.name}", _of_many(made))
+
+
+def _of_many(flows: Sequence[Flow]) -> FlowsOf:
+    return FlowsOf(b"".join(map(packed, flows)))

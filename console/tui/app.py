@@ -19,12 +19,14 @@ from console.tui import command, crash
 from console.tui.files import written_to
 from console.tui.recording import RecordingApp
 from console.tui.screens import asks
+from console.tui.screens.ack import AckDialog
 from console.tui.screens.choose import ColumnsDialog, ExportDialog
 from console.tui.screens.fleet import FleetScreen
 from console.tui.screens.live import LiveScreen
 from console.tui.screens.palette import Lines
 from console.tui.widgets.terminal import Render
 from console.tui.widgets.themes import NAMES, THEMES
+from console.views.alerts import Acknowledged
 from console.views.export import Format, export, packets
 from console.views.limits import Overrun, limits
 from console.wire.client import Client
@@ -74,6 +76,20 @@ class RemoraApp(RecordingApp):
 
     def _band(self) -> str:
         return f"-band-{self.appearance.colour or 'none'}"
+
+    # ---- alerts
+
+    @on(asks.AckWanted)
+    def _acknowledge(self, message: asks.AckWanted) -> None:
+        def as_seen(why: str) -> None:
+            self._watch.acknowledge(keys, Acknowledged(self.source.who, self._wall(), why))
+
+        keys = message.keys
+        if message.title:
+            self.push_screen(AckDialog(message.title, as_seen), lambda _: self._redraw_soon())
+        else:
+            self._watch.acknowledge(keys, None)
+            self.draw()
 
     # ---- tables
 

@@ -127,7 +127,12 @@ def _flow(text: str) -> Go | None:
     words = words[1:] if words[:1] == ["remora"] else words
     if words[:1] != ["flow"]:
         return None
-    said = " ".join(words).replace(" --if ", " if ").replace("--sample ", "")
+    said = (
+        " ".join(words)
+        .replace(" --if ", " if ")
+        .replace("--sample ", "")
+        .replace("--pcap ", "pcap ")
+    )
     return Go("what-if", said.replace("'", "").replace('"', ""))
 
 

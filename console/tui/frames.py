@@ -26,6 +26,7 @@ from console.planning.arming import Arming
 from console.planning.asking import Sender
 from console.tui.key_order import KeyOrderApp
 from console.tui.pace import FRAME, Pace
+from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.screens.plan import PlanDialog
 from console.tui.scrub import Scrub
@@ -107,6 +108,8 @@ class FrameApp(KeyOrderApp):
         self._found: tuple[Problem, ...] = ()
         self._judged = float("-inf")
         self.overrun = Overrun()
+        self.totals = False
+        """What tables show in the place of rates."""
         self.recorder: Recorder | None = None
         self.scrub = Scrub(source, wall)
         self.steering = Steering(source, lambda: self.store, self._tell)
@@ -237,6 +240,7 @@ class FrameApp(KeyOrderApp):
             arming=self.arming,
             mode=self.mode,
             recording=self.recording,
+            totals=self.totals,
         )
 
     @property
@@ -266,6 +270,15 @@ class FrameApp(KeyOrderApp):
             arming=self.arming,
             recording=self.recording,
         )
+
+    @on(asks.TotalsWanted)
+    def _change_totals(self) -> None:
+        """A held display shows what it held: its rates, or its totals, as it was."""
+        if self._frozen is not None:
+            self._tell("the display is held: p goes on, then z")
+            return
+        self.totals = not self.totals
+        self.draw()
 
     def freeze(self) -> None:
         """Hold the display, or go on."""

@@ -79,15 +79,29 @@ KEYS = (
         "rows with all words; !word; pps>1k; label:rack=r2",
         LOOK,
     ),
+    Key("match", "seek(1)", "n", "n", "next", "the next row with the filter's words", LOOK),
+    Key("match-back", "seek(-1)", "N", "N", "", "the one before; after Esc too, among all", LOOK),
     Key("mark", "mark", "space", "Space", "mark", "mark the row for a plan of several", LOOK),
     Key("mark-all", "mark_all", "asterisk", "*", "", "mark all rows shown by the filter", LOOK),
     Key("unmark", "unmark", "backslash", "\\", "", "no marks", LOOK),
     Key("sort", "sort", "o", "o", "sort", "sort by the next column", LOOK),
     Key("reverse", "reverse", "O", "O", "", "the other way round", LOOK),
+    Key(
+        "totals", "totals", "z", "z", "totals", "totals so far instead of rates; again: rates", LOOK
+    ),
     Key("metric", "metric", "m", "m", "metric", "heat: the next metric", LOOK),
-    Key("pane", "pane", "tab", "Tab", "other table", "where there are two: the other one", LOOK),
+    Key("pane", "pane", "tab", "Tab", "switch", "the other table; what if: the other field", LOOK),
     Key("ring", "ring", "d", "d", "ring", "the VIP's ring on every node, slot by slot", LOOK),
     Key("follow", "follow", "f", "f", "follow", "events: stay on the newest", LOOK),
+    Key(
+        "acknowledge",
+        "acknowledge",
+        "v",
+        "v",
+        "acknowledge",
+        "alerts: seen, and why; again: not; here only",
+        LOOK,
+    ),
     Key("columns", "columns", "a", "a", "columns", "choose the columns of this table", LOOK),
     Key(
         "export",
@@ -100,7 +114,7 @@ KEYS = (
     ),
     Key("copy", "copy('row')", "c", "c", "copy", "the row to the clipboard", LOOK),
     Key("copy-json", "copy('json')", "y", "y", "", "the row as JSON to the clipboard", LOOK),
-    Key("record", "record", "r", "r", "record", "record telemetry to a file, or no more", LOOK),
+    Key("record", "record", "r", "r", "record", "record telemetry to a file, or no more", GO),
     Key("freeze", "freeze", "p", "p", "pause", "hold the display; data go on behind it", TIME),
     Key(
         "time", "time(0)", "t", "t", "time", "a minute back in the agents' last hour, or now", TIME
@@ -109,7 +123,7 @@ KEYS = (
     Key("on", "time(10)", "full_stop", ".", "", "10 s on", TIME),
     Key("minute-back", "time(-60)", "less_than_sign", "<", "", "a minute back", TIME),
     Key("minute-on", "time(60)", "greater_than_sign", ">", "", "a minute on", TIME),
-    Key("repaint", "repaint", "ctrl+l", "^L", "", "draw the whole screen again", LOOK),
+    Key("repaint", "repaint", "ctrl+l", "^L", "", "draw the whole screen again", GO),
     Key("arm", "arm", "A", "A", "arm", "plans for some minutes, with a reason; or not", PLAN),
     Key("drain", "plan('drain')", "D", "D", "drain…", "no new flows; those there are stay", PLAN),
     Key("undrain", "plan('undrain')", "U", "U", "undrain…", "back into service", PLAN),

@@ -93,7 +93,11 @@ class Scrub:
         if self._shown is None:
             self._shown = self._made(live, self._at)
         return self._shown._replace(
-            mode=mode, past=ago, arming=live.arming, recording=live.recording
+            mode=mode,
+            past=ago,
+            arming=live.arming,
+            recording=live.recording,
+            totals=live.totals,
         )
 
     def _made(self, live: View, at: float) -> View:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,6 +17,7 @@ from console.views.problems import Kind, Problem
 
 CRITICAL = State("! crit", "bad", 9)
 WARNING = State("▲ warn", "warn", 3)
+ACKNOWLEDGED = State("· ack", "dim", 1)
 NEXT: Mapping[Kind, str] = {
     "silent": "there: systemctl status remora-agent; its packets may well go on without the agent",
     "stale": "its packets may well go on without the agent: look at the node before you act",
@@ -38,6 +40,15 @@ NEXT: Mapping[Kind, str] = {
 """What to do next, by kind of problem."""
 
 
+class Acknowledged(NamedTuple):
+    """By this console's operator.  Agents keep no such thing, so no other console knows."""
+
+    who: str
+    at: float
+    """Unix time."""
+    why: str
+
+
 class Alert(msgspec.Struct, frozen=True):
     key: str
     state: State
@@ -46,6 +57,7 @@ class Alert(msgspec.Struct, frozen=True):
     """Seconds that it has lasted."""
     at_least: bool
     """It may have begun earlier: that is when this console first saw it."""
+    seen: Acknowledged | None = None
 
 
 class Watch:
@@ -53,22 +65,35 @@ class Watch:
 
     def __init__(self) -> None:
         self._first: dict[str, float] = {}
+        self._seen: dict[str, Acknowledged] = {}
 
     def take(self, problems: Sequence[Problem], now: float) -> tuple[Alert, ...]:
-        """To be called at every frame; worst first, as the problems are."""
+        """To be called at every frame; worst first, as the problems are, then those acknowledged:
+        for as long as they last, one that comes back is new."""
         present = {problem.key for problem in problems}
         self._first = {k: at for k, at in self._first.items() if k in present}
-        return tuple(self._alert(problem, now) for problem in problems)
+        self._seen = {k: seen for k, seen in self._seen.items() if k in present}
+        made = [self._alert(problem, now) for problem in problems]
+        return tuple(sorted(made, key=lambda alert: alert.seen is not None))
+
+    def acknowledge(self, keys: Sequence[str], seen: Acknowledged | None) -> None:
+        """None: no more."""
+        for key in keys:
+            self._seen.pop(key, None)
+            if seen is not None:
+                self._seen[key] = seen
 
     def _alert(self, problem: Problem, now: float) -> Alert:
         first = self._first.setdefault(problem.key, now)
         at_least = problem.at_least or problem.age is None
+        seen = self._seen.get(problem.key)
         return Alert(
             key=problem.key,
-            state=CRITICAL if problem.critical else WARNING,
+            state=ACKNOWLEDGED if seen else CRITICAL if problem.critical else WARNING,
             problem=problem,
             age=max(now - first, problem.age or 0.0) if at_least else problem.age or 0.0,
             at_least=at_least,
+            seen=seen,
         )
 
 
@@ -101,7 +126,7 @@ def in_short(found: Sequence[Alert], room: int, width: int) -> list[TextLine]:
     for alert in shown:
         whole = _whole(alert, width, told=alert.problem.kind in told)
         told.add(alert.problem.kind)
-        fits = len(whole) - 1 <= spare
+        fits = len(whole) - 1 <= spare and not alert.seen
         spare -= len(whole) - 1 if fits else 0
         lines += whole if fits else [(*_head(alert), Cell(alert.problem.text))]
     if len(shown) < len(found):
@@ -132,10 +157,21 @@ def _whole(alert: Alert, width: int, *, told: bool) -> list[TextLine]:
     ]
 
 
+def _seen_lines(alert: Alert, width: int) -> list[TextLine]:
+    seen = alert.seen
+    if seen is None:
+        return []
+    level = "crit" if alert.problem.critical else "warn"
+    by = f"{fmt.stamp(seen.at)} {seen.who}" + (f": {seen.why}" if seen.why else "")
+    text = f" {level}, acknowledged {by}   (no other console knows)"
+    return [line(part, "dim") for part in wrap(fmt.shown(text), width - 2, subsequent_indent=" ")]
+
+
 def alert_lines(alert: Alert, width: int = 80) -> list[tuple[Cell, ...]]:
     """The one under the cursor, in full, and what to do next."""
     return [
         (Cell(f" {alert.problem.subject}", "strong"),),
+        *_seen_lines(alert, width),
         *((Cell(f" {part}"),) for part in wrap(alert.problem.text, width - 2)),
         *(
             (Cell(" next    " if part == 0 else " " * 9, "dim"), Cell(words))

@@ -9,7 +9,7 @@ import msgspec
 
 from console import format as fmt
 from console.model import rows
-from console.model.labels import Said
+from console.model.labels import UNKNOWN, Said
 from console.model.records import STALE, Node, Real, State
 from console.model.store import Agent
 from console.views.blank import NO_VIP, why_empty
@@ -46,6 +46,8 @@ class Session(msgspec.Struct, frozen=True):
     """Why it went down last or could not come up, and how long ago; kept while it is up."""
     withdrawn: Withdrawn | None = None
     """Of the peer, or of the whole node."""
+    labels: Said = UNKNOWN
+    """Of the node."""
 
 
 def sessions(agents: Sequence[Agent], now: float) -> list[Session]:
@@ -76,6 +78,7 @@ def _session(agent: Agent, node: Node, peer: Peer, now: float) -> Session:
         fresh=fresh,
         failure=_failure(peer, snapshot.at + (age or 0.0)),
         withdrawn=away,
+        labels=node.labels,
     )
 
 

@@ -34,6 +34,19 @@ class Column(NamedTuple, Generic[R]):
     grows: Literal["", "name", "prose"] = ""
     """A name: as wide as the longest, up to a third of the screen, even where others go for that.
     Prose: as wide as what is left."""
+    of: str = ""
+    """Of a total: title of the rate in whose place it stands while totals are wanted."""
+
+    @property
+    def place(self) -> str:
+        """By this title it is chosen, whichever of the two stands there."""
+        return self.of or self.title
+
+
+def standing(columns: Sequence[Column[R]], *, totals: bool) -> list[Column[R]]:
+    """Those of now: rates, or totals in the place of those that have any."""
+    instead = {column.of: column for column in columns if totals and column.of}
+    return [instead.get(column.title, column) for column in columns if not column.of]
 
 
 Wants = Mapping[str, int]
@@ -84,7 +97,21 @@ def ordered(rows: Sequence[R], column: Column[R], *, reverse: bool = False) -> l
     return sorted(known, key=column.order, reverse=numbers != reverse) + unknown
 
 
-def matching(rows: Sequence[R], columns: Sequence[Column[R]], words: str) -> list[R]:
+Labelled = Callable[[Selector], Callable[[R], bool]]
+"""What is wanted of labels -> whether that holds of a row."""
+
+
+def of_its_own(wanted: Selector) -> Callable[[object], bool]:
+    """By the labels that the row has itself."""
+    return lambda row: labels_match(row, wanted)
+
+
+def matching(
+    rows: Sequence[R],
+    columns: Sequence[Column[R]],
+    words: str,
+    labelled: Labelled[R] = of_its_own,
+) -> list[R]:
     """Rows in which every word of the filter occurs (`!word`: does not), in any column; of which
     `pps>1k` holds, where that is the title of a column; with `label:rack=r2`, or `-l SELECTOR` at
     its end, those of which that holds.  While a selector is being typed it hides nothing."""
@@ -94,10 +121,11 @@ def matching(rows: Sequence[R], columns: Sequence[Column[R]], words: str) -> lis
     found = {word: _test(word, columns) for word in plain}
     tests = [test for test in found.values() if test is not None]
     texts = [word.lower() for word, test in found.items() if test is None]
+    meant = labelled(wanted)
     return [
         row
         for row in rows
-        if labels_match(row, wanted)
+        if meant(row)
         and all(test.holds(column.order(row), column.cell(row).text) for column, test in tests)
         and _matches(row, columns, texts)
     ]

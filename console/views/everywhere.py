@@ -12,7 +12,7 @@ from console.model import rows
 from console.model.labels import Said
 from console.model.records import Real, State
 from console.model.store import Agent
-from console.views import tables
+from console.views import tables, totals
 from console.views.cells import Cell
 from console.views.columns import Column
 
@@ -69,6 +69,7 @@ ON_NODES: tuple[Column[OnNode], ...] = (
     Column("NODE", 10, lambda r: Cell(r.node), lambda r: r.node, grows="name"),
     *(_of_real(column) for column in tables.REALS if column.title not in ("REAL", "UP")),
 )
+TOTALS = tuple(_of_real(column) for column in totals.REALS)
 EVERY: tuple[Column[OnNode], ...] = (
     ON_NODES[0],
     _of_real(tables.REALS[0]),

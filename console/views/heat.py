@@ -16,6 +16,7 @@ import msgspec
 from console import format as fmt
 from console.model import rows
 from console.model.cpus import Cpu, cpus
+from console.model.labels import UNKNOWN, Said
 from console.model.rates import HISTORY_SECONDS
 from console.model.records import Node, State
 from console.model.store import Agent
@@ -101,6 +102,7 @@ class Heat(msgspec.Struct, frozen=True):
     skew: float | None
     """Packets of the busiest CPU over the mean of those that take any."""
     hottest: Cpu | None
+    labels: Said = UNKNOWN
 
 
 def heat(agents: Sequence[Agent], now: float, metric: Metric) -> list[Heat]:
@@ -145,6 +147,7 @@ def _node(
         pps=whole if rates else None,
         skew=max(rates) * len(rates) / whole if whole else None,
         hottest=_hottest(found, metric) if fresh else None,
+        labels=node.labels,
     )
 
 

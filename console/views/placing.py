@@ -60,13 +60,17 @@ def flow_table(agent: Agent, now: float) -> FlowTable | None:
 def lines(table: FlowTable | None) -> list[TextLine]:
     if table is None:
         return [(Cell(" table    not known yet", "dim"),)]
-    old = "" if table.fresh else "?"
+
+    def then(text: str) -> str:
+        """What was so when it was told, marked where that is long ago."""
+        return text if table.fresh or text == fmt.UNKNOWN else f"{text}?"
+
     totals = table.totals
-    misses = " ".join(f"{fmt.si(n)}{old} {cause}" for cause, n in table.misses.items())
+    misses = " ".join(f"{then(fmt.si(n))} {cause}" for cause, n in table.misses.items())
     held = (
-        f" table    {fmt.si(totals.occupied)}/{fmt.si(totals.capacity)} {fmt.percent(table.used)}"
-        f"{old}  turnover {fmt.age(table.turnover)}{old}  hit {fmt.percent(table.hits)}{old}"
-        f"  evicted/s {fmt.si(table.evictions)}{old}"
+        f" table    {fmt.si(totals.occupied)}/{fmt.si(totals.capacity)} "
+        f"{then(fmt.percent(table.used))}  turnover {then(fmt.age(table.turnover))}"
+        f"  hit {then(fmt.percent(table.hits))}  evicted/s {then(fmt.si(table.evictions))}"
     )
     special = ", ".join(
         f"{name.replace('_', ' ')} {fmt.si(number)}"

@@ -153,7 +153,7 @@ def _rate(
     return Column(title, 6, lambda r: _marked(write(value(r)), r), value, priority, True, True)
 
 
-def _summed(
+def summed(
     title: str,
     value: Callable[[R], Sum],
     priority: int,
@@ -167,7 +167,7 @@ def _summed(
     )
 
 
-def _snapshot(
+def of_snapshot(
     title: str,
     width: int,
     value: Callable[[NodeSnapshot], Any],
@@ -204,17 +204,17 @@ NODES: tuple[Column[Node], ...] = (
     trended(lambda r: r.minute),
     _rate("BIT/S", lambda r: r.bytes_per_second, fmt.bits, 4),
     _rate("NEW/S", lambda r: r.new_flows_per_second, fmt.si, 3),
-    _snapshot("FLOWS", 6, lambda n: n.live_flows, 2, lambda n: fmt.si(n.live_flows)),
+    of_snapshot("FLOWS", 6, lambda n: n.live_flows, 2, lambda n: fmt.si(n.live_flows)),
     _rate("MISS", lambda r: r.misses, fmt.percent, 7),
     _rate("DROP/S", lambda r: r.drop_pps, fmt.si, 2),
-    _snapshot("VIPS", 5, lambda n: n.vips_announced, 4, lambda n: f"{n.vips_announced}/{n.vips}"),
-    _snapshot("REALS", 7, lambda n: n.reals_up, 3, lambda n: f"{n.reals_up}/{n.reals}"),
+    of_snapshot("VIPS", 5, lambda n: n.vips_announced, 4, lambda n: f"{n.vips_announced}/{n.vips}"),
+    of_snapshot("REALS", 7, lambda n: n.reals_up, 3, lambda n: f"{n.reals_up}/{n.reals}"),
     Column("RING", 7, _ring, lambda r: r.snapshot.ring_digest if r.snapshot else None, 2),
     Column("BGP", 4, _bgp, lambda r: _bgp(r).text, 1),
     Column("XDP", 7, lambda r: Cell(_of(r, _xdp).text), _xdp_of, 8, wide=True),
     _rate("CPU", lambda r: r.cpu, fmt.percent, 8)._replace(width=5),
-    _snapshot("RSS", 6, lambda n: n.rss_bytes, 9, lambda n: fmt.si(n.rss_bytes), wide=True),
-    _snapshot("REV", 4, lambda n: n.revision, 7, wide=True),
+    of_snapshot("RSS", 6, lambda n: n.rss_bytes, 9, lambda n: fmt.si(n.rss_bytes), wide=True),
+    of_snapshot("REV", 4, lambda n: n.revision, 7, wide=True),
     Column("AGENT", 7, lambda r: Cell(_version(r) or fmt.UNKNOWN, "dim"), _version, 8, wide=True),
     labelled(),
 )
@@ -223,13 +223,13 @@ VIPS: tuple[Column[Vip], ...] = (
     Column("VIP", 10, lambda r: Cell(r.name), lambda r: r.name, grows="name"),
     Column("ADDRESS", 21, lambda r: Cell(r.endpoint), lambda r: r.endpoint, 1, grows="name"),
     Column("STATE", 14, lambda r: _state(r.state), lambda r: r.state.urgency),
-    _summed("PPS", lambda r: r.pps, 1),
+    summed("PPS", lambda r: r.pps, 1),
     Column("60s", 12, lambda r: _spark(r.minute, 12), lambda r: r.pps.value, 6, wide=True),
     trended(lambda r: r.minute),
     _share("SHARE", lambda r: r.share, 5),
-    _summed("BIT/S", lambda r: r.bytes_per_second, 4, fmt.bits),
-    _summed("NEW/S", lambda r: r.new_flows_per_second, 3),
-    _summed("DROP/S", lambda r: r.drop_pps, 7),
+    summed("BIT/S", lambda r: r.bytes_per_second, 4, fmt.bits),
+    summed("NEW/S", lambda r: r.new_flows_per_second, 3),
+    summed("DROP/S", lambda r: r.drop_pps, 7),
     Column("REALS", 6, _told, lambda r: r.reals_up, 1, right=True),
     Column("MIN", 3, lambda r: Cell(str(r.quorum), "dim"), lambda r: r.quorum, 2, right=True),
     Column("ANN", 7, _announced, lambda r: r.announced, 2, right=True),
@@ -244,13 +244,13 @@ REALS: tuple[Column[Real], ...] = (
     Column("STATE", 11, lambda r: _state(r.state), lambda r: r.state.urgency),
     Column("W", 7, lambda r: Cell(_range(r.weights)), lambda r: r.weights[0], 2, right=True),
     Column("UP", 7, lambda r: _ratio(r.up, r.nodes), lambda r: r.up, 1, right=True),
-    _summed("PPS", lambda r: r.pps, 1),
+    summed("PPS", lambda r: r.pps, 1),
     Column("60s", 12, lambda r: _spark(r.minute, 12), lambda r: r.pps.value, 6, wide=True),
     trended(lambda r: r.minute),
     _share("SHARE", lambda r: r.share, 4),
-    _summed("BIT/S", lambda r: r.bytes_per_second, 7, fmt.bits),
-    _summed("FLOWS", lambda r: r.live_flows, 1, wide=False),
-    _summed("NEW/S", lambda r: r.new_flows_per_second, 3),
+    summed("BIT/S", lambda r: r.bytes_per_second, 7, fmt.bits),
+    summed("FLOWS", lambda r: r.live_flows, 1, wide=False),
+    summed("NEW/S", lambda r: r.new_flows_per_second, 3),
     _share("RING", lambda r: r.slots, 5, wide=False),
     Column("CHECK", 18, lambda r: Cell(r.check, "dim"), lambda r: r.check, 8, grows="prose"),
     Column(
@@ -263,7 +263,7 @@ REALS: tuple[Column[Real], ...] = (
 
 DROPS: tuple[Column[Drop], ...] = (
     Column("REASON", 13, lambda r: Cell(r.name), lambda r: r.name, grows="name"),
-    _summed("DROP/S", lambda r: r.pps, 0),
+    summed("DROP/S", lambda r: r.pps, 0),
     Column("60s", 12, lambda r: _spark(r.minute, 12), lambda r: r.pps.value, 2, wide=True),
     _share("SHARE", lambda r: r.share, 1),
     Column("PACKETS", 7, lambda r: Cell(fmt.si(r.packets)), lambda r: r.packets, right=True),

@@ -52,7 +52,7 @@ def tone(line: Line) -> str:
 
 
 def written(line: Line) -> str:
-    """`14:03:21.99 lb1  drop    fragment  udp 192.0.2.1:53 -> 10.200.0.1:80 381 B  web`"""
+    """`14:03:21.99 lb1  drop    fragment  web  udp 192.0.2.1:53 -> 10.200.0.1:80 381 B`"""
     if line.event is None:
         text = f"-- {line.node} lost {line.lost} events before {fmt.clock(line.wall)} --"
     else:
@@ -73,8 +73,8 @@ def in_words(body: EventBody) -> str:
     match body:
         case DropEvent():
             where = f"{body.source} -> {body.destination}"
-            vip = f"  {body.vip}" if body.vip else ""
-            return f"drop    {body.name:<12} {body.protocol:<4} {where} {body.length} B{vip}"
+            vip = body.vip or "-"  # before the addresses: where there is no room these are cut
+            return f"drop    {body.name:<12} {vip:<8} {body.protocol:<4} {where} {body.length} B"
         case HealthEvent():
             return f"health  {body.real}@{body.vip} {body.was} -> {body.now}: {body.detail}"
         case RouteEvent():

@@ -146,7 +146,7 @@ def packet_lines(event: Event, width: int) -> list[TextLine]:
             Cell(f"  at {fmt.stamp(event.wall, digits=2)}   {body.length} bytes   VIP "),
             Cell(body.vip or "-", "strong"),
         ),
-        *reason_lines(body.reason),
+        *reason_lines(body.reason, width),
         rule("headers", width),
     ]
     lines += [

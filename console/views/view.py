@@ -49,6 +49,8 @@ class View(NamedTuple):
     """File and bytes in it, while telemetry is recorded."""
     note: str = ""
     """Of the past: what there is of it."""
+    totals: bool = False
+    """Tables show what was counted so far, in the place of rates."""
 
     @property
     def simulated(self) -> bool:
@@ -95,12 +97,15 @@ def header(view: View, width: int) -> TextLine:
 
 def _alerts(view: View, width: int) -> list[Cell]:
     """How many, and where there is room of which kind."""
-    critical = sum(problem.critical for problem in view.problems)
-    warnings = len(view.problems) - critical
+    seen = {alert.key for alert in view.alerts if alert.seen}
+    new = [problem for problem in view.problems if problem.key not in seen]
+    critical = sum(problem.critical for problem in new)
+    warnings = len(new) - critical
     parts = {"crit": critical, "warn": warnings} if width >= KINDS_FROM else {}
     kinds = "".join(f"{number} {kind} " for kind, number in parts.items() if number)
     tone = "bad" if critical else "warn" if warnings else ""
-    return [Cell(f"alerts {kinds or f'{len(view.problems)} '}", tone)]
+    known = [Cell(f"{len(seen)} ack ", "dim")] if seen else []
+    return [Cell(f"alerts {kinds or f'{len(new)} '}", tone), *known]
 
 
 def _recording(view: View, width: int) -> str:

@@ -85,6 +85,19 @@ def test_f1_a_port_is_used_again_on_another_cpu_and_the_connection_comes_back(
     assert rig.live_flows(300.0).sum() == 1
 
 
+def test_f1_a_port_is_used_again_after_a_minute_of_silence(rig: Rig, cpus: list[int]) -> None:
+    """The end of the first connection came by another node, or never."""
+    service = rig.serve(WEB, REALS)
+    old = int(on(cpus[0], rig, frames.tcp(port=2000, flags="S")).event["real_num"])
+    rig.age(service.flow(2000), seconds=62)
+    rig.drain_real(service, old)
+    new = on(cpus[1], rig, frames.tcp(port=2000, flags="S")).event["real_num"]
+    assert new != old
+    for turn in range(4):
+        assert on(cpus[turn % 2], rig, frames.tcp(port=2000, flags="A")).event["real_num"] == new
+    assert rig.live_flows(300.0).sum() == 1
+
+
 def test_c3_a_moved_flow_whose_real_is_down_is_a_stale_miss(rig: Rig, cpus: list[int]) -> None:
     service = rig.serve(DNS, REALS)
     first = on(cpus[0], rig, frames.udp(port=2000))

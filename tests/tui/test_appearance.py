@@ -38,9 +38,9 @@ async def test_every_sign_of_the_screen_is_ascii() -> None:
 
 async def test_moved_keys_are_the_keys_and_what_is_said_of_them() -> None:
     app = plain()
-    app.appearance = read({"keys": {"freeze": "x", "vips": "v"}})
+    app.appearance = read({"keys": {"freeze": "x", "vips": "b"}})
     async with app.run_test(size=(140, 40)) as pilot:
-        await keys("v")(pilot)
+        await keys("b")(pilot)
         assert painted(app, "#crumb").startswith(" VIPs")
         await keys("3")(pilot)
         assert "x pause" in painted(app, "#keys")

@@ -12,7 +12,7 @@ from tests.tui.playback import recorded
 from tests.tui.recorded import LB1, LB2, Fleet
 from tests.tui.test_screens import settle
 
-NAMES = {":": "colon", "/": "slash", "\r": "enter", " ": "space", "-": "minus"}
+NAMES = {":": "colon", "/": "slash", "\r": "enter", " ": "space", "-": "minus", "\t": "tab"}
 
 
 def burst(app: RemoraApp, text: str) -> None:

@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 from console.tui.app import RemoraApp
 from console.tui.keys import BY_ID, KEYS
+from console.tui.screens.ack import AckDialog
 from console.tui.screens.arm import ArmDialog
 from console.tui.screens.choose import ColumnsDialog, ExportDialog
 from console.tui.screens.help import HelpScreen
@@ -103,6 +104,10 @@ STORIES: dict[str, Story] = {
     "command": Story((), typing("command")),
     "palette": Story((), lambda app: type(app.screen).__name__ == "CommandPalette"),
     "filter": Story((), typing("filter")),
+    "match": Story(("slash", *"lb2", "escape", "g"), cursor("lb2")),
+    "match-back": Story(("slash", *"lb1", "escape", "j"), cursor("lb1")),
+    "acknowledge": Story(("8",), shown(AckDialog), mixed),
+    "totals": Story((), text("LineTable", "PACKETS")),
     "mark": Story((), crumb("1 marked")),
     "mark-all": Story((), crumb("2 marked")),
     "unmark": Story(("asterisk",), lambda app: "marked" not in painted(app, "#crumb")),

@@ -57,6 +57,33 @@ async def test_the_filter_and_marks_know_labels() -> None:
         assert "nothing on show is labelled rack=r7" in painted(app, "#message")
 
 
+async def test_the_filter_of_events_knows_what_they_are_about() -> None:
+    """As `events -l`: an event has the labels of its node, and of the VIPs and reals it names."""
+    app = labelled()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await keys("4", "tab", "slash", *"label:rack=r1", "enter")(pilot)
+        tail = painted(app, "#tail")
+        assert "lb1" in tail, "the node's own"
+        assert "lb2        change  ak@jump01: drain real/10.3.2.2@web" in tail, "that real's"
+        assert "lb2        peer" not in tail
+        await keys("escape", "slash", *"label:tier=web drop", "enter")(pilot)
+        assert painted(app, "#tail").count("drop ") == 4, "of the VIP, on both nodes"
+        await keys("escape", "slash", *"label:rack=r7", "enter")(pilot)
+        assert "no row has 'label:rack=r7'" in painted(app, "#tail")
+
+
+async def test_rows_of_a_node_have_its_labels_and_others_say_that_they_have_none() -> None:
+    app = labelled()
+    async with app.run_test(size=(120, 40)) as pilot:
+        for place, table in (("5", "LineTable"), ("6", "#sessions")):
+            await keys(place, "slash", *"label:rack=r2", "enter")(pilot)
+            assert "1 of 2 rows" in painted(app, "#crumb"), place
+            assert "lb2" in painted(app, table)
+            assert "lb1" not in painted(app, table)
+        await keys("4", "slash", *"label:rack=r2", "enter")(pilot)
+        assert "these rows have no labels that could be meant" in painted(app, "#reasons")
+
+
 async def test_a_rack_is_drained_by_a_command(tmp_path: Path) -> None:
     """Every object is listed in the plan, their number is typed, and the agents have it so."""
     agents = [FakeAgent(tmp_path / n, node(n, r)) for n, r in (("lb1", "r1"), ("lb2", "r3"))]

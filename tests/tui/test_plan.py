@@ -99,6 +99,24 @@ async def to_reals(pilot: Pilot[None]) -> None:
     await sees(pilot, "10.3.1.2", "per node")
 
 
+async def test_a_name_and_the_button_that_come_as_one_drain(
+    one: FakeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over a slow link: Tab does not pass over a button that what was typed is about to enable."""
+    with one:
+        async with console(one) as (app, pilot):
+            copied: list[str] = []
+            monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
+            await to_reals(pilot)
+            await pilot.press("D")
+            dialog: Any = app.screen
+            await until(pilot, lambda: dialog.proposal.ready, "the plan can be sent")
+            dialog.query_one("#confirm", Input).focus()
+            burst(app, f"{dialog.proposal.wanted}\t\t\r")
+            await sees(pilot, "applied 1/1, verified 1/1")
+            assert not copied
+
+
 async def test_drain_key_to_the_socket(one: FakeAgent, other: FakeAgent) -> None:
     with one, other:
         async with console(one, other) as (app, pilot):

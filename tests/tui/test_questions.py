@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+from scapy.utils import wrpcap
 from textual.widgets import Input
 
 from console.model.store import Arrived, Inbox
+from console.planning.arming import ONLY_LOOKS
 from console.tui.screens import asks as asks_
 from console.tui.screens.plan import PlanDialog
+from shared.flows import unpacked
 from shared.messages import (
     ChangeEvent,
     Drain,
@@ -123,6 +129,39 @@ async def test_where_a_flow_goes_now_and_after_a_change(
         flows = [c.action for c in one.received if isinstance(c.action, FlowOf | FlowsOf)]
         assert flows[0].change == Drain("10.3.1.2", "web")
         assert all(c.dry_run for c in [*one.changes, *other.changes] if isinstance(c.action, Drain))
+
+
+async def test_where_the_flows_of_a_capture_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file on this machine: not for whoever sits at a browser; no pipe is waited for."""
+    sent = [Ether() / IP(src=f"198.51.100.{n}", dst="10.200.0.1") / TCP(sport=1234, dport=80)
+            for n in (1, 2, 3, 1)]  # fmt: skip
+    wrpcap(str(tmp_path / "some.pcap"), sent)
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.chdir(tmp_path)
+    agent = FakeAgent(tmp_path / "lb1", Fleet("lb1"))
+    agent.flows = places
+    with agent:
+        async with console(agent) as (app, pilot):
+
+            async def asks(flow: str, *says: str) -> None:
+                app.screen.query_one("#flow", Input).value = flow
+                app.screen.query_one("#flow", Input).focus()
+                await pilot.press("enter")
+                await sees(pilot, *says)
+
+            await sees(pilot, "lb1")
+            await pilot.press("7")
+            await until(pilot, lambda: bool(app.screen.query("#flow")), "the question")
+            await asks("pcap some.pcap", "some.pcap: 3 flows in 4 packets", "web")
+            await asks("pcap nowhere.pcap", "nowhere.pcap: No such file")
+            await asks("pcap pipe", "pipe: is no file")
+            app.arming = app.arming._replace(served=True)
+            app.draw()
+            await asks("pcap some.pcap", ONLY_LOOKS[:40])
+        (asked,) = [c.action for c in agent.received if isinstance(c.action, FlowsOf)]
+    assert len(list(unpacked(asked.flows))) == 3
 
 
 async def test_the_flow_of_a_dropped_packet_is_asked_about() -> None:

@@ -43,6 +43,69 @@ async def test_columns_are_chosen_and_kept() -> None:
         assert "ADDRESS" in painted(app, "LineTable")
 
 
+async def test_n_goes_from_match_to_match_among_all_rows() -> None:
+    """After Esc the rows around a match are there, too."""
+    app = plain()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await keys("4", "tab", "n")(pilot)
+        assert "type / and words first" in painted(app, "#message")
+        await keys("slash", *"route", "escape", "g")(pilot)
+        assert "filter -" in painted(app, "#crumb")
+        seen = []
+        for key, words in (("n", "1 of 2"), ("n", "2 of 2"), ("n", "1 of 2, from the top"),
+                           ("N", "2 of 2, from the end")):  # fmt: skip
+            await keys(key)(pilot)
+            assert f"route: {words}" in painted(app, "#message")
+            (row,) = [line for line in painted(app, "#tail").splitlines() if line[:1] == ">"]
+            assert "route   announce" in row
+            seen.append(row)
+        assert seen[0] == seen[2] != seen[1] == seen[3]
+        await keys("slash", *"nowhere", "escape", "n")(pilot)
+        assert "no row has 'nowhere'" in painted(app, "#message")
+
+
+async def test_totals_stand_in_the_place_of_rates() -> None:
+    """What an agent said, or the sum of it: nothing is divided."""
+    app = plain()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await keys("3", "o", "o", "o", "o")(pilot)
+        assert "sort pps" in painted(app, "#crumb")
+        await keys("z")(pilot)
+        assert "totals  sort packets" in painted(app, "#crumb")
+        heading, web = painted(app, "LineTable").splitlines()[:2]
+        assert "PACKETS" in heading
+        assert "PPS" not in heading
+        told = [agent.vips for agent in app.store.agents.values() if agent.vips]
+        rows = [row for snapshot in told for row in snapshot.vips if row.name == "web"]
+        packets = sum(row.packets for row in rows)
+        assert f" {fmt.si(packets)} " in web
+        await keys("slash", *"packets>1", "enter")(pilot)
+        assert "2 rows" in painted(app, "#crumb")
+        await keys("escape", "z")(pilot)
+        assert "sort pps" in painted(app, "#crumb")
+        await keys("z", "enter")(pilot)
+        assert "PACKETS" in painted(app, "LineTable"), "on every screen"
+        await keys("4", "z")(pilot)
+        assert "PACKETS are totals already" in painted(app, "#message")
+        await keys("6", "z")(pilot)
+        assert "no totals of this table" in painted(app, "#message")
+
+
+async def test_totals_keep_the_columns_that_were_chosen() -> None:
+    app = plain()
+    async with app.run_test(size=(140, 40)) as pilot:
+        await keys("3", "z", "a")(pilot)
+        chooser = app.screen.query_one(SelectionList)
+        assert "PACKETS" in chooser.selected
+        chooser.deselect("BYTES")
+        await keys("enter")(pilot)
+        assert "BYTES" not in painted(app, "LineTable")
+        await keys("z")(pilot)
+        shown = painted(app, "LineTable")
+        assert "PPS" in shown
+        assert "BIT/S" not in shown, "the same column"
+
+
 @pytest.mark.parametrize(("steps", "kind"), [(0, "csv"), (1, "jsonl"), (2, "md")])
 async def test_export_writes_what_is_on_show(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, kind: str

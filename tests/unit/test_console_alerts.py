@@ -7,7 +7,15 @@ from typing import get_args
 
 from console.model.recording import inbox
 from console.model.store import Agent, Store
-from console.views.alerts import ALERTS, NEXT, Watch, alert_lines
+from console.views.alerts import (
+    ACKNOWLEDGED,
+    ALERTS,
+    NEXT,
+    Acknowledged,
+    Watch,
+    alert_lines,
+    in_short,
+)
 from console.views.columns import widths
 from console.views.problems import Kind, Problem, problems
 from shared.model import Admin, Health
@@ -49,6 +57,30 @@ def test_one_that_went_away_and_came_back_is_new() -> None:
     watch.take([RING], 100.0)
     watch.take([], 101.0)
     assert watch.take([RING], 110.0)[0].age == 0.0
+
+
+def test_one_that_is_acknowledged_stands_last_while_it_lasts() -> None:
+    watch, seen = Watch(), Acknowledged("ann@jump", 1.7e9, "INC-7")
+    watch.take([RING, PEER], 100.0)
+    watch.acknowledge([RING.key], seen)
+    peer, ring = watch.take([RING, PEER], 101.0)
+    assert (peer.seen, ring.seen) == (None, seen)
+    assert ring.state == ACKNOWLEDGED
+    assert ring.age == 1.0, "as old as it is"
+    assert "ann@jump: INC-7" in "".join(cell.text for one in alert_lines(ring) for cell in one)
+    watch.take([PEER], 102.0)
+    assert all(alert.seen is None for alert in watch.take([RING, PEER], 103.0)), "it is new"
+
+
+def test_what_to_do_is_said_of_one_that_nobody_acknowledged() -> None:
+    """Also where the one above it, of the same kind, was."""
+    watch, other = Watch(), RING._replace(subject="node/lb2")
+    watch.acknowledge([RING.key], Acknowledged("ann@jump", 1.7e9, ""))
+    found = in_short(watch.take([RING, other], 1.0), 9, 80)
+    lines = ["".join(cell.text for cell in one) for one in found]
+    assert "node/lb2" in lines[0]
+    assert sum("next: " in one for one in lines) == 1
+    assert lines[-1].startswith(" · ")
 
 
 def test_keys_tell_all_problems_apart_and_stay() -> None:

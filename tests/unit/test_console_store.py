@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from console.model import objects, recording, rows
 from console.model.eventlog import EVENTS_KEPT, EventLog
+from console.model.rates import Sum
 from console.model.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, Store
 from console.model.tracks import added
-from console.views import columns, details, items, tables
+from console.views import columns, details, items, tables, totals
 from console.views.columns import Column
 from console.views.problems import problems
 from console.views.view import View
@@ -84,6 +85,12 @@ def test_stale_is_marked_and_left_out_of_sums() -> None:
     texts = {c.title: c.cell(two).text for c in tables.NODES}
     assert texts["FLOWS"].endswith("?")
     assert texts["AGE"] == "10s"
+    packets = totals.NODES[0].cell(two).text
+    assert packets.endswith("?"), "a total, too"
+    carried = store.agents[LB1].vips
+    assert carried is not None
+    assert web.counted.total("packets") == Sum(carried.vips[0].packets, 1)
+    assert totals.VIPS[0].cell(web).text.endswith("?")
 
 
 @pytest.mark.parametrize(("hz", "limit"), [(1.0, 5.0), (20.0, 5.0), (0.1, 30.0)])

@@ -7,22 +7,19 @@ import json
 import random
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 from console import format as fmt
 from console.cli.verbs import supposed
 from console.cli.verbs.session import Session
 from console.cli.verbs.supposed import Change
 from console.exits import Exit, VerbError
-from console.model.capture_file import CaptureError, frames
-from console.model.captured_flows import captured
 from console.model.store import Agent
 from console.planning import flow_words
 from console.views import flow_places
 from console.views.flow_places import CHANGED, COUNTS, SHARES, THEN, Summary, Told
 from console.views.items import listing
 from console.views.written import now_text
+from console.wire.captures import Asked, of_capture
 from shared.flows import Flow, chunks
 from shared.messages import Answer, FlowPlaces, FlowsOf
 
@@ -34,18 +31,12 @@ PATIENCE = 10.0
 """Seconds for a part: a busy agent does other things first."""
 
 
-class Asked(NamedTuple):
-    what: str
-    """In words."""
-    flows: Sequence[Flow]
-
-
 def flows(session: Session, arguments: Namespace, chosen: Sequence[Agent]) -> int:
     """Exit 0 when all nodes place them alike and drop none, 1 when not, 3 when some did not answer.
     Raises VerbError."""
     change = supposed.change(session, arguments.supposed) if arguments.supposed else None
     if arguments.pcap:
-        asked = of_capture(arguments.pcap)
+        asked = of_capture(arguments.pcap, MOST)
     else:
         asked = by_chance(session.agents, arguments.flow[0], arguments.sample)
     told = _told(session, asked.flows, chosen, change)
@@ -120,20 +111,3 @@ def by_chance(agents: Sequence[Agent], name: str, count: int) -> Asked:
     row, port = flow_words.vip_of(agents, name)
     found = flow_words.by_chance(row, port, count, random.Random())
     return Asked(f"{fmt.count(count)} flows by chance to vip/{row.name}", found)
-
-
-def of_capture(file: str) -> Asked:
-    """Raises VerbError."""
-    try:
-        with Path(file).open("rb") as opened:
-            found = captured(frames(opened.read), MOST)
-    except OSError as error:
-        raise VerbError(f"--pcap {file}: {error.strerror}") from error
-    except CaptureError as error:
-        raise VerbError(f"--pcap {file}: {error}") from error
-    if not found.flows:
-        raise VerbError(f"--pcap {file}: no flow in its {found.packets} packets")
-    more = ", the first of more" if found.more else ""
-    others = f", {fmt.count(found.others)} of no flow" if found.others else ""
-    count, packets = fmt.count(len(found.flows)), fmt.count(found.packets)
-    return Asked(f"{file}: {count} flows{more} in {packets} packets{others}", found.flows)

@@ -19,7 +19,10 @@ from console.views.view import View
 
 class AlertsScreen(LiveScreen):
     TOPICS = frozenset({"real"})
-    FOOTER = ("enter", "up", "drain", "undrain", "ring", "vips", "bgp", "filter", "sort", "freeze")
+    FOOTER = (
+        *("enter", "up", "acknowledge", "drain", "undrain", "ring", "vips", "bgp", "filter"),
+        *("sort", "freeze"),
+    )
 
     def crumb(self) -> str:
         return "Alerts"
@@ -35,6 +38,22 @@ class AlertsScreen(LiveScreen):
         alert: Alert | None = self.table.current
         self.pane("detail_rule", [rule("in full" if alert else "", self.size.width)])
         self.pane("detail", alert_lines(alert, self.size.width) if alert else [])
+
+    def action_acknowledge(self) -> None:
+        """Those that are marked, else the one under the cursor; where all are, no more."""
+        if self.view is None or self.view.past is not None:
+            self.say("this is the past: t is now, then acknowledge")
+            return
+        current: Alert | None = self.table.current
+        marked: list[Alert] = self.table.marked
+        chosen = marked if self.table.marks else [current] if current else []
+        if not chosen:
+            self.say("no alert under the cursor, or all marked ones are hidden by the filter")
+            return
+        new = [alert for alert in chosen if alert.seen is None]
+        one = chosen[0].problem.subject if len(chosen) == 1 else f"{len(new)} alerts"
+        keys = [alert.key for alert in new or chosen]
+        self.post_message(asks.AckWanted(keys, one if new else ""))
 
     def node(self) -> str:
         """None, where two are called so: it may be about either."""

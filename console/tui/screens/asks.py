@@ -74,6 +74,16 @@ class ArmWanted(Message):
     """Plans are wanted for a while, or no more."""
 
 
+class AckWanted(Message):
+    """These alerts (their keys) have been seen, or are as new again."""
+
+    def __init__(self, keys: list[str], title: str) -> None:
+        """`title`: what they are; empty: they were acknowledged, and are no more."""
+        super().__init__()
+        self.keys = keys
+        self.title = title
+
+
 class CommandWanted(Message):
     """The operator wants to type one."""
 
@@ -109,6 +119,10 @@ class Recorded(Message):
 
 class Freeze(Message):
     """Hold the display, or go on."""
+
+
+class TotalsWanted(Message):
+    """In the place of rates, or no more."""
 
 
 class Repaint(Message):

@@ -110,6 +110,8 @@ class BandedScreen(Screen[None]):
         self.query_one("#header", Painted).paint([header(view, self.size.width)])
         for name in self.TABLES:
             self.query_one(f"#{name}", LineTable).active = name == self.chosen
+        for table in self.query(LineTable):
+            table.show_totals(view.totals)
         if self.has_class("too-small"):
             self.query_one("#tiny", Painted).paint(tiny(view))
         self.draw(view)

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.app import ComposeResult
 
 from console.model import rows
 from console.model.records import Drop
+from console.model.selectors import Selector
 from console.tui.screens import asks
 from console.tui.screens.bands import TABLE
 from console.tui.screens.live import LiveScreen
@@ -16,6 +19,7 @@ from console.views import tables
 from console.views.blank import why_empty
 from console.views.cells import rule
 from console.views.details import reason_lines
+from console.views.event_labels import EventLabels
 from console.views.tail_rows import TAIL, TailRow, flow_of, opens, tail_rows, who_lines
 from console.views.view import View
 
@@ -26,7 +30,22 @@ REASONS = 9
 class DropsScreen(LiveScreen):
     TOPICS = frozenset({"drop"})
     TABLES = ("reasons", "tail")
-    FOOTER = ("enter", "up", "pane", "follow", "fleet", "vips", "filter", "sort", "freeze")
+    FOOTER = (
+        "enter",
+        "up",
+        "pane",
+        "follow",
+        "fleet",
+        "vips",
+        "filter",
+        "match",
+        "what-if",
+        "sort",
+        "freeze",
+        "export",
+    )
+
+    WITHOUT_TOTALS = "PACKETS are totals already"
 
     def crumb(self) -> str:
         return f"Drops and events › {self.chosen}"
@@ -35,7 +54,14 @@ class DropsScreen(LiveScreen):
         yield LineTable[Drop](tables.DROPS, empty="", id="reasons")
         yield Painted(id="reason")
         yield Painted(id="tail_rule", classes="section")
-        yield LineTable[TailRow](TAIL, empty="", id="tail", by_urgency=False, follows=True)
+        yield LineTable[TailRow](
+            TAIL, empty="", id="tail", by_urgency=False, follows=True, labelled=self._labelled
+        )
+
+    def _labelled(self, wanted: Selector) -> Callable[[TailRow], bool]:
+        """By what an event is about, as `events -l` has it."""
+        judge = EventLabels(wanted, self.view.agents if self.view else ())
+        return lambda row: judge.hold(row.line)
 
     def draw(self, view: View) -> None:
         reasons = self.query_one("#reasons", LineTable)

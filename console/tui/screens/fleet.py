@@ -16,6 +16,7 @@ from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import tables
+from console.views import totals as counted
 from console.views.alerts import in_short
 from console.views.cells import rule
 from console.views.details import vip_bars
@@ -43,13 +44,17 @@ class FleetScreen(LiveScreen):
         "alerts",
         "sort",
         "freeze",
+        "mark",
+        "totals",
     )
 
     def crumb(self) -> str:
         return "Fleet"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Node](tables.NODES, empty="no agents: give -a ipc:///run/remora/NODE")
+        yield LineTable[Node](
+            (*tables.NODES, *counted.NODES), empty="no agents: give -a ipc:///run/remora/NODE"
+        )
         with Container(classes="panes"):
             with Vertical(classes="pane", id="left"):
                 yield Painted(id="totals_rule", classes="section")

@@ -28,6 +28,8 @@ class LiveScreen(BandedScreen):
         Binding(key.keys, key.action, key.label or key.help, id=key.id, show=False) for key in KEYS
     ]
 
+    WITHOUT_TOTALS: ClassVar = "no totals of this table: 1, 3 and what they open have them"
+
     # ---- what a screen says about itself
 
     def target(self, view: View) -> Target | str:
@@ -70,6 +72,12 @@ class LiveScreen(BandedScreen):
     def action_reverse(self) -> None:
         self.table.reverse()
         self._draw_crumb()
+
+    def action_seek(self, by: int) -> None:
+        self.say(self.table.seek(by), "dim")
+
+    def action_acknowledge(self) -> None:
+        self.say("alerts (8) can be acknowledged")
 
     def action_enter(self) -> None:
         opened = self.open()
@@ -137,6 +145,12 @@ class LiveScreen(BandedScreen):
 
     def action_walk(self, by: int) -> None:
         self.post_message(asks.Walked(by))
+
+    def action_totals(self) -> None:
+        if self.table.has_totals:
+            self.post_message(asks.TotalsWanted())
+        else:
+            self.say(self.WITHOUT_TOTALS)
 
     def action_metric(self) -> None:
         self.say("only heat (5) has metrics")

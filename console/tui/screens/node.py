@@ -16,7 +16,7 @@ from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views import node as whole
-from console.views import placing, tables
+from console.views import placing, tables, totals
 from console.views.blank import why_empty
 from console.views.cells import line, rule
 from console.views.tail import recent
@@ -28,7 +28,21 @@ NO_VIP = ("this node has no VIP", "[[vips]] of its agent's config")
 
 class NodeScreen(LiveScreen):
     TOPICS = frozenset({"flowtable"})
-    FOOTER = ("enter", "up", "drain", "undrain", "route", "vips", "drops", "sort", "freeze")
+    FOOTER = (
+        "enter",
+        "up",
+        "drain",
+        "undrain",
+        "route",
+        "vips",
+        "drops",
+        "sort",
+        "freeze",
+        "what-if",
+        "ring",
+        "totals",
+        "filter",
+    )
 
     def __init__(self, address: str) -> None:
         super().__init__()
@@ -41,7 +55,7 @@ class NodeScreen(LiveScreen):
     def body(self) -> ComposeResult:
         yield Painted(id="about")
         yield Painted(id="vips_rule", classes="section")
-        yield LineTable[Vip](tables.VIPS, empty="")
+        yield LineTable[Vip]((*tables.VIPS, *totals.VIPS), empty="")
         with Vertical(classes="pane wide"):
             yield Painted(id="recent_rule", classes="section")
             yield Painted(id="recent")

@@ -13,14 +13,25 @@ from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
 from console.views.blank import why_empty
 from console.views.cells import line, rule
-from console.views.everywhere import ON_NODES, OnNode, on_nodes
+from console.views.everywhere import ON_NODES, TOTALS, OnNode, on_nodes
 from console.views.targets import named_target
 from console.views.view import View
 
 
 class RealScreen(LiveScreen):
     TOPICS = frozenset({"real"})
-    FOOTER = ("enter", "up", "drain", "undrain", "weight", "what-if", "filter", "sort", "freeze")
+    FOOTER = (
+        "enter",
+        "up",
+        "drain",
+        "undrain",
+        "weight",
+        "what-if",
+        "filter",
+        "sort",
+        "freeze",
+        "totals",
+    )
 
     def __init__(self, name: str) -> None:
         """`name`: `10.3.1.2@web`; D is about the real in that VIP."""
@@ -31,7 +42,7 @@ class RealScreen(LiveScreen):
         return f"Reals › {self.address}{f' of {self.vip}' if self.vip else ''} on every node"
 
     def body(self) -> ComposeResult:
-        yield LineTable[OnNode](ON_NODES, empty="")
+        yield LineTable[OnNode]((*ON_NODES, *TOTALS), empty="")
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="detail")
 

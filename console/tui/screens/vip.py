@@ -12,7 +12,7 @@ from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views import tables
+from console.views import tables, totals
 from console.views.blank import why_empty
 from console.views.cells import rule
 from console.views.details import real_lines
@@ -31,6 +31,11 @@ class VipScreen(LiveScreen):
         "filter",
         "sort",
         "freeze",
+        "mark",
+        "what-if",
+        "ring",
+        "totals",
+        "export",
     )
 
     def __init__(self, vip: str, row: str = "") -> None:
@@ -42,7 +47,7 @@ class VipScreen(LiveScreen):
         return f"VIPs › {self.vip} › reals"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Real](tables.REALS, empty="")
+        yield LineTable[Real]((*tables.REALS, *totals.REALS), empty="")
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="detail")
 

@@ -12,7 +12,7 @@ from console.tui.screens import asks
 from console.tui.screens.live import LiveScreen
 from console.tui.widgets.painted import Painted
 from console.tui.widgets.table import LineTable
-from console.views import tables
+from console.views import tables, totals
 from console.views.blank import NO_VIP, why_empty
 from console.views.cells import rule
 from console.views.details import vip_lines
@@ -33,13 +33,15 @@ class VipsScreen(LiveScreen):
         "filter",
         "sort",
         "freeze",
+        "what-if",
+        "totals",
     )
 
     def crumb(self) -> str:
         return "VIPs"
 
     def body(self) -> ComposeResult:
-        yield LineTable[Vip](tables.VIPS, empty="")
+        yield LineTable[Vip]((*tables.VIPS, *totals.VIPS), empty="")
         yield Painted(id="detail_rule", classes="section")
         yield Painted(id="detail")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """7: what would happen if; every node's own plan, and nothing is done.
 
-And where a flow goes, or many by chance: now, and after that change.
+And where a flow goes, many by chance, or those of a capture: now, and after that change.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from textual.widgets import Input, Label
 from console.exits import VerbError
 from console.model.objects import Verb
 from console.model.store import Reply
+from console.planning.arming import ONLY_LOOKS
 from console.planning.asking import Asking, Sender
 from console.planning.flow_asking import Question, question
 from console.planning.plan import Answered, refused, to_do
@@ -35,16 +36,23 @@ from console.views.plan_lines import plan_lines, verdict_lines
 from console.views.targets import named_target
 from console.views.view import View
 from console.views.what_if import PLANS, NodePlan, node_plans
+from console.wire.captures import of_capture
+from shared.flows import Flow
 from shared.messages import Supposed
 
 ASK = "Enter, a change, Enter: the nodes say what it does"
+PACKETS = 50_000
+"""Of a capture: what can be read while somebody waits for a key; `remora flow --pcap` reads all."""
 FLOW_LINES, MORE_FLOW_LINES = 5, 12
 """Of the answer about flows, on small screens and on large ones."""
 
 
 class WhatIfScreen(LiveScreen):
     TOPICS = frozenset({"real"})
-    FOOTER = ("enter", "up", "fleet", "vips", "filter", "sort")
+    FOOTER = (
+        *("enter", "up", "pane", "drain", "undrain", "weight", "fleet", "vips", "filter"),
+        "sort",
+    )
 
     def __init__(self, sender: Sender, text: str = "") -> None:
         """`text`: what to begin with, `drain real/10.3.1.2@web`, or of a flow
@@ -73,7 +81,7 @@ class WhatIfScreen(LiveScreen):
             yield Label(" if ")
             yield _field(self._change, "if", "drain real/10.3.1.2@web   Enter asks")
             yield Label(" flow ")
-            yield _field(self._flow, "flow", "Tab: 198.51.100.7:40000 vip/web")
+            yield _field(self._flow, "flow", "Tab: 198.51.100.7:40000 vip/web, pcap FILE")
         yield Painted(id="flow_rule", classes="section")
         yield Painted(id="places")
         yield Painted(id="answer_rule", classes="section")
@@ -151,7 +159,7 @@ class WhatIfScreen(LiveScreen):
             return False
         try:
             wanted = self._wish(view, change) if change else None
-            asked = question(flow, view.agents, Random()) if flow else None
+            asked = question(flow, view.agents, Random(), self._captured) if flow else None
         except VerbError as error:
             self.say(str(error), "bad")
             return False
@@ -170,6 +178,12 @@ class WhatIfScreen(LiveScreen):
             actions = {o.address: o.action for o in orders if isinstance(o.action, Supposed)}
             self._flow_asking.question(asked.orders(live, actions))
         return True
+
+    def _captured(self, file: str, most: int) -> tuple[str, Sequence[Flow]]:
+        """Raises VerbError; in a browser the file would be the server's."""
+        if self.view is not None and self.view.arming.served:
+            raise VerbError(ONLY_LOOKS)
+        return of_capture(file, most, PACKETS)
 
     @staticmethod
     def _wish(view: View, text: str) -> Wish:

@@ -15,7 +15,17 @@ from textual.message import Message
 from console import format as fmt
 from console.tui.widgets.painted import Painted
 from console.views.cells import Cell, TextLine
-from console.views.columns import Column, fitting, matching, ordered, widths
+from console.views.columns import (
+    Column,
+    Labelled,
+    fitting,
+    matching,
+    of_its_own,
+    ordered,
+    split,
+    standing,
+    widths,
+)
 
 R = TypeVar("R")
 MEASURED = 600
@@ -39,14 +49,17 @@ class LineTable(Painted, Generic[R]):
         id: str | None = None,
         by_urgency: bool = True,
         follows: bool = False,
+        labelled: Labelled[R] = of_its_own,
     ) -> None:
         """`by_urgency`: unsorted rows stand worst first; else as they come.
 
         `follows`: the cursor stays on the newest row until it is moved away from there.
+        `labelled`: how the filter's `label:` judges a row, where not by its own labels.
         """
         super().__init__(id=id)
         self._by_urgency = by_urgency
         self._follows = follows
+        self._labelled = labelled
         self.following = follows
         self._columns = columns
         self._other = False
@@ -70,9 +83,13 @@ class LineTable(Painted, Generic[R]):
         self._at = 0
         """Where its row was last: there the cursor goes on when that is gone."""
         self._chosen: frozenset[str] | None = None
+        self._totals = False
+        """Totals in the place of rates."""
         self._sort: Column[R] | None = None
         self._reverse = False
         self.words = ""
+        self._sought = ""
+        """What `seek` looks for: the words of the filter, or of the last one there was."""
         self.marks: set[str] = set()
         """Keys of the rows that are marked, those too that the filter hides."""
         self.active = True
@@ -83,13 +100,17 @@ class LineTable(Painted, Generic[R]):
     @property
     def columns(self) -> list[Column[R]]:
         """Those that were chosen, with or without room for them; all, where none of them is."""
-        chosen = [c for c in self._columns if self._chosen is None or c.title in self._chosen]
-        return chosen or list(self._columns)
+        there = standing(self._columns, totals=self._totals)
+        return [c for c in there if self._chosen is None or c.place in self._chosen] or there
 
     @property
     def titles(self) -> list[str]:
         """Of all columns that there are."""
-        return [column.title for column in self._columns]
+        return [column.title for column in standing(self._columns, totals=self._totals)]
+
+    @property
+    def has_totals(self) -> bool:
+        return any(column.of for column in self._columns)
 
     @property
     def rows(self) -> list[R]:
@@ -98,8 +119,20 @@ class LineTable(Painted, Generic[R]):
 
     def choose(self, titles: frozenset[str] | None) -> None:
         """Only these columns; None: all."""
-        self._chosen = titles
+        places = {column.title: column.place for column in self._columns}
+        self._chosen = None if titles is None else frozenset(places.get(t, t) for t in titles)
         self._draw()
+
+    def show_totals(self, wanted: bool) -> None:
+        """In the place of rates, or no more; where it was sorted by one, by the other then."""
+        if wanted == self._totals:
+            return
+        self._totals = wanted
+        if self._sort is not None:
+            place = self._sort.place
+            there = standing(self._columns, totals=wanted)
+            self._sort = next((column for column in there if column.place == place), None)
+        self._other = True
 
     def use(self, columns: Sequence[Column[R]]) -> None:
         """Other columns from the next `show` on."""
@@ -143,7 +176,8 @@ class LineTable(Painted, Generic[R]):
         rows, all_ = len(self._rows), len(self._records)
         counted = f"{all_}" if rows == all_ else f"{rows} of {all_}"
         counted += " row" if all_ == 1 else " rows"
-        return f"{self._marks()}sort {sort}{arrow}  filter {self.words or '-'}  {counted}"
+        totals = "totals  " if self._totals and self.has_totals else ""
+        return f"{self._marks()}{totals}sort {sort}{arrow}  filter {self.words or '-'}  {counted}"
 
     def _marks(self) -> str:
         if not self.marks:
@@ -156,6 +190,7 @@ class LineTable(Painted, Generic[R]):
     def filter(self, words: str) -> None:
         """What the operator hides is left at once: the cursor goes to the first row on show."""
         self.words = words
+        self._sought = words or self._sought
         self._arrange()
         if self._rows and self.current is None:
             self._go(0)
@@ -211,13 +246,30 @@ class LineTable(Painted, Generic[R]):
     def edge(self, which: int) -> None:
         self.move(which * len(self._rows))
 
+    def seek(self, by: int) -> str:
+        """The cursor to the next row (-1: the one before) that has the words of the filter, or of
+        the last one where none is on, round the end; returns what there is to say."""
+        if not self._sought:
+            return "type / and words first: n and N go from one row that has them to the next"
+        rows = matching(self._rows, self._columns, self._sought, self._labelled)
+        those = {id(row) for row in rows}
+        places = [index for index, row in enumerate(self._rows) if id(row) in those]
+        if not places:
+            return f"no row has {self._sought!r}"
+        at = self._index()
+        beyond = [index for index in places if (index - at) * by > 0]
+        there = (beyond or places)[0 if by > 0 else -1]
+        self._go(there)
+        again = "" if beyond else ", from the top" if by > 0 else ", from the end"
+        return f"{self._sought}: {places.index(there) + 1} of {len(places)}{again}"
+
     # ---- inside
 
     def _arrange(self) -> None:
         if self.marks:
             # A mark goes with its row: none may come back on another one.
             self.marks &= {_key(row) for row in self._records}
-        rows = matching(self._records, self._columns, self.words)
+        rows = matching(self._records, self._columns, self.words, self._labelled)
         if self._sort is None:
             if self._by_urgency:
                 rows.sort(key=_urgency, reverse=self._reverse)
@@ -273,9 +325,17 @@ class LineTable(Painted, Generic[R]):
             self._shown, self._written = sized, {}
         lines = [_heading(sized), *(self._row(row) for row in shown)]
         if not self._rows:
-            text = self._empty if not self._records else f"no row has {self.words!r}; Esc clears"
-            lines.append((Cell(f" {text}", "dim"),))
+            lines.append((Cell(f" {self._nothing()}", "dim"),))
         self.paint(lines)
+
+    def _nothing(self) -> str:
+        """Why there is no row."""
+        if not self._records:
+            return self._empty
+        has_none = self._labelled is of_its_own and not hasattr(self._records[0], "labels")
+        if has_none and split(self.words)[1]:
+            return "these rows have no labels that could be meant; Esc clears"
+        return f"no row has {self.words!r}; Esc clears"
 
     def _row(self, row: R) -> TextLine:
         key = _key(row)
