@@ -84,6 +84,20 @@ def telemetry_of(frames: Sequence[bytes]) -> Telemetry:
     return message
 
 
+class Numbered(msgspec.Struct):
+    """What tells a message from the one before it, whatever else is in it."""
+
+    sequence: int
+
+
+def numbered(payload: bytes) -> int | None:
+    """The `sequence` of a telemetry message, without reading the rest; None: it has none."""
+    try:
+        return _numbered().decode(payload).sequence
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
 def command_frames(message: Command | Answer) -> list[bytes]:
     return [_VERSION, _ENCODER.encode(message)]
 
@@ -145,3 +159,8 @@ _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
 def _telemetry() -> Decoder[Telemetry]:
     """Made for who reads: an agent only writes."""
     return Decoder(Telemetry, dec_hook=_typed)
+
+
+@cache
+def _numbered() -> Decoder[Numbered]:
+    return Decoder(Numbered)

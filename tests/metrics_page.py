@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.wire.exposition import FAMILIES
+from console.wire import relay_metrics
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 TAIL = Path(__file__).with_name("metrics_page_tail.md")
@@ -35,17 +37,29 @@ reboot or `detach`, which Prometheus takes for what it is. A drained real or a w
 its series; one that leaves the config loses them. `python -m tests.metrics_page` writes this
 page; a test fails when it is out of step.
 
+"""
+_COLUMNS = """\
 | metric | type | labels | |
 |--|--|--|--|
+"""
+_RELAY = """
+## A relay
+
+`remora relay --metrics HOST:PORT` serves these. They count since it was started; `agent` is the
+agent's address.
+
 """
 
 
 def page() -> str:
-    rows = (
-        f"| `{f.name}` | {f.kind} | {', '.join(f'`{label}`' for label in f.labels)} | {f.help} |"
-        for f in FAMILIES
-    )
-    return _HEAD + "\n".join(rows) + "\n\n" + TAIL.read_text()
+    agents = [_row(f.name, f.kind, f.labels, f.help) for f in FAMILIES]
+    relays = [_row(f.name, "counter", f.labels, f.help) for f in relay_metrics.FAMILIES]
+    tables = [_HEAD, _COLUMNS, *agents, _RELAY, _COLUMNS, *relays]
+    return "".join(tables) + "\n" + TAIL.read_text()
+
+
+def _row(name: str, kind: str, labels: Sequence[str], help_: str) -> str:
+    return f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {help_} |\n"
 
 
 if __name__ == "__main__":

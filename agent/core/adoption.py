@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.boundary import Adopted, Effect, Emit, Remember
 from agent.config.tree import Vip
-from agent.core import overrides, pending, rollouts, wording
+from agent.core import overrides, pending, rollouts, unknown_flows, wording
 from agent.core.clockwork import AGENT
 from agent.core.health import Verdict
 from agent.core.numbers import RealNumbers, VipNumbers
@@ -60,6 +60,13 @@ def adopt(state: NodeState, fact: Adopted, now: float) -> list[Effect]:
     for name, phase in fact.phases.items():
         _resume(state, name, Shutdown(Phase(phase), now, "as before the restart"))
     state.leftover_reals = {real.real_num for real in unlisted}
+    state.unsure = unknown_flows.noted(
+        state.unsure,
+        warm_in=fact.warm_in,
+        unstored=False,
+        idle=state.listed.node.flow_idle,
+        now=now,
+    )
     gone = [o for o in fact.overrides if not o.plain and o.object not in there]
     return _forget(state, gone, *pending.journalled(known, state.pending, now))
 

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from agent.nouns import Override, Pending
-from shared.messages import Batch, Command, Confirm, Drain
+from shared.messages import Batch, Command, Confirm, Drain, Reload, Rollback
 
 
 class Due(NamedTuple):
@@ -129,4 +129,6 @@ def wrong(command: Command) -> str:
     for name, seconds in given:
         if seconds and not 1 <= seconds <= 30 * 86400:
             return f"{name} {seconds:g}: must be 1 second to 30 days"
+        if seconds and isinstance(command.action, Reload | Rollback):
+            return f"{name} {seconds:g}: a config does not go back by itself; roll it back"
     return ""

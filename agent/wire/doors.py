@@ -9,7 +9,7 @@ agent remember things for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -55,6 +55,8 @@ class Door:
         self.name = name
         """One byte."""
         self.who = who
+        self.overruns = 0
+        """Times that a reader did not keep up, and began to lose messages."""
         self.wanted: frozenset[str] = frozenset()
         """Topics that somebody subscribed to since the start; none is ever taken back."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -65,6 +67,7 @@ class Door:
         self._publisher: zmq.Socket[bytes] = plain
         _set_up(self._publisher, LARGEST_SUBSCRIPTION, own)
         self._publisher.setsockopt(zmq.XPUB_MANUAL, 1)
+        self._publisher.setsockopt(zmq.XPUB_NODROP, 1)
         self.router = context.socket(zmq.ROUTER)
         _set_up(self.router, LARGEST_MESSAGE, own)
         try:
@@ -82,13 +85,24 @@ class Door:
 
     def publish(self, messages: Iterable[list[bytes]]) -> None:
         """The frames of each.  Whoever does not keep up loses messages; nobody waits."""
-        send = self._publisher.send
-        for *ahead, payload in messages:
-            for frame in ahead:
-                send(frame, _MORE)
-            # Without a copy: half a megabyte ten times a second is mostly page faults.
-            send(payload, _LAST, copy=len(payload) < LARGE)
+        for frames in messages:
+            try:
+                self._send(frames)
+            except zmq.Again:
+                # A reader's queue became full, and nobody was sent anything.  Told to drop, ZeroMQ
+                # does so for that reader only, without a word until there is room again.
+                self.overruns += 1
+                self._publisher.setsockopt(zmq.XPUB_NODROP, 0)
+                self._send(frames)
+                self._publisher.setsockopt(zmq.XPUB_NODROP, 1)
         self._take_subscriptions()  # sending takes the signal that there are some
+
+    def _send(self, frames: Sequence[bytes]) -> None:
+        *ahead, payload = frames
+        for frame in ahead:
+            self._publisher.send(frame, _MORE)
+        # Without a copy: half a megabyte ten times a second is mostly page faults.
+        self._publisher.send(payload, _LAST, copy=len(payload) < LARGE)
 
     def _take_subscriptions(self) -> None:
         while not self._publisher.closed and int(self._publisher.get(zmq.EVENTS)) & zmq.POLLIN:

@@ -167,6 +167,9 @@ _NODE = (
     Family("remora_state_disk_lost_records_total", "counter",
            "Records of the audit and blocks of the last hour that this disk did not take.", (),
            _node("disk_lost")),
+    Family("remora_telemetry_overruns_total", "counter",
+           "Times that a reader of telemetry (a console, a relay) did not keep up: it lost what "
+           "came until it had read some.", (), _node("overruns")),
     Family("remora_ring_info", "gauge",
            "All rings of the node, always 1: equal digests on nodes that place every flow alike.",
            ("digest",), lambda s: [((s.node.ring_digest,), 1)]),

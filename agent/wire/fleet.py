@@ -65,7 +65,8 @@ class _Simulated:
         self.door = door
         self.sequence = 0
         self._labels_due = 0.0
-        self.missed = 0
+        self._labelled = 0
+        """Messages of topic `label`."""
 
     def publish(self, second: float) -> None:
         self.sequence += 1
@@ -73,7 +74,8 @@ class _Simulated:
         self.door.publish([telemetry_frames(message) for message in made])
         if self._labels_due <= second and "label" in self.door.wanted:
             self._labels_due = second + LABELS_EVERY
-            labels = self.invented.labels(second, self.sequence)
+            self._labelled += 1
+            labels = self.invented.labels(second, self._labelled)
             self.door.publish([telemetry_frames(labels)])
 
     def _made(self, second: float, topics: frozenset[str]) -> list[Snapshot]:

@@ -40,11 +40,13 @@ class Readings:
     """Raises OSError or EffectError where the first look fails."""
 
     def __init__(self, state: NodeState, dataplane: DataPlane, tunnel: Tunnel,
-                 disk_health: Callable[[], DiskHealth]) -> None:  # fmt: skip
+                 disk_health: Callable[[], DiskHealth],
+                 overruns: Callable[[], int]) -> None:  # fmt: skip
         self._state = state
         self._dataplane = dataplane
         self._tunnel = tunnel
         self._disk_health = disk_health
+        self._overruns = overruns
         self._softirq = SoftIrq()
         self._looked = self._look()
         self._blind = False
@@ -78,6 +80,7 @@ class Readings:
             probes=self._tunnel.counts()._asdict(),
             softirq=self._softirq.read(),
             disk=self._disk_health(),
+            overruns=self._overruns(),
             **self._looked._asdict(),
         )
 
@@ -92,4 +95,12 @@ class Readings:
         flows.watch(self._state.emptying())
         live, silence = flows.live(idle), flows.silence(idle)
         totals = self._dataplane.counters.by_vip()
-        return Counted(live, totals[:, FLOWS], flows.entries, totals[:, PACKETS], silence)
+        return Counted(
+            live,
+            totals[:, FLOWS],
+            flows.entries,
+            totals[:, PACKETS],
+            silence,
+            warm_in=self._dataplane.warm_in(),
+            unstored=self._dataplane.counters.unstored,
+        )

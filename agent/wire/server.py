@@ -53,6 +53,8 @@ class Server:
         self._gate = Gate(audit.settled(wall()) if audit else None)
         self.refused = 0
         """Messages on the command sockets that did not pass the gate, or were none."""
+        self._overruns = 0
+        """Of doors that are shut."""
         self._given: dict[str, Given] = {}
         """Commands that are not answered yet."""
         self._tasks: dict[doors.Door, asyncio.Task[None]] = {}
@@ -74,6 +76,7 @@ class Server:
         task = self._tasks.pop(door, None)
         if task is not None:  # else shut by close() meanwhile
             task.cancel()
+            self._overruns += door.overruns
         door.close()
 
     @property
@@ -82,6 +85,11 @@ class Server:
         return self._remote.strangers
 
     # ---- out
+
+    @property
+    def overruns(self) -> int:
+        """Times that a subscriber did not keep up, and began to lose messages."""
+        return self._overruns + sum(door.overruns for door in self._tasks)
 
     @property
     def wanted(self) -> frozenset[str]:

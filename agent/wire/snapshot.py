@@ -79,6 +79,8 @@ class Reading(Struct, frozen=True):
     softirq: tuple[int, ...] = ()
     """As CpuSnapshot.softirq."""
     disk: DiskHealth = DiskHealth()
+    overruns: int = 0
+    """As NodeSnapshot.overruns."""
 
 
 class Origin(Struct, frozen=True):
@@ -221,6 +223,7 @@ def _node(
         labels=labels,
         disk_silent=reading.disk.silent,
         disk_lost=reading.disk.lost,
+        overruns=reading.overruns,
         withdrawn=withdrawn(state.withdrawn),
         **_phase(state),
     )

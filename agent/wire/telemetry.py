@@ -92,7 +92,7 @@ class Telemetry:
         )
         self._labelled = state.listed
         """The config whose labels were said last."""
-        self._readings = Readings(state, dataplane, tunnel, disk_health)
+        self._readings = Readings(state, dataplane, tunnel, disk_health, lambda: server.overruns)
         self._look_at = 0.0
         self._began = 0.0
         """When the first snapshots were made; monotonic seconds."""

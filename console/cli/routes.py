@@ -37,7 +37,8 @@ def run(arguments: Namespace) -> int:
             from console.wire.relay import Listen, relay
 
             keys = arguments.secret_key, arguments.authorized_keys
-            return relay(settings, who(), Listen(arguments.listen, *keys, arguments.insecure))
+            listen = Listen(arguments.listen, *keys, arguments.insecure, arguments.metrics)
+            return relay(settings, who(), listen)
     return asking.ask(arguments, settings, getattr(arguments, "made", arguments.verb))
 
 

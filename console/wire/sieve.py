@@ -2,7 +2,7 @@
 """What a relay passes on: telemetry of this wire, as much as there is room for.
 
 Cheap, as the relay must not decode what its consoles decode: frames, topic, version, size, how the
-payload begins.  What is none is counted by agent and reason, and told now and then.
+payload begins.  What is none is counted by agent and reason (relay_metrics.py).
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ MOST_KEPT = LARGEST_TELEMETRY
 """Bytes of one agent's newest snapshots."""
 UNKEPT = ("event", "trace")
 """Topics whose newest message says nothing of the one before."""
+BACKLOG = "backlog"
+"""Of telemetry for which there is no room."""
+NOT_KEPT = "not kept"
+"""Of a message that was passed on, but is not there for who subscribes later."""
 _VERSION = bytes([WIRE_VERSION])
 
 
@@ -49,25 +53,34 @@ class Sieve:
         self._size = 0
         self._newest: dict[str, dict[bytes, list[bytes]]] = {}
         """Agent's address -> topic -> the four frames of its last snapshot."""
+        self._passed: Counter[str] = Counter()
         self._dropped: Counter[tuple[str, str]] = Counter()
 
-    def put(self, record: Record) -> None:
+    def put(self, record: Record) -> str:
+        """Why it is not passed on; empty: it is."""
         why = wrong(record.frames)
         size = sum(map(len, record.frames))
         with self._lock:
             if not why and self._size + size > MOST_WAITING:
-                why = "backlog"
+                why = BACKLOG
             if why:
                 self._dropped[record.address, why] += 1
-                return
+                return why
+            self._passed[record.address] += 1
             self._waiting.append(record)
             self._size += size
+            return ""
 
     def take(self) -> list[list[bytes]]:
         """What came since the last call: four frames each, the last is the agent's address."""
         with self._lock:
             taken, self._waiting, self._size = self._waiting, [], 0
         return [self._kept(record) for record in taken]
+
+    def passed(self) -> Counter[str]:
+        """Agent's address -> messages so far."""
+        with self._lock:
+            return Counter(self._passed)
 
     def dropped(self) -> Counter[tuple[str, str]]:
         """(agent's address, why) -> messages so far."""
@@ -90,5 +103,5 @@ class Sieve:
         else:
             kept.pop(topic, None)  # nobody shall take an old one for the newest
             with self._lock:
-                self._dropped[record.address, "not kept"] += 1
+                self._dropped[record.address, NOT_KEPT] += 1
         return frames

@@ -97,6 +97,9 @@ class NodeSnapshot(Message, frozen=True, kw_only=True, tag="node"):
     started."""
     withdrawn: Withdrawn | None = None
     """The node announces nothing."""
+    overruns: int = 0
+    """Times that a subscriber did not keep up with the telemetry, and began to lose messages, since
+    the agent started."""
 
 
 class VipSnapshot(Message, frozen=True, kw_only=True, tag="vip"):

@@ -103,7 +103,7 @@ OWNERS = {
     "dns": ("agent/checks/dns.py",),
     "exabgp": ("agent/bgp/exabgp_launch.py",),
     "h11": ("agent/checks/http.py",),
-    "prometheus_client": ("agent/wire/metrics.py",),
+    "prometheus_client": ("agent/wire/metrics.py", "console/wire/relay_metrics.py"),
     "pyroute2": (
         "agent/host/netlink.py",
         "agent/preflight/ethtool.py",

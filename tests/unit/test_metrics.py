@@ -173,7 +173,7 @@ def test_every_counter_of_the_program_is_exposed() -> None:
     queues[1, 5] = 4 * 10**6
     world = World()
     world.all_up()
-    more = replace(counted, probes=probes, queues=queues, attached="generic")
+    more = replace(counted, probes=probes, queues=queues, attached="generic", overruns=5)
     registry = CollectorRegistry()
     now = seen(snapshots(world.director.state, more, ORIGIN, 1))
     registry.register(Fixed(now))  # type: ignore[arg-type]
@@ -187,6 +187,7 @@ def test_every_counter_of_the_program_is_exposed() -> None:
     assert set(probes.values()) <= values
     assert value(exposed, "remora_queue_rx_packets_total", queue="5", cpu="1") == 4 * 10**6
     assert value(exposed, "remora_xdp_attached", mode="generic") == 1
+    assert value(exposed, "remora_telemetry_overruns_total") == 5
 
 
 def test_times_are_unix_times(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent import boundary as b
 from agent.config import file as config
 from agent.nouns import Override, Target, VipKey
-from shared.messages import Answer, ChangeEvent, Drain, Undrain, Weight
+from shared.messages import Answer, ChangeEvent, Drain, Reload, Rollback, Undrain, Weight
 from shared.model import Admin, Health, Protocol
 from tests.unit.world import ONE_VIP, REALS, SLOTS, TOML, VIP_ADDRESS, WEB, World, vip
 
@@ -299,6 +299,32 @@ def test_peers_come_and_go_and_who_stays_is_as_it_was(world: World) -> None:
     assert world.reload(ONE_VIP, id="back").status == "applied"
     assert world.director.state.peers == {"10.2.1.1": before}
     world.tell(b.PeerChanged("10.2.1.9", "down", "stop"))  # its last words: nobody's any more
+
+
+def test_a_plan_shows_the_settings_of_every_table(world: World) -> None:
+    """K3: who lowers a guard sees it in the plan."""
+    text = world.file.replace("fresh = 0\n", "fresh = 9\nannouncers = 0\n", 1)
+    planned = world.reload("[drain]\ndeadline = 0\n" + text, dry_run=True)
+    shown = {(change.what, change.was, change.now) for change in planned.changes}
+    assert shown == {
+        ("guards.fresh", "0.0", "9.0"),
+        ("guards.announcers", "1", "0"),
+        ("drain.deadline", "60.0", "0.0"),
+    }
+
+
+@pytest.mark.parametrize("action", [Reload(), Rollback(1)])
+@pytest.mark.parametrize(("confirm", "expires"), [(5.0, 0.0), (0.0, 5.0)])
+def test_a_config_does_not_go_back_by_itself(
+    world: World, action: Reload | Rollback, confirm: float, expires: float
+) -> None:
+    """K5: what is not done is refused, not passed over."""
+    before = world.director.state.listed
+    world.file = world.file.replace("quorum = 1", "quorum = 2")
+    answer = world.ask(action, id="r", confirm=confirm, expires=expires)
+    assert answer.status == "refused"
+    assert "a config does not go back by itself; roll it back" in answer.error
+    assert world.director.state.listed is before
 
 
 def test_a_plan_names_the_sessions_that_would_begin_anew(world: World) -> None:

@@ -474,6 +474,34 @@ def test_a_subscriber_that_leaves_takes_nobody_with_it(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_k4_who_does_not_keep_up_is_counted_and_costs_the_others_nothing(tmp_path: Path) -> None:
+    """Neither its door nor one that is shut meanwhile forgets it."""
+
+    async def story() -> None:
+        endpoint = endpoints(str(tmp_path))[0]
+        long = LostEvent(1, "x" * 50_000)
+        async with rig(tmp_path) as it:
+            with dealer(endpoint, kind=zmq.SUB) as deaf, dealer(endpoint, kind=zmq.SUB) as good:
+                for ear in (deaf, good):
+                    ear.subscribe(b"event")
+                    await _published_until_heard(it.server, ear)
+                while await good.poll(200):
+                    await good.recv_multipart()
+                number, deadline = 10, time.monotonic() + 45
+                while not it.server.overruns:
+                    assert number < 2000, "more than it and the kernel keep for one connection"
+                    assert time.monotonic() < deadline
+                    number += 1
+                    sent = Event(node="lb1", boot="b", sequence=number, at=1.0, wall=1.0, body=long)
+                    (frames,) = it.server.publish(sent)
+                    assert await asyncio.wait_for(good.recv_multipart(), 30) == frames
+                assert number > 100, "what is kept for a slow one"
+            it.server._shut(next(iter(it.server._tasks)))
+            assert it.server.overruns == 1
+
+    asyncio.run(story())
+
+
 def test_keys_are_read_again_without_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

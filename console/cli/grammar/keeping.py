@@ -57,6 +57,7 @@ def _add_past(verbs: Verbs) -> None:
     relay.add_argument("--secret-key", default="", metavar="FILE", help="of the relay")
     relay.add_argument("--authorized-keys", default="", metavar="FILE", help="of the consoles")
     relay.add_argument("--insecure", action="store_true", help="no keys, on any address")
+    relay.add_argument("--metrics", default="", metavar="HOST:PORT", help="serve its own metrics")
     replay = add_verb(
         verbs, "replay", "the console on a recording, or on the agents' last hour; , . < > jump"
     )
