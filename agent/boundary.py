@@ -64,6 +64,8 @@ class Adopted(Struct, frozen=True):
     rollouts: tuple[Part, ...] = ()
     keyed: tuple[Keyed, ...] = ()
     """Done under idempotency keys, oldest first."""
+    warm_in: float = 0.0
+    """Seconds until the flow table has seen all flows that live; 0: it has."""
 
 
 class Probed(Struct, frozen=True):
@@ -123,6 +125,10 @@ class Counted(Struct, frozen=True):
     """By vip_num, since the maps were made."""
     silence: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     """real_num of one that drains -> seconds since its live flows were heard of, least and most."""
+    warm_in: float = 0.0
+    """As Adopted has it."""
+    unstored: int = 0
+    """Flows that got no entry because too many came at once, since the maps were made."""
 
 
 class Held(Struct, frozen=True):
@@ -319,6 +325,8 @@ class Remember(Struct, frozen=True):
     """Ids of those that have ended."""
     phase: tuple[str, str] | None = None
     """(VIP name or empty, phase): a shutdown has come so far."""
+    phases: Mapping[str, str] = field(default_factory=dict)
+    """Of those that go on under another VIP's name."""
     what: str = ""
     """In place of the command's words: what the agent did by itself."""
     rollouts: tuple[Part, ...] | None = None

@@ -50,7 +50,7 @@ def load(config: Config, path: netlink.WayOut) -> None:
     """The program of the agent before us, where it is this code; else compile, load and attach by
     the child, after a trial where one runs.  Raises LoadError."""
     node = config.node
-    how = "loaded"
+    how, before = "loaded", carry.known(node.state_dir)
     with loader.Compiler() as compiler:
         if old := carry.other(pins(node)):
             loaded = _take_over(config, path, old, compiler)
@@ -59,6 +59,8 @@ def load(config: Config, path: netlink.WayOut) -> None:
         else:
             proof.prove(config, compiler)
             loaded = compiler.load(_request(config, attached=True))
+    if not before:
+        _begin_knowing(pins(node))
     inherited.remember(node, loaded)
     carry.remember(node.state_dir)
     _say(config, loaded, how)
@@ -91,6 +93,16 @@ def _take_over(
     pinned.remove(old)
     log.info("taken over from=%s maps=%s", old.name, ",".join(carried))
     return loaded
+
+
+def _begin_knowing(pins: Path) -> None:
+    """Nothing was ever placed by this node: no flow is older than its table."""
+    try:
+        dataplane = DataPlane(pins)
+        dataplane.know_flows_from(carry.LONG_AGO)
+        dataplane.close()
+    except EffectError as error:
+        raise loader.LoadError(str(error)) from error
 
 
 def _attached(config: Config, loaded: loader.Loaded) -> loader.Loaded:

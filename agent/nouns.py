@@ -81,6 +81,11 @@ class Placing(NamedTuple):
     fail_open: bool = False
     """Reals that are down take packets as if they were not."""
 
+    def stores_all(self, protocol: Protocol) -> bool:
+        """Whether each flow gets an entry (bpf/place.h, is_sparse)."""
+        changed = self.tracking is Tracking.CHANGED and protocol is Protocol.TCP
+        return not (self.pressure or changed or self.tracking is Tracking.COMPUTE)
+
 
 PLAIN = Placing()
 

@@ -121,6 +121,7 @@ class Agent:
             phases=recalled.phases,
             rollouts=recalled.rollouts,
             keyed=recalled.keyed,
+            warm_in=dataplane.warm_in(),
         )
 
     def _kept(self, revision: int) -> int:

@@ -41,7 +41,8 @@ def settings(old: Config, new: Config) -> tuple[Setting, ...]:
     """Every key outside of [[vips]] whose value differs."""
     return tuple(
         found
-        for table in ("node", "telemetry", "wire", "metrics", "bgp")
+        for table in Config.__struct_fields__
+        if table != "vips"
         for found in differences(table, getattr(old, table), getattr(new, table))
     )
 

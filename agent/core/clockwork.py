@@ -11,7 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from agent.boundary import Counted, Effect, Emit, Remember
-from agent.core import emptying, guard, overrides, pending, rollouts, shutdown, wording
+from agent.core import (
+    emptying,
+    guard,
+    overrides,
+    pending,
+    rollouts,
+    shutdown,
+    unknown_flows,
+    wording,
+)
 from agent.core.forecast import impacts
 from agent.core.pending import Due
 from agent.core.shutdown import Shutdown
@@ -36,6 +45,7 @@ class Passed(NamedTuple):
 def counted(state: NodeState, fact: Counted, now: float) -> list[Effect]:
     """New figures: live flows, packet rates, and what they say about drains."""
     effects: list[Effect] = []
+    _note_unknown(state, fact, now)
     state.live_flows[:] = fact.live_flows
     live = fact.live_flows.tolist()  # one step from numpy to Python for all
     for vip in state.vips.values():
@@ -49,6 +59,17 @@ def counted(state: NodeState, fact: Counted, now: float) -> list[Effect]:
     return effects
 
 
+def _note_unknown(state: NodeState, fact: Counted, now: float) -> None:
+    before, state.unstored = state.unstored, fact.unstored
+    state.unsure = unknown_flows.noted(
+        state.unsure,
+        warm_in=fact.warm_in,
+        unstored=fact.unstored > before,  # at a start: whenever that was
+        idle=state.listed.node.flow_idle,
+        now=now,
+    )
+
+
 def _watch(
     state: NodeState, vip: VipState, real: RealState, fact: Counted, now: float
 ) -> list[Effect]:
@@ -59,7 +80,13 @@ def _watch(
         real.live_flows,
         now,
         fact.silence.get(real.number.real_num),
-        all_known=vip.knows_all_flows or now - was.since >= state.listed.node.flow_idle,
+        unsure=unknown_flows.of_drain(
+            state.unsure_of(vip),
+            since=was.since,
+            in_ring=bool(vip.shares.get(real.listed.address)),
+            idle=state.listed.node.flow_idle,
+            now=now,
+        ),
     )
     if not real.emptying.empty_at or was.empty_at:
         return []

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from agent.core.unknown_flows import SURE, Unsure
+
 WINDOW = 60.0
 """Seconds that the estimate looks back."""
 LEAST = 3.0
@@ -30,6 +32,8 @@ class Emptying(NamedTuple):
     """When it was found empty; 0: it is not."""
     silence: tuple[float, float] | None = None
     """Seconds since its live flows were heard of, when counted last: least and most."""
+    unsure: Unsure = SURE
+    """Until when it is not found empty, though no flow is counted."""
 
 
 def begin(now: float, flows: int) -> Emptying:
@@ -42,15 +46,22 @@ def counted(
     now: float,
     silence: tuple[float, float] | None = None,
     *,
-    all_known: bool = True,
+    unsure: Unsure = SURE,
 ) -> Emptying:
-    """With one more count.  `all_known`: no flow is left that it might not know of: one without an
+    """With one more count.  `unsure`: flows may be left of which it does not know: one without an
     entry gets one with its next packet."""
     kept = tuple(s for s in emptying.samples if now - s[0] <= WINDOW)[-SAMPLES + 1 :]
-    begins = not emptying.samples or not all_known
+    begins = not emptying.samples or bool(unsure.until)
     first = max(emptying.at_start, flows) if begins else emptying.at_start
-    empty_at = 0.0 if flows or not all_known else emptying.empty_at or now
-    return Emptying(emptying.since, first, (*kept, (now, flows)), empty_at, silence)
+    found_empty = emptying.empty_at or (0.0 if unsure.until else now)
+    return Emptying(
+        emptying.since,
+        first,
+        (*kept, (now, flows)),
+        0.0 if flows else found_empty,
+        silence,
+        SURE if found_empty else unsure,
+    )
 
 
 def half_life(emptying: Emptying) -> float:

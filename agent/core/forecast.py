@@ -22,6 +22,7 @@ from agent.core.reconfigure import Next
 from agent.core.route_forecast import of_routes
 from agent.core.state import NodeState, RealState, VipState
 from agent.core.supposing import supposed
+from agent.core.unknown_flows import SPARSE
 from agent.nouns import Address, Override, Tracking
 from shared.messages import Change
 from shared.model import RING_SLOTS, Admin, Health
@@ -107,8 +108,9 @@ def _of_vip_overrides(
         quorum,
         quorum,
         _live(cut),
-        _uncounted(vip, cut),
-        _hands(vip, moved),
+        _uncounted(state, vip, cut),
+        state.unsure_of(vip).why,
+        _hands(vip, moved - _of_comers(vip, members, moved)),
         _overloaded(state, vip, vip.shares, after),
         tuple(map(str, after)),
     )
@@ -138,7 +140,12 @@ def of_config(state: NodeState, following: Next, fill: maglev.Fill) -> Forecast:
     for old in present.values():
         changes.append(_vip_change(old, _in_words(old), ABSENT))
         live, more = _live(old.reals.values()), _traffic(state, old)
-        impacts.append(Impact(old.listed.name, 0, 0, 0, 0, cut_flows=live, uncounted=more))
+        impacts.append(
+            Impact(
+                old.listed.name, 0, 0, 0, 0,
+                cut_flows=live, uncounted=more, unsure=state.unsure_of(old).why or SPARSE,
+            )
+        )  # fmt: skip
     return Forecast(tuple(changes), tuple(impacts))
 
 
@@ -159,8 +166,10 @@ def _of_vip(
 ) -> tuple[list[Change], Impact]:
     """Of a VIP that stays; without `fill` the movement is a lower bound."""
     after = _shares(new.members)
-    moved = _moved(old.placed or {}, new.members, new.seed, fill)
+    rehashed = old.listed.hash is not new.listed.hash
+    moved = RING_SLOTS if rehashed else _moved(old.placed or {}, new.members, new.seed, fill)
     gone = [real for address, real in old.reals.items() if address not in new.reals]
+    cut = gone + _strayed(old, new)
     changes = [
         *_of_settings(old, new),
         *_of_reals(old, new, after, moved=moved, at_least=fill is None),
@@ -171,12 +180,21 @@ def _of_vip(
         new.serving,
         old.listed.leaves_below,
         new.listed.leaves_below,
-        _live(gone),
-        _uncounted(old, gone),
-        _hands(old, moved),
+        _live(cut),
+        _uncounted(state, old, old.reals.values() if rehashed else cut),
+        state.unsure_of(old).why,
+        _hands(old, moved - (0 if rehashed else _of_comers(old, new.members, moved))),
         _overloaded(state, new, old.shares, after),
         tuple(map(str, after)),
     )
+
+
+def _strayed(old: VipState, new: VipState) -> list[RealState]:
+    """Reals that stay, but not their flows: without the table those go where the ring says."""
+    if new.listed.flow_table is not Tracking.COMPUTE or old.listed.flow_table is Tracking.COMPUTE:
+        return []
+    there = {} if old.listed.hash is not new.listed.hash else new.members
+    return [r for a, r in old.reals.items() if a in new.reals and a not in there]
 
 
 def _of_settings(old: VipState, new: VipState) -> Iterator[Change]:
@@ -223,6 +241,18 @@ def _labelled(vip: VipState, was: Real, now: Real) -> Change:
     return Change(vip.listed.name, "", *said, 0, 0, 0, 0, vip.serving, what=key)
 
 
+def _of_comers(vip: VipState, after: Members, moved: int) -> int:
+    """Of the slots that move: those that reals which come would take if nothing else changed, so
+    that who brings reals back is not held up, and nothing else goes along with them."""
+    before = vip.placed or {}
+    coming = {a: weight for a, weight in after.items() if not before.get(a)}
+    alone = {**before, **coming}
+    if alone == after:
+        return moved
+    taken = _shares(alone)
+    return min(moved, sum(taken.get(a, 0) for a in coming))
+
+
 def _hands(vip: VipState, moved: int) -> float:
     """Share of the ring that changes hands; a ring of nobody has none."""
     return moved / RING_SLOTS if vip.placed else 0.0
@@ -252,9 +282,9 @@ def _live(reals: Iterable[RealState]) -> int:
     return sum(real.live_flows for real in reals)
 
 
-def _uncounted(vip: VipState, reals: Iterable[RealState]) -> tuple[str, ...]:
+def _uncounted(state: NodeState, vip: VipState, reals: Iterable[RealState]) -> tuple[str, ...]:
     """Who may have flows that have no entry."""
-    if vip.knows_all_flows:
+    if not state.unsure_of(vip).until:
         return ()
     up = [r for r in reals if r.admin is not Admin.DISABLED and r.verdict.health is Health.UP]
     return tuple(r.name for r in up if not (r.emptying and r.emptying.empty_at))
@@ -262,7 +292,8 @@ def _uncounted(vip: VipState, reals: Iterable[RealState]) -> tuple[str, ...]:
 
 def _traffic(state: NodeState, vip: VipState) -> tuple[str, ...]:
     """Of a VIP whose flows are not all stored: what still comes to it."""
-    if vip.listed.flow_table is Tracking.TRACK or state.rates is None:
+    counted = vip.listed.flow_table is Tracking.TRACK and not state.unsure_of(vip).until
+    if counted or state.rates is None:
         return ()
     rate = float(state.rates[vip.vip_num])
     return (f"{rate:.0f} packets/s",) if rate > state.listed.drain.floor else ()

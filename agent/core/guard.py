@@ -48,8 +48,10 @@ class Impact(NamedTuple):
     """Live flows of reals that would be removed or disabled."""
     uncounted: tuple[str, ...] = ()
     """Of these: who may have flows that the flow table does not hold, in words."""
+    unsure: str = ""
+    """Why it may not hold them."""
     moved: float = 0.0
-    """Share of its ring that changes hands."""
+    """Share of its ring that changes hands, besides what reals that come would take alone."""
     overloaded: tuple[str, ...] = ()
     """Reals that would get more than they can take, in words."""
     carriers: tuple[str, ...] = ()
@@ -79,8 +81,8 @@ def check(impact: Impact, limits: Limits) -> Iterator[Refusal]:
     elif impact.uncounted:
         yield Refusal(
             LIVE_FLOWS,
-            f"{impact.vip}: not all flows are stored (flow_table), and "
-            f"{', '.join(impact.uncounted)} may have some; drain it and wait until it is empty",
+            f"{impact.vip}: {impact.unsure}, and {', '.join(impact.uncounted)} may have some that "
+            "are not counted; drain it and wait until it is empty",
         )
     fewer = impact.serving_after < impact.serving_before
     quorum_was_met = impact.serving_before >= impact.quorum_before
@@ -98,13 +100,11 @@ def check(impact: Impact, limits: Limits) -> Iterator[Refusal]:
             "lower `quorum`",
         )
     if 0 < limits.blast_radius < 100 * impact.moved and impact.serving_after:
-        no_more = impact.serving_after <= impact.serving_before
-        if no_more:
-            yield Refusal(
-                BLAST_RADIUS,
-                f"{impact.vip}: {100 * impact.moved:.0f} % of its ring would change hands at once, "
-                f"at most {limits.blast_radius} % may; do it in several steps",
-            )
+        yield Refusal(
+            BLAST_RADIUS,
+            f"{impact.vip}: {100 * impact.moved:.0f} % of its ring would change hands at once, "
+            f"at most {limits.blast_radius} % may; do it in several steps",
+        )
     yield from _doubts(impact)
 
 

@@ -30,7 +30,7 @@ from agent.boundary import (
     SetRing,
 )
 from agent.config.tree import Config
-from agent.core import maglev
+from agent.core import maglev, unknown_flows
 from agent.core.announcing import Announcing
 from agent.core.state import NodeState, RealState, VipState
 from agent.nouns import Target, Tracking
@@ -130,6 +130,7 @@ class Settling:
             effects += self._place(vip, budget, now)
         for vip in vips:
             if vip.placed is not None:
+                self._note_unknown(vip, now)
                 effects += _placing(vip)
         effects += self._remove_vips()
         effects += self._free_reals()
@@ -185,6 +186,16 @@ class Settling:
         vip.ring_changes += 1
         vip.ring_at = now
         return [wanted]
+
+    def _note_unknown(self, vip: VipState, now: float) -> None:
+        """All flows of the VIP are stored from now on: those that are silent have no entry yet."""
+        was, protocol = vip.written, vip.listed.protocol
+        if was is None or was.stores_all(protocol) or not vip.placing.stores_all(protocol):
+            return
+        idle = self._state.listed.node.flow_idle
+        self._state.unsure = unknown_flows.noted(
+            self._state.unsure, warm_in=idle, unstored=False, idle=idle, now=now
+        )
 
     def _note_panic(self, vip: VipState) -> list[Effect]:
         was, vip.panicked = vip.panicked, vip.panicking

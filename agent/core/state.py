@@ -7,6 +7,7 @@ merged; what it may receive is computed from both.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from agent.core.numbers import RealNumbers, VipNumbers
 from agent.core.pending import Due
 from agent.core.pressure import Pressure
 from agent.core.shutdown import Shutdown
+from agent.core.unknown_flows import PRESSED, SPARSE, SURE, Unsure
 from agent.dataplane.abi import MAX_REALS, MAX_VIPS, REAL_DISABLED, REAL_DOWN, REAL_DRAINING
 from agent.nouns import (
     Address,
@@ -35,7 +37,7 @@ from agent.nouns import (
     VipKey,
     Withdrawal,
 )
-from shared.model import Admin, Health, Protocol
+from shared.model import Admin, Health
 
 NOT_JUDGED = Verdict(Health.UNKNOWN)
 NOT_CHECKED = "not checked yet"
@@ -207,15 +209,6 @@ class VipState(Struct):
         )
 
     @property
-    def knows_all_flows(self) -> bool:
-        """Whether a count of its flows is of all of them; with `compute` a ring change leaves none
-        where it was."""
-        tracking, udp = self.listed.flow_table, self.listed.protocol is Protocol.UDP
-        if tracking is Tracking.COMPUTE:
-            return True
-        return not self.pressure.on and (tracking is Tracking.TRACK or udp)
-
-    @property
     def fails_open(self) -> bool:
         """Whether all enabled reals take packets, up or not."""
         return self.listed.all_down == "fail-open" and self.panicking
@@ -324,6 +317,20 @@ class NodeState(Struct):
     """In the maps, as far as is known, but not in the config any more."""
     leftover_reals: set[int] = field(default_factory=set)
     """Numbers whose owners are not in the config any more."""
+
+    unsure: Unsure = SURE
+    """As of the last count: until when flows may live that the flow table does not hold."""
+    unstored: int = 0
+    """Flows that went without an entry, when counted last."""
+
+    def unsure_of(self, vip: VipState) -> Unsure:
+        """Until when a count of its flows may not be of all of them; with `compute` a ring change
+        leaves none where it was."""
+        if vip.listed.flow_table is Tracking.COMPUTE:
+            return SURE
+        if not vip.placing.stores_all(vip.listed.protocol):
+            return Unsure(math.inf, PRESSED if vip.pressure.on else SPARSE)
+        return self.unsure
 
     @property
     def peers_withdrawn(self) -> frozenset[str]:

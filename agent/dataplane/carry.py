@@ -75,6 +75,11 @@ def remember(state_dir: str) -> None:
         log.warning("%s: %s; another version could not take over", path, error.strerror)
 
 
+def known(state_dir: str) -> bool:
+    """Whether a data plane of this node was ever loaded."""
+    return _path(state_dir).exists()
+
+
 def other(pins: Path) -> Path | None:
     """The pins of another version whose program is attached."""
     found = sorted({link.parent for link in pins.parent.glob("v*/link_*")} - {pins})

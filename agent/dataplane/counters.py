@@ -53,6 +53,11 @@ class Counters:
         return int(self._totals["traced"].sum())
 
     @property
+    def unstored(self) -> int:
+        """Flows that got no entry because too many came at once."""
+        return int(self._totals["flow_unstored"].sum())
+
+    @property
     def busy(self) -> int:
         """CPUs that received packets; all of them while none has.  A machine may have many more
         than the NIC has queues, or none online."""

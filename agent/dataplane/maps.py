@@ -33,6 +33,7 @@ from agent.dataplane.packing import (
     packed_control,
     packed_real,
     packed_trace,
+    stores_all,
     vip_flags,
 )
 from agent.dataplane.refusal import refusals
@@ -90,6 +91,7 @@ class DataPlane:
             jiffies=self._jiffies,
         )
         self._workshop: Workshop | None = None
+        self._flow_idle = 0.0
 
     def close(self) -> None:
         """Let go of the maps; they and the program stay as they are."""
@@ -127,8 +129,10 @@ class DataPlane:
     def configure(self, control: Control) -> None:
         """Bring the settings into force, word by word, what is equal untouched."""
         packed = packed_control(control, TICKS)
-        ready = self._jiffies.now() + round(control.flow_idle * HZ)
-        packed.warm_at = int(self._control["warm_at"][0]) or ready
+        self._flow_idle = control.flow_idle
+        if not int(self._control["warm_at"][0]):
+            self._await_flows(control.flow_idle)
+        packed.warm_at = int(self._control["warm_at"][0])
         packed.flags |= int(self._control["flags"][0]) & abi.TRACING
         if any(self._tables.networks()):
             packed.flags |= abi.PREFIXES
@@ -138,9 +142,21 @@ class DataPlane:
             words[i] = fresh[i]  # one store each: the gateway's MAC is never half of two
 
     def know_flows_from(self, jiffies: int) -> None:
-        """The flow table is another data plane's: from then on it has seen every flow that lives.
-        Before `configure`, which takes it for new otherwise."""
-        self._control["warm_at"][0] = jiffies
+        """The flow table is another data plane's, or the node's first: from then on it has seen
+        every flow that lives.  Nothing if that is known; before `configure`, which takes it for new
+        otherwise."""
+        if not int(self._control["warm_at"][0]):
+            self._control["warm_at"][0] = jiffies
+
+    def warm_in(self) -> float:
+        """Seconds until the flow table has seen every flow that lives; 0: it has."""
+        return max(0, int(self._control["warm_at"][0]) - self._jiffies.now()) / HZ
+
+    def _await_flows(self, seconds: float) -> None:
+        """Flows that are silent may live without an entry; after so long they are over.  In the
+        map: a restart does not make the table know more."""
+        ready = self._jiffies.now() + round(seconds * HZ)
+        self._control["warm_at"][0] = max(ready, int(self._control["warm_at"][0]))
 
     def _set_control_flag(self, flag: int, *, on: bool) -> None:
         flags = int(self._control["flags"][0])
@@ -179,7 +195,10 @@ class DataPlane:
     def put_vip(self, key: VipKey, vip_num: int, placing: Placing = PLAIN) -> None:
         """From now on packets to the VIP are ours: dropped (no_real) until it has a ring."""
         assert 0 < vip_num < abi.MAX_VIPS
+        stored = stores_all(int(self._services["flags"][vip_num]), key.protocol)
         self.set_placing(vip_num, placing)
+        if not stored and placing.stores_all(key.protocol):
+            self._await_flows(self._flow_idle)
         with refusals(f"VIP {key}: cannot be written"):
             self._tables.put(key, vip_num)
         if key.length is not None:
@@ -215,6 +234,7 @@ class DataPlane:
             if key.length is not None:
                 self._set_control_flag(abi.PREFIXES, on=any(self._tables.networks()))
         self.rings.remove(vip_num)
+        self._services["flags"][vip_num] = 0
         self.put_quic_ids(vip_num, {})
         self.counters.begin_vip(vip_num)
 

@@ -173,6 +173,12 @@ def vip_flags(placing: Placing) -> int:
     )
 
 
+def stores_all(flags: int, protocol: Protocol) -> bool:
+    """Placing.stores_all, of enum lb_vip_flag."""
+    sparse = abi.VIP_COMPUTE | abi.VIP_PRESSURE
+    return not flags & (sparse | abi.VIP_CHANGED * (protocol is Protocol.TCP))
+
+
 def encap_bits(address: Address, encap: Encap) -> int:
     """enum lb_encap."""
     return (abi.ENCAP_IPV6 if address.version == 6 else 0) | (

@@ -95,4 +95,12 @@ class Readings:
         flows.watch(self._state.emptying())
         live, silence = flows.live(idle), flows.silence(idle)
         totals = self._dataplane.counters.by_vip()
-        return Counted(live, totals[:, FLOWS], flows.entries, totals[:, PACKETS], silence)
+        return Counted(
+            live,
+            totals[:, FLOWS],
+            flows.entries,
+            totals[:, PACKETS],
+            silence,
+            warm_in=self._dataplane.warm_in(),
+            unstored=self._dataplane.counters.unstored,
+        )

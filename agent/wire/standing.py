@@ -280,6 +280,7 @@ def _emptying(found: emptying.Emptying, deadline: Deadline) -> Emptying:
         found.empty_at,
         *deadline,
         *(found.silence or (-1.0, -1.0)),
+        *found.unsure,
     )
 
 

@@ -107,6 +107,10 @@ class Emptied(msgspec.Struct, frozen=True):
     """Seconds since a packet of any flow that is left."""
     silent: float | None
     """Of the flow that has been silent for longest."""
+    unknown: float = 0.0
+    """Seconds for which silent flows may live that are not counted, as far as is known now; 0: all
+    are."""
+    unknown_why: str = ""
 
 
 class Real(NamedTuple):

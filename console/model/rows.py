@@ -206,12 +206,15 @@ def _emptied(fresh: Sequence[Sight]) -> Emptied | None:
     drains = [each for _, each in found]
     unknown = min(each.left for each in drains) < 0
     lasting = [each for each in drains if each.silent >= 0]
+    unknown_for, why = max((each.unknown_until - at, each.unknown_why) for at, each in found)
     return Emptied(
         seconds=max(at - each.since for at, each in found),
         at_start=sum(each.at_start for each in drains),
         left=None if unknown else max(each.left for each in drains),
         heard=min((each.heard for each in lasting), default=None),
         silent=max((each.silent for each in lasting), default=None),
+        unknown=max(0.0, unknown_for),
+        unknown_why=why if unknown_for > 0 else "",
     )
 
 

@@ -78,7 +78,7 @@ def real_lines(view: View, real: Real, room: int, width: int = 140) -> list[Text
             return [*lines, _rest(len(view.agents) - number, "Enter")]
         for one in rows.reals([agent], view.now, vip=real.vip, address=real.address):
             lines.append(_real_line(fmt.fit(agent.name, names), one, width))
-            if one.emptied and one.live_flows.value:
+            if one.emptied and (one.live_flows.value or one.emptied.unknown):
                 lines.append(line(f"  {emptied_words(one.emptied)}", "warn"))
     return lines
 
@@ -102,7 +102,8 @@ def _real_line(name: str, one: Real, width: int) -> TextLine:
 
 
 def emptied_words(found: Emptied) -> str:
-    """How the drain of a real goes that has flows left: what is left is older than the drain."""
+    """How the drain of a real goes that has flows left, or may have: what is left is older than the
+    drain."""
     flows = "1 flow" if found.at_start == 1 else f"{found.at_start} flows"
     words = [f"began {fmt.age(found.seconds)} ago with {flows}"]
     left = "no estimate yet" if found.left is None else f"empty in {fmt.age(found.left)}"
@@ -110,6 +111,8 @@ def emptied_words(found: Emptied) -> str:
     if found.heard is not None and found.silent is not None:
         words.append(f"last packet {fmt.age(found.heard)} ago")
         words.append(f"quietest {fmt.age(found.silent)}")
+    if found.unknown:
+        words.append(f"flows may be unknown for {fmt.age(found.unknown)} more: {found.unknown_why}")
     return ", ".join(words)
 
 

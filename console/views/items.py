@@ -145,6 +145,8 @@ def _drain(found: Emptied) -> Item:
         "left_s": rounded(found.left),
         "heard_s_ago": rounded(found.heard),
         "silent_longest_s": rounded(found.silent),
+        "unknown_s": rounded(found.unknown),
+        "unknown_why": found.unknown_why or None,
     }
 
 

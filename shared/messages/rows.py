@@ -101,6 +101,11 @@ class Emptying(msgspec.Struct, frozen=True):
     silent: Finite = -1.0
     """Seconds since the last packet of the one that has been silent for longest; it is over when
     that reaches `flow_idle` (of UDP: `udp_idle`)."""
+    unknown_until: Finite = 0.0
+    """Agent-monotonic seconds until which silent flows may live that have no entry and are not
+    counted: it is not found empty before; 0: all are counted."""
+    unknown_why: str = ""
+    """In words; empty: all are counted."""
 
 
 class PendingRow(msgspec.Struct, frozen=True):

@@ -50,7 +50,11 @@ def test_c3_a_version_that_does_not_say_ran_for_long(rig: Rig, old: int, tmp_pat
 
 def test_c3_settings_leave_it_as_it_is(rig: Rig) -> None:
     """The first `configure` of maps that were just made does not call their flows unknown."""
-    rig.dataplane.know_flows_from(77)
-    rig.dataplane.configure(SETTINGS)
     with rig._pin("control") as fd:
-        assert int(mapped.view(fd, abi.Control, 1)["warm_at"][0]) == 77
+        control = mapped.view(fd, abi.Control, 1)
+        control["warm_at"][0] = 0
+        rig.dataplane.know_flows_from(77)
+        rig.dataplane.configure(SETTINGS)
+        assert int(control["warm_at"][0]) == 77
+        rig.dataplane.know_flows_from(78)
+        assert int(control["warm_at"][0]) == 77, "what is known stays"

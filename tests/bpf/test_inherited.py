@@ -11,10 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent import bring_up
 from agent.config import file as config
 from agent.config.tree import Node
+from agent.dataplane import abi, carry, inherited, loader, mapped
 from agent.dataplane import bpf_syscall as bpf
-from agent.dataplane import inherited, loader
+from agent.host.netlink import WayOut
 from tests.bpf.test_conformance_run import SAMPLE
 
 pytestmark = pytest.mark.root
@@ -116,3 +118,23 @@ def test_a_note_that_says_nothing_is_passed_over(left: Node, note: str) -> None:
         assert inherited.inherited(left) is None
     finally:
         path.write_text(before)
+
+
+def test_f1_a_node_s_first_table_knows_all_flows_at_once(
+    left: Node, pins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F1: nothing is older than it; the next table of the node is new, and a drain waits."""
+    monkeypatch.setattr(bring_up, "_attached", lambda _, there: there)
+    listed = config.read(Path(left.state_dir).parent / "agent.toml")
+    fd = bpf.obj_get(str(pins / "control"))
+    try:
+        control = mapped.view(fd, abi.Control, 1)
+        known = []
+        for _ in ("first", "next"):
+            control["warm_at"][0] = 0
+            bring_up.load(listed, WayOut(1, 1500, bytes(6), "", bytes(6)))
+            known.append(int(control["warm_at"][0]))
+    finally:
+        os.close(fd)
+        (Path(left.state_dir) / "maps").unlink()
+    assert known == [carry.LONG_AGO, 0]

@@ -566,6 +566,14 @@ def test_wait_is_for_flows_that_were_not_heard_of_yet(two: Pair, capsys: Capture
     assert remora(*words, agents=two) == Exit.TIMED_OUT
     assert "0 live flows (no estimate yet) when the time was over" in capsys.readouterr().err
     for agent in two:
+        unknown = Emptying(4000.0, 0, -1, -1, 0.0, 0.0, "", -1, -1, 1e6, "the flow table is new")
+        agent.fleet.emptying[KEY] = unknown
+    assert remora(*words, agents=two) == Exit.TIMED_OUT
+    said = capsys.readouterr().err
+    assert re.search(
+        r"0 live flows; flows may be unknown for \d+ s more: the flow table is new", said
+    )
+    for agent in two:
         agent.fleet.emptying[KEY] = Emptying(4000.0, 0, 0, 0, 4300.0, 0.0, "")
     assert remora(*words, agents=two) == Exit.DONE
 

@@ -17,13 +17,13 @@ from console.model.eventlog import EVENTS_KEPT, EventLog
 from console.model.rates import Sum
 from console.model.store import Arrived, Fault, Inbox, Liveness, Missing, Reply, Store
 from console.model.tracks import added
-from console.views import columns, details, tables, totals
+from console.views import columns, details, items, tables, totals
 from console.views.columns import Column
 from console.views.problems import problems
 from console.views.view import View
 from shared import recording as store_format
 from shared.codec import topic_of
-from shared.messages import Answer, Event, LostEvent, NodeSnapshot
+from shared.messages import Answer, Emptying, Event, LostEvent, NodeSnapshot
 from shared.model import Admin, Health
 from shared.recording import Record
 from tests.tui.recorded import LB1, LB2, Fleet, dropped, events, records
@@ -384,6 +384,26 @@ def test_recorded_garbage_is_a_fault() -> None:
         f.absence for f in recording.inbox([Record(0.0, LB1, (b"node", b"\x63", b""))]).faults
     ] == [Liveness.FOREIGN]
     assert len(events(Fleet("lb1"))) == 6
+
+
+def test_f1_a_real_says_why_it_is_not_called_empty() -> None:
+    """None is counted, but some may live: below the real, by the node that says so for longest."""
+    fleets = {f"ipc:///run/remora/lb{n}": Fleet(f"lb{n}") for n in range(2)}
+    for (n, fleet), until in zip(enumerate(fleets.values()), (0.0, 9_000_000.0), strict=True):
+        fleet.flows["web", "10.3.1.2"] = 0
+        unknown = until, "the flow table is new" if n else ""
+        fleet.emptying["web", "10.3.1.2"] = Emptying(0.0, 0, -1, -1, 0.0, 0.0, "", -1, -1, *unknown)
+    store = Store(list(fleets))
+    store.take(recording.inbox(records(fleets, range(3))))
+    view = View(store, 2.0, 0.0, "lab")
+    (real,) = rows.reals(view.agents, 2.0, vip="web", address="10.3.1.2")
+    assert real.emptied is not None
+    assert real.emptied.unknown > 0
+    texts = ["".join(cell.text for cell in one) for one in details.real_lines(view, real, 9)]
+    said = [text for text in texts if "flows may be unknown for" in text]
+    assert len(said) == 1
+    assert said[0].endswith("more: the flow table is new")
+    assert items.real(real)["drain"]["unknown_why"] == "the flow table is new"
 
 
 def test_of_many_nodes_those_that_have_no_room_are_counted() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable
 from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
@@ -263,6 +264,173 @@ def test_f1_a_real_is_empty_when_no_flow_is_left_that_is_not_stored(table: str) 
     assert said(world) == [(f"drain real/{REALS[0]}@web", "empty after 305 s, 5 flows ended")]
 
 
+TRACKED, CHANGED, COMPUTED = (
+    ONE_VIP.replace("port = 80\n", f'port = 80\nflow_table = "{table}"\n')
+    for table in ("track", "changed", "compute")
+)
+
+
+def _new_table(world: World) -> None:
+    world.warm_at = world.now + 100
+    world.restart()
+
+
+def _stored_from_now_on(world: World) -> None:
+    world.restart(CHANGED)
+    world.reload(TRACKED, id="r", allow=["live-flows"], why="test")
+
+
+def _stored_and_restarted(world: World) -> None:
+    _stored_from_now_on(world)
+    world.count()
+    world.restart(TRACKED)
+
+
+def _stored_since_the_start(world: World) -> None:
+    world.restart(CHANGED)
+    world.restart(TRACKED)
+
+
+def _too_many(world: World) -> None:
+    world.unstored += 1
+
+
+def _too_many_before(world: World) -> None:
+    world.unstored += 1
+    world.restart()
+
+
+def _pressure_ended(world: World) -> None:
+    web = world.director.state.vips["web"]
+    web.pressure = web.pressure._replace(on=True)
+    world.reload(TRACKED.replace("fresh = 0", "fresh = 9"), id="on")  # all is looked at
+    web.pressure = web.pressure._replace(on=False)
+    world.reload(TRACKED, id="off")
+
+
+@pytest.mark.parametrize(
+    ("happens", "seconds", "why"),
+    [
+        (_new_table, 100, "the flow table is new"),
+        (_stored_from_now_on, 300, "holds all flows only since a change"),
+        (_stored_and_restarted, 300, "holds all flows only since a change"),
+        (_stored_since_the_start, 300, "holds all flows only since a change"),
+        (_pressure_ended, 300, "holds all flows only since a change"),
+        (_too_many, 300, "too fast to store them all"),
+        (_too_many_before, 300, "too fast to store them all"),
+    ],
+)
+def test_f1_a_flow_without_an_entry_may_live_for_flow_idle(
+    happens: Callable[[World], None], seconds: float, why: str
+) -> None:
+    """F1, K2: until it is over, none counted is not none left, and a cut is refused."""
+    world = World(TRACKED)
+    world.all_up()
+    world.count()
+    happens(world)
+    begun = world.now
+    world.count()
+    no = world.ask(Disable(real=REALS[0], vip="web"), id="a")
+    assert (no.status, no.guard) == ("refused", "live-flows")
+    assert why in no.error
+    assert world.ask(Drain(real=REALS[0], vip="web"), id="b").status == "applied"
+    for _ in range(2):
+        world.count()
+    watched = world.director.state.vips["web"].reals[ip_address(REALS[0])].emptying
+    assert watched is not None
+    assert watched.empty_at == 0.0
+    assert watched.unsure.until == pytest.approx(begun + seconds, abs=2)
+    assert why in watched.unsure.why
+    world.count(seconds=begun + seconds + 2 - world.now)
+    watched = world.director.state.vips["web"].reals[ip_address(REALS[0])].emptying
+    assert watched is not None
+    assert watched.empty_at == world.now
+    assert not watched.unsure.why
+    assert world.ask(Disable(real=REALS[0], vip="web"), id="c").status == "applied"
+
+
+def test_f1_a_restart_of_the_agent_makes_the_table_forget_nothing() -> None:
+    """The maps stayed: what was known is, and no drain waits for `flow_idle`."""
+    world = World(TRACKED)
+    world.all_up()
+    world.count()
+    world.restart()
+    world.ask(Drain(real=REALS[0], vip="web"))
+    for _ in range(2):
+        world.count()
+    assert said(world)[-1][1].startswith("empty after")
+
+
+def test_f1_what_was_found_empty_stays_so_whatever_comes_too_fast() -> None:
+    """New flows do not go to a real that drains: those without an entry are not its own."""
+    world = World(TRACKED)
+    world.all_up()
+    world.ask(Drain(real=REALS[0], vip="web"))
+    world.count()
+    found = world.now
+    world.unstored += 1000
+    world.count()
+    watched = world.director.state.vips["web"].reals[ip_address(REALS[0])].emptying
+    assert watched is not None
+    assert (watched.empty_at, watched.unsure.why) == (found, "")
+
+
+def test_f1_a_drain_that_is_long_enough_knows_all_whatever_comes_too_fast() -> None:
+    world = World(TRACKED)
+    world.all_up()
+    world.ask(Drain(real=REALS[0], vip="web"))
+    for _ in range(299):
+        world.unstored += 1000
+        world.count()
+    assert not said(world)
+    for _ in range(3):
+        world.unstored += 1000
+        world.count()
+    assert said(world)[-1][1].startswith("empty after 300 s")
+
+
+def test_f1_with_compute_a_drain_leaves_no_flow() -> None:
+    world = World(COMPUTED)
+    world.warm_at = world.now + 100
+    world.all_up()
+    world.ask(Drain(real=REALS[0], vip="web"))
+    world.count()
+    assert said(world)[-1][1].startswith("empty after")
+
+
+def test_k2_a_reload_that_stops_keeping_flows_asks_for_them() -> None:
+    """K2: without the table they go where the ring says: those of a real that drains, at once."""
+    world = World(TRACKED)
+    world.all_up()
+    world.ask(Drain(real=REALS[0], vip="web"), id="a")
+    world.count(flows={REALS[0]: 1000, REALS[1]: 5})
+    no = world.reload(COMPUTED, id="b")
+    assert (no.status, no.guard) == ("refused", "live-flows")
+    assert "1000 live flows would lose their real" in no.error
+    both = COMPUTED.replace("port = 80\n", 'port = 80\nhash = "source"\n')
+    assert "1005 live flows would lose their real" in world.reload(both, id="c").error
+    world.count(flows={REALS[1]: 5})
+    assert world.reload(COMPUTED, id="d").status == "applied"
+
+
+@pytest.mark.parametrize(
+    ("table", "error"),
+    [
+        (TRACKED, "100 % of its ring would change hands"),
+        (CHANGED, f"and {REALS[0]}, {REALS[1]}, {REALS[2]} may have some that are not counted"),
+    ],
+)
+def test_k2_k3_another_hash_moves_the_whole_ring(table: str, error: str) -> None:
+    """K3: the plan says it.  K2: flows that have no entry are asked for."""
+    table = table.replace("blast_radius = 0", "blast_radius = 60")
+    world = World(table)
+    world.all_up()
+    world.count(flows=dict.fromkeys(REALS, 10))
+    no = world.reload(table.replace("port = 80\n", 'port = 80\nhash = "source"\n'))
+    assert no.status == "refused"
+    assert error in no.error
+
+
 def test_k2_a_real_whose_flows_are_not_all_stored_is_drained_before_it_is_cut() -> None:
     """K2: none counted is not none there; once it was found empty it may go."""
     world = World(ONE_VIP.replace("port = 80\n", 'port = 80\nflow_table = "changed"\n'))
@@ -460,6 +628,18 @@ def test_a_later_decision_is_not_taken_back_by_an_older_one(world: World) -> Non
     world.count(seconds=200)
     real = world.director.state.vips["web"].reals[ip_address(REALS[0])]
     assert (real.admin, real.weight) == (Admin.DRAINING, 50)
+
+
+def test_an_older_decision_stays_undone_over_a_restart(world: World) -> None:
+    """Of two objects of one limit one was decided anew: the other still goes back."""
+    world.ask(Drain(real=REALS[0]), id="a", expires=100)
+    world.ask(Drain(real=REALS[0], vip="mail"), id="b")
+    world.ask(Weight(REALS[0], 50, vip="mail"), id="c")
+    pending = world.director.state.pending
+    world.restart()
+    assert world.director.state.pending == pending
+    world.count(seconds=101)
+    assert [world.share(REALS[0], name) > 0 for name in ("web", "mail")] == [True, False]
 
 
 def test_k2_an_expiry_passes_no_guard(world: World) -> None:

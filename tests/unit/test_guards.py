@@ -47,6 +47,21 @@ def test_k2_blast_radius_does_not_stand_in_the_way_of_a_repair() -> None:
     assert four.ask(back, id="d").status == "applied"
 
 
+def test_k2_one_real_that_comes_back_lets_nothing_else_pass() -> None:
+    """Of what moves only its own part is a repair; brought back alone it passes any limit."""
+    ten = tuple(f"10.3.{i}.2" for i in range(1, 11))
+    many = world(reals=ten)
+    assert many.ask(drain(ten[9]), id="a").status == "applied"
+    lighter = tuple(Weight(real=real, vip="web", weight=1) for real in ten[:8])
+    assert refused(many.ask(Batch(lighter), id="b")) == "blast-radius"
+    back = Undrain(real=ten[9], vip="web")
+    assert refused(many.ask(Batch((*lighter, back)), id="c")) == "blast-radius"
+    narrow = world(reals=ten, guards="fresh = 0\nblast_radius = 1")
+    action = drain(ten[9])
+    narrow.ask(action, id="d", allow=["blast-radius"], why="test")
+    assert narrow.ask(Undrain(real=ten[9], vip="web"), id="e").status == "applied"
+
+
 def test_k2_a_guard_is_passed_by_its_name_only() -> None:
     four = world()
     action = drain(*FOUR[:3])

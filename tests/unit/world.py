@@ -106,6 +106,10 @@ class World:
         """Of which the director has not heard yet: it does when all that it asked for is done."""
         self.kept: dict[int, str] = {}
         self._packets = np.zeros(512, np.uint64)
+        self.warm_at = 0.0
+        """When the flow table has seen all flows that live."""
+        self.unstored = 0
+        """Flows that got no entry, so far."""
         self.control: tree.Config | None = self.config
         self.asked: frozenset[Asking] = frozenset()
 
@@ -125,6 +129,7 @@ class World:
                 phases=recalled.phases,
                 rollouts=recalled.rollouts,
                 keyed=recalled.keyed,
+                warm_in=max(0.0, self.warm_at - self.now),
             )
         )
 
@@ -185,7 +190,8 @@ class World:
         for vip in self.director.state.vips.values():
             for real in vip.reals.values():
                 live[real.number.real_num] = (flows or {}).get(real.name, 0)
-        self.tell(b.Counted(live, packets=self._packets))
+        warm_in = max(0.0, self.warm_at - self.now)
+        self.tell(b.Counted(live, packets=self._packets, warm_in=warm_in, unstored=self.unstored))
 
     def held(self, **otherwise: object) -> None:
         """The first look that waits: what the maps hold, or a part of that otherwise."""
@@ -269,6 +275,9 @@ class World:
             case b.PutVip(key, vip_num, placing):
                 assert vip_num in self.rings, "a VIP before its ring"
                 self.vips[key] = vip_num
+                was = self.placings.get(key, placing)
+                if placing.stores_all(key.protocol) and not was.stores_all(key.protocol):
+                    self.warm_at = self.now + self.config.node.flow_idle
                 self.placings[key] = placing
             case b.ForgetPrevious(vip_num):
                 self.forgotten.append(vip_num)

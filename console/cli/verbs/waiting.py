@@ -107,17 +107,33 @@ def _phase(target: Object, agent: Agent) -> str | None:
 
 def _of_real(target: Object, agents: Sequence[Agent], quiet: int) -> Progress:
     unknown = [agent.name for agent in agents if agent.reals is None]
-    rows = [
-        row
+    found = [
+        (agent.reals.at, row)
         for agent in agents
-        for row in (agent.reals.reals if agent.reals else ())
+        if agent.reals
+        for row in agent.reals.reals
         if row.address == target.name and target.vip in ("", row.vip)
     ]
+    rows = [row for _, row in found]
     flows = sum(row.live_flows for row in rows)
     missing = f" and ? on {', '.join(unknown)}" if unknown else ""
     unheard = any(map(may_have_more, rows))
-    said = f"{flows} live flows{missing}{_estimate(rows) if flows or unheard else ''}"
+    why = _unheard(found) if unheard else ""
+    said = f"{flows} live flows{missing}"
+    if flows or unheard:
+        said += why if why and not flows else _estimate(rows) + why
     return Progress(flows <= quiet and not unknown and not unheard, said)
+
+
+def _unheard(found: Sequence[tuple[float, RealRow]]) -> str:
+    """Why none counted is not none left, by the node that says so for longest."""
+    drains = [
+        (row.emptying.unknown_until - at, row.emptying.unknown_why)
+        for at, row in found
+        if row.emptying
+    ]
+    seconds, why = max(drains, default=(0.0, ""))
+    return f"; flows may be unknown for {seconds:.0f} s more: {why}" if seconds > 0 else ""
 
 
 def _estimate(rows: Sequence[RealRow]) -> str:
