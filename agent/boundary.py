@@ -325,6 +325,8 @@ class Remember(Struct, frozen=True):
     """Ids of those that have ended."""
     phase: tuple[str, str] | None = None
     """(VIP name or empty, phase): a shutdown has come so far."""
+    phases: Mapping[str, str] = field(default_factory=dict)
+    """Of those that go on under another VIP's name."""
     what: str = ""
     """In place of the command's words: what the agent did by itself."""
     rollouts: tuple[Part, ...] | None = None

@@ -10,24 +10,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.boundary import Adopted
+from agent.boundary import Adopted, Effect, Emit, Remember
 from agent.config.tree import Vip
-from agent.core import overrides, rollouts, unknown_flows
+from agent.core import overrides, pending, rollouts, unknown_flows, wording
+from agent.core.clockwork import AGENT
 from agent.core.health import Verdict
 from agent.core.numbers import RealNumbers, VipNumbers
 from agent.core.pending import Due
 from agent.core.shutdown import Phase, Shutdown
 from agent.core.state import NodeState, PeerState, RealState, VipState
 from agent.dataplane.abi import MAX_REALS, MAX_VIPS, REAL_DOWN, REAL_DRAINING
-from agent.nouns import Address, OwnedReal
-from shared.model import Health
+from agent.nouns import Address, Override, OwnedReal, Pending
+from shared.messages import ChangeEvent, Command, Look
+from shared.model import Admin, Health
 
 Owned = dict[tuple[int, Address], OwnedReal]
 """(vip_num, address) -> the number in use for it."""
+NAMED = 8
+"""Objects in one event."""
 
 
-def adopt(state: NodeState, fact: Adopted, now: float) -> None:
-    """Fill an empty state from its config, the maps and the journal."""
+def adopt(state: NodeState, fact: Adopted, now: float) -> list[Effect]:
+    """Fill an empty state from its config, the maps and the journal; returns what that must forget,
+    as it does when a reload removes something: should one of its name ever come back, it is new."""
     owned: Owned = {(r.vip_num, r.address): r for r in fact.reals if r.vip_num}
     state.numbers = RealNumbers(fact.reals, MAX_REALS)
     state.vip_numbers = VipNumbers(fact.vips.values(), MAX_VIPS)
@@ -48,7 +53,9 @@ def adopt(state: NodeState, fact: Adopted, now: float) -> None:
         }
     state.generation, state.newest_generation = fact.generation, fact.newest_generation
     overrides.apply(state, fact.overrides, now, revision=fact.revision)
-    state.pending = [Due(each, now + each.left) for each in fact.pending]
+    there = overrides.objects(state.vips, state.peers)
+    known = [Due(each, now + each.left) for each in fact.pending]
+    state.pending = list(pending.carried(known, {name: name for name in ("", *state.vips)}, there))
     state.rollouts = rollouts.adopted(fact.rollouts, now)
     for name, phase in fact.phases.items():
         _resume(state, name, Shutdown(Phase(phase), now, "as before the restart"))
@@ -60,6 +67,24 @@ def adopt(state: NodeState, fact: Adopted, now: float) -> None:
         idle=state.listed.node.flow_idle,
         now=now,
     )
+    gone = [o for o in fact.overrides if not o.plain and o.object not in there]
+    return _forget(state, gone, *pending.journalled(known, state.pending, now))
+
+
+def _forget(
+    state: NodeState, gone: list[Override], changed: tuple[Pending, ...], settled: tuple[str, ...]
+) -> list[Effect]:
+    if not (gone or changed or settled):
+        return []
+    names = sorted({wording.object_of(o, state.listed.node.name) for o in gone}) or ["a time limit"]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    result = f"forgot {', '.join(names[:NAMED])}{more}: not in the config any more"
+    plain = tuple(Override(o.vip, o.real, Admin.ENABLED, None, o.route) for o in gone)
+    command = Command(id="", who=AGENT, action=Look())
+    entry = Remember(
+        command, result, state.revision, plain, pending=changed, settled=settled, what="start"
+    )
+    return [Emit(ChangeEvent(AGENT, "start", result, state.revision)), entry]
 
 
 def _resume(state: NodeState, name: str, where: Shutdown) -> None:

@@ -120,11 +120,11 @@ class Answering:
 
     def _arm(self, entry: Remember, undo: overrides.Undo, now: float) -> Remember:
         """What the change leaves pending, and what it takes out of what was."""
-        changed = pending.objects(entry.overrides)
-        self._state.pending, settled = pending.without(self._state.pending, changed)
-        armed = pending.armed(entry.command, undo.overrides, now)
-        self._state.pending += armed
-        return replace(entry, pending=tuple(due.pending for due in armed), settled=tuple(settled))
+        before = self._state.pending
+        left = pending.without(before, pending.objects(entry.overrides))
+        self._state.pending = [*left, *pending.armed(entry.command, undo.overrides, now)]
+        changed, settled = pending.journalled(before, self._state.pending, now)
+        return replace(entry, pending=changed, settled=settled)
 
     def _took_turn(self, entry: Remember, back: tuple[str, ...]) -> Remember:
         """Of an operation that comes to its nodes one after the other, if it is of one."""
@@ -186,6 +186,7 @@ class Answering:
             entry = Remember(command, _result(answer), answer.revision)
             return [], self._answered(command, fact.sender, answer, entry, now=now)
         self._touch_all()
+        changed, settled = pending.journalled(self._state.pending, following.pending, now)
         self._undo.append((command.id, reconfigure.install(self._state, following)))
         answer = commands.revised(answer, self._state.revision)
         entry = Remember(
@@ -195,6 +196,9 @@ class Answering:
             following.overrides,
             following.generation,
             fact.instead_of,
+            changed,
+            settled,
+            phases=following.phases,
         )
         verify = Verify(
             {vip.listed.key: vip.vip_num for vip in following.vips.values()},

@@ -165,7 +165,7 @@ class Director:
             case Counted():
                 return self._observing.counted(fact, now)
             case Adopted():
-                adopt(self.state, fact, now)
+                self._owed += adopt(self.state, fact, now)
                 self._adopted = True
                 self._answering.adopted(fact.keyed, now)
                 self._settling.adopted()

@@ -7,7 +7,7 @@ that back.  Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import NamedTuple, assert_never
 
@@ -18,8 +18,8 @@ from agent.core.health import Verdict
 from agent.core.pending import Due
 from agent.core.refused import Refused
 from agent.core.shutdown import Shutdown
-from agent.core.state import NOT_CHECKED, NOT_JUDGED, NodeState, RealState
-from agent.nouns import Address, Override, Part, Withdrawal
+from agent.core.state import NOT_CHECKED, NOT_JUDGED, NodeState, RealState, VipState
+from agent.nouns import ROUTES, Address, Override, Part, Withdrawal
 from shared.messages import (
     Action,
     Announce,
@@ -183,6 +183,13 @@ def differs(state: NodeState, override: Override) -> bool:
         return vip is not None and vip.admin is not override.admin
     real = vip.reals.get(ip_address(override.real))
     return real is not None and (real.admin, real.override) != (override.admin, override.weight)
+
+
+def objects(vips: Mapping[str, VipState], peers: Iterable[str]) -> frozenset[tuple[str, str, str]]:
+    """All that an override can be about."""
+    reals = ((name, real.name, "") for name, vip in vips.items() for real in vip.reals.values())
+    whole = ((name, "", route) for name in ("", *vips) for route in ("", ROUTES))
+    return frozenset([*reals, *whole, *(("", "", peer) for peer in peers)])
 
 
 # ---- the change

@@ -8,7 +8,7 @@ wants his decision taken back by an older one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -71,17 +71,40 @@ def _is_about(action: Drain, override: Override) -> bool:
     return same_real and action.vip in ("", override.vip)
 
 
-def without(pending: Iterable[Due], objects: Iterable[Object]) -> tuple[list[Due], list[str]]:
-    """(what is still pending, ids of what has nothing left to do)."""
+def without(pending: Iterable[Due], objects: Iterable[Object]) -> list[Due]:
+    """What is still pending."""
     taken = set(objects)
-    left, settled = [], []
+    left = []
     for due in pending:
         back = tuple(o for o in due.pending.back if o.object not in taken)
         if back:
             left.append(due._replace(pending=due.pending._replace(back=back)))
-        else:
-            settled.append(due.pending.id)
-    return left, settled
+    return left
+
+
+def carried(
+    pending: Iterable[Due], names: Mapping[str, str], there: frozenset[Object]
+) -> tuple[Due, ...]:
+    """What is pending when VIPs have other names (`names`: old -> new) and only `there` is left: of
+    an object that is gone nothing, should one of its name ever come back."""
+    found = []
+    for due in pending:
+        named = (o._replace(vip=names[o.vip]) for o in due.pending.back if o.vip in names)
+        back = tuple(o for o in named if o.object in there)
+        if back:
+            found.append(due._replace(pending=due.pending._replace(back=back)))
+    return tuple(found)
+
+
+def journalled(
+    before: Iterable[Due], after: Iterable[Due], now: float
+) -> tuple[tuple[Pending, ...], tuple[str, ...]]:
+    """(what is new or another, ids of what is over): what the journal must learn, so that a restart
+    finds what is pending now."""
+    before, after = tuple(before), tuple(after)
+    left = {due.pending.id for due in after}
+    changed = tuple(d.pending._replace(left=d.at - now) for d in after if d not in before)
+    return changed, tuple(d.pending.id for d in before if d.pending.id not in left)
 
 
 def confirmed(pending: Iterable[Due], command: Command, action: Confirm) -> list[Due]:

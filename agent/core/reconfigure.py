@@ -8,12 +8,15 @@ then writes only what differs (F5).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from agent.config.tree import Config, Real, Vip
 from agent.core.numbers import RealNumbers, VipNumbers
+from agent.core.overrides import objects
+from agent.core.pending import Due, carried
 from agent.core.state import NodeState, PeerState, RealState, VipState
 from agent.nouns import Override, VipKey, of_route
 from shared.labels import NO_LABELS
@@ -33,6 +36,9 @@ class Next(NamedTuple):
     gone_reals: frozenset[int]
     overrides: tuple[Override, ...]
     """For the journal: what it must forget, and what goes on under another VIP's name."""
+    pending: tuple[Due, ...]
+    phases: dict[str, str]
+    """For the journal, too: VIP name -> phase, of shutdowns that go on under another name."""
 
 
 class Before(NamedTuple):
@@ -45,6 +51,7 @@ class Before(NamedTuple):
     numbers: RealNumbers
     vip_numbers: VipNumbers
     peers: dict[str, PeerState]
+    pending: Sequence[Due]
 
 
 def prepare(state: NodeState, listed: Config, now: float) -> Next:
@@ -85,6 +92,8 @@ def prepare(state: NodeState, listed: Config, now: float) -> Next:
         gone_vips=frozenset(gone_vips),
         gone_reals=gone_reals,
         overrides=overrides,
+        pending=carried(state.pending, _names(state, vips), objects(vips, peers)),
+        phases=_phases(state.vips, vips),
     )
 
 
@@ -98,6 +107,7 @@ def install(state: NodeState, following: Next) -> Before:
         state.numbers,
         state.vip_numbers,
         state.peers,
+        state.pending,
     )
     _put(state, before._replace(**{f: getattr(following, f) for f in _SAME}))
     state.revision += 1
@@ -107,7 +117,7 @@ def install(state: NodeState, following: Next) -> Before:
     return before
 
 
-_SAME = ("listed", "generation", "vips", "numbers", "vip_numbers", "peers")
+_SAME = ("listed", "generation", "vips", "numbers", "vip_numbers", "peers", "pending")
 
 
 def restore(state: NodeState, before: Before) -> None:
@@ -121,7 +131,8 @@ def restore(state: NodeState, before: Before) -> None:
 def _put(state: NodeState, fields: Before) -> None:
     # In place: what snapshots are made from holds on to the dictionary's owner, the state.
     state.listed, state.generation, state.revision = fields[:3]
-    state.vips, state.numbers, state.vip_numbers, state.peers = fields[3:]
+    state.vips, state.numbers, state.vip_numbers, state.peers = fields[3:7]
+    state.pending = list(fields.pending)
     state.number_anew()
 
 
@@ -171,6 +182,22 @@ def labelled_anew(old: Listed, new: Listed) -> bool:
 def _unlabelled(listed: Vip | Real) -> Vip | Real:
     reals = {"reals": tuple(map(_unlabelled, listed.reals))} if isinstance(listed, Vip) else {}
     return replace(listed, labels=NO_LABELS, **reals)
+
+
+def _names(state: NodeState, vips: dict[str, VipState]) -> dict[str, str]:
+    """Old name -> new one of each VIP that stays; the node has none."""
+    now = {vip.listed.key: name for name, vip in vips.items()}
+    stay = ((name, vip.listed.key) for name, vip in state.vips.items() if vip.listed.key in now)
+    return {"": "", **{name: now[key] for name, key in stay}}
+
+
+def _phases(before: dict[str, VipState], after: dict[str, VipState]) -> dict[str, str]:
+    keys = {name: vip.listed.key for name, vip in before.items()}
+    return {
+        name: vip.shutdown.phase.value
+        for name, vip in after.items()
+        if vip.shutdown and keys.get(name) != vip.listed.key
+    }
 
 
 Overridden = dict[tuple[str, str, str], Override]

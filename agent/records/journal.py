@@ -137,6 +137,7 @@ def line_of(entry: Remember, wall: float) -> bytes:
         "pending": [recollection.plainly_pending(each) for each in entry.pending],
         "settled": entry.settled,
         "phase": entry.phase,
+        "phases": dict(entry.phases),
         "operation": command.operation,
         "keyed": msgspec.to_builtins(entry.keyed),
     }

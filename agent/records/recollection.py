@@ -34,7 +34,7 @@ class Entry(msgspec.Struct, frozen=True):
     rollouts: tuple[Part, ...] | None = None
     keyed: tuple[Keyed, ...] = ()
     phases: dict[str, str] = {}
-    """Of a line that carries over what an older file said."""
+    """Of a line that carries over what an older file said, or what a VIP's old name had."""
 
 
 class Recalled(NamedTuple):

@@ -630,6 +630,18 @@ def test_a_later_decision_is_not_taken_back_by_an_older_one(world: World) -> Non
     assert (real.admin, real.weight) == (Admin.DRAINING, 50)
 
 
+def test_an_older_decision_stays_undone_over_a_restart(world: World) -> None:
+    """Of two objects of one limit one was decided anew: the other still goes back."""
+    world.ask(Drain(real=REALS[0]), id="a", expires=100)
+    world.ask(Drain(real=REALS[0], vip="mail"), id="b")
+    world.ask(Weight(REALS[0], 50, vip="mail"), id="c")
+    pending = world.director.state.pending
+    world.restart()
+    assert world.director.state.pending == pending
+    world.count(seconds=101)
+    assert [world.share(REALS[0], name) > 0 for name in ("web", "mail")] == [True, False]
+
+
 def test_k2_an_expiry_passes_no_guard(world: World) -> None:
     """Back to draining would take the last real away: it is kept in service, and it is said."""
     world.ask(Drain(real=REALS[0], vip="web"), id="a")

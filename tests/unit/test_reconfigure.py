@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent import boundary as b
 from agent.config import file as config
 from agent.nouns import Override, Target, VipKey
-from shared.messages import Answer, Drain, Reload, Rollback, Undrain, Weight
+from shared.messages import Answer, ChangeEvent, Drain, Reload, Rollback, Undrain, Weight
 from shared.model import Admin, Health, Protocol
 from tests.unit.world import ONE_VIP, REALS, SLOTS, TOML, VIP_ADDRESS, WEB, World, vip
 
@@ -157,6 +157,96 @@ def test_f5_a_vip_that_changes_its_name_keeps_all_else(world: World) -> None:
         Override("www", REALS[0], Admin.DRAINING, None),
     )
     assert world.director.state.vips["www"].reals[ip_address(REALS[1])].verdict.health is Health.UP
+
+
+RENAMED = TOML + vip("www", "10.200.0.1", 80, REALS)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize(("expires", "confirm"), [(60.0, 0.0), (0.0, 60.0)])
+def test_k1_a_change_for_a_while_ends_under_the_new_name_of_its_vip(
+    world: World, expires: float, confirm: float, restarts: bool
+) -> None:
+    world.ask(Drain(real=REALS[0]), id="d", expires=expires, confirm=confirm)
+    world.count(seconds=20)
+    assert world.reload(RENAMED).status == "applied"
+    if restarts:
+        world.restart(RENAMED)
+    (due,) = world.director.state.pending
+    assert due.pending.back == (Override("www", REALS[0], Admin.ENABLED, None),)
+    assert world.share(REALS[0], "www") == 0
+    world.count(seconds=60)
+    assert world.director.state.vips["www"].reals[ip_address(REALS[0])].admin is Admin.ENABLED
+    assert world.director.state.pending == []
+
+
+def test_h3_a_drained_vip_that_is_renamed_stays_withdrawn_over_a_restart() -> None:
+    """Two that exchange their names, too: each goes on where it was."""
+    world = World(TWO_VIPS)
+    world.all_up()
+    world.ask(Drain(vip="web"), id="w")
+    for _ in range(20):
+        world.count(seconds=10)
+    world.ask(Drain(vip="mail"), id="m")
+    phases = leaving(world)
+    routes = world.announced
+    assert sorted(phases.values()) == ["drained", "shutting"]
+    other = TWO_VIPS.replace('"web"', '"x"').replace('"mail"', '"web"').replace('"x"', '"mail"')
+    assert world.reload(other).status == "applied"
+    world.restart(other)
+    assert leaving(world) == phases
+    assert world.announced == routes
+
+
+def leaving(world: World) -> dict[VipKey, str]:
+    vips = world.director.state.vips.values()
+    return {vip.listed.key: vip.shutdown.phase.value for vip in vips if vip.shutdown}
+
+
+def test_k5_a_rename_that_fails_leaves_what_is_pending(world: World) -> None:
+    world.ask(Drain(real=REALS[0]), id="d", expires=60.0)
+    pending = list(world.director.state.pending)
+    world.refuse = lambda effect: isinstance(effect, b.Remember)
+    assert world.reload(RENAMED).status == "failed"
+    world.refuse = lambda effect: False
+    assert world.director.state.pending == pending
+    world.count(seconds=61)
+    assert world.share(REALS[0]) > 0
+
+
+@pytest.mark.parametrize("by", ["reload", "restart"])
+def test_k1_what_is_gone_is_forgotten_and_comes_back_enabled(world: World, by: str) -> None:
+    """By whichever way it went: what an agent believes is what it believes after a restart."""
+    world.ask(Drain(real=REALS[2]), id="d")
+    world.ask(Undrain(real=REALS[2]), id="u", expires=600.0)  # then it would drain again
+    world.ask(Weight(REALS[2], 300), id="w", confirm=600.0)
+    getattr(world, by)(OTHER)
+    assert world.director.state.pending == []
+    assert world.reload(ONE_VIP, id="back").status == "applied"
+    for _ in range(2):
+        real = world.director.state.vips["web"].reals[ip_address(REALS[2])]
+        assert (real.admin, real.override) == (Admin.ENABLED, None)
+        assert world.director.state.pending == []
+        world.restart(ONE_VIP)
+
+
+def test_what_a_start_forgets_is_said_once_and_written_when_the_disk_takes_it(
+    world: World,
+) -> None:
+    world.ask(Drain(real=REALS[2]), id="d")
+    world.ask(Drain(real=REALS[0]), id="e")
+    world.refuse = lambda effect: isinstance(effect, b.Remember)
+    world.restart(OTHER)
+    world.refuse = lambda effect: False
+    world.count(seconds=2)
+    changes = [event for event in world.events if isinstance(event, ChangeEvent)]
+    told = [event.result for event in changes if event.what == "start"]
+    assert told == [f"forgot real/{REALS[2]}@web: not in the config any more"]
+    assert world.remembered[-1].overrides == (Override("web", REALS[2], Admin.ENABLED, None),)
+    entries = len(world.remembered)
+    world.restart(OTHER)
+    assert len(world.remembered) == entries
+    assert world.share(REALS[0]) == 0
 
 
 def test_a_setting_reaches_the_program_and_the_prober(world: World) -> None:
