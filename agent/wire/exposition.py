@@ -400,6 +400,10 @@ _DRAINS = (
     Family("remora_real_drain_empty_timestamp_seconds", "gauge",
            "Unix time when it was found empty; not there before.", _REAL,
            _drains(lambda s, e: _wall(s, e.empty_at), when=lambda e: e.empty_at > 0)),
+    Family("remora_real_drain_unknown_until_timestamp_seconds", "gauge",
+           "Unix time until which silent flows may live that are not counted; not there when all "
+           "are.", _REAL,
+           _drains(lambda s, e: _wall(s, e.unknown_until), when=lambda e: e.unknown_until > 0)),
     Family("remora_real_drain_deadline_timestamp_seconds", "gauge",
            "Unix time of the deadline of its drain, if it has one: flows that are left are waited "
            "for then, or killed.", (*_REAL, "then"),

@@ -55,6 +55,7 @@ AT_TIMES = {
     "remora_real_drain_silent_seconds",
     "remora_real_drain_heard_seconds",
     "remora_real_drain_empty_timestamp_seconds",
+    "remora_real_drain_unknown_until_timestamp_seconds",
     "remora_real_drain_deadline_timestamp_seconds",
 }
 """Not there when there is nothing to say; test_metrics_whole.py has them."""

@@ -49,6 +49,7 @@ ELSEWHERE = {
     "Ailing": dict.fromkeys(("address", "health", "check", "changed"), "remora_real_*"),
     "VipRow": {"drained": "remora_real_admin_state"},
     "RealRow": {"check": WORDS},
+    "Emptying": {"unknown_why": WORDS},
     "Peer": {"detail": WORDS, "error": WORDS},
     "Withdrawn": dict.fromkeys(("who", "why"), WORDS),
     "PendingRow": dict.fromkeys(("what", "who", "operation"), WORDS),
@@ -88,7 +89,7 @@ AWAY = Withdrawn("ann@jump", 1e9, "INC-7")
 def full() -> Seen:
     """Of every row at least one, with every part that may be missing."""
     drained = msgspec.structs.replace(
-        golden.REAL_ROW, emptying=Emptying(4.0, 17, 30.0, 60.0, 9.0, 11.0, "kill", 5.0, 1.0)
+        golden.REAL_ROW, emptying=Emptying(4.0, 17, 30.0, 60.0, 9.0, 11.0, "kill", 5.0, 1.0, 13.0)
     )
     node = msgspec.structs.replace(
         golden.ROLLOUT_NODE,
