@@ -27,6 +27,12 @@ _CLIENTS = ("192.0.2.7", "2001:db8:c::7")
 _ROUTERS = ("203.0.113.1", "2001:db8:feed::1")
 
 
+_NAMELESS = b"\xc0\0\0\0\1" + b"x" * 94
+"""What names no server, whatever ids reals have: to QUIC an Initial, long header and version 1."""
+_LEAST_MTU6 = 1280
+"""To a packet up to that no IPv6 node says that it is too big (RFC 8201, section 4)."""
+
+
 class Expect(StrEnum):
     """What must become of a frame."""
 
@@ -63,7 +69,7 @@ def vectors(key: VipKey, served: frozenset[int], mtu: int) -> Iterator[Vector]:
     six = key.address.version == 6
     plain = _flow(key, b"")
     yield Vector("a new flow", plain, Expect.SEND, "", "P1 P2", _outer_source(six))
-    yield Vector("its next packet", _flow(key, b"x" * 99, flags=0x18), Expect.SAME, "", "F1 P2")
+    yield Vector("its next packet", _flow(key, _NAMELESS, flags=0x18), Expect.SAME, "", "F1 P2")
     if key.protocol is Protocol.TCP:
         yield Vector("a copy of its SYN", plain, Expect.SAME, "", "F2", "RFC 9293")
     marked = _flow(key, b"", flags=0x10, tos=0xBB)
@@ -155,8 +161,9 @@ def _broken(key: VipKey, plain: bytes) -> Iterator[Vector]:
 
 def _large(key: VipKey, mtu: int) -> Iterator[Vector]:
     """Not even the smallest encapsulation leaves room for it; a new flow, so nothing is stored."""
-    source = "RFC 8201, RFC 4443" if key.address.version == 6 else "RFC 1191, RFC 1812"
-    frame = _flow(key, bytes(mtu), flags=0x10, port=_PORT + 1)
+    six = key.address.version == 6
+    source = "RFC 8201, RFC 4443" if six else "RFC 1191, RFC 1812"
+    frame = _flow(key, bytes(max(mtu, _LEAST_MTU6) if six else mtu), flags=0x10, port=_PORT + 1)
     yield Vector("too big", frame, Expect.TOO_BIG, "too_big", "P4", source)
 
 

@@ -28,7 +28,10 @@ def read(setting: Setting) -> str:
                 raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
             return str(found[name].now)
         case Kind.FEATURE:
-            return "on" if ethtool.features(where)[name] else "off"
+            on = ethtool.features(where).get(name)
+            if on is None:
+                raise OSError(errno.EOPNOTSUPP, f"the driver says nothing of {name}")
+            return "on" if on else "off"
         case Kind.ADDRESS:
             return PRESENT if (where, name) in network().addresses else ABSENT
 

@@ -105,9 +105,11 @@ def features(interface: str) -> dict[str, bool]:
 def set_feature(interface: str, name: str, *, on: bool) -> None:
     with _asked(interface) as ethtool:
         found = ethtool.get_features()
+        if name not in {known for known, *_ in found}:
+            raise OSError(errno.EOPNOTSUPP, f"the driver has no {name}")
         found[name] = on
         ethtool.set_features(found)
-    if features(interface)[name] is not on:  # ETHTOOL_SFEATURES wishes, it does not demand
+    if features(interface).get(name) is not on:  # ETHTOOL_SFEATURES wishes, it does not demand
         raise OSError(errno.EOPNOTSUPP, f"the driver keeps it {'off' if on else 'on'}")
 
 

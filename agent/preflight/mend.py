@@ -120,7 +120,12 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.boot = _BOOT.read_text().strip()
+        try:
+            self.boot = _BOOT.read_text().strip()
+        except OSError as error:
+            raise MendError(
+                f"{_BOOT}: {error.strerror}; what cannot be undone is not done"
+            ) from error
         self.entries = self._read()
 
     def keep(self, check: str, change: Change, before: str) -> tuple[Entry, ...]:

@@ -23,14 +23,20 @@ _ESTABLISHED, _UNCONNECTED, _LISTEN = 0x01, 0x07, 0x0A  # include/net/tcp_states
 _TIMEX = 208
 _STATUS_AT, _UNSYNCHRONISED = 40, 0x0040  # linux/timex.h: int status, STA_UNSYNC
 _TIME_ERROR = 5
+MOUNTS = Path("/proc/self/mounts")
 
 
 def filesystem(path: Path) -> str:
-    """The type of the filesystem that holds `path`; empty: there is no such directory."""
+    """The type of the filesystem that holds `path`, or why it is not known; empty: there is no such
+    directory."""
     if not path.is_dir():
         return ""
     found, longest = "", -1
-    for line in Path("/proc/self/mounts").read_text().splitlines():
+    try:
+        lines = MOUNTS.read_text().splitlines()
+    except OSError as error:
+        return f"not known: {MOUNTS}: {error.strerror}"
+    for line in lines:
         _, point, kind, *_ = line.split(" ")
         mount = Path(point.replace("\\040", " "))
         if mount in (path, *path.parents) and len(mount.parts) >= longest:

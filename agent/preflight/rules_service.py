@@ -100,8 +100,11 @@ def peers(answers: Sequence[PeerAnswer]) -> Iterator[Finding]:
     check, why = "bgp-peer", "no session, no route: clients do not come to this node"
     for answer in answers:
         if answer.error:
-            fix = f"nc -vz -s {answer.local} {answer.peer} 179 (is {answer.local} its neighbor?)"
-            what = f"port 179 from {answer.local}: {answer.error}"
+            port, local = answer.port, answer.local
+            fix = f"nc -vz -s {local} {answer.peer} {port} (is {local} its neighbor?)"
+            what = f"port {port} from {local}: {answer.error}"
             yield Finding(check, answer.peer, Level.FAIL, what, why, fix)
         else:
-            yield ok(check, answer.peer, f"port 179 can be reached from {answer.local}", why)
+            yield ok(
+                check, answer.peer, f"port {answer.port} can be reached from {answer.local}", why
+            )

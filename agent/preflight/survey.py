@@ -48,7 +48,6 @@ from agent.preflight.surveyed import (
 
 AT_ONCE = 256
 """Checks under way together."""
-BGP_PORT = 179
 CONNECT = 2.0
 """Seconds that a BGP peer has to accept."""
 DECAP = "decap"
@@ -246,16 +245,16 @@ async def _peers(bgp: Bgp | None) -> tuple[PeerAnswer, ...]:
 async def _peer(peer: BgpPeer) -> PeerAnswer:
     address, local = str(peer.address), str(peer.local_address)
     error = ""
-    if not read_host.connected(address, BGP_PORT):
+    if not read_host.connected(address, peer.port):
         try:
             async with asyncio.timeout(CONNECT):
-                _, writer = await asyncio.open_connection(address, BGP_PORT, local_addr=(local, 0))
+                _, writer = await asyncio.open_connection(address, peer.port, local_addr=(local, 0))
             writer.close()
         except TimeoutError:
             error = f"no answer within {CONNECT:g} s"
         except OSError as refused:
             error = os.strerror(refused.errno).lower() if refused.errno else str(refused)
-    return PeerAnswer(address, local, error)
+    return PeerAnswer(address, local, error, peer.port)
 
 
 def _exabgp() -> str:

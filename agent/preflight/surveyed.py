@@ -171,7 +171,8 @@ class PeerAnswer(NamedTuple):
     peer: str
     local: str
     error: str
-    """Empty: port 179 accepts, or a session stands."""
+    """Empty: its port accepts, or a session stands."""
+    port: int = 179
 
 
 class Place(NamedTuple):

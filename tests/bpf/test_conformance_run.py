@@ -80,6 +80,55 @@ def test_all_vectors_pass(file: Path) -> None:
     assert {result.vip for result in results} >= {"web6", "dns6", ""}
 
 
+NARROW = """
+[[vips]]
+name = "web6"
+address = "2001:db8:200::1"
+port = 80
+[[vips.reals]]
+address = "fd00:3:1::2"
+"""
+
+
+def quic(scheme: str, *ids: int) -> str:
+    head = f"""
+[[vips]]
+name = "h3"
+address = "10.200.7.1"
+port = 443
+protocol = "udp"
+quic = {{ {scheme} }}
+check = {{ kind = "udp", send = "x" }}
+"""
+    return head + "".join(
+        f'[[vips.reals]]\naddress = "10.3.{n}.2"\nquic_ids = [{id}]\n' for n, id in enumerate(ids)
+    )
+
+
+@pytest.mark.parametrize(
+    ("mtu", "vips"),
+    [
+        (1200, NARROW),
+        (1279, NARROW),
+        (1500, quic('scheme = "quic-lb", id_bytes = 1, config = 3', 0, 1, 2, 0x78)),
+        (1500, quic('scheme = "cid"', 0, 1, 2, 57825)),
+    ],
+    ids=["narrow", "nearly", "quic-lb", "cid"],
+)
+def test_a_right_program_passes_whatever_the_config_says(
+    bpffs: Path, tmp_path: Path, mtu: int, vips: str
+) -> None:
+    """IPv6 hears of no MTU below its least; ids that a payload of the vectors happens to spell."""
+    text = (
+        f'[node]\nname = "lbx"\ninterface = "eth0"\nhash_key = "{"0f" * 16}"\n'
+        f'bpffs = "{bpffs}"\nrun_dir = "{tmp_path}"\nstate_dir = "{tmp_path}"\n'
+        f"underlay_mtu = {mtu}\n{vips}"
+    )
+    results, _ = conformance.check(config.parse(text, "odd.toml"))
+    assert [result for result in results if result.problem] == []
+    assert {"a new flow", "its next packet", "too big"} <= {result.name for result in results}
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "invariant"),
     [

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from ipaddress import IPv4Address, IPv6Address
@@ -12,7 +13,8 @@ import pytest
 
 from agent.config import file as config
 from agent.config import tree
-from agent.preflight import ethtool, read_host, read_netdev, read_tunnel
+from agent.config.bgp_table import Bgp, BgpPeer
+from agent.preflight import ethtool, read_host, read_netdev, read_tunnel, survey
 from agent.preflight.surveyed import Listener
 from tests.unit.world import ONE_VIP
 
@@ -68,6 +70,27 @@ def test_filesystems(tmp_path: Path) -> None:
     assert read_host.filesystem(tmp_path / "missing") == ""
 
 
+def test_a_machine_without_proc_gets_a_finding_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_host, "MOUNTS", tmp_path / "mounts")
+    said = read_host.filesystem(tmp_path)
+    assert said == f"not known: {tmp_path / 'mounts'}: No such file or directory"
+    assert read_host.filesystem(tmp_path / "missing") == ""
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_bgp_peer_is_tried_at_its_own_port(listens: bool) -> None:
+    with socket.socket() as server:
+        server.bind((str(HERE), 0))
+        if listens:
+            server.listen()
+        port = server.getsockname()[1]
+        peer = BgpPeer(address=HERE, local_address=HERE, asn=65000, port=port)
+        (answer,) = asyncio.run(survey._peers(Bgp(local_as=65001, router_id=HERE, peers=(peer,))))
+    assert (answer.port, answer.error) == (port, "" if listens else "connection refused")
+
+
 def test_limits_and_clock() -> None:
     assert read_host.limits().files >= 64
     assert read_host.clock_synchronised() in (True, False)
@@ -90,6 +113,8 @@ def test_ethtool_on_the_loopback() -> None:
     assert ethtool.rings("lo") == {}
     assert ethtool.rss("lo") is None
     assert ethtool.features("no-such-device") == {}
+    with pytest.raises(OSError, match="the driver has no rx-no-such"):
+        ethtool.set_feature("lo", "rx-no-such", on=False)
     assert ethtool.driver("no-such-device") == ""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.preflight import apply, mend, settings
+from agent.preflight import apply, ethtool, mend, settings
 from agent.preflight.findings import Finding, Level, mended
 from agent.preflight.settings import Change, Done, Kind, Setting
 
@@ -42,6 +42,35 @@ def machine(tmp_path: Path) -> Machine:
 
 def finding(*changes: Change) -> Finding:
     return mended("rp_filter", "eth0", Level.NOTE, "strict", "because", *changes)
+
+
+def test_a_feature_of_which_the_driver_says_nothing_now_is_no_traceback(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the record is set back all the same."""
+    said = {"rx-lro": True}
+    monkeypatch.setattr(ethtool, "features", lambda interface: said)
+    monkeypatch.setattr(
+        ethtool, "set_feature", lambda interface, name, *, on: said.update({name: on})
+    )
+    monkeypatch.setattr(apply, "attached", lambda index: None)
+    a = machine.put("a", "1")
+    mend.fix([finding(Change(a, "2"), settings.feature_off("lo", "rx-lro"))], machine.state)
+    assert said == {"rx-lro": False}
+    said.clear()
+    (silent,) = mend.fix([finding(settings.feature_off("lo", "rx-lro"))], machine.state)
+    assert silent.failed == "the driver says nothing of rx-lro"
+    feature, file = mend.undo(machine.state)
+    assert (feature.failed, file.changed) == ("the driver says nothing of rx-lro", True)
+    assert machine.get(a) == "1"
+
+
+def test_a_machine_without_proc_is_not_mended(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mend, "_BOOT", tmp_path / "boot_id")
+    with pytest.raises(mend.MendError, match="boot_id: No such file or directory"):
+        mend.fix([finding(Change(machine.put("a", "1"), "2"))], machine.state)
 
 
 def test_what_is_set_is_set_back_newest_first(machine: Machine) -> None:

@@ -236,6 +236,8 @@ NODE_TABLE: list[tuple[dict[str, Any], str, str, str, str]] = [
      "leaves checksums to whoever receives", "ethtool -K eth0 tx-checksum-ip-generic off"),
     ({"exabgp": ""}, "exabgp", "fail", "not found", "pip install 'exabgp>=5.0.15,<5.1'"),
     ({"exabgp": "ExaBGP : 4.2.25"}, "exabgp", "fail", "version 4.2.25", "exabgp>=5.0.15"),
+    ({"peers": (PeerAnswer("10.2.1.1", "10.2.1.2", "refused", 1790),)}, "bgp-peer", "fail",
+     "port 1790 from 10.2.1.2: refused", "nc -vz -s 10.2.1.2 10.2.1.1 1790"),
     ({"peers": (PeerAnswer("10.2.1.1", "10.2.1.2", "connection refused"),)}, "bgp-peer", "fail",
      "port 179 from 10.2.1.2: connection refused", "nc -vz -s 10.2.1.2 10.2.1.1 179"),
 ]  # fmt: skip
