@@ -248,8 +248,8 @@ def _of_vip(name: str, vip: _Seen, unknown: Sequence[str]) -> Iterator[Problem]:
         text = f"announced by {none}: withdrawn on {', '.join(vip.away)} by {by}"
         yield Problem(False, f"vip/{name}", text, "announce", everywhere=True)
     elif vip.silent:
-        text, none = f"not announced by {', '.join(vip.silent)}", not vip.announced
-        yield Problem(False, f"vip/{name}", text, "announce", everywhere=none)
+        text = f"not announced by {', '.join(vip.silent)}"
+        yield Problem(False, f"vip/{name}", text, "announce", everywhere=not vip.announced)
 
 
 def _of_one(vip: str, seen: _Seen, *, canary: bool) -> Iterator[Problem]:
