@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
-from agent.checks.reading import Readers
+from agent.checks.reading import readers
 from agent.checks.way import Said, Way, percent
 from agent.config.check_table import Check
 
@@ -17,24 +15,13 @@ async def ask(check: Check, way: Way) -> Said:
     """A missing file is down: who should have written it may be gone."""
     path = Path(check.file.replace("{real}", way.address))
     try:
-        words = await _readers()(path)
+        words = await readers()(path, _first_line)
     except OSError as error:
         return Said(False, f"{path}: {(error.strerror or str(error)).lower()}")
     weight = percent(words)
     if words == "up" or weight:
         return Said(True, f"file says {words}", weight)
     return Said(False, f"file says {words[:40] or 'nothing'}")
-
-
-def _readers() -> Readers:
-    loop = asyncio.get_running_loop()
-    found = _READERS.get(loop)
-    if found is None:
-        found = _READERS[loop] = Readers(_first_line)
-    return found
-
-
-_READERS: WeakKeyDictionary[asyncio.AbstractEventLoop, Readers] = WeakKeyDictionary()
 
 
 def _first_line(path: Path) -> str:

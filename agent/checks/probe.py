@@ -24,8 +24,16 @@ log = logging.getLogger("remora")
 
 LOCAL: tuple[Kind, ...] = ("exec", "file")
 """Kinds that send nothing themselves."""
-SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN)
-"""What this machine, or this process, has no more of; EAGAIN: processes."""
+SHORT = (
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOBUFS,
+    errno.EAGAIN,
+    errno.EADDRINUSE,
+)
+"""What this machine, or this process, has no more of; EAGAIN: processes; EADDRINUSE: ports of the
+check's own source."""
 
 Ask = Callable[[Check, Way], Awaitable[Said]]
 
@@ -118,12 +126,23 @@ async def _said(check: Check, way: Way) -> Said:
     except OSError as error:
         # asyncio puts its own words into strerror
         detail = os.strerror(error.errno).lower() if error.errno else str(error)
-        return Said(False, detail, unasked=error.errno in SHORT)
+        return Said(False, detail, unasked=_was_short(error, way))
     except ValueError as error:  # a name that no certificate or query can have
         return Said(False, str(error))
     except Exception as error:  # a check that ends would leave its real as it is, for ever
         log.exception("check of %s:%d failed", way.address, way.port)
         return Said(False, f"{type(error).__name__}: {error}")
+
+
+def _was_short(error: OSError, way: Way) -> bool:
+    """Whether it is this machine that had no more of something.
+
+    connect() says EADDRNOTAVAIL where all local ports to this address are taken; but bind() where
+    the check's source is not ours, and over IPv6 connect() where we have no address at all.  Those
+    do not go by, so they stay a result, with a reason that is shown.
+    """
+    no_port = error.errno == errno.EADDRNOTAVAIL and not way.source and ":" not in way.address
+    return no_port or error.errno in SHORT
 
 
 def _direct(asking: Asking) -> Way:

@@ -11,7 +11,12 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
 
 AT_ONCE = 2
 """Reads of files of one directory."""
@@ -22,13 +27,15 @@ MOST = 64
 class Readers:
     """Of one event loop."""
 
-    def __init__(self, read: Callable[[Path], str]) -> None:
-        self._read = read
+    def __init__(self) -> None:
         self._all = asyncio.Semaphore(MOST)
         self._of: dict[Path, asyncio.Semaphore] = {}
 
-    async def __call__(self, path: Path) -> str:
-        """Waits for a turn, then for the file; whoever calls has a time-out.  Raises OSError."""
+    async def __call__(self, path: Path, read: Callable[[Path], T]) -> T:
+        """What `read` makes of the file, or raises.
+
+        Waits for a turn, then for the file; whoever calls has a time-out.
+        """
         mine = self._of.setdefault(path.parent, asyncio.Semaphore(AT_ONCE))
         await mine.acquire()
         try:
@@ -37,27 +44,30 @@ class Readers:
             mine.release()
             raise
         loop = asyncio.get_running_loop()
-        said: asyncio.Future[str] = loop.create_future()
+        said: asyncio.Future[T] = loop.create_future()
 
-        def end(text: str, error: OSError | None) -> None:
+        def end(tell: Callable[[], None]) -> None:
             mine.release()
             self._all.release()
-            if said.cancelled():
-                return
-            if error is None:
-                said.set_result(text)
-            else:
-                said.set_exception(error)
+            if not said.cancelled():
+                tell()
 
         def work() -> None:
-            text, error = "", None
             try:
-                text = self._read(path)
-            except OSError as raised:
-                error = raised
+                tell = partial(said.set_result, read(path))
+            except Exception as error:  # the turn is given back whatever happens
+                tell = partial(said.set_exception, error)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(end, text, error)
+                loop.call_soon_threadsafe(end, tell)
 
         # A daemon: one that hangs must not keep the process from its end.
         threading.Thread(target=work, name="file-check", daemon=True).start()
         return await said
+
+
+def readers() -> Readers:
+    """The running loop's."""
+    return _READERS.setdefault(asyncio.get_running_loop(), Readers())
+
+
+_READERS: WeakKeyDictionary[asyncio.AbstractEventLoop, Readers] = WeakKeyDictionary()

@@ -32,7 +32,8 @@ async def encrypted(check: Check, way: Way) -> ssl.SSLSocket:
     """A socket behind a handshake.  Raises OSError, of which ssl.SSLError is one."""
     made: socket.socket = await connect(way, socket.SOCK_STREAM)
     try:
-        trusting = context(check.ca_file, verify=check.verify)
+        patience = check.timeout / 4
+        trusting = await context(check.ca_file, verify=check.verify, patience=patience)
         made = wrapped = trusting.wrap_socket(
             made, server_hostname=_name(check, way), do_handshake_on_connect=False
         )

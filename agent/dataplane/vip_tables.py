@@ -43,6 +43,9 @@ class VipTables:
         self._addresses = view(addresses, abi.Addresses, 1)["place"][0]
         self._vips = view(vips, abi.Vips, 1)["place"][0]
         self._prefixes = prefixes
+        self._own: frozenset[Address] = frozenset()
+        self._pinged: frozenset[Address] | None = None
+        """As they were declared last, for VIPs that come and go afterwards."""
 
     # ---- VIPs
 
@@ -60,17 +63,20 @@ class VipTables:
         return vips
 
     def put(self, key: VipKey, vip_num: int) -> None:
-        """The VIP before its address: a packet is not ours until both are there."""
+        """The VIP before its address: a packet is not ours until both are there.
+
+        A VIP comes before an own address that is the same.
+        """
         found = self._find(key)
         if found and not found.flags & abi.ADDRESS_VIP:
-            raise EffectError(f"VIP {key}: the address is the node's own; give the VIP another")
+            found = None
         number = found.number if found else self._free_number()
         packed = vip_key(number, key)
         place = self._place_of_vip(packed)
         if place is None:
             place = self._room(self._vips, vip_places(packed), _places_of_vip, self._move_vip)
         self._vips.view(np.uint64)[place] = packed << 32 | vip_num
-        flags = abi.ADDRESS_VIP | (found.flags if found else abi.ADDRESS_PING)
+        flags = found.flags if found else self._address_flags(key.address)
         if key.port == 0:
             flags |= abi.ADDRESS_ALL_PORTS
         self._write(Found(key.address, key.length, number, flags))
@@ -84,7 +90,9 @@ class VipTables:
         found = self._find(key)
         assert found
         left = [other for other in vips if _where(other) == _where(key)]
-        if not left:
+        if not left and key.length is None and key.address in self._own:
+            self._write(Found(key.address, None, 0, abi.ADDRESS_OWN))
+        elif not left:
             self._erase(found)
         elif key.port == 0 and not any(other.port == 0 for other in left):
             self._write(found._replace(flags=found.flags & ~abi.ADDRESS_ALL_PORTS))
@@ -108,9 +116,12 @@ class VipTables:
             yield _found(entry, length)
 
     def set_own(self, addresses: Iterable[Address]) -> None:
-        """All of the node's own for which packets are decapsulated."""
-        wanted = set(addresses)
-        wanted -= {found.address for found in self.addresses() if found.flags & abi.ADDRESS_VIP}
+        """All of the node's own for which packets are decapsulated, those left out that are a
+        VIP's, while they are."""
+        self._own = frozenset(addresses)
+        wanted = self._own - {
+            found.address for found in self.addresses() if found.flags & abi.ADDRESS_VIP
+        }
         for found in self.addresses():
             if found.flags & abi.ADDRESS_OWN and found.address not in wanted:
                 self._erase(found)
@@ -119,13 +130,18 @@ class VipTables:
 
     def set_pinged(self, addresses: Iterable[Address] | None) -> None:
         """The VIP addresses that answer pings; None: all."""
-        answering = None if addresses is None else set(addresses)
+        self._pinged = None if addresses is None else frozenset(addresses)
         for found in self.addresses():
             if found.flags & abi.ADDRESS_VIP:
-                yes = answering is None or found.address in answering
-                flags = found.flags & ~abi.ADDRESS_PING | (abi.ADDRESS_PING if yes else 0)
+                others = abi.ADDRESS_VIP | abi.ADDRESS_ALL_PORTS
+                flags = found.flags & others | self._address_flags(found.address)
                 if flags != found.flags:
                     self._write(found._replace(flags=flags))
+
+    def _address_flags(self, address: Address) -> int:
+        """Of a VIP's address, but for what its VIPs say."""
+        pinged = self._pinged is None or address in self._pinged
+        return abi.ADDRESS_VIP | (abi.ADDRESS_PING if pinged else 0)
 
     # ---- places
 
@@ -154,12 +170,13 @@ class VipTables:
             bpf.map_update(self._prefixes, bytes(_prefix(found)), bytes(entry))
             return
         place = self._place_of_address(found.address)
-        if place is not None:  # its flags
-            self._addresses["flags"][place] = found.flags
+        words = np.frombuffer(bytes(entry), np.uint32)
+        if place is not None:  # number and flags, which are one word
+            self._addresses[place : place + 1].view(np.uint32)[5] = words[5]
             return
         places = address_places(found.address.packed)
         place = self._room(self._addresses, places, _places_of_address, self._move_address)
-        self._put_address(place, np.frombuffer(bytes(entry), np.uint32))
+        self._put_address(place, words)
 
     def _erase(self, found: Found) -> None:
         if found.length is not None:

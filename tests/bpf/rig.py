@@ -147,6 +147,7 @@ class Rig:
         for key in self.dataplane.owned().vips:
             self.dataplane.remove_vip(key)
         self.dataplane.set_own_addresses(())
+        self.dataplane.answer_pings_for(None)
         for counters in [*self._counters, self.reals]:
             counters.view(np.uint8)[:] = 0
         self.drain()

@@ -6,6 +6,8 @@ And no loops (P9): whatever a balancer sends comes to an end at any other one.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
 from scapy.layers.inet import IP, TCP, UDP, IPOption
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
@@ -23,6 +25,9 @@ pytestmark = pytest.mark.root
 OWN, OWN6 = "10.3.1.2", "fd00:3:1::2"
 REALS = {OWN: 1, "10.3.2.2": 1}
 INNER4 = IP(src=frames.CLIENT, dst=frames.VIP) / TCP(dport=80) / Raw(bytes(40))
+REALS6 = {OWN6: 1, "fd00:3:2::2": 1}
+OTHER = WEB._replace(address=IPv4Address("10.200.0.77"))
+OTHER_INNER = IP(src=frames.CLIENT, dst=str(OTHER.address)) / TCP(dport=80) / Raw(bytes(40))
 INNER6 = IPv6(src=frames.CLIENT6, dst=frames.VIP6) / TCP(dport=80) / Raw(bytes(40))
 
 
@@ -239,3 +244,29 @@ def test_p9_hairpin_a_real_reaches_the_vip_as_any_client(rig: Rig, key: VipKey) 
         for port in range(4000, 4020)
     }
     assert reached == set(service.reals.values()), "itself too: it answers itself, directly"
+
+
+@pytest.mark.parametrize("key", [WEB, WEB6], ids=str)
+def test_a_vip_comes_before_an_own_address_in_either_order(rig: Rig, key: VipKey) -> None:
+    """At boot the interface's addresses are written first, else the VIP's; when the last VIP of
+    the address is gone, it is the node's own again."""
+    own, frame = key.address, frames.tcp(to=str(key.address))
+    packed = wrapped(INNER4 if own.version == 4 else INNER6, str(own))
+    for before in (True, False):
+        if before:
+            rig.dataplane.set_own_addresses([own])
+        rig.serve(key, REALS if own.version == 4 else REALS6)
+        rig.serve(key._replace(port=443), REALS if own.version == 4 else REALS6)
+        for _ in range(2):
+            assert rig.run(frame).action == TX
+            assert rig.run(packed).output == packed, "no packet of the VIP, and not unwrapped"
+            rig.dataplane.set_own_addresses([own])
+        rig.dataplane.remove_vip(key._replace(port=443))
+        assert rig.run(frame).action == TX
+        rig.dataplane.remove_vip(key)
+        rig.serve(OTHER, REALS)
+        other = wrapped(OTHER_INNER, str(own))
+        assert rig.run(other).output == frames.framed(OTHER_INNER)
+        rig.dataplane.remove_vip(OTHER)
+        rig.dataplane.set_own_addresses([])
+        assert rig.run(other).output == other

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import signal
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from ipaddress import ip_address
@@ -23,7 +25,9 @@ import dns.rrset
 import pytest
 
 from agent.boundary import Probed
+from agent.checks import authorities
 from agent.checks.probe import KINDS, both, probe
+from agent.checks.reading import AT_ONCE
 from agent.checks.way import Said, Way, percent
 from agent.config.check_contradictions import USED_BY
 from agent.config.check_table import Check
@@ -304,6 +308,37 @@ def test_authorities_are_read_again_when_their_file_is_another(
     assert asked() == (True, "tls 1.3")
     listed.unlink()
     assert asked() == (True, "tls 1.3")
+
+
+def test_authorities_on_a_dead_mount_hold_up_nobody_and_stay_as_they_were(
+    certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop goes on meanwhile: whoever else is checked, and the verdicts."""
+    listed = tmp_path / "ca.pem"
+    listed.write_bytes(certificate.read_bytes())
+    released = threading.Event()
+    hung: list[object] = []
+
+    def trusting(file: Path, patience: float) -> Any:  # noqa: ANN401  # a coroutine
+        return authorities.context(str(file), verify=True, patience=patience)
+
+    async def story() -> None:
+        read = await trusting(listed, 60.0)
+        assert await trusting(listed, 60.0) is read
+        monkeypatch.setattr(authorities, "_stamp", lambda path: hung.append(released.wait(60)))
+        try:
+            for _ in range(2 * AT_ONCE):
+                assert await trusting(listed, 0.05) is read
+            with pytest.raises(TimeoutError):  # never read, so there is nothing to go by
+                async with asyncio.timeout(0.05):
+                    await trusting(tmp_path / "new.pem", 60.0)
+            assert not hung
+        finally:
+            released.set()
+        assert await trusting(listed, 60.0) is read
+
+    asyncio.run(story())
+    assert hung
 
 
 def test_tls_of_a_server_without_it() -> None:
@@ -609,6 +644,31 @@ def test_a_check_that_fails_in_a_way_of_its_own_says_so(monkeypatch: pytest.Monk
     monkeypatch.setitem(KINDS, "tcp", ask)
     said = run(Check())
     assert (said.ok, said.unasked, said.detail) == (False, False, "ZeroDivisionError: here")
+
+
+@pytest.mark.parametrize(
+    ("number", "to", "source", "unasked"),
+    [
+        (errno.EADDRNOTAVAIL, "127.0.0.1", "", True),
+        (errno.EADDRINUSE, "127.0.0.1", "127.0.0.9", True),
+        (errno.EADDRNOTAVAIL, "127.0.0.1", "192.0.2.1", False),
+        (errno.EADDRNOTAVAIL, "::1", "", False),
+        (errno.ECONNREFUSED, "127.0.0.1", "", False),
+    ],
+)
+def test_local_ports_that_are_used_up_say_nothing_of_the_real(
+    monkeypatch: pytest.MonkeyPatch, number: int, to: str, source: str, *, unasked: bool
+) -> None:
+    """But a source that is not this node's does not go by: its reason is to be seen."""
+
+    async def ask(check: Check, way: Way) -> Said:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setitem(KINDS, "tcp", ask)
+    check = Check(source=ip_address(source) if source else None)
+    asked = asking(check)._replace(target=Target("web", ip_address(to)))
+    said = asyncio.run(probe(asked, None))
+    assert (said.ok, said.unasked) == (False, unasked)
 
 
 def test_sockets_are_given_back() -> None:

@@ -33,23 +33,23 @@ async def test_what_hangs_takes_no_more_threads_and_holds_up_nobody_else() -> No
             assert released.wait(30)
         return f"up {path.name}"
 
-    readers = Readers(read)
+    readers = Readers()
     for number in range(5):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
-                await readers(Path(f"/nfs/{number}"))
+                await readers(Path(f"/nfs/{number}"), read)
     assert len(begun) == AT_ONCE
-    assert await readers(Path("/run/a")) == "up a"
+    assert await readers(Path("/run/a"), read) == "up a"
     released.set()
     async with asyncio.timeout(60):
-        assert await readers(Path("/nfs/5")) == "up 5"
+        assert await readers(Path("/nfs/5"), read) == "up 5"
     assert len(begun) == AT_ONCE + 1
 
 
 @in_a_loop
 async def test_an_error_is_told_and_gives_its_turn_back(tmp_path: Path) -> None:
-    readers = Readers(lambda path: path.read_text())
+    readers = Readers()
     for _ in range(3 * AT_ONCE):
         with pytest.raises(FileNotFoundError):
             async with asyncio.timeout(60):
-                await readers(tmp_path / "none")
+                await readers(tmp_path / "none", Path.read_text)
