@@ -18,7 +18,7 @@ from agent.core.health import Verdict
 from agent.core.pending import Due
 from agent.core.refused import Refused
 from agent.core.shutdown import Shutdown
-from agent.core.state import NOT_CHECKED, NOT_JUDGED, NodeState, RealState, VipState
+from agent.core.state import NodeState, RealState, VipState
 from agent.nouns import ROUTES, Address, Override, Part, Withdrawal
 from shared.messages import (
     Action,
@@ -250,7 +250,7 @@ def _apply(state: NodeState, override: Override, now: float) -> Override | None:
         return None
     before = Override(override.vip, override.real, real.admin, real.override)
     if forgets(real, override.admin):
-        real.verdict, real.check = NOT_JUDGED, NOT_CHECKED
+        real.recall()
     real.admin, real.override, real.changed = override.admin, override.weight, now
     if real.admin is not Admin.DRAINING:
         real.emptying = None

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from agent.core import announcing, overrides
-from agent.core.state import NOT_JUDGED, NodeState, VipState
+from agent.core.state import NodeState, VipState
 from agent.nouns import ROUTES, Address, Override, Withdrawal
 from shared.messages import Supposed
 from shared.model import Admin
@@ -37,16 +37,17 @@ class Thought(NamedTuple):
 def supposed(state: NodeState, changed: Sequence[Override]) -> Iterator[None]:
     """As if the reals among these were so.  They must be there."""
     reals = [(o, state.vips[o.vip].reals[ip_address(o.real)]) for o in changed if o.real]
-    before = [(real, real.admin, real.override, real.verdict) for _, real in reals]
+    before = [(r, r.admin, r.override, r.verdict, r.recalled, r.check) for _, r in reals]
     for override, real in reals:
         if overrides.forgets(real, override.admin):
-            real.verdict = NOT_JUDGED
+            real.recall()
         real.admin, real.override = override.admin, override.weight
     try:
         yield
     finally:
-        for real, admin, weight, verdict in before:
+        for real, admin, weight, verdict, recalled, check in before:
             real.admin, real.override, real.verdict = admin, weight, verdict
+            real.recalled, real.check = recalled, check
 
 
 def thoughts(state: NodeState, action: Supposed, vips: Sequence[VipState]) -> dict[str, Thought]:

@@ -132,6 +132,36 @@ def test_h4_first_verdicts_of_many_make_one_ring() -> None:
     assert world.history.count("SetRing") == rings + 1
 
 
+def test_h3_no_vip_waits_for_a_real_that_was_disabled() -> None:
+    """H3, F4: its check may hang; the others' rings and the route go their way."""
+    world = World()
+    world.all_up()
+    world.ask(Disable(real=REALS[0], vip="web"), id="a")
+    world.ask(Undrain(real=REALS[0], vip="web"), id="b")
+    assert world.director.state.vips["web"].warm
+    world.probe(REALS[1], ok=False, times=3)
+    assert world.share(REALS[2]) == SLOTS
+    world.probe(REALS[2], ok=False, times=3)
+    assert not world.announced
+    world.probe(REALS[2], ok=True, times=2)
+    assert world.announced
+
+
+def test_h3_fail_open_does_not_begin_for_a_real_that_is_not_judged_yet() -> None:
+    text = vip("web", "10.200.0.1", 80, REALS).replace(
+        "[vips.check]", 'all_down = "fail-open"\npanic = 50\n[vips.check]'
+    )
+    world = World(TOML + text)
+    world.all_up()
+    world.ask(Disable(real=REALS[0], vip="web"), id="a")
+    world.probe(REALS[1], ok=False, times=3)
+    assert not world.director.state.vips["web"].fails_open, "one of two is half"
+    world.ask(Undrain(real=REALS[0], vip="web"), id="b")
+    assert not world.director.state.vips["web"].fails_open
+    world.probe(REALS[0], ok=False)
+    assert world.director.state.vips["web"].fails_open, "one of three"
+
+
 def test_h3_fail_open_does_not_end_while_a_real_is_not_judged_yet() -> None:
     """H3: of three reals two are down and one is disabled; that one comes back unchecked."""
     text = vip("web", "10.200.0.1", 80, REALS).replace(
