@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import errno
 import gc
 import io
 import itertools
@@ -25,6 +26,10 @@ from shared.usage import Parser
 
 IMPORTED = 100_000
 """Objects, more than a verb imports: Python's collector looks when so many have come."""
+
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG)
+"""Errors without a file's name that are about what a verb writes; others may be a socket's."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,8 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say_no_more()  # the reader of a pipe has left
         return Exit.FAILED if arguments.verb in CHANGES else Exit.DONE
     except OSError as error:
-        _say_no_more()
-        return _fail(f"{error.filename or 'output'}: {error.strerror or error}", Exit.FAILED)
+        where = error.filename
+        if not where and error.errno in UNWRITABLE:
+            where = "output"
+            _say_no_more()
+        text = error.strerror or str(error)
+        return _fail(f"{where}: {text}" if where else text, Exit.FAILED)
 
 
 def _say_no_more() -> None:
@@ -150,6 +159,7 @@ def _complete(given: Sequence[str]) -> int:
     known = names.kept()
     if {"-C", "--context"} & {flag.partition("=")[0] for flag in words[-2:]}:
         files = dict(itertools.pairwise(words))
+        files |= dict(word.split("=", 1) for word in words if "=" in word)
         known["context"] = [
             f"context/{name}" for name in config_file.contexts(files.get("--config"))
         ]

@@ -32,6 +32,8 @@ OTHER = (
 ORDERS = ("hold", "resume", "revert")
 FLAGS = ("--reason", "--canary", "--soak", "--batch", "--stop-on")
 BY_LABELS = ("-l", "--selector")
+FLOW_FLAGS = {"--if": "'drain ...'", "--sample": "N", "--pcap": "FILE"}
+"""Flag of `flow` -> what it takes."""
 LINES_KEPT = 50
 
 
@@ -123,17 +125,37 @@ def parse(text: str, agents: Sequence[Agent]) -> Go | Plan | Mark | Arm | Operat
 
 def _flow(text: str) -> Go | None:
     """`flow 198.51.100.7:40000 vip/web --if 'drain ...'`, as the CLI has it: asked on `7`."""
-    words = text.split()
-    words = words[1:] if words[:1] == ["remora"] else words
-    if words[:1] != ["flow"]:
+    given = text.split()
+    if given[given[:1] == ["remora"] :][:1] != ["flow"]:
         return None
-    said = (
-        " ".join(words)
-        .replace(" --if ", " if ")
-        .replace("--sample ", "")
-        .replace("--pcap ", "pcap ")
-    )
-    return Go("what-if", said.replace("'", "").replace('"', ""))
+    plain, flags = _flow_words(_split(text)[1:])
+    file, count, change = (flags.get(name, "") for name in ("--pcap", "--sample", "--if"))
+    if file and (plain or count):
+        raise ObjectError("--pcap: the flows are those of the file; no others beside them")
+    about = f"pcap {file}" if file else " ".join([*([count] if count else []), *plain])
+    return Go("what-if", f"flow {about}" + (f" if {change}" if change else ""))
+
+
+def _flow_words(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """(words, what the flags say); a change may stand without quotes, at the end.  Raises
+    ObjectError."""
+    plain: list[str] = []
+    flags: dict[str, str] = {}
+    while words:
+        name, equals, value = words.pop(0).partition("=")
+        if name in FLOW_FLAGS or name == "if":
+            name = "--if" if name == "if" else name
+            value = value if equals else words.pop(0) if words else ""
+            if not value or name in flags:
+                raise ObjectError(f"{name}: say what it is, once: {name} {FLOW_FLAGS[name]}")
+            if name == "--if" and " " not in value:
+                value, words = shlex.join([value, *words]), []
+            flags[name] = value
+        elif name.startswith("-"):
+            raise ObjectError(f"{name}: here only {', '.join(FLOW_FLAGS)}; others need a shell")
+        else:
+            plain.append(f"{name}{equals}{value}")
+    return plain, flags
 
 
 def _operate(verb: str, words: list[str]) -> Operate:
@@ -149,14 +171,18 @@ def _theme(words: list[str]) -> str:
     return words[0]
 
 
-def _words(text: str) -> tuple[list[str], dict[str, str]]:
-    """(words, what the flags say)."""
+def _split(text: str) -> list[str]:
+    """As a shell does, without the word remora.  Raises ObjectError."""
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise ObjectError(f"{text}: {error}".lower()) from error
-    if words[:1] == ["remora"]:
-        del words[0]
+    return words[1:] if words[:1] == ["remora"] else words
+
+
+def _words(text: str) -> tuple[list[str], dict[str, str]]:
+    """(words, what the flags say)."""
+    words = _split(text)
     plain: list[str] = []
     flags: dict[str, str] = {}
     rest = iter(words)

@@ -2,7 +2,7 @@
 """Rows of a table -> CSV, JSON lines or Markdown, as they are on show.  Pure.
 
 Known records are written as `remora get -o json` writes them (raw numbers, units in the keys),
-others by their columns.
+others by their columns.  Totals that stand in the place of rates come behind, as numbers.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ FORMATS: tuple[Format, ...] = ("csv", "jsonl", "md")
 
 
 def item(row: Any, columns: Sequence[Column[Any]]) -> Item:  # noqa: ANN401  # any record
+    totals = {f"{c.title.lower()}_total": c.order(row) for c in columns if c.of}
+    return {**_item(row, columns), **totals}
+
+
+def _item(row: Any, columns: Sequence[Column[Any]]) -> Item:  # noqa: ANN401
     match row:
         case Node():
             return items.node(row)

@@ -97,15 +97,20 @@ def header(view: View, width: int) -> TextLine:
 
 def _alerts(view: View, width: int) -> list[Cell]:
     """How many, and where there is room of which kind."""
-    seen = {alert.key for alert in view.alerts if alert.seen}
-    new = [problem for problem in view.problems if problem.key not in seen]
-    critical = sum(problem.critical for problem in new)
-    warnings = len(new) - critical
+    critical, warnings, seen = _counted(view)
     parts = {"crit": critical, "warn": warnings} if width >= KINDS_FROM else {}
     kinds = "".join(f"{number} {kind} " for kind, number in parts.items() if number)
     tone = "bad" if critical else "warn" if warnings else ""
-    known = [Cell(f"{len(seen)} ack ", "dim")] if seen else []
-    return [Cell(f"alerts {kinds or f'{len(new)} '}", tone), *known]
+    known = [Cell(f"{seen} ack ", "dim")] if seen else []
+    return [Cell(f"alerts {kinds or f'{critical + warnings} '}", tone), *known]
+
+
+def _counted(view: View) -> tuple[int, int, int]:
+    """(critical, warnings, acknowledged)."""
+    seen = {alert.key for alert in view.alerts if alert.seen}
+    new = [problem for problem in view.problems if problem.key not in seen]
+    critical = sum(problem.critical for problem in new)
+    return critical, len(new) - critical, len(seen)
 
 
 def _recording(view: View, width: int) -> str:
@@ -129,9 +134,10 @@ def _operations(view: View) -> list[Cell]:
 
 def tiny(view: View) -> list[TextLine]:
     """All there is room for on a terminal of a few lines."""
-    critical = sum(problem.critical for problem in view.problems)
+    critical, warnings, seen = _counted(view)
     live, all_ = len(view.store.live(view.now)), len(view.agents)
-    text = f"{view.cluster} {live}/{all_} nodes, {critical} crit, {len(view.problems)} alerts"
+    text = f"{view.cluster} {live}/{all_} nodes, {critical} crit, {critical + warnings} alerts"
+    text += f" {seen} ack" if seen else ""
     tone_ = "bad" if critical or live < all_ else "ok"
     return [line(text, tone_), line("too small for tables: remora status", "dim")]
 

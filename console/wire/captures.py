@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from console import format as fmt
 from console.exits import VerbError
-from console.model.capture_file import CaptureError, frames
+from console.model.capture_file import CaptureError, Read, frames
 from console.model.captured_flows import captured
 from shared.flows import Flow
 
@@ -21,18 +21,27 @@ class Asked(NamedTuple):
     flows: Sequence[Flow]
 
 
-def of_capture(file: str, most: int, packets: int | None = None) -> Asked:
-    """Its first `most` flows; `packets`: of so many of its packets, and only of a file, which is
-    there at once; None: of all, of a pipe too.
+class Beginning(NamedTuple):
+    """As much of a file as can be read while somebody waits for a key."""
+
+    packets: int
+    octets: int
+
+
+def of_capture(file: str, most: int, within: Beginning | None = None) -> Asked:
+    """Its first `most` flows; `within`: of its beginning, and only of a file, which is there at
+    once; None: of all, of a pipe too.
 
     Raises VerbError for what is no capture, or has no flow.
     """
     try:
         path = Path(file).expanduser()
-        if packets is not None and path.exists() and not path.is_file():
+        if within is not None and path.exists() and not path.is_file():
             raise VerbError(f"--pcap {file}: is no file; remora flow --pcap reads a pipe")
         with path.open("rb") as opened:
-            found = captured(islice(frames(opened.read), packets), most)
+            source = _Source(opened.read, within.octets if within else None)
+            packets = within.packets if within else None
+            found = captured(islice(frames(source.read), packets), most)
     except (OSError, RuntimeError, ValueError) as error:  # ~nobody/x, a NUL in it, no right to look
         text = getattr(error, "strerror", None) or error
         raise VerbError(f"--pcap {file}: {text}") from error
@@ -43,8 +52,24 @@ def of_capture(file: str, most: int, packets: int | None = None) -> Asked:
     more = ", the first of more" if found.more else ""
     others = f", {fmt.count(found.others)} of no flow" if found.others else ""
     count = fmt.count(len(found.flows))
-    first = "the first " if found.packets == packets else ""
+    first = "the first " if found.packets == packets or source.left == 0 else ""
     return Asked(
         f"{file}: {count} flows{more} in {first}{fmt.count(found.packets)} packets{others}",
         found.flows,
     )
+
+
+class _Source:
+    """A file as if it ended after so many bytes."""
+
+    def __init__(self, read: Read, octets: int | None) -> None:
+        self._read = read
+        self.left = octets
+        """None: no end but its own."""
+
+    def read(self, size: int) -> bytes:
+        if self.left is None:
+            return self._read(size)
+        found = self._read(min(size, self.left))
+        self.left -= len(found)
+        return found

@@ -6,6 +6,7 @@ from __future__ import annotations
 from textual.pilot import Pilot
 
 from console.tui.app import RemoraApp
+from console.tui.screens.ack import AckDialog
 from tests.tui.test_screens import keys, mixed, painted, settle
 
 
@@ -53,6 +54,21 @@ async def test_marked_alerts_are_acknowledged_together() -> None:
         assert f"alerts 0 {count} ack" in painted(app, "#header")
         await keys("1")(pilot)
         assert "nothing is wrong" not in painted(app, "#alerts"), "it still is"
+        await pilot.resize_terminal(50, 10)
+        await settle(pilot)
+        assert f"0 crit, 0 alerts {count} ack" in painted(app, "#tiny"), "as the header has it"
+
+
+async def test_a_held_display_acknowledges_nothing() -> None:
+    """It would not show it, and v again would not take it back."""
+    app = mixed()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await keys("8", "p", "v")(pilot)
+        assert "the display is held: p goes on, then v" in painted(app, "#message")
+        assert not isinstance(app.screen, AckDialog)
+        await keys("p", "v", "enter")(pilot)
+        await settle(pilot)
+        assert sum("· ack" in row for row in alerts(app)) == 1
 
 
 async def test_elsewhere_v_says_where() -> None:

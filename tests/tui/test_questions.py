@@ -18,6 +18,7 @@ from console.model.store import Arrived, Inbox
 from console.planning.arming import ONLY_LOOKS
 from console.tui.screens import asks as asks_
 from console.tui.screens.plan import PlanDialog
+from console.wire.captures import Beginning
 from shared.flows import unpacked
 from shared.messages import (
     ChangeEvent,
@@ -159,11 +160,14 @@ async def test_where_the_flows_of_a_capture_go(
             await asks("pcap pipe", "pipe: is no file")
             await asks("pcap ~nosuchuser/x.pcap", "~nosuchuser/x.pcap: Could not")
             await asks(f"pcap {'x' * 300}", "File name too long")
+            beginning = Beginning(packets=50_000, octets=24 + 2 * (16 + 54) + 20)
+            monkeypatch.setattr("console.tui.screens.whatif.CAPTURE", beginning)
+            await asks("pcap some.pcap", "2 flows in the first 2 packets")
             app.arming = app.arming._replace(served=True)
             app.draw()
             await asks("pcap some.pcap", ONLY_LOOKS[:40])
-        (asked,) = [c.action for c in agent.received if isinstance(c.action, FlowsOf)]
-    assert len(list(unpacked(asked.flows))) == 3
+        asked = [c.action for c in agent.received if isinstance(c.action, FlowsOf)]
+    assert [len(list(unpacked(each.flows))) for each in asked] == [3, 2]
 
 
 async def test_the_flow_of_a_dropped_packet_is_asked_about() -> None:

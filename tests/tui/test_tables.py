@@ -49,6 +49,8 @@ async def test_n_goes_from_match_to_match_among_all_rows() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await keys("4", "tab", "n")(pilot)
         assert "type / and words first" in painted(app, "#message")
+        await keys("slash", *"xy", "backspace", "backspace", "enter", "n")(pilot)
+        assert "type / and words first" in painted(app, "#message"), "what was taken back is none"
         await keys("slash", *"route", "escape", "g")(pilot)
         assert "filter -" in painted(app, "#crumb")
         seen = []
@@ -128,6 +130,13 @@ async def test_export_writes_what_is_on_show(
         assert path.suffix == f".{kind}"
         assert "dns" in text
         assert "web" not in text, "the filter holds"
+        assert "total" not in text
+        path.unlink()
+        await keys("z", "e", *["down"] * steps, "enter")(pilot)
+        (path,) = files_in(tmp_path)
+        told = [agent.vips for agent in app.store.agents.values() if agent.vips]
+        packets = sum(row.packets for each in told for row in each.vips if row.name == "dns")
+        assert (fmt.si(packets) if kind == "md" else str(packets)) in path.read_text(), "totals too"
 
 
 async def test_a_key_that_moves_the_cursor_writes_no_row_anew(

@@ -171,6 +171,49 @@ def _refusal(text: str, agents: list[Agent]) -> str:
     return ""
 
 
+FLOW, CHANGE = "198.51.100.7:40000 vip/web", "drain real/10.3.1.2@web"
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("flow", "flow "),
+        (f"flow {FLOW}", f"flow {FLOW}"),
+        (f"remora  flow {FLOW} --if '{CHANGE}'", f"flow {FLOW} if {CHANGE}"),
+        (f"flow {FLOW} --if={CHANGE.replace(' ', '@@')}".replace("@@", "' '"),
+         f"flow {FLOW} if {CHANGE}"),
+        (f"flow --if '{CHANGE}' {FLOW}", f"flow {FLOW} if {CHANGE}"),
+        (f"flow {FLOW} --if {CHANGE}", f"flow {FLOW} if {CHANGE}"),
+        (f"flow {FLOW} if {CHANGE}", f"flow {FLOW} if {CHANGE}"),
+        ("flow --sample 99 vip/web", "flow 99 vip/web"),
+        ("flow vip/web --sample=99", "flow 99 vip/web"),
+        (f"flow --if '{CHANGE}' --pcap a.pcap", f"flow pcap a.pcap if {CHANGE}"),
+        (f"flow --pcap=a.pcap --if '{CHANGE}'", f"flow pcap a.pcap if {CHANGE}"),
+        ("flow --pcap \"o'neil  1.pcap\"", "flow pcap o'neil  1.pcap"),
+        ("flow pcap a.pcap", "flow pcap a.pcap"),
+    ],
+)  # fmt: skip
+def test_a_flow_is_asked_about_as_the_cli_has_it(
+    text: str, asked: str, agents: list[Agent]
+) -> None:
+    assert parse(text, agents) == Go("what-if", asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("flow --pcap", "--pcap: say what it is, once: --pcap FILE"),
+        ("flow --pcap a --pcap b", "--pcap: say what it is, once"),
+        (f"flow {FLOW} --pcap a", "no others beside them"),
+        (f"flow {FLOW} --node lb1", "--node: here only --if, --sample, --pcap"),
+        ("flow --pcap o'neil", "no closing quotation"),
+    ],
+)
+def test_a_flow_that_cannot_be_asked_about(text: str, says: str, agents: list[Agent]) -> None:
+    with pytest.raises(VerbError, match=re.escape(says)):
+        parse(text, agents)
+
+
 def test_history_keeps_what_was_being_typed() -> None:
     history = History()
     assert history.older("dra") == "dra", "nothing there yet"

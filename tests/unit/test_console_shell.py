@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -233,6 +234,17 @@ def test_names_of_the_last_look_are_kept(
     assert names.kept() == {}
 
 
+@pytest.mark.parametrize("words", [("--config", "{}"), ("--config={}",)])
+def test_contexts_are_those_of_the_file_that_is_given(
+    words: tuple[str, ...], tmp_path: Path, capsys: Capture
+) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text('[contexts.fra1]\nagents = ["ipc:///x"]\n')
+    given = [word.format(file) for word in words]
+    assert cli.main(["complete", "--", *given, "-C", ""]) == Exit.DONE
+    assert capsys.readouterr().out.split() == ["fra1"]
+
+
 @pytest.mark.parametrize("shell", sorted(completion.SHELLS))
 def test_the_scripts_are_what_the_shell_reads(shell: str, capsys: Capture) -> None:
     assert cli.main(["completion", shell]) == Exit.DONE
@@ -428,6 +440,17 @@ def test_what_cannot_be_written_is_one_line(two: Pair, words: str, code: int, sa
     assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert done.stderr.count("\n") == bool(says)
+
+
+def test_an_error_that_is_not_the_output_s_is_not_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def broken(arguments: object) -> int:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+
+    monkeypatch.setattr("console.cli.routes.run", broken)
+    assert cli.main(["version"]) == Exit.FAILED
+    assert capsys.readouterr().err == "remora: Connection refused\n"
 
 
 def test_signs_that_a_locale_has_not_end_no_verb(two: Pair) -> None:

@@ -44,6 +44,9 @@ class AlertsScreen(LiveScreen):
         if self.view is None or self.view.past is not None:
             self.say("this is the past: t is now, then acknowledge")
             return
+        if self.view.held is not None:
+            self.say("the display is held: p goes on, then v")
+            return
         current: Alert | None = self.table.current
         marked: list[Alert] = self.table.marked
         chosen = marked if self.table.marks else [current] if current else []

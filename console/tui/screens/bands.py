@@ -259,12 +259,14 @@ class BandedScreen(Screen[None]):
     @on(Input.Submitted, "#filter")
     def _filter_kept(self) -> None:
         self.query_one("#filter", Input).remove_class("open")
+        self.table.filtered()
         self.table.focus()
 
     def _filter(self, words: str) -> None:
         field = self.query_one("#filter", Input)
         field.value = words
         field.remove_class("open")
+        self.table.filtered()  # what stood there till now
         self.table.filter(words)
         self.table.focus()
         self._redraw()

@@ -36,13 +36,13 @@ from console.views.plan_lines import plan_lines, verdict_lines
 from console.views.targets import named_target
 from console.views.view import View
 from console.views.what_if import PLANS, NodePlan, node_plans
-from console.wire.captures import of_capture
+from console.wire.captures import Beginning, of_capture
 from shared.flows import Flow
 from shared.messages import Supposed
 
 ASK = "Enter, a change, Enter: the nodes say what it does"
-PACKETS = 50_000
-"""Of a capture: what can be read while somebody waits for a key; `remora flow --pcap` reads all."""
+CAPTURE = Beginning(packets=50_000, octets=16_000_000)
+"""Of a capture, 0.4 s at most; `remora flow --pcap` reads all."""
 FLOW_LINES, MORE_FLOW_LINES = 5, 12
 """Of the answer about flows, on small screens and on large ones."""
 
@@ -183,7 +183,7 @@ class WhatIfScreen(LiveScreen):
         """Raises VerbError; in a browser the file would be the server's."""
         if self.view is not None and self.view.arming.served:
             raise VerbError(ONLY_LOOKS)
-        return of_capture(file, most, PACKETS)
+        return of_capture(file, most, CAPTURE)
 
     @staticmethod
     def _wish(view: View, text: str) -> Wish:

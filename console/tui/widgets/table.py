@@ -190,10 +190,13 @@ class LineTable(Painted, Generic[R]):
     def filter(self, words: str) -> None:
         """What the operator hides is left at once: the cursor goes to the first row on show."""
         self.words = words
-        self._sought = words or self._sought
         self._arrange()
         if self._rows and self.current is None:
             self._go(0)
+
+    def filtered(self) -> None:
+        """The words of the filter are whole, and not on their way: `seek` keeps them."""
+        self._sought = self.words or self._sought
 
     def sort_next(self) -> None:
         """Problem first, then by each visible column in turn."""
@@ -249,6 +252,7 @@ class LineTable(Painted, Generic[R]):
     def seek(self, by: int) -> str:
         """The cursor to the next row (-1: the one before) that has the words of the filter, or of
         the last one where none is on, round the end; returns what there is to say."""
+        self.filtered()
         if not self._sought:
             return "type / and words first: n and N go from one row that has them to the next"
         rows = self._matching(self._rows, self._sought)
