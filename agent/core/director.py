@@ -144,6 +144,9 @@ class Director:
 
     def _on_commands(self, facts: Sequence[Fact], now: float) -> tuple[list[Effect], list[Effect]]:
         """(ahead of what is settled, behind it)"""
+        reads: list[
+            Effect
+        ] = []  # first: what fails drops all behind it, and who reads is not asked
         ahead: list[Effect] = []
         behind: list[Effect] = []
         for fact in facts:
@@ -153,8 +156,8 @@ class Director:
                 behind += then
             elif isinstance(fact, Asked):
                 for effect in self._answering.asked(fact, now):
-                    (ahead if isinstance(effect, ReadConfig) else behind).append(effect)
-        return ahead, behind
+                    (reads if isinstance(effect, ReadConfig) else behind).append(effect)
+        return [*reads, *ahead], behind
 
     def _on(self, fact: Fact, now: float) -> list[Effect]:  # one branch per fact
         match fact:

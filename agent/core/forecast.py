@@ -82,7 +82,7 @@ def _of_vip_overrides(
     was = {o: str(real) for o, real in reals.items()}
     serving_before = vip.serving
     with supposed(state, overrides):
-        now, members, serving = {o: str(r) for o, r in reals.items()}, vip.members, vip.serving
+        now, members, serving = {o: _wish(r) for o, r in reals.items()}, vip.members, vip.serving
     after = _shares(members)
     moved = _moved(vip.placed or {}, members, vip.seed, fill)
     changes = [
@@ -114,6 +114,11 @@ def _of_vip_overrides(
         _overloaded(state, vip, vip.shares, after),
         tuple(map(str, after)),
     )
+
+
+def _wish(real: RealState) -> str:
+    unknown = real.admin is not Admin.DISABLED and real.verdict.health is Health.UNKNOWN
+    return f"{real}, from its first good check on" if unknown else str(real)
 
 
 def of_config(state: NodeState, following: Next, fill: maglev.Fill) -> Forecast:

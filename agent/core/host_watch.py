@@ -48,7 +48,7 @@ class Watching:
             state.attached = attached
             self._touch_all()
         effects: list[Effect] = []
-        if now.link and now.program == "none":
+        if now.link and (now.program == "none" or _wants_filter(now)):
             effects.append(Attach())
         if now.link:
             effects.append(_follow(state.listed.node.interface, now, now.link))
@@ -69,6 +69,11 @@ class Watching:
                 yield what, "does not answer: what is balanced goes to its last MAC"
 
 
+def _wants_filter(seen: HostSeen) -> bool:
+    """Both programs are put back together, so not beside somebody else's."""
+    return not seen.filtered and seen.program != "foreign"
+
+
 def _follow(interface: str, seen: HostSeen, link: LinkSeen) -> Follow:
     own = [ip_interface(text).ip for name, text in seen.addresses if name == interface]
     shown = sorted((a for a in own if not a.is_link_local), key=lambda a: (a.version, int(a)))
@@ -85,6 +90,10 @@ def changes(listed: Config, before: HostSeen | None, now: HostSeen) -> Iterator[
     yield from _link(name, before.link, now.link)
     if before.program != now.program:
         yield f"xdp {name}", _LOST.get(now.program, f"our program runs: {now.program}")
+    if before.filtered and not now.filtered:
+        yield f"tc {name}", "our filter is gone: no check goes through the tunnel until it is back"
+    elif now.filtered and not before.filtered:
+        yield f"tc {name}", "our filter is back"
     yield from _gateway(before, now)
     for interface, address in sorted(before.addresses - now.addresses):
         if meaning := _address_gone(listed, interface, address):

@@ -18,7 +18,7 @@ from agent.core.health import Verdict
 from agent.core.pending import Due
 from agent.core.refused import Refused
 from agent.core.shutdown import Shutdown
-from agent.core.state import NOT_CHECKED, NOT_JUDGED, NodeState, RealState, VipState
+from agent.core.state import NodeState, RealState, VipState
 from agent.nouns import ROUTES, Address, Override, Part, Withdrawal
 from shared.messages import (
     Action,
@@ -57,8 +57,8 @@ class Aside(NamedTuple):
     real: Address
     changed: float
     emptying: Emptying | None
-    verdict: Verdict
-    check: str
+    judged: tuple[Verdict, str] | None
+    """Verdict and check of one that was not checked; of others the checks have gone on."""
 
 
 class Undo(NamedTuple):
@@ -217,15 +217,19 @@ def apply(
     return undo._replace(overrides=tuple(before))
 
 
+def forgets(real: RealState, admin: Admin) -> bool:
+    """Whether the verdict is of no use in that state: nobody asked a real that was disabled."""
+    return real.admin is Admin.DISABLED and admin is not Admin.DISABLED
+
+
 def _asides(state: NodeState, overrides: Iterable[Override]) -> Iterator[Aside]:
     for override in overrides:
         vip = state.vips.get(override.vip) if override.real else None
         address = ip_address(override.real) if vip else None
         real = vip.reals.get(address) if vip and address else None
         if real and address:
-            yield Aside(
-                override.vip, address, real.changed, real.emptying, real.verdict, real.check
-            )
+            judged = (real.verdict, real.check) if forgets(real, override.admin) else None
+            yield Aside(override.vip, address, real.changed, real.emptying, judged)
 
 
 def _apply(state: NodeState, override: Override, now: float) -> Override | None:
@@ -245,9 +249,9 @@ def _apply(state: NodeState, override: Override, now: float) -> Override | None:
     if real is None:
         return None
     before = Override(override.vip, override.real, real.admin, real.override)
+    if forgets(real, override.admin):
+        real.recall()
     real.admin, real.override, real.changed = override.admin, override.weight, now
-    if before.admin is Admin.DISABLED is not real.admin:  # nobody asked it meanwhile
-        real.verdict, real.check = NOT_JUDGED, NOT_CHECKED
     if real.admin is not Admin.DRAINING:
         real.emptying = None
     elif real.emptying is None:
@@ -269,7 +273,8 @@ def revert(state: NodeState, undo: Undo) -> None:
         real = state.vips[aside.vip].reals.get(aside.real) if aside.vip in state.vips else None
         if real is not None:
             real.changed, real.emptying = aside.changed, aside.emptying
-            real.verdict, real.check = aside.verdict, aside.check
+            if aside.judged:
+                real.verdict, real.check = aside.judged
     for name, was in undo.shutdowns:
         if not name:
             state.shutdown = was

@@ -64,6 +64,8 @@ class RealState(Struct):
     percent: int = 100
     """Of its weight, as its own answers ask for."""
     percent_from: float = 0.0
+    recalled: bool = False
+    """Enabled or draining after it was disabled: its VIP does not wait for its first verdict."""
     check: str = NOT_CHECKED
     checked: float = 0.0
     """When."""
@@ -73,6 +75,10 @@ class RealState(Struct):
     """While it drains."""
     written: int | None = None
     """Flags in the map, None: not known."""
+
+    def recall(self) -> None:
+        """Out of `disabled`, where nobody asked it: its verdict is void."""
+        self.verdict, self.recalled, self.check = NOT_JUDGED, True, NOT_CHECKED
 
     @property
     def weight(self) -> int:
@@ -170,9 +176,11 @@ class VipState(Struct):
 
     @property
     def warm(self) -> bool:
-        """Every real that is checked was judged at least once."""
+        """Every real that is checked was judged at least once, or came back from `disabled`."""
         return all(
-            real.verdict.health is not Health.UNKNOWN or real.admin is Admin.DISABLED
+            real.verdict.health is not Health.UNKNOWN
+            or real.recalled
+            or real.admin is Admin.DISABLED
             for real in self.reals.values()
         )
 
@@ -200,7 +208,12 @@ class VipState(Struct):
     @property
     def too_few(self) -> bool:
         """Whether fewer reals are up than `panic` allows."""
-        enabled = [real for real in self.reals.values() if real.admin is Admin.ENABLED]
+        enabled = [
+            real
+            for real in self.reals.values()
+            if real.admin is Admin.ENABLED
+            and not (real.recalled and real.verdict.health is Health.UNKNOWN)
+        ]
         return policy.panics(
             healthy=sum(real.weight for real in enabled if real.serving),
             listed=sum(real.weight for real in enabled),

@@ -37,14 +37,17 @@ class Thought(NamedTuple):
 def supposed(state: NodeState, changed: Sequence[Override]) -> Iterator[None]:
     """As if the reals among these were so.  They must be there."""
     reals = [(o, state.vips[o.vip].reals[ip_address(o.real)]) for o in changed if o.real]
-    before = [(real, real.admin, real.override) for _, real in reals]
+    before = [(r, r.admin, r.override, r.verdict, r.recalled, r.check) for _, r in reals]
     for override, real in reals:
+        if overrides.forgets(real, override.admin):
+            real.recall()
         real.admin, real.override = override.admin, override.weight
     try:
         yield
     finally:
-        for real, admin, weight in before:
-            real.admin, real.override = admin, weight
+        for real, admin, weight, verdict, recalled, check in before:
+            real.admin, real.override, real.verdict = admin, weight, verdict
+            real.recalled, real.check = recalled, check
 
 
 def thoughts(state: NodeState, action: Supposed, vips: Sequence[VipState]) -> dict[str, Thought]:

@@ -25,7 +25,7 @@ _PRIORITY = 0x52E
 _HANDLE = 1
 
 # linux/rtnetlink.h, linux/pkt_sched.h, linux/pkt_cls.h
-_NEWQDISC, _NEWFILTER, _DELFILTER = 36, 44, 45
+_NEWQDISC, _NEWFILTER, _DELFILTER, _GETFILTER = 36, 44, 45, 46
 _ACK, _EXCL, _CREATE = 0x4, 0x200, 0x400
 _CLSACT, _CLSACT_HANDLE, _EGRESS = 0xFFFFFFF1, 0xFFFF0000, 0xFFFFFFF3
 _KIND, _OPTIONS = 1, 2
@@ -84,6 +84,21 @@ def remove_filter(pin: Path) -> None:
         if interface in (name for _, name in socket.if_nameindex()) and not _missing(error):
             raise LoadError(f"filter of {interface}: {error.strerror}") from error
     pin.unlink()
+
+
+def lost_filter(pins: Path, interface: str) -> bool:
+    """Whether a filter that we added is there no more: who deletes the qdisc deletes it, and nobody
+    is told.  Raises OSError where the kernel does not say."""
+    if not (pins / f"{FILTER}{interface}").exists():
+        return False
+    try:
+        content = _filter(socket.if_nametoindex(interface)) + attribute(_KIND, b"bpf\0")
+        list(ask(_GETFILTER, content))
+    except OSError as error:
+        if not _missing(error):
+            raise
+        return True
+    return False
 
 
 def _missing(error: OSError) -> bool:

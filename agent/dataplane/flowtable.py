@@ -80,7 +80,8 @@ def census(
         # closing is the last of the states
         counts = (seen != 0) & (now - seen <= limit[real_num]) & (whose < abi.FLOW_CLOSING << 24)
         if watched:
-            counts |= drains[real_num] & (seen != 0) & (now - seen <= half_closed)
+            closing = whose >= abi.FLOW_CLOSING << 24
+            counts |= drains[real_num] & closing & (seen != 0) & (now - seen <= half_closed)
         counts &= expected[real_num] == whose & 0xFFFFFF
         live += np.bincount(np.where(counts, real_num, 0), minlength=abi.MAX_REALS)
         if watched:

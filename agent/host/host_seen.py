@@ -34,3 +34,6 @@ class HostSeen(NamedTuple):
     """All of this namespace: (interface, `address/prefix length`)."""
     gateway: str
     neighbour: Neighbour
+    filtered: bool = True
+    """The filter that sends checks through the tunnel is there, where there was one (before Linux
+    6.6)."""

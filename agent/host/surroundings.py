@@ -94,6 +94,8 @@ class Surroundings:
     def _look(self) -> None:
         try:
             seen = netlink.look(self._node.interface, self._gateway, self._program)
+            if seen.link and egress.lost_filter(self._pins, self._node.interface):
+                seen = seen._replace(filtered=False)
         except OSError as error:  # the kernel has no memory for an answer, say: look again later
             log.warning("look interface=%s failed: %s", self._node.interface, error)
             return

@@ -256,8 +256,19 @@ def test_without_tcx_a_filter_does_it(pins: Path, veth: str) -> None:
             assert egress.add_filter(pins, veth, program) == ""
             assert _filters(veth).count("remora direct-action") == 1, _filters(veth)
             assert "pref 1326 bpf" in _filters(veth)
+        assert not egress.lost_filter(pins, veth)
+        for lost in (
+            f"tc filter del dev {veth} egress pref 1326",
+            f"tc qdisc del dev {veth} clsact",
+        ):
+            subprocess.run(lost.split(), check=True)
+            assert egress.lost_filter(pins, veth)
+            assert egress.add_filter(pins, veth, program) == ""
+            assert not egress.lost_filter(pins, veth)
+        subprocess.run(["sh", "-ec", other.partition(";")[2]], check=True)
     finally:
         os.close(program)
     loader.detach(pins)
+    assert not egress.lost_filter(pins, veth)
     assert "remora" not in _filters(veth)
     assert "pref 7 bpf" in _filters(veth)

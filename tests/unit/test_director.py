@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import boundary as b
+from agent.config import file as config
 from agent.dataplane.abi import REAL_DOWN, REAL_DRAINING
 from agent.nouns import Override, Target, VipKey
 from shared.messages import (
@@ -237,8 +238,13 @@ def test_k1_a_reload_is_read_whatever_fails_beside_it(world: World) -> None:
     """It is answered when the file is read: dropped with others' effects it never were."""
     drain = b.Asked(Command(id="a", who="ann", action=Drain(real=REALS[0])), b"ann")
     reload = b.Asked(Command(id="b", who="bob", action=Reload()), b"bob")
-    effects = world.director.take([drain, reload], world.now)
-    assert isinstance(effects[0], b.ReadConfig)
+    other = Command(id="c", who="cy", action=Reload())
+    text = ONE_VIP.replace("quorum = 1", "quorum = 2")
+    read = b.Proposed(other, b"cy", config.parse(text, "t"), text=text)
+    for beside in (drain, read):
+        effects = world.director.take([beside, reload], world.now)
+        assert isinstance(effects[0], b.ReadConfig)
+        assert len(effects) > 1
 
 
 def test_failed_write_is_tried_again_not_in_a_spin(world: World) -> None:

@@ -49,6 +49,7 @@ def link(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
         (link(ifindex=8), ["link eth0 was made anew"]),
         ({"link": None, "program": "none"}, ["link eth0 is gone", "xdp eth0 our program is gone"]),
         ({"program": "foreign"}, ["xdp eth0 somebody else's program took its place"]),
+        ({"filtered": False}, ["tc eth0 our filter is gone: no check goes through the tunnel"]),
         ({"neighbour": Neighbour(None, asked=False)}, []),
         ({"neighbour": Neighbour(MAC, asked=False)},
          ["gateway 10.2.1.1 MAC 02:00:00:00:00:02 -> 02:00:00:00:00:01, followed"]),
@@ -82,6 +83,7 @@ def test_back_again() -> None:
 
     assert said(SEEN._replace(**link(up=False))) == [("link eth0", "up")]
     assert said(SEEN._replace(link=None)) == [("link eth0", "is there")]
+    assert said(SEEN._replace(filtered=False)) == [("tc eth0", "our filter is back")]
     assert said(SEEN._replace(program="none")) == [("xdp eth0", "our program runs: native")]
 
 
@@ -135,8 +137,17 @@ def test_h2_without_our_program_nothing_is_announced_and_it_is_put_back(world: W
     assert world.attached == 3
 
 
-def test_somebody_elses_program_is_left_alone(world: World) -> None:
-    world.tell(Looked(SEEN._replace(program="foreign")))
+def test_h2_a_filter_that_was_deleted_is_put_back(world: World) -> None:
+    """It is the checks': what is announced stays."""
+    world.tell(Looked(SEEN._replace(filtered=False)))
+    assert (world.announced, world.attached) == (frozenset({VIP_ADDRESS}), 1)
+    world.tell(Looked(SEEN))
+    assert world.attached == 1
+
+
+@pytest.mark.parametrize("filtered", [True, False])
+def test_somebody_elses_program_is_left_alone(world: World, *, filtered: bool) -> None:
+    world.tell(Looked(SEEN._replace(program="foreign", filtered=filtered)))
     assert (world.announced, world.attached) == (frozenset(), 0)
 
 

@@ -9,9 +9,10 @@ from ipaddress import ip_address
 import pytest
 
 from agent import boundary as b
+from agent.core import overrides
 from agent.core.state import RealState
-from agent.nouns import Target
-from shared.messages import Disable, Drain, Undrain, Weight
+from agent.nouns import Override, Target
+from shared.messages import Batch, Disable, Drain, Undrain, Weight
 from shared.model import Admin, Health
 from tests.unit.world import ONE_VIP, REALS, SLOTS, TOML, World, vip
 
@@ -65,6 +66,38 @@ def test_h4_a_disable_that_fails_leaves_verdict_and_drain_as_they_were() -> None
         world.count(flows={REALS[0]: 5}, seconds=5)
 
 
+def test_f4_a_command_that_is_taken_back_does_not_bring_a_dead_real_back() -> None:
+    """F4: the disk refuses seconds later; the checks went on meanwhile."""
+    world = World()
+    world.all_up()
+    undo = overrides.apply(
+        world.director.state, [Override("web", REALS[0], Admin.DRAINING, None)], world.now
+    )
+    world.probe(REALS[0], ok=False, times=3)
+    overrides.revert(world.director.state, undo)
+    assert (of(world).admin, of(world).verdict.health) == (Admin.ENABLED, Health.DOWN)
+
+
+def test_k2_a_real_that_was_disabled_is_nobody_to_a_plan_and_to_guards() -> None:
+    """K2, K3: the usual swap, of a real whose machine may be off: its last verdict is none."""
+    text = vip("web", "10.200.0.1", 80, REALS)
+    world = World(TOML + text)
+    world.all_up()
+    world.ask(Disable(real=REALS[0], vip="web"), id="a")
+    back = Undrain(real=REALS[0], vip="web")
+    planned = world.ask(back, id="b", dry_run=True)
+    (change,) = planned.changes
+    assert (change.slots_after, change.reals_left) == (0, 2)
+    assert change.now == "enabled, weight 100, from its first good check on"
+    world.probe(REALS[1], ok=False, times=3)
+    swap = Batch((back, Drain(real=REALS[2], vip="web")))
+    refused = world.ask(swap, id="c")
+    assert (refused.status, refused.guard) == ("refused", "last-healthy")
+    assert world.ask(back, id="d").status == "applied"
+    world.probe(REALS[0], ok=True)
+    assert world.ask(Drain(real=REALS[2], vip="web"), id="e").status == "applied"
+
+
 def shown(world: World) -> object:
     real = of(world)
     assert real.emptying is not None
@@ -97,6 +130,36 @@ def test_h4_first_verdicts_of_many_make_one_ring() -> None:
     rings = world.history.count("SetRing")
     world.probe(*more, ok=True)
     assert world.history.count("SetRing") == rings + 1
+
+
+def test_h3_no_vip_waits_for_a_real_that_was_disabled() -> None:
+    """H3, F4: its check may hang; the others' rings and the route go their way."""
+    world = World()
+    world.all_up()
+    world.ask(Disable(real=REALS[0], vip="web"), id="a")
+    world.ask(Undrain(real=REALS[0], vip="web"), id="b")
+    assert world.director.state.vips["web"].warm
+    world.probe(REALS[1], ok=False, times=3)
+    assert world.share(REALS[2]) == SLOTS
+    world.probe(REALS[2], ok=False, times=3)
+    assert not world.announced
+    world.probe(REALS[2], ok=True, times=2)
+    assert world.announced
+
+
+def test_h3_fail_open_does_not_begin_for_a_real_that_is_not_judged_yet() -> None:
+    text = vip("web", "10.200.0.1", 80, REALS).replace(
+        "[vips.check]", 'all_down = "fail-open"\npanic = 50\n[vips.check]'
+    )
+    world = World(TOML + text)
+    world.all_up()
+    world.ask(Disable(real=REALS[0], vip="web"), id="a")
+    world.probe(REALS[1], ok=False, times=3)
+    assert not world.director.state.vips["web"].fails_open, "one of two is half"
+    world.ask(Undrain(real=REALS[0], vip="web"), id="b")
+    assert not world.director.state.vips["web"].fails_open
+    world.probe(REALS[0], ok=False)
+    assert world.director.state.vips["web"].fails_open, "one of three"
 
 
 def test_h3_fail_open_does_not_end_while_a_real_is_not_judged_yet() -> None:
