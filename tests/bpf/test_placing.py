@@ -408,8 +408,8 @@ def flood(rig: Rig, service: Service, count: int) -> None:
 
 @pytest.mark.parametrize("gate", ["rate", "pressure", "open"])
 def test_f7_live_flows_survive_a_flood_behind_the_gate(rig: Rig, gate: str) -> None:
-    """20,000 new flows on a table of 16,384 entries; without the gate it would be overrun.  The rate
-    is so low that a flood that takes a minute adds too few to fill the set of a live one."""
+    """20,000 new flows on a table of 16,384 entries; without the gate it would be overrun.  By the
+    rate too few are added to fill the set of a live one, also by a flood that takes a minute."""
     rate = 20
     service = rig.serve(WEB, REALS)
     opened = {port: connect(rig, service, port) for port in range(3000, 3200)}
