@@ -225,7 +225,7 @@ class BandedScreen(Screen[None]):
 
     def close_command(self) -> None:
         self.query_one("#command", CommandLine).close()
-        self.table.focus()
+        self.set_focus(self.table)
 
     def _completions(self, text: str) -> list[str]:
         return completions(text, self.view.agents) if self.view else []
@@ -260,7 +260,7 @@ class BandedScreen(Screen[None]):
     def _filter_kept(self) -> None:
         self.query_one("#filter", Input).remove_class("open")
         self.table.filtered()
-        self.table.focus()
+        self.set_focus(self.table)
 
     def _filter(self, words: str) -> None:
         field = self.query_one("#filter", Input)
@@ -268,5 +268,5 @@ class BandedScreen(Screen[None]):
         field.remove_class("open")
         self.table.filtered()  # what stood there till now
         self.table.filter(words)
-        self.table.focus()
+        self.set_focus(self.table)
         self._redraw()
