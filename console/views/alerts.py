@@ -61,32 +61,43 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class Watch:
-    """Remembers when each problem was first seen; one that went away and came back is new."""
+    """Remembers when each problem was first seen; one that went away and came back is new.
+
+    What was acknowledged is the problem as bad as it was then: one that got worse is to be seen
+    again.
+    """
 
     def __init__(self) -> None:
         self._first: dict[str, float] = {}
-        self._seen: dict[str, Acknowledged] = {}
+        self._seen: dict[str, tuple[Acknowledged, tuple[bool, bool]]] = {}
+        """With its badness when it was acknowledged."""
+        self._present: dict[str, tuple[bool, bool]] = {}
+        """Badness of each at the last frame."""
 
     def take(self, problems: Sequence[Problem], now: float) -> tuple[Alert, ...]:
         """To be called at every frame; worst first, as the problems are, then those acknowledged:
-        for as long as they last, one that comes back is new."""
-        present = {problem.key for problem in problems}
+        for as long as they last and get no worse; one that comes back is new."""
+        present = self._present = {problem.key: problem.badness for problem in problems}
         self._first = {k: at for k, at in self._first.items() if k in present}
-        self._seen = {k: seen for k, seen in self._seen.items() if k in present}
+        self._seen = {
+            k: (seen, bad)
+            for k, (seen, bad) in self._seen.items()
+            if k in present and present[k] <= bad
+        }
         made = [self._alert(problem, now) for problem in problems]
         return tuple(sorted(made, key=lambda alert: alert.seen is not None))
 
     def acknowledge(self, keys: Sequence[str], seen: Acknowledged | None) -> None:
-        """None: no more."""
+        """Of those of the last frame; None: no more."""
         for key in keys:
             self._seen.pop(key, None)
-            if seen is not None:
-                self._seen[key] = seen
+            if seen is not None and key in self._present:
+                self._seen[key] = seen, self._present[key]
 
     def _alert(self, problem: Problem, now: float) -> Alert:
         first = self._first.setdefault(problem.key, now)
         at_least = problem.at_least or problem.age is None
-        seen = self._seen.get(problem.key)
+        seen, _ = self._seen.get(problem.key, (None, None))
         return Alert(
             key=problem.key,
             state=ACKNOWLEDGED if seen else CRITICAL if problem.critical else WARNING,

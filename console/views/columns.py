@@ -111,23 +111,26 @@ def matching(
     columns: Sequence[Column[R]],
     words: str,
     labelled: Labelled[R] = of_its_own,
+    *,
+    totals: bool = False,
 ) -> list[R]:
-    """Rows in which every word of the filter occurs (`!word`: does not), in any column; of which
-    `pps>1k` holds, where that is the title of a column; with `label:rack=r2`, or `-l SELECTOR` at
-    its end, those of which that holds.  While a selector is being typed it hides nothing."""
+    """Rows in which every word of the filter occurs (`!word`: does not), in any column that stands
+    now; of which `pps>1k` holds, where that is the title of any; with `label:rack=r2`, or
+    `-l SELECTOR` at its end, those of which that holds.  While a selector is being typed it hides
+    nothing."""
     plain, wanted = split(words)
     if not plain and not wanted:
         return list(rows)
     found = {word: _test(word, columns) for word in plain}
     tests = [test for test in found.values() if test is not None]
     texts = [word.lower() for word, test in found.items() if test is None]
-    meant = labelled(wanted)
+    meant, stand = labelled(wanted), standing(columns, totals=totals)
     return [
         row
         for row in rows
         if meant(row)
         and all(test.holds(column.order(row), column.cell(row).text) for column, test in tests)
-        and _matches(row, columns, texts)
+        and _matches(row, stand, texts)
     ]
 
 

@@ -51,11 +51,18 @@ class Problem(NamedTuple):
     """It may have begun before that."""
     with_whom: str = ""
     """Of a node's session: the neighbour; of a name that two have: the agent's address."""
+    everywhere: bool = False
+    """On all of the nodes that it could be on: worse than on some."""
 
     @property
     def key(self) -> str:
         """The same for as long as it lasts, another for every other problem."""
         return f"{self.kind} {self.subject} {self.with_whom}"
+
+    @property
+    def badness(self) -> tuple[bool, bool]:
+        """Larger: worse, of the same problem."""
+        return self.critical, self.everywhere
 
 
 def problems(
@@ -239,17 +246,20 @@ def _of_vip(name: str, vip: _Seen, unknown: Sequence[str]) -> Iterator[Problem]:
         by = f"{said.who}" + (f": {said.why}" if said.why else "")
         none = f"no live node (not known: {', '.join(unknown)})" if unknown else "no node"
         text = f"announced by {none}: withdrawn on {', '.join(vip.away)} by {by}"
-        yield Problem(False, f"vip/{name}", text, "announce")
+        yield Problem(False, f"vip/{name}", text, "announce", everywhere=True)
     elif vip.silent:
-        yield Problem(False, f"vip/{name}", f"not announced by {', '.join(vip.silent)}", "announce")
+        text = f"not announced by {', '.join(vip.silent)}"
+        yield Problem(False, f"vip/{name}", text, "announce", everywhere=not vip.announced)
 
 
 def _of_one(vip: str, seen: _Seen, *, canary: bool) -> Iterator[Problem]:
     for address, told in seen.ailing.items():
-        where = "" if len(told) == seen.nodes else f" on {len(told)} of {seen.nodes} nodes"
+        everywhere = len(told) == seen.nodes
+        where = "" if everywhere else f" on {len(told)} of {seen.nodes} nodes"
         text = f"not up{where}: {told[0][0]}"
         age = max(age for _, age in told)
-        yield Problem(False, f"real/{address}@{vip}", text, "health", age, at_least=True)
+        subject = f"real/{address}@{vip}"
+        yield Problem(False, subject, text, "health", age, at_least=True, everywhere=everywhere)
     for address, count in seen.drained.items():
         if count < seen.nodes and address not in seen.ailing and not canary:
             text = f"drained on {count} of {seen.nodes} nodes only"

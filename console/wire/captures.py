@@ -27,14 +27,15 @@ def of_capture(file: str, most: int, packets: int | None = None) -> Asked:
 
     Raises VerbError for what is no capture, or has no flow.
     """
-    path = Path(file).expanduser()
-    if packets is not None and path.exists() and not path.is_file():
-        raise VerbError(f"--pcap {file}: is no file; remora flow --pcap reads a pipe")
     try:
+        path = Path(file).expanduser()
+        if packets is not None and path.exists() and not path.is_file():
+            raise VerbError(f"--pcap {file}: is no file; remora flow --pcap reads a pipe")
         with path.open("rb") as opened:
             found = captured(islice(frames(opened.read), packets), most)
-    except OSError as error:
-        raise VerbError(f"--pcap {file}: {error.strerror}") from error
+    except (OSError, RuntimeError, ValueError) as error:  # ~nobody/x, a NUL in it, no right to look
+        text = getattr(error, "strerror", None) or error
+        raise VerbError(f"--pcap {file}: {text}") from error
     except CaptureError as error:
         raise VerbError(f"--pcap {file}: {error}") from error
     if not found.flows:

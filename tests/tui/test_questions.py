@@ -157,6 +157,8 @@ async def test_where_the_flows_of_a_capture_go(
             await asks("pcap some.pcap", "some.pcap: 3 flows in 4 packets", "web")
             await asks("pcap nowhere.pcap", "nowhere.pcap: No such file")
             await asks("pcap pipe", "pipe: is no file")
+            await asks("pcap ~nosuchuser/x.pcap", "~nosuchuser/x.pcap: Could not")
+            await asks(f"pcap {'x' * 300}", "File name too long")
             app.arming = app.arming._replace(served=True)
             app.draw()
             await asks("pcap some.pcap", ONLY_LOOKS[:40])

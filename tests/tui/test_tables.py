@@ -81,7 +81,13 @@ async def test_totals_stand_in_the_place_of_rates() -> None:
         assert f" {fmt.si(packets)} " in web
         await keys("slash", *"packets>1", "enter")(pilot)
         assert "2 rows" in painted(app, "#crumb")
-        await keys("escape", "z")(pilot)
+        await keys("escape", "slash", *fmt.si(packets), "enter")(pilot)
+        assert "1 of 2 rows" in painted(app, "#crumb")
+        await keys("z")(pilot)
+        assert "0 of 2 rows" in painted(app, "#crumb"), "a word is looked for in what stands there"
+        await keys("n")(pilot)
+        assert "no row has" in painted(app, "#message")
+        await keys("escape")(pilot)
         assert "sort pps" in painted(app, "#crumb")
         await keys("z", "enter")(pilot)
         assert "PACKETS" in painted(app, "LineTable"), "on every screen"

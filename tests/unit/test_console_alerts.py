@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import get_args
+
+import pytest
 
 from console.model.recording import inbox
 from console.model.store import Agent, Store
 from console.views.alerts import (
     ACKNOWLEDGED,
     ALERTS,
+    CRITICAL,
     NEXT,
     Acknowledged,
     Watch,
@@ -72,9 +77,53 @@ def test_one_that_is_acknowledged_stands_last_while_it_lasts() -> None:
     assert all(alert.seen is None for alert in watch.take([RING, PEER], 103.0)), "it is new"
 
 
+def test_one_that_got_worse_is_to_be_seen_again() -> None:
+    """What was acknowledged is generic mode, not that no packet is balanced any more."""
+    watch, seen = Watch(), Acknowledged("ann@jump", 1.7e9, "known")
+    slow = Problem(False, "node/lb1", "XDP runs in generic mode", "xdp")
+    gone = slow._replace(critical=True, text="no program is attached")
+    assert gone.key == slow.key
+    watch.take([slow], 100.0)
+    watch.acknowledge([slow.key], seen)
+    assert watch.take([slow], 101.0)[0].seen == seen
+    (alert,) = watch.take([gone], 102.0)
+    assert (alert.seen, alert.state) == (None, CRITICAL)
+    watch.acknowledge([gone.key], seen)
+    watch.take([slow], 103.0)
+    assert watch.take([gone], 104.0)[0].seen == seen, "as bad as it was acknowledged"
+
+
+class Mute(Fleet):
+    def _announced(self, vip: str) -> bool:
+        return False
+
+
+DOWN = {("web", "10.3.2.2"): Health.DOWN}
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad"), [("announce", Mute), ("health", partial(Fleet, health=DOWN))]
+)
+def test_on_all_nodes_is_worse_than_on_some(kind: Kind, bad: Callable[[str], Fleet]) -> None:
+    watch, seen = Watch(), Acknowledged("ann@jump", 1.7e9, "")
+
+    def found(one: Fleet, other: Fleet) -> Problem:
+        store = Store((LB1, LB2))
+        store.take(inbox(records({LB1: one, LB2: other}, range(3))))
+        return next(p for p in problems(list(store.agents.values()), 2.5) if p.kind == kind)
+
+    some, all_ = found(bad("lb1"), Fleet("lb2")), found(bad("lb1"), bad("lb2"))
+    assert some.key == all_.key
+    watch.take([some], 100.0)
+    watch.acknowledge([some.key], seen)
+    assert watch.take([some], 101.0)[0].seen == seen
+    assert watch.take([all_], 102.0)[0].seen is None
+
+
 def test_what_to_do_is_said_of_one_that_nobody_acknowledged() -> None:
     """Also where the one above it, of the same kind, was."""
     watch, other = Watch(), RING._replace(subject="node/lb2")
+    watch.take([RING, other], 0.0)
     watch.acknowledge([RING.key], Acknowledged("ann@jump", 1.7e9, ""))
     found = in_short(watch.take([RING, other], 1.0), 9, 80)
     lines = ["".join(cell.text for cell in one) for one in found]

@@ -78,6 +78,18 @@ def test_a_filter_compares_as_field_does(words: str, left: list[str]) -> None:
     assert [row.name for row in matching(ROWS, COLUMNS, words)] == left
 
 
+def test_words_are_looked_for_in_what_stands_and_comparisons_in_all_columns() -> None:
+    """With every packet a total has other digits: rows would come and go by chance."""
+    total: Column[Row] = Column("PACKETS", 7, lambda r: Cell("58.7M"), lambda r: 58.7e6, of="PPS")
+    columns = (*COLUMNS, total)
+    assert matching(ROWS, columns, "58.7m") == []
+    assert matching(ROWS, columns, "!58.7m") == ROWS
+    assert matching(ROWS, columns, "58.7m", totals=True) == ROWS
+    assert matching(ROWS, columns, "1500", totals=True) == [], "the rate is not there now"
+    for totals in (False, True):
+        assert matching(ROWS, columns, "pps>1k packets>1k", totals=totals) == ROWS[:1]
+
+
 def test_what_is_unknown_is_like_nothing_and_differs_from_nothing() -> None:
     for text in ("pps=0", "pps!=0", "pps<1", "pps=-", "pps!=x"):
         found = parsed(text)

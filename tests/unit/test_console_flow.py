@@ -172,6 +172,8 @@ def test_an_agent_that_knows_no_changes(two: Pair, capsys: Capture) -> None:
         ((CLIENT,), "which one?"),
         (("--sample", "10", "vip/none"), "there is none; there is"),
         (("--pcap", "/nowhere.pcap"), "No such file"),
+        (("--pcap", "~nosuchuser/x.pcap"), "~nosuchuser/x.pcap: Could not determine home"),
+        (("--pcap", "x\0y"), "null byte"),
         (("--pcap", __file__), "neither pcap nor pcapng"),
         (("[2001:db8::1]:80", "10.200.0.1:80"), "two families"),
         ((CLIENT, "vip/web", "-l", "rack=r9"), "do not say their labels"),

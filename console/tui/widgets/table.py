@@ -251,7 +251,7 @@ class LineTable(Painted, Generic[R]):
         the last one where none is on, round the end; returns what there is to say."""
         if not self._sought:
             return "type / and words first: n and N go from one row that has them to the next"
-        rows = matching(self._rows, self._columns, self._sought, self._labelled)
+        rows = self._matching(self._rows, self._sought)
         those = {id(row) for row in rows}
         places = [index for index, row in enumerate(self._rows) if id(row) in those]
         if not places:
@@ -265,11 +265,14 @@ class LineTable(Painted, Generic[R]):
 
     # ---- inside
 
+    def _matching(self, rows: Sequence[R], words: str) -> list[R]:
+        return matching(rows, self._columns, words, self._labelled, totals=self._totals)
+
     def _arrange(self) -> None:
         if self.marks:
             # A mark goes with its row: none may come back on another one.
             self.marks &= {_key(row) for row in self._records}
-        rows = matching(self._records, self._columns, self.words, self._labelled)
+        rows = self._matching(self._records, self.words)
         if self._sort is None:
             if self._by_urgency:
                 rows.sort(key=_urgency, reverse=self._reverse)
