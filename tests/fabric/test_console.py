@@ -56,10 +56,16 @@ class Terminal:
 
     def find(self, row: str) -> None:
         """Only this row is left, by the filter, and the cursor is on it."""
+        self.filter(row)
+        self.shows(f">{row} ")
+
+    def filter(self, words: str) -> None:
+        """Until its field is closed what is pressed belongs to it, though its rows are on show."""
         self.press("/")
         self.shows("Enter keeps")
-        self.press(row, "Enter")
-        self.shows(f"filter {row}", f">{row} ")
+        self.press(words, "Enter")
+        self.shows(f"filter {words} ")
+        until(lambda: f"\n {words}\n" not in self.screen(), 20, "the filter's field is closed")
 
     def arm(self, why: str) -> None:
         self.press("A")
@@ -174,10 +180,8 @@ def test_a_drain_on_one_node_is_an_alarm_and_undone_by_keys(
         terminal.shows("ring", "✕ differs", "here", "elsewhere")
         terminal.press("9")
         terminal.shows("Operations", f"drain {real}")
-        terminal.press("/")
-        terminal.shows("Enter keeps")
         # What the agent tells of the drain's end is an entry too.
-        terminal.press("ok 1/1", "Enter")
+        terminal.filter("ok 1/1")
         terminal.shows("one node only", "Z plans: undrain")
         terminal.arm("INC-8")
         terminal.press("Z")

@@ -139,9 +139,7 @@ def test_addresses_that_come_and_go_are_said_with_what_they_mean(fabric: Fabric)
     address = "172.16.0.9/24"
     netns.ip(f"addr add {address} dev lo", "addr add 10.2.1.77/24 dev eth0", netns=NODE)
     try:
-        until(
-            lambda: "it lies in node.outer_source" in log.read_text()[begins:], 10, "one, at once"
-        )
+        until(lambda: "it lies in node.outer_source" in log.read_text()[begins:], 10, "one")
         until(lambda: 'what="address 10.2.1.77/24"' in log.read_text()[begins:], 10, "the other")
     finally:
         netns.ip(f"addr del {address} dev lo", "addr del 10.2.1.77/24 dev eth0", netns=NODE)

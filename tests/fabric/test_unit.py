@@ -131,16 +131,18 @@ def test_none_of_them_is_too_much(stopped: Fabric, missing: str) -> None:
 
 
 def test_the_watchdog_is_told_in_time(stopped: Fabric) -> None:
-    """Ready once, then a ping at least twice in each interval (some of them may come late where
-    others want the processors too)."""
+    """Ready once, then a ping at least twice in each interval; of those that come late, because
+    others want the processors too, none comes too late."""
     agent = stopped.agents["lb2"]
-    interval = 1.5
+    interval = 4.0
     agent.launch("env", f"WATCHDOG_USEC={interval * 1e6:.0f}")
     with agent._ready as hears:
         hears.settimeout(30)
         assert hears.recv(100) in (b"READY=1", b"WATCHDOG=1")
-        said = [(hears.recv(100), time.monotonic()) for _ in range(8)]
+        said = [(hears.recv(100), time.monotonic()) for _ in range(6)]
     pings = [at for what, at in said if what == b"WATCHDOG=1"]
-    assert len(pings) >= 7
-    assert median(later - at for at, later in pairwise(pings)) < interval / 2 * 1.2
+    assert len(pings) >= 5
+    gaps = [later - at for at, later in pairwise(pings)]
+    assert median(gaps) < interval / 2 * 1.2
+    assert max(gaps) < interval, "systemd would have killed it"
     assert agent.stop() == 0

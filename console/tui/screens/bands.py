@@ -225,7 +225,7 @@ class BandedScreen(Screen[None]):
 
     def close_command(self) -> None:
         self.query_one("#command", CommandLine).close()
-        self.table.focus()
+        self.set_focus(self.table)
 
     def _completions(self, text: str) -> list[str]:
         return completions(text, self.view.agents) if self.view else []
@@ -259,12 +259,12 @@ class BandedScreen(Screen[None]):
     @on(Input.Submitted, "#filter")
     def _filter_kept(self) -> None:
         self.query_one("#filter", Input).remove_class("open")
-        self.table.focus()
+        self.set_focus(self.table)
 
     def _filter(self, words: str) -> None:
         field = self.query_one("#filter", Input)
         field.value = words
         field.remove_class("open")
         self.table.filter(words)
-        self.table.focus()
+        self.set_focus(self.table)
         self._redraw()
