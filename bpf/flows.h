@@ -15,6 +15,10 @@
 #define OVER_AFTER LB_HZ	/* the last packets of a connection that was closed are past */
 #define STALE_BY 1		/* jiffies by which `seen` may lag: a busy flow's line stays clean */
 
+/* The state of a flow that goes on receiving: a client that ended its half acknowledges on and on,
+ * one that is done once or twice (RFC 9293, 3.6).  Those between it and LB_FLOW_CLOSING count. */
+#define HALF_CLOSED (LB_FLOW_CLOSING + 6)
+
 /* Never 0, which marks a free entry. Wraps after months: only compare. */
 static __always_inline u32 flow_clock(u64 jiffies)
 {
@@ -28,6 +32,11 @@ static __always_inline struct lb_flow *find_flow(struct lb_flow_set *set, u64 ta
 		if (set->way[i].tag == tag && set->way[i].seen)
 			return &set->way[i];
 	return NULL;
+}
+
+static __always_inline bool is_closing(const struct lb_flow *flow)
+{
+	return flow->state >= LB_FLOW_CLOSING;
 }
 
 /*
@@ -50,7 +59,7 @@ static __always_inline bool keeps_flow(const struct lb_flow *flow, const struct 
 		return !udp_idle || silent <= udp_idle || p->quoted;
 	if (!opens(p))
 		return true;
-	if (flow->state == LB_FLOW_CLOSING)
+	if (is_closing(flow))
 		return false;
 	return !(real->flags & LB_REAL_DRAINING) || silent <= REUSE_AFTER;
 }
@@ -61,7 +70,7 @@ static __always_inline bool keeps_flow(const struct lb_flow *flow, const struct 
  */
 static __always_inline bool may_be_outdated(const struct lb_flow *flow, u32 now)
 {
-	return now - flow->seen > (flow->state == LB_FLOW_CLOSING ? OVER_AFTER : REUSE_AFTER);
+	return now - flow->seen > (is_closing(flow) ? OVER_AFTER : REUSE_AFTER);
 }
 
 static __always_inline void touch_flow(struct lb_flow *flow, const struct packet *p, u32 now)
@@ -70,8 +79,8 @@ static __always_inline void touch_flow(struct lb_flow *flow, const struct packet
 		flow->seen = now;
 	if (closes(p))
 		flow->state = LB_FLOW_CLOSING;
-	else if (flow->state == LB_FLOW_OPENING && !opens(p))
-		flow->state = LB_FLOW_OPEN;
+	else if (flow->state != LB_FLOW_OPEN && flow->state < HALF_CLOSED && !opens(p))
+		flow->state++;
 }
 
 /* How willingly an entry is given away: free ones first, then closing, then the longest silent. */
@@ -81,7 +90,7 @@ static __always_inline u64 spare(const struct lb_flow *flow, u32 now)
 
 	if (!flow->seen)
 		return ~0ULL;
-	return flow->state == LB_FLOW_CLOSING ? age | 1ULL << 32 : age;
+	return is_closing(flow) ? age | 1ULL << 32 : age;
 }
 
 /* The entry of the set that is missed least. */
@@ -104,7 +113,7 @@ static __always_inline struct lb_flow *spare_entry(struct lb_flow_set *set, u32 
 
 static __always_inline bool is_live(const struct lb_flow *flow)
 {
-	return flow->seen && flow->state != LB_FLOW_CLOSING;
+	return flow->seen && !is_closing(flow);
 }
 
 static __always_inline void store_flow(struct lb_flow *entry, u64 tag, u32 real_num, u8 generation,

@@ -193,7 +193,7 @@ struct lb_flow {
 enum lb_flow_state {
 	LB_FLOW_OPENING = 0,		/* only SYNs so far */
 	LB_FLOW_OPEN = 1,
-	LB_FLOW_CLOSING = 2,		/* the client sent FIN or RST: not live any more */
+	LB_FLOW_CLOSING = 2,		/* and above: the client sent FIN or RST (flows.h) */
 };
 
 struct lb_flow_set {

@@ -24,9 +24,10 @@ _PIECE = 32768
 _MARGIN = HZ
 """Jiffies that a flow may be younger than the clock we read: packets arrive while we count."""
 _NOBODY = 0xFFFFFFFF
-HALF_CLOSED = 5
-"""Seconds since its last packet within which a closing flow of a watched real is live: a client
-that only ended its own half goes on acknowledging what it receives (RFC 9293, 3.6)."""
+HALF_CLOSED = abi.FLOW_CLOSING + 6
+"""State of a flow whose client ended its half and goes on acknowledging (flows.h)..."""
+RECEIVES = 5
+"""...which is live for so many seconds after its last packet: nobody sees it end."""
 
 
 class Silence(NamedTuple):
@@ -38,8 +39,7 @@ class Silence(NamedTuple):
 
 class Census(NamedTuple):
     live: NDArray[np.int64]
-    """By real_num: seen within the idle time, not closing, of the real's current generation; of
-    watched reals also those that are closing and were heard of within HALF_CLOSED."""
+    """By real_num: seen within the idle time, not closing, of the real's current generation."""
     occupied: tuple[int, ...]
     """Entries that hold a flow, live or not, of each part."""
     silence: Mapping[int, Silence]
@@ -58,16 +58,13 @@ def census(
     """Count the flow entries in these parts of map `fd`; `reals`: struct lb_real by real_num.
 
     `idle`: jiffies of silence after which a real's flow is over, by real_num; `jiffies`: now;
-    `watched`: real_nums that drain: their flows' silence is wanted, and no flow is to be missed.
+    `watched`: real_nums whose flows' silence is wanted.
     """
     size = c.sizeof(abi.Flow)
     expected = _expected(reals)
     now, limit = np.uint32(jiffies + _MARGIN & 0xFFFFFFFF), idle + np.uint32(_MARGIN)
     live, occupied = np.zeros(abi.MAX_REALS, np.int64), [0] * len(parts)
     silence = _Silences(watched)
-    half_closed = np.uint32(HALF_CLOSED * HZ + _MARGIN)
-    drains = np.zeros(abi.MAX_REALS, np.bool_)
-    drains[list(watched)] = True
     for part, first, count in _pieces(parts):
         words = window(fd, first * size, count * size).view(np.uint32).reshape(count, 4)
         seen = words[:, 2].copy()
@@ -79,9 +76,8 @@ def census(
         real_num = whose & (abi.MAX_REALS - 1)
         # closing is the last of the states
         counts = (seen != 0) & (now - seen <= limit[real_num]) & (whose < abi.FLOW_CLOSING << 24)
-        if watched:
-            closing = whose >= abi.FLOW_CLOSING << 24
-            counts |= drains[real_num] & closing & (seen != 0) & (now - seen <= half_closed)
+        receiving = (whose >= HALF_CLOSED << 24) & (seen != 0)
+        counts |= receiving & (now - seen <= np.uint32(RECEIVES * HZ + _MARGIN))
         counts &= expected[real_num] == whose & 0xFFFFFF
         live += np.bincount(np.where(counts, real_num, 0), minlength=abi.MAX_REALS)
         if watched:
@@ -166,8 +162,8 @@ def ages(
         seen, whose = held[:, 2], held[:, 3]
         real_num, state = (whose & (abi.MAX_REALS - 1)).astype(np.int64), whose >> 24
         mine = expected[real_num] == whose & 0xFFFFFF
-        closing += _counted(real_num[mine & (state == abi.FLOW_CLOSING)])
-        live = mine & (state != abi.FLOW_CLOSING) & (now - seen <= limit[real_num])
+        closing += _counted(real_num[mine & (state >= abi.FLOW_CLOSING)])
+        live = mine & (state < abi.FLOW_CLOSING) & (now - seen <= limit[real_num])
         opening += _counted(real_num[live & (state == 0)])
         real_num, aged = real_num[live], np.maximum(now - seen[live], _MARGIN) - np.uint32(_MARGIN)
         kind = np.searchsorted(bounds, aged, side="right")

@@ -62,12 +62,11 @@ class LiveFlows:
 
     def live(self, idle: float) -> NDArray[np.int64]:
         """By real_num: flows seen within `idle` seconds (of UDP: within the VIP's own, if that is
-        shorter) that are not closing, or only half closed and of a real that is watched."""
+        shorter) that are not closing; half-closed ones while they receive."""
         return self._count(idle).live
 
     def watch(self, real_nums: Iterable[int]) -> None:
-        """From the next count on, `silence` knows of the flows of these, and `live` misses none:
-        these drain."""
+        """From the next count on, `silence` knows of the flows of these."""
         watched = frozenset(real_nums)
         if watched != self._watched:
             self._watched, self._census = watched, None
