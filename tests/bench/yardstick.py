@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from agent.dataplane import bpf_syscall as bpf
-from agent.dataplane.loader import PYTHON
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
@@ -27,6 +26,8 @@ _REALS, _SLOTS, _XDP = 100, 65537, 6
 
 def load(pin: Path, address: str, port: int) -> int:
     """The program's descriptor; it stays pinned.  Raises CalledProcessError, words on stderr."""
+    from agent.dataplane.loader import PYTHON  # what the child imports, Debian's python3 must have
+
     code = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); "
     code += "from tests.bench.yardstick import child; child()"
     wanted = json.dumps({"pin": str(pin), "address": address, "port": port})
